@@ -1,0 +1,364 @@
+"""The chip description: everything that model, RTL, board and host must agree on, frozen and validated."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import tomllib
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["Chip", "DescriptionError", "STEP_MAX", "presets"]
+
+STEP_MAX = 254
+"""Steps one sample may hold (contract 2.3): a stamp is 8 bits wide and 255 means "silent"."""
+
+_WORD = (1 << 16) - 1
+
+
+class DescriptionError(ValueError):
+    """A chip description names an unknown field or holds a value out of its range."""
+
+
+def _integer(section, low, high, summary, *, structure=True, default=dataclasses.MISSING):
+    meta = {"section": section, "low": low, "high": high, "summary": summary, "structure": structure, "kind": int}
+    return field(default=default, metadata=meta)
+
+
+def _real(section, low, high, summary, default):
+    meta = {"section": section, "low": low, "high": high, "summary": summary, "structure": False, "kind": float}
+    return field(default=default, metadata=meta)
+
+
+def _choice(section, options, summary, default):
+    meta = {"section": section, "options": options, "summary": summary, "structure": True, "kind": str}
+    return field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A crossbar chip: geometry, widths, plasticity and seeds (docs/contract.md, section 1).
+
+    Instances are immutable and hashable by :attr:`digest`. Build one with :meth:`preset`,
+    :meth:`from_toml` or :meth:`from_dict`; vary one with :func:`dataclasses.replace`.
+
+    Raises
+    ------
+    DescriptionError
+        A field is out of its range, or two fields contradict each other.
+    """
+
+    name: str = field(metadata={"section": "", "structure": False, "kind": str, "summary": "name of the chip"})
+    plane_height: int = _integer("plane", 1, 4096, "lines of the input plane, top to bottom")
+    plane_width: int = _integer("plane", 1, 4096, "lines of the input plane, left to right")
+    patch_height: int = _integer("grid", 1, 4096, "lines a tile sees, top to bottom")
+    patch_width: int = _integer("grid", 1, 4096, "lines a tile sees, left to right")
+    stride: int = _integer("grid", 1, 4096, "lines between neighbouring tiles")
+    neurons: int = _integer("tile", 1, 4096, "neurons (columns) of a tile")
+    winners: int = _integer("tile", 1, 255, "neurons of a tile that may fire in one race (K)", default=1)
+    learners: int = _integer("tile", 1, 255, "post-trace units of a tile: how many of its neurons can learn at once",
+                             default=1)
+    min_spikes: int = _integer("tile", 1, 4095, "read pulses below which a tile stays silent", default=1)
+    levels: int = _integer("cell", 2, 256, "conductance levels of a cell", default=64)
+    weight_bits: int = _integer("cell", 1, 12, "width of an entry of the weight table", default=6)
+    weight_store: str = _choice("cell", ("memory", "fixed"), "weight table in a loadable memory, or fixed in gates",
+                                "memory")
+    fire_mode: str = _choice("fire", ("race", "threshold"), "race at DECIDE, or threshold at every STEP", "race")
+    membrane_bits: int = _integer("fire", 4, 24, "width of a membrane potential, unsigned, saturating", default=16)
+    threshold_bits: int = _integer("fire", 4, 24, "width of an adaptive threshold, unsigned, saturating", default=20)
+    theta_leak: int = _integer("fire", 0, 15, "homeostasis leak at END, theta -= theta >> leak; 0 is none", default=0)
+    trace_bits: int = _integer("trace", 4, 8, "width of a pre- or post-trace", default=8)
+    trace_shift: int = _integer("trace", 1, 7, "decay of a trace at every STEP, x -= ceil(x / 2^shift)", default=3)
+    amplitudes: int = _integer("plasticity", 1, 16, "amplitude bins of a pulse, a power of two", default=16)
+    fraction_bits: int = _integer("plasticity", 8, 16, "fraction bits of a plasticity table entry", default=12)
+
+    set_step: float = _real("plasticity", 0.0, 1.0, "full SET pulse on an erased cell, fraction of the range", 0.1)
+    set_bound: float = _real("plasticity", 0.0, 20.0, "soft bound of SET: step * exp(-bound * g)", 3.0)
+    reset_step: float = _real("plasticity", 0.0, 1.0, "full RESET pulse on a full cell, fraction of the range", 0.1)
+    reset_bound: float = _real("plasticity", 0.0, 20.0, "soft bound of RESET: step * exp(-bound * (1 - g))", 3.0)
+    theta_step: float = _real("fire", 0.0, 65535.0, "homeostasis: rise of the first winner's threshold (h)", 0.0)
+    theta_base: int = _integer("fire", 0, (1 << 24) - 1, "threshold mode: common threshold (theta0)", structure=False,
+                               default=0)
+    seed: int = _integer("random", 0, (1 << 63) - 1, "seed of initial levels, random streams and orders",
+                         structure=False, default=1)
+    passes: int = _integer("schedule", 1, 1000, "passes over the training set", structure=False, default=1)
+    decay: float = _real("schedule", 0.0001, 1.0, "factor on all steps per pass (annealing)", 1.0)
+    latency_bins: int = _integer("code", 1, 16, "bins of the latency code", structure=False, default=1)
+    dark_level: int = _integer("code", 0, 255, "pixels up to this value are dark", structure=False, default=64)
+
+    weights: tuple[int, ...] | None = field(default=None, metadata={
+        "section": "cell", "structure": False, "kind": tuple, "summary": "weight table, level to weight; none is linear"})
+    set_table: tuple[tuple[int, ...], ...] | None = field(default=None, metadata={
+        "section": "plasticity", "structure": False, "kind": tuple, "summary": "SET table [amplitude][level]"})
+    reset_table: tuple[tuple[int, ...], ...] | None = field(default=None, metadata={
+        "section": "plasticity", "structure": False, "kind": tuple, "summary": "RESET table [amplitude][level]"})
+
+    def __post_init__(self):
+        for spec in dataclasses.fields(self):
+            self._check_field(spec)
+        self._check_geometry()
+        self._check_widths()
+        self._check_tables()
+
+    def _check_field(self, spec):
+        value, meta = getattr(self, spec.name), spec.metadata
+        kind = meta["kind"]
+        if kind is tuple:
+            return
+        if kind is float and type(value) is int:
+            object.__setattr__(self, spec.name, float(value))
+            value = float(value)
+        if type(value) is not kind:
+            raise DescriptionError(f"{spec.name} must be of type {kind.__name__}, not {value!r}")
+        if "options" in meta and value not in meta["options"]:
+            raise DescriptionError(f"{spec.name} must be one of {', '.join(meta['options'])}, not {value!r}")
+        if "low" in meta and not meta["low"] <= value <= meta["high"]:  # also refuses NaN
+            raise DescriptionError(f"{spec.name} must be {meta['low']} to {meta['high']}, not {value!r}")
+
+    def _check_geometry(self):
+        for patch, plane in (("patch_height", "plane_height"), ("patch_width", "plane_width")):
+            if getattr(self, patch) > getattr(self, plane):
+                raise DescriptionError(f"{patch} must be at most {plane} = {getattr(self, plane)}, "
+                                       f"not {getattr(self, patch)}")
+        for name, value, high in (("lines", self.lines, 65536), ("tiles", self.tiles, 65535),
+                                  ("tiles x rows", self.tiles * self.rows, 65536),
+                                  ("synapses", self.synapses, 1 << 26)):
+            if value > high:
+                raise DescriptionError(f"{name} must be at most {high}, not {value}")
+        if self.fire_mode == "race":
+            if self.winners > self.neurons:
+                raise DescriptionError(f"winners must be at most neurons = {self.neurons}, not {self.winners}")
+            if self.learners > self.winners:
+                raise DescriptionError(f"learners must be at most winners = {self.winners}, not {self.learners}")
+        else:
+            if self.winners != 1:
+                raise DescriptionError(f"winners must be 1 in threshold mode, not {self.winners}")
+            if self.learners > self.neurons:
+                raise DescriptionError(f"learners must be at most neurons = {self.neurons}, not {self.learners}")
+
+    def _check_widths(self):
+        if self.amplitudes & (self.amplitudes - 1):
+            raise DescriptionError(f"amplitudes must be a power of two, not {self.amplitudes}")
+        if self.theta_base >> self.threshold_bits:
+            raise DescriptionError(f"theta_base must fit threshold_bits = {self.threshold_bits}, not {self.theta_base}")
+
+    def _check_tables(self):
+        if self.weights is None and self.levels > 1 << self.weight_bits:
+            raise DescriptionError(f"weight_bits must be at least {(self.levels - 1).bit_length()} for a linear "
+                                   f"table of {self.levels} levels, not {self.weight_bits}")
+        if self.weights is not None:
+            self._check_entries("weights", self.weights, self.levels, (1 << self.weight_bits) - 1)
+        for name in ("set_table", "reset_table"):
+            table = getattr(self, name)
+            if table is None:
+                continue
+            if len(table) != self.amplitudes:
+                raise DescriptionError(f"{name} must have amplitudes = {self.amplitudes} rows, not {len(table)}")
+            for row in table:
+                self._check_entries(name, row, self.levels, _WORD)
+        for name in ("set_step", "reset_step"):
+            peak = getattr(self, name) * (self.levels - 1) * 2**self.fraction_bits
+            if round(peak) > _WORD:
+                limit = _WORD / ((self.levels - 1) * 2**self.fraction_bits)
+                raise DescriptionError(f"{name} must be at most {limit:.4f} for {self.levels} levels and fraction_bits "
+                                       f"= {self.fraction_bits}, not {getattr(self, name)!r}")
+
+    @staticmethod
+    def _check_entries(name, values, count, high):
+        if len(values) != count:
+            raise DescriptionError(f"{name} must have {count} entries, not {len(values)}")
+        for value in values:
+            if type(value) is not int or not 0 <= value <= high:
+                raise DescriptionError(f"{name} must hold integers 0 to {high}, not {value!r}")
+
+    # geometry
+
+    @property
+    def lines(self) -> int:
+        """Lines of the input plane; line ``y * plane_width + x``."""
+        return self.plane_height * self.plane_width
+
+    @property
+    def grid_height(self) -> int:
+        return (self.plane_height - self.patch_height) // self.stride + 1
+
+    @property
+    def grid_width(self) -> int:
+        return (self.plane_width - self.patch_width) // self.stride + 1
+
+    @property
+    def top(self) -> int:
+        """Plane row of the first tile row: the grid is centred, odd remainders to the bottom and right."""
+        return (self.plane_height - self.patch_height - (self.grid_height - 1) * self.stride) // 2
+
+    @property
+    def left(self) -> int:
+        return (self.plane_width - self.patch_width - (self.grid_width - 1) * self.stride) // 2
+
+    @property
+    def tiles(self) -> int:
+        return self.grid_height * self.grid_width
+
+    @property
+    def rows(self) -> int:
+        """Rows (word lines) of one tile."""
+        return self.patch_height * self.patch_width
+
+    @property
+    def synapses(self) -> int:
+        return self.tiles * self.rows * self.neurons
+
+    @cached_property
+    def row_lines(self) -> np.ndarray:
+        """The line of every row: int32 of shape (tiles, rows)."""
+        tile_y, tile_x = np.divmod(np.arange(self.tiles), self.grid_width)
+        row_y, row_x = np.divmod(np.arange(self.rows), self.patch_width)
+        y = self.top + tile_y[:, None] * self.stride + row_y[None, :]
+        x = self.left + tile_x[:, None] * self.stride + row_x[None, :]
+        return (y * self.plane_width + x).astype(np.int32)
+
+    # tables
+
+    @property
+    def weight_table(self) -> np.ndarray:
+        """Level to weight, uint16 of shape (levels,)."""
+        return np.arange(self.levels, dtype=np.uint16) if self.weights is None else np.array(self.weights, np.uint16)
+
+    def plasticity_tables(self, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        """SET and RESET tables, uint16 of shape (amplitudes, levels), steps scaled by ``scale`` (annealing).
+
+        Entry ``[a][l]`` is the mean step of a pulse of amplitude bin ``a`` on level ``l`` in units of
+        ``2**-fraction_bits`` levels (contract 5.4): ``step * (levels - 1) * exp(-bound * g) * (2a + 1) / (2A - 1)``.
+        """
+        gain = (2 * np.arange(self.amplitudes)[:, None] + 1) / (2 * self.amplitudes - 1)
+        gain = gain * (scale * (self.levels - 1) * 2**self.fraction_bits)
+        conductance = np.arange(self.levels)[None, :] / (self.levels - 1)
+        tables = []
+        for given, step, bound, distance in ((self.set_table, self.set_step, self.set_bound, conductance),
+                                             (self.reset_table, self.reset_step, self.reset_bound, 1 - conductance)):
+            table = gain * step * np.exp(-bound * distance) if given is None else scale * np.array(given, float)
+            tables.append(np.minimum(np.rint(table), _WORD).astype(np.uint16))
+        return tables[0], tables[1]
+
+    @cached_property
+    def trace_table(self) -> np.ndarray:
+        """Trace against age in steps, uint8, full scale first, down to its first zero (contract 4.1)."""
+        values = [(1 << self.trace_bits) - 1]
+        while values[-1]:
+            values.append(values[-1] - math.ceil(values[-1] / 2**self.trace_shift))
+        return np.array(values, np.uint8)
+
+    # identity
+
+    @classmethod
+    def structure_fields(cls) -> list[str]:
+        """Fields that decide the gates, in declaration order; the rest is loaded by the host."""
+        return [spec.name for spec in dataclasses.fields(cls) if spec.metadata["structure"]]
+
+    @property
+    def structure(self) -> dict:
+        found = {name: getattr(self, name) for name in self.structure_fields()}
+        if self.weight_store == "fixed":
+            found["weights"] = self.weight_table.tolist()
+        return found
+
+    @cached_property
+    def structure_digest(self) -> str:
+        """SHA-256 (hex) of the fields that decide the gates."""
+        return _digest(self.structure)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the whole description except its name."""
+        fields = dataclasses.asdict(self)
+        fields.pop("name")
+        return _digest(fields)
+
+    # reading and writing
+
+    @classmethod
+    def from_dict(cls, document: dict, *, source: str = "description") -> "Chip":
+        """Build a chip from TOML-shaped nested tables; unknown names are refused, with a suggestion."""
+        known = {(spec.metadata["section"], spec.name): spec for spec in dataclasses.fields(cls)}
+        fields = {}
+        for section, content in document.items():
+            entries = content.items() if isinstance(content, dict) else [(section, content)]
+            where = section if isinstance(content, dict) else ""
+            for key, value in entries:
+                name = next((n for s, n in known if s == where and key in (n, n.removeprefix(f"{where}_"))), None)
+                if name is None:
+                    expected = sorted(n.removeprefix(f"{s}_") for s, n in known if s == where)
+                    sections = sorted({s for s, _ in known if s})
+                    hint = f"expected one of {', '.join(expected)}" if expected else f"sections are {', '.join(sections)}"
+                    raise DescriptionError(f"{source}: unknown field {f'[{where}] ' if where else ''}{key}; {hint}")
+                fields[name] = _tuples(value)
+        missing = [f"[{s.metadata['section']}] {s.name}" for s in dataclasses.fields(cls)
+                   if s.default is dataclasses.MISSING and s.name not in fields]
+        if missing:
+            raise DescriptionError(f"{source}: missing {', '.join(missing)}")
+        try:
+            return cls(**fields)
+        except DescriptionError as error:
+            raise DescriptionError(f"{source}: {error}") from None
+
+    def to_dict(self) -> dict:
+        """The TOML-shaped nested tables of :meth:`from_dict`."""
+        document = {}
+        for spec in dataclasses.fields(self):
+            value = getattr(self, spec.name)
+            if value is not None:
+                section = spec.metadata["section"]
+                (document.setdefault(section, {}) if section else document)[spec.name] = value
+        return document
+
+    @classmethod
+    def from_toml(cls, path) -> "Chip":
+        """Read a description file.
+
+        Raises
+        ------
+        DescriptionError
+            The file cannot be read, is not TOML, or holds a bad description.
+        """
+        try:
+            return cls.from_dict(tomllib.loads(Path(path).read_text("utf-8")), source=str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise DescriptionError(f"{path}: cannot be read: {error}") from None
+        except tomllib.TOMLDecodeError as error:
+            raise DescriptionError(f"{path}: not TOML: {error}") from None
+
+    @classmethod
+    def preset(cls, name: str) -> "Chip":
+        """A chip that ships with the project, by name (:func:`presets`)."""
+        if name not in presets():
+            raise DescriptionError(f"chip must be one of {', '.join(presets())} or a TOML file, not {name!r}")
+        return cls.from_dict(tomllib.loads(_preset_folder().joinpath(f"{name}.toml").read_text("utf-8")), source=name)
+
+    @classmethod
+    def load(cls, name_or_path: str) -> "Chip":
+        """A preset's name, or the path of a TOML file."""
+        if str(name_or_path).endswith(".toml"):
+            return cls.from_toml(name_or_path)
+        return cls.preset(name_or_path)
+
+
+def _preset_folder():
+    return resources.files("ohmspike.chip").joinpath("presets")
+
+
+def presets() -> list[str]:
+    """Names of the chips that ship with the project."""
+    return sorted(entry.name.removesuffix(".toml") for entry in _preset_folder().iterdir()
+                  if entry.name.endswith(".toml"))
+
+
+def _digest(fields: dict) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _tuples(value):
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,76 @@
+"""Event batches going into a chip and fires coming out: what encoders, models and targets exchange."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+__all__ = ["EventBatch", "EventCode", "Fires"]
+
+
+class EventCode(IntEnum):
+    """Codes of events other than SPIKE in an :class:`EventBatch`; codes from 0 up are SPIKEs on that line."""
+
+    STEP = -1
+    DECIDE = -2
+    DARK = -3
+    END = -4
+
+
+@dataclass(frozen=True)
+class EventBatch:
+    """The events of consecutive samples.
+
+    Parameters
+    ----------
+    codes : int32 array
+        Lines (SPIKE) and :class:`EventCode`, all samples one after the other.
+    offsets : int64 array of shape (samples + 1,)
+        Sample *s* is ``codes[offsets[s]:offsets[s + 1]]``; it need not end with END.
+    """
+
+    codes: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self):
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: slice) -> "EventBatch":
+        """Consecutive samples as a batch of their own."""
+        start, stop, step = index.indices(len(self))
+        if step != 1:
+            raise ValueError(f"step must be 1, not {step}")
+        offsets = self.offsets[start:max(start, stop) + 1]
+        return EventBatch(self.codes[offsets[0]:offsets[-1]], offsets - offsets[0])
+
+
+@dataclass(frozen=True)
+class Fires:
+    """Neurons that fired, in the order of contract 3.7.
+
+    Parameters
+    ----------
+    tile, neuron : int32 arrays of shape (fires,)
+    offsets : int64 array of shape (samples + 1,)
+        Fires of sample *s* are ``[offsets[s]:offsets[s + 1]]``.
+    """
+
+    tile: np.ndarray
+    neuron: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self):
+        return len(self.offsets) - 1
+
+    def ranks(self) -> np.ndarray:
+        """Position of every fire among the fires of its sample and tile, int32 of shape (fires,)."""
+        sample = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        key = sample.astype(np.int64) << 32 | self.tile
+        order = np.argsort(key, kind="stable")
+        ordered = key[order]
+        first = np.r_[True, ordered[1:] != ordered[:-1]] if len(key) else np.zeros(0, bool)
+        starts = np.flatnonzero(first)
+        position = np.arange(len(key)) - np.repeat(starts, np.diff(np.r_[starts, len(key)]))
+        ranks = np.empty(len(key), np.int32)
+        ranks[order] = position
+        return ranks

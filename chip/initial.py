@@ -1,0 +1,48 @@
+"""Seeds to numbers: the counter-based generator behind initial levels, random streams and orders (contract 7)."""
+
+from enum import IntEnum
+
+import numpy as np
+
+from .description import Chip
+
+__all__ = ["Stream", "initial_levels", "initial_random", "mix", "presentation_order"]
+
+
+class Stream(IntEnum):
+    """What a number is drawn for: streams of one seed never meet."""
+
+    LEVELS = 1
+    RANDOM = 2
+    ORDER = 3
+    RATE = 4
+
+
+def mix(seed: int, stream: int, index) -> np.ndarray:
+    """64 random bits for every ``index`` (uint64 array): the SplitMix64 finaliser over seed, stream and index."""
+    start = (seed * 0x9E3779B97F4A7C15 + stream * 0xBF58476D1CE4E5B9) % 2**64
+    with np.errstate(over="ignore"):
+        z = np.uint64(start) + (np.asarray(index, np.uint64) + np.uint64(1)) * np.uint64(0x94D049BB133111EB)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def initial_levels(chip: Chip) -> np.ndarray:
+    """Levels before learning, the middle half of the range: uint8 of shape (tiles, rows, neurons)."""
+    draw = mix(chip.seed, Stream.LEVELS, np.arange(chip.synapses)) >> np.uint64(32)
+    span = max(1, chip.levels // 2)
+    levels = chip.levels // 4 + ((draw * np.uint64(span)) >> np.uint64(32)).astype(np.int64)
+    return levels.astype(np.uint8).reshape(chip.tiles, chip.rows, chip.neurons)
+
+
+def initial_random(chip: Chip) -> np.ndarray:
+    """State of the xorshift of every tile, never zero: uint32 of shape (tiles,)."""
+    state = (mix(chip.seed, Stream.RANDOM, np.arange(chip.tiles)) >> np.uint64(32)).astype(np.uint32)
+    return np.maximum(state, np.uint32(1))
+
+
+def presentation_order(chip: Chip, learning_pass: int, count: int) -> np.ndarray:
+    """The order in which a pass presents ``count`` samples: a permutation, int64 of shape (count,)."""
+    keys = mix(chip.seed, Stream.ORDER, np.arange(count, dtype=np.uint64) + np.uint64(learning_pass << 32))
+    return np.argsort(keys, kind="stable")
