@@ -1,0 +1,564 @@
+"""The compiled loops of the exact model: integers only, one kernel for any chip.
+
+Two ways through the events give the same bits:
+
+:func:`run_events`
+    event by event, tiles inside, for whatever may come;
+:func:`scan_samples` and :func:`race_samples`
+    tile by tile, samples inside, for whole latency-coded samples: ``(SPIKE | STEP)* DECIDE [DARK] END`` in race mode with
+    every line spiking at most once. Until DECIDE such a sample only adds up weights, so its membranes are one sum, and
+    no tile sees another's state (contract 3): a tile takes all samples of a chunk while its cells stay in the cache.
+
+Numbers in comments are clauses of docs/contract.md.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+__all__ = ["Cells", "Geometry", "TALLY", "Transient", "count_fires", "list_fires", "race_samples", "run_events",
+           "scan_samples"]
+
+SILENT = 255
+"""Stamp of a line that has not spoken in a sample."""
+
+_READS_MAX = 4095
+
+TALLY = ("samples", "steps", "in_spikes", "dark_spikes", "row_reads", "shut_rows", "read_sum", "active_sq_sum",
+         "decisions", "out_spikes", "set_events", "reset_rows", "pre_recharge", "post_recharge", "clipped_high",
+         "clipped_low", "theta_clipped", "refused")
+"""Scalar counters in the order the kernels keep them; the amplitude-bin counters follow."""
+
+(_SAMPLES, _STEPS, _IN_SPIKES, _DARK_SPIKES, _ROW_READS, _SHUT_ROWS, _READ_SUM, _ACTIVE_SQ_SUM, _DECISIONS, _OUT_SPIKES,
+ _SET_EVENTS, _RESET_ROWS, _PRE_RECHARGE, _POST_RECHARGE, _CLIPPED_HIGH, _CLIPPED_LOW, _THETA_CLIPPED,
+ _REFUSED) = range(len(TALLY))
+_BINS = len(TALLY)
+
+_STEP, _DECIDE, _DARK, _END = -1, -2, -3, -4
+_STEP_MAX = 254
+
+
+class Geometry(NamedTuple):
+    """What a chip is: numbers of its description and the tables derived from it."""
+
+    lines: int
+    tiles: int
+    rows: int
+    neurons: int
+    winners: int
+    learners: int
+    min_spikes: int
+    race: bool
+    top_level: int
+    membrane_top: int
+    threshold_top: int
+    theta_leak: int
+    full_scale: int
+    amplitudes: int
+    fraction_bits: int
+    index_bits: int
+    row_lines: np.ndarray  # (tiles, rows)
+    sight_offsets: np.ndarray  # (lines + 1,): the (tile, row) that see line i are [offsets[i], offsets[i + 1])
+    sight_tiles: np.ndarray
+    sight_rows: np.ndarray
+    traces: np.ndarray  # age in steps to trace, 256 entries
+    pulse_bins: np.ndarray  # age in steps to amplitude bin, -1 where the trace is 0
+
+
+class Cells(NamedTuple):
+    """What a chip learns. ``weights`` mirrors ``levels``; it is the same array where the weight table is the identity."""
+
+    levels: np.ndarray
+    weights: np.ndarray
+    weight_table: np.ndarray
+    theta: np.ndarray
+    random: np.ndarray
+    set_table: np.ndarray
+    reset_table: np.ndarray
+    theta_step: int
+    theta_base: int
+    learn: bool
+
+
+class Transient(NamedTuple):
+    """What lives within a sample (contract 2.2). A unit of neuron -1 was never taken."""
+
+    membranes: np.ndarray  # (tiles, neurons)
+    reads: np.ndarray  # (tiles,), as the next four
+    step_reads: np.ndarray
+    fresh: np.ndarray
+    closed: np.ndarray
+    next_unit: np.ndarray
+    unit_neuron: np.ndarray  # (tiles, learners)
+    unit_stamp: np.ndarray
+    line_stamp: np.ndarray  # (lines,)
+    scalars: np.ndarray  # step number, dark
+
+
+@njit(cache=True, inline="always")
+def _advance(x):
+    """7.2: the next state of xorshift32."""
+    x = np.uint32(x ^ np.uint32(x << np.uint32(13)))
+    x = np.uint32(x ^ np.uint32(x >> np.uint32(17)))
+    return np.uint32(x ^ np.uint32(x << np.uint32(5)))
+
+
+@njit(cache=True, nogil=True)
+def _raise_theta(geometry, cells, tile, neuron, tally):
+    """6.1"""
+    theta = np.int64(cells.theta[tile, neuron]) + cells.theta_step
+    if theta > geometry.threshold_top:
+        theta = geometry.threshold_top
+        tally[_THETA_CLIPPED] += 1
+    cells.theta[tile, neuron] = theta
+
+
+@njit(cache=True, nogil=True)
+def _set_rows(geometry, cells, tile, neuron, rows, ages, count, tally):
+    """5.3: a SET pulse on the cell of ``neuron`` in every one of ``rows`` whose pre-trace has not decayed."""
+    levels, weights, table = cells.levels[tile], cells.weights[tile], cells.set_table
+    weight_table, bins, top = cells.weight_table, geometry.pulse_bins, geometry.top_level
+    fraction = geometry.fraction_bits
+    shift = np.uint32(32 - fraction)
+    pulses, sums = _BINS, _BINS + geometry.amplitudes
+    x, clipped = cells.random[tile], 0
+    for i in range(count):
+        amplitude = bins[ages[i]]
+        if amplitude >= 0:
+            row = rows[i]
+            level = np.int64(levels[row, neuron])
+            tally[pulses + amplitude] += 1
+            tally[sums + amplitude] += np.int64(weights[row, neuron])
+            x = _advance(x)
+            level += (np.int64(table[amplitude, level]) + np.int64(x >> shift)) >> fraction  # 5.2
+            clipped += level > top
+            level = min(level, top)
+            levels[row, neuron] = level
+            weights[row, neuron] = weight_table[level]
+    cells.random[tile] = x
+    tally[_CLIPPED_HIGH] += clipped
+    tally[_SET_EVENTS] += 1
+
+
+@njit(cache=True, nogil=True)
+def _reset_rows(geometry, cells, tile, neuron, amplitude, rows, count, tally):
+    """3.5: a RESET pulse of one amplitude bin on the cell of ``neuron`` in every one of ``rows``."""
+    levels, weights, table = cells.levels[tile], cells.weights[tile], cells.reset_table[amplitude]
+    weight_table, fraction = cells.weight_table, geometry.fraction_bits
+    shift = np.uint32(32 - fraction)
+    x, clipped, weight = cells.random[tile], 0, 0
+    for i in range(count):
+        row = rows[i]
+        level = np.int64(levels[row, neuron])
+        weight += np.int64(weights[row, neuron])
+        x = _advance(x)
+        level -= (np.int64(table[level]) + np.int64(x >> shift)) >> fraction  # 5.2
+        clipped += level < 0
+        level = max(level, 0)
+        levels[row, neuron] = level
+        weights[row, neuron] = weight_table[level]
+    cells.random[tile] = x
+    tally[_CLIPPED_LOW] += clipped
+    tally[_BINS + 2 * geometry.amplitudes + amplitude] += count
+    tally[_BINS + 3 * geometry.amplitudes + amplitude] += weight
+
+
+# whole samples, tile by tile
+
+
+@njit(cache=True, nogil=True)
+def scan_samples(geometry, codes, offsets, first, stop, stamps, steps, dark, tally):
+    """Read samples ``first`` to ``stop`` into stamps per line, up to the first that is not ``(SPIKE | STEP)* DECIDE [DARK] END``.
+
+    Counts what belongs to no tile. Returns how many samples were read.
+    """
+    for sample in range(first, stop):
+        begin, end = offsets[sample], offsets[sample + 1]
+        slot = sample - first
+        row = stamps[slot]
+        row[:] = SILENT
+        if end - begin < 2 or codes[end - 1] != _END:
+            return slot
+        has_dark = codes[end - 2] == _DARK
+        decide = end - 3 if has_dark else end - 2
+        if decide < begin or codes[decide] != _DECIDE:
+            return slot
+        step = 0
+        for i in range(begin, decide):
+            code = codes[i]
+            if 0 <= code < geometry.lines and row[code] == SILENT:
+                row[code] = step
+            elif code == _STEP and step < _STEP_MAX:
+                step += 1
+            else:
+                return slot
+        spikes = decide - begin - step
+        steps[slot] = step
+        dark[slot] = has_dark
+        tally[_SAMPLES] += 1
+        tally[_STEPS] += step
+        tally[_IN_SPIKES] += spikes
+        tally[_PRE_RECHARGE] += spikes * geometry.full_scale
+        if has_dark:
+            tally[_DARK_SPIKES] += geometry.lines - spikes
+    return stop - first
+
+
+@njit(cache=True, nogil=True)
+def _add_rows(weights, rows, count, sums):
+    """Add up the weights of ``rows``: several rows a sweep, so that sums are loaded and stored seldom."""
+    neurons = sums.shape[0]
+    first = weights[rows[0]]
+    for j in range(neurons):
+        sums[j] = first[j]
+    i = 1
+    while i + 8 <= count:
+        a, b, c, d = weights[rows[i]], weights[rows[i + 1]], weights[rows[i + 2]], weights[rows[i + 3]]
+        e, f, g, h = weights[rows[i + 4]], weights[rows[i + 5]], weights[rows[i + 6]], weights[rows[i + 7]]
+        for j in range(neurons):
+            sums[j] += a[j] + b[j] + c[j] + d[j] + e[j] + f[j] + g[j] + h[j]
+        i += 8
+    while i + 2 <= count:
+        a, b = weights[rows[i]], weights[rows[i + 1]]
+        for j in range(neurons):
+            sums[j] += a[j] + b[j]
+        i += 2
+    if i < count:
+        a = weights[rows[i]]
+        for j in range(neurons):
+            sums[j] += a[j]
+
+
+@njit(cache=True, nogil=True)
+def _race(geometry, membranes, theta, keys, fired):
+    """3.4: the neurons of largest V - θ into ``fired``, falling; ties lowest first. Returns the largest V - θ.
+
+    A key holds V - θ above the complement of the neuron, so that no two are equal and one maximum gives both.
+    """
+    neurons, index_bits, top = geometry.neurons, geometry.index_bits, geometry.membrane_top
+    index_mask = (1 << index_bits) - 1
+    lowest = np.iinfo(keys.dtype).min
+    for j in range(neurons):
+        keys[j] = ((min(np.int64(membranes[j]), top) - np.int64(theta[j])) << index_bits) | (index_mask - j)
+    largest = 0
+    for rank in range(fired.shape[0]):
+        best = keys[0]
+        for j in range(neurons):
+            best = max(best, keys[j])
+        neuron = index_mask - (np.int64(best) & index_mask)
+        fired[rank] = neuron
+        keys[neuron] = lowest
+        if rank == 0:
+            largest = np.int64(best) >> index_bits
+    return largest
+
+
+@njit(cache=True, nogil=True)
+def _leak(geometry, theta):
+    """3.6"""
+    for j in range(geometry.neurons):
+        theta[j] -= theta[j] >> np.uint32(geometry.theta_leak)
+
+
+@njit(cache=True, nogil=True)
+def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_tile, sums, keys, winners, tally):
+    """Carry ``count`` scanned samples through the tiles ``first_tile`` to ``last_tile``.
+
+    ``winners[sample, tile, rank]`` takes the neurons that fired, -1 first where the tile stayed silent. The types of
+    ``sums`` and ``keys`` must hold an unsaturated membrane and a key of :func:`_race`.
+    """
+    rows, neurons, learners = geometry.rows, geometry.neurons, geometry.learners
+    spoken, ages, silent = np.empty(rows + 1, np.int32), np.empty(rows + 1, np.uint8), np.empty(rows + 1, np.int32)
+    step_reads = np.zeros(_STEP_MAX + 2, np.int64)
+    leaks = cells.learn and geometry.theta_leak > 0
+    local = np.zeros_like(tally)
+    row_reads, read_sum, squares, decisions = 0, 0, 0, 0
+    for tile in range(first_tile, last_tile):
+        lines, weights, theta = geometry.row_lines[tile], cells.weights[tile], cells.theta[tile]
+        for sample in range(count):
+            stamp_of, last_step = stamps[sample], steps[sample]
+            reads = 0
+            for row in range(rows):
+                stamp = stamp_of[lines[row]]
+                spoken[reads] = row
+                ages[reads] = (last_step - stamp) & 255
+                silent[row - reads] = row
+                reads += stamp != SILENT
+
+            if reads:  # 3.1
+                _add_rows(weights, spoken, reads, sums)
+                for j in range(neurons):
+                    read_sum += np.int64(sums[j])
+                row_reads += reads
+                if last_step == 0:
+                    squares += reads * reads
+                else:
+                    for i in range(reads):
+                        step_reads[ages[i]] += 1
+                    for age in range(last_step + 1):
+                        squares += step_reads[age] * step_reads[age]
+                        step_reads[age] = 0
+
+            fired = winners[sample, tile]
+            fired[0] = -1
+            if reads >= geometry.min_spikes:  # 3.4
+                decisions += 1
+                _race(geometry, sums, theta, keys, fired)
+                if cells.learn:
+                    _raise_theta(geometry, cells, tile, fired[0], local)
+                    for rank in range(learners):
+                        _set_rows(geometry, cells, tile, fired[rank], spoken, ages, reads, local)
+                    if dark[sample]:  # 3.5: every unit was taken at DECIDE, in the order of ranks
+                        for rank in range(learners):
+                            _reset_rows(geometry, cells, tile, fired[rank], geometry.amplitudes - 1, silent,
+                                        rows - reads, local)
+                        local[_RESET_ROWS] += learners * (rows - reads)
+            if leaks:
+                _leak(geometry, theta)
+
+    local[_ROW_READS] += row_reads
+    local[_READ_SUM] += read_sum
+    local[_ACTIVE_SQ_SUM] += squares
+    local[_DECISIONS] += decisions
+    local[_OUT_SPIKES] += decisions * geometry.winners
+    if cells.learn:
+        local[_POST_RECHARGE] += decisions * learners * geometry.full_scale
+    tally += local
+
+
+@njit(cache=True, nogil=True)
+def count_fires(winners, count, offsets):
+    """Running number of fires of ``count`` samples into ``offsets[1:]``, ``offsets[0]`` given. Returns the last."""
+    tiles, ranks = winners.shape[1], winners.shape[2]
+    for sample in range(count):
+        fires = 0
+        for tile in range(tiles):
+            fires += ranks * (winners[sample, tile, 0] >= 0)
+        offsets[sample + 1] = offsets[sample] + fires
+    return offsets[count]
+
+
+@njit(cache=True, nogil=True)
+def list_fires(winners, count, tiles, neurons):
+    """Write the fires of ``count`` samples one after the other, in the order of 3.7."""
+    at = 0
+    for sample in range(count):
+        for tile in range(winners.shape[1]):
+            if winners[sample, tile, 0] >= 0:
+                for rank in range(winners.shape[2]):
+                    tiles[at] = tile
+                    neurons[at] = winners[sample, tile, rank]
+                    at += 1
+
+
+# any events, one after the other
+
+
+@njit(cache=True, nogil=True)
+def run_events(geometry, cells, transient, codes, offsets, keys, winners, fire_tiles, fire_neurons, fire_offsets, tally):
+    """Carry out any events: sample *s* is ``codes[offsets[s]:offsets[s + 1]]``.
+
+    ``fire_tiles`` and ``fire_neurons`` must have room for every fire that could come.
+    """
+    local = np.zeros_like(tally)
+    fires = 0
+    fire_offsets[0] = 0
+    for sample in range(offsets.shape[0] - 1):
+        for event in range(offsets[sample], offsets[sample + 1]):
+            code = codes[event]
+            if code >= 0:
+                _spike(geometry, cells, transient, code, local)
+            elif code == _STEP:
+                fires = _step(geometry, cells, transient, keys, winners, fire_tiles, fire_neurons, fires, local)
+            elif code == _DECIDE:
+                fires = _decide(geometry, cells, transient, keys, winners, fire_tiles, fire_neurons, fires, local)
+            elif code == _DARK:
+                _go_dark(geometry, cells, transient, local)
+            else:
+                _end(geometry, cells, transient, local)
+        fire_offsets[sample + 1] = fires
+    tally += local
+
+
+@njit(cache=True, nogil=True)
+def _spike(geometry, cells, transient, line, tally):
+    """3.1"""
+    step, dark = transient.scalars[0], transient.scalars[1]
+    if dark or line >= geometry.lines:  # 3.8
+        tally[_REFUSED] += 1
+        return
+    for sight in range(geometry.sight_offsets[line], geometry.sight_offsets[line + 1]):
+        tile, row = geometry.sight_tiles[sight], geometry.sight_rows[sight]
+        if transient.closed[tile]:
+            tally[_SHUT_ROWS] += 1
+        else:
+            weights, membranes = cells.weights[tile, row], transient.membranes[tile]
+            top, total = np.uint32(geometry.membrane_top), np.uint32(0)
+            for j in range(geometry.neurons):
+                weight = np.uint32(weights[j])
+                total += weight
+                membranes[j] = min(np.uint32(membranes[j] + weight), top)
+            tally[_READ_SUM] += np.int64(total)
+            tally[_ROW_READS] += 1
+            tally[_ACTIVE_SQ_SUM] += 2 * transient.step_reads[tile] + 1
+            transient.step_reads[tile] = min(transient.step_reads[tile] + 1, _READS_MAX)
+            transient.reads[tile] = min(transient.reads[tile] + 1, _READS_MAX)
+            transient.fresh[tile] = False
+        if cells.learn:
+            pulses = 0
+            for unit in range(geometry.learners):
+                neuron = transient.unit_neuron[tile, unit]
+                if neuron >= 0:
+                    amplitude = geometry.pulse_bins[step - transient.unit_stamp[tile, unit]]
+                    if amplitude >= 0:
+                        _reset_row(geometry, cells, tile, neuron, amplitude, row, tally)
+                        pulses += 1
+            tally[_RESET_ROWS] += pulses > 0
+    tally[_IN_SPIKES] += 1
+    tally[_PRE_RECHARGE] += geometry.full_scale - _trace(geometry, transient.line_stamp[line], step)
+    transient.line_stamp[line] = step
+
+
+@njit(cache=True, nogil=True)
+def _trace(geometry, stamp, step):
+    """4.1: the trace of a recharge at step ``stamp``, 0 if there was none."""
+    return 0 if stamp < 0 else geometry.traces[step - stamp]
+
+
+@njit(cache=True, nogil=True)
+def _reset_row(geometry, cells, tile, neuron, amplitude, row, tally):
+    """5.2 with the RESET table, on one cell."""
+    rows = np.empty(1, np.int32)
+    rows[0] = row
+    _reset_rows(geometry, cells, tile, neuron, amplitude, rows, 1, tally)
+
+
+@njit(cache=True, nogil=True)
+def _is_live(geometry, transient, tile):
+    """3.3"""
+    return not transient.closed[tile] and not transient.fresh[tile] and transient.reads[tile] >= geometry.min_spikes
+
+
+@njit(cache=True, nogil=True)
+def _step(geometry, cells, transient, keys, winners, fire_tiles, fire_neurons, fires, tally):
+    """3.3. Returns the new number of fires."""
+    if transient.scalars[1] or transient.scalars[0] == _STEP_MAX:  # 3.8
+        tally[_REFUSED] += 1
+        return fires
+    if not geometry.race:
+        for tile in range(geometry.tiles):
+            if _is_live(geometry, transient, tile):
+                tally[_DECISIONS] += 1
+                largest = _race(geometry, transient.membranes[tile], cells.theta[tile], keys, winners)
+                if largest >= cells.theta_base:
+                    tally[_OUT_SPIKES] += 1
+                    fire_tiles[fires], fire_neurons[fires] = tile, winners[0]
+                    fires += 1
+                    transient.membranes[tile, :] = 0
+                    transient.fresh[tile] = True
+                    if cells.learn:
+                        _recharge_post(geometry, transient, tile, winners[0], tally)
+                        _raise_theta(geometry, cells, tile, winners[0], tally)
+                        _post_spike(geometry, cells, transient, tile, winners[0], tally)
+    transient.scalars[0] += 1
+    transient.step_reads[:] = 0
+    tally[_STEPS] += 1
+    return fires
+
+
+@njit(cache=True, nogil=True)
+def _decide(geometry, cells, transient, keys, winners, fire_tiles, fire_neurons, fires, tally):
+    """3.4. Returns the new number of fires."""
+    if transient.scalars[1] or not geometry.race:  # 3.8
+        tally[_REFUSED] += 1
+        return fires
+    for tile in range(geometry.tiles):
+        if _is_live(geometry, transient, tile):
+            tally[_DECISIONS] += 1
+            tally[_OUT_SPIKES] += geometry.winners
+            _race(geometry, transient.membranes[tile], cells.theta[tile], keys, winners)
+            for rank in range(geometry.winners):
+                fire_tiles[fires], fire_neurons[fires] = tile, winners[rank]
+                fires += 1
+            if cells.learn:
+                _raise_theta(geometry, cells, tile, winners[0], tally)
+                for rank in range(geometry.learners):
+                    _recharge_post(geometry, transient, tile, winners[rank], tally)
+                    _post_spike(geometry, cells, transient, tile, winners[rank], tally)
+            transient.closed[tile] = True
+    return fires
+
+
+@njit(cache=True, nogil=True)
+def _recharge_post(geometry, transient, tile, neuron, tally):
+    """4.3"""
+    step, before, holder = transient.scalars[0], 0, -1
+    for unit in range(geometry.learners):
+        if transient.unit_neuron[tile, unit] == neuron:
+            holder = unit
+            before = _trace(geometry, transient.unit_stamp[tile, unit], step)
+    if holder < 0:
+        holder = transient.next_unit[tile]
+        transient.next_unit[tile] = (holder + 1) % geometry.learners
+    transient.unit_neuron[tile, holder] = neuron
+    transient.unit_stamp[tile, holder] = step
+    tally[_POST_RECHARGE] += geometry.full_scale - before
+
+
+@njit(cache=True, nogil=True)
+def _post_spike(geometry, cells, transient, tile, neuron, tally):
+    """5.3"""
+    rows, ages = np.empty(geometry.rows, np.int32), np.empty(geometry.rows, np.uint8)
+    count, step = 0, transient.scalars[0]
+    for row in range(geometry.rows):
+        stamp = transient.line_stamp[geometry.row_lines[tile, row]]
+        if stamp >= 0:
+            rows[count], ages[count] = row, step - stamp
+            count += 1
+    _set_rows(geometry, cells, tile, neuron, rows, ages, count, tally)
+
+
+@njit(cache=True, nogil=True)
+def _go_dark(geometry, cells, transient, tally):
+    """3.5"""
+    if transient.scalars[1]:  # 3.8
+        tally[_REFUSED] += 1
+        return
+    for line in range(geometry.lines):
+        tally[_DARK_SPIKES] += transient.line_stamp[line] < 0
+    if cells.learn:
+        rows, step = np.empty(geometry.rows, np.int32), transient.scalars[0]
+        for tile in range(geometry.tiles):
+            if transient.closed[tile]:
+                count = 0
+                for row in range(geometry.rows):
+                    if transient.line_stamp[geometry.row_lines[tile, row]] < 0:
+                        rows[count] = row
+                        count += 1
+                for unit in range(geometry.learners):
+                    if transient.unit_neuron[tile, unit] >= 0:
+                        amplitude = geometry.pulse_bins[step - transient.unit_stamp[tile, unit]]
+                        if amplitude >= 0:
+                            _reset_rows(geometry, cells, tile, transient.unit_neuron[tile, unit], amplitude, rows, count,
+                                        tally)
+                            tally[_RESET_ROWS] += count
+    transient.scalars[1] = 1
+
+
+@njit(cache=True, nogil=True)
+def _end(geometry, cells, transient, tally):
+    """3.6"""
+    if cells.learn and geometry.theta_leak > 0:
+        for tile in range(geometry.tiles):
+            _leak(geometry, cells.theta[tile])
+    transient.membranes[:] = 0
+    transient.reads[:] = 0
+    transient.step_reads[:] = 0
+    transient.fresh[:] = True
+    transient.closed[:] = False
+    transient.next_unit[:] = 0
+    transient.unit_neuron[:] = -1
+    transient.line_stamp[:] = -1
+    transient.scalars[:] = 0
+    tally[_SAMPLES] += 1

@@ -1,0 +1,264 @@
+"""The exact model: the contract compiled to machine code, identical to the oracle and to the RTL to the bit."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from ..chip.description import Chip
+from ..chip.events import EventBatch, EventCode, Fires
+from ..chip.instructions import counter_names
+from . import kernels
+from .state import ChipState
+
+__all__ = ["ExactModel"]
+
+_CHUNK_BYTES = 1 << 17
+"""Stamps of a chunk of samples: they stay in the second-level cache while the tiles take turns."""
+
+_STRETCH = 1024
+"""Samples carried out event by event before the faster way is tried again."""
+
+
+class ExactModel:
+    """A chip as fast as integers go: runs whole batches of events, learning included, with all counters on.
+
+    Any events are accepted and may stop in the middle of a sample; samples of latency code (contract 9.1) take a faster
+    way to the same bits. Between runs :attr:`state` may be read and written, arrays too: nothing is cached from it.
+
+    Throughput
+        Learning on MNIST, one core of a Xeon with AVX-512: see ``tests/sim/test_speed.py``.
+
+    Parameters
+    ----------
+    chip : :class:`~ohmspike.chip.Chip`
+    state : :class:`ChipState`, optional
+        Copied; the initial state of ``chip`` if absent.
+    """
+
+    def __init__(self, chip: Chip, state: ChipState | None = None):
+        self.chip = chip
+        self.state = ChipState.initial(chip) if state is None else state.copy()
+        self.state.validate(chip)
+        self._geometry = _geometry(chip)
+        self._transient = _transient(chip)
+        self._between_samples = True
+        names = counter_names(chip)
+        tally = list(kernels.TALLY) + names[len(kernels.TALLY):]
+        self._tally_order = np.array([tally.index(name) for name in names])
+
+    # tables and registers
+
+    def set_tables(self, set_table, reset_table):
+        """Reload the SET and RESET tables (contract 5.4)."""
+        shape = (self.chip.amplitudes, self.chip.levels)
+        self.state.set, self.state.reset = _words("set", set_table, shape), _words("reset", reset_table, shape)
+
+    def set_weights(self, weights):
+        """Reload the weight table."""
+        if self.chip.weight_store == "fixed":
+            raise ValueError("weights of a chip with weight_store fixed cannot be changed")
+        self.state.weight = _words("weights", weights, (self.chip.levels,), (1 << self.chip.weight_bits) - 1)
+
+    def set_theta_step(self, theta_step: int):
+        """Write the register h (contract 6.1)."""
+        if not 0 <= theta_step < 1 << 32:
+            raise ValueError(f"theta_step must be 0 to {(1 << 32) - 1}, not {theta_step!r}")
+        self.state.theta_step = int(theta_step)
+
+    # running
+
+    def run(self, batch: EventBatch, *, fires: bool = True) -> Fires | None:
+        """Carry out the events of a batch; a sample may begin or end in the middle of one.
+
+        Parameters
+        ----------
+        fires : bool
+            Collect what fired; counters count it in any case.
+        """
+        codes, offsets = _checked(batch)
+        work = _Work(self.chip, self._geometry, self._cells(self.state.learn), fires)
+        self._between_samples = work.run(codes, offsets, 0, len(batch), self._transient, self._between_samples)
+        self._count(work.tally)
+        return work.fires() if fires else None
+
+    def infer(self, batch: EventBatch, threads: int | None = None) -> Fires:
+        """Carry out whole samples with learning off, shared among threads; the bits do not depend on their number.
+
+        Nothing changes but the counters; the ``learn`` register is left as it is.
+
+        Parameters
+        ----------
+        threads : int, optional
+            As many as there are cores if absent.
+
+        Raises
+        ------
+        ValueError
+            The chip is in the middle of a sample, or a sample of the batch does not finish with END.
+        """
+        codes, offsets = _checked(batch)
+        if not self._between_samples:
+            raise ValueError("infer needs a chip between two samples: the last event must be END")
+        filled = offsets[1:] > offsets[:-1]
+        open_ended = np.flatnonzero(codes[offsets[1:][filled] - 1] != EventCode.END)
+        if len(open_ended):
+            raise ValueError(f"sample {np.flatnonzero(filled)[open_ended[0]]} does not finish with END")
+        threads = (os.cpu_count() or 1) if threads is None else threads
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, not {threads!r}")
+        cells = self._cells(False)
+        bounds = [len(batch) * i // threads for i in range(threads + 1)]
+
+        def carry_out(first, stop):
+            work = _Work(self.chip, self._geometry, cells, True)
+            work.run(codes, offsets, first, stop, _transient(self.chip), True)
+            return work
+
+        with ThreadPoolExecutor(threads) as pool:
+            works = list(pool.map(carry_out, bounds[:-1], bounds[1:]))
+        for work in works:
+            self._count(work.tally)
+        return _joined([work.fires() for work in works])
+
+    def _cells(self, learn):
+        state = self.state
+        state.validate(self.chip)
+        if np.array_equal(state.weight, np.arange(self.chip.levels)):
+            weights, weight_table = state.levels, state.weight.astype(np.uint8)
+        else:
+            weight_table = state.weight.astype(np.uint8 if self.chip.weight_bits <= 8 else np.uint16)
+            weights = weight_table[state.levels]
+        return kernels.Cells(state.levels, weights, weight_table, state.theta, state.random, state.set, state.reset,
+                             int(state.theta_step), int(state.theta_base), bool(learn))
+
+    def _count(self, tally):
+        self.state.counters += tally[self._tally_order].view(np.uint64)
+
+
+class _Work:
+    """Buffers and results of one run on one thread."""
+
+    def __init__(self, chip, geometry, cells, keep):
+        self._geometry, self._cells, self._keep = geometry, cells, keep
+        self.tally = np.zeros(len(counter_names(chip)), np.int64)
+        sum_top = chip.rows * ((1 << chip.weight_bits) - 1)
+        key_bits = 1 + max(chip.membrane_bits, chip.threshold_bits) + geometry.index_bits
+        narrow = sum_top < 1 << 16 and key_bits <= 32 and cells.weights.dtype == np.uint8
+        self._sums = np.empty(chip.neurons, np.uint16 if narrow else np.uint32)
+        self._keys = np.empty(chip.neurons, np.int32 if narrow else np.int64)
+        self._wide_keys = np.empty(chip.neurons, np.int64)
+        self._chunk = max(1, min(1024, _CHUNK_BYTES // chip.lines))
+        self._stamps = np.empty((self._chunk, chip.lines), np.uint8)
+        self._steps = np.empty(self._chunk, np.int64)
+        self._dark = np.empty(self._chunk, np.bool_)
+        self._winners = np.empty((self._chunk, chip.tiles, chip.winners), np.int16)
+        self._fired = np.empty(chip.winners, np.int16)
+        self._parts = []
+
+    def run(self, codes, offsets, first, stop, transient, between_samples):
+        """Carry out samples ``first`` to ``stop``; return whether the chip is between two samples afterwards."""
+        sample, stretch = first, 1
+        while sample < stop:
+            if between_samples and self._geometry.race:
+                done = self._run_whole(codes, offsets, sample, stop)
+                sample += done
+                stretch = 1 if done else min(2 * stretch, _STRETCH)
+            else:
+                stretch = 1 if self._geometry.race else _STRETCH
+            last = min(sample + stretch, stop)
+            self._run_any(codes, offsets[sample:last + 1], transient)
+            if offsets[last] > offsets[sample]:
+                between_samples = bool(codes[offsets[last] - 1] == EventCode.END)
+            sample = last
+        return between_samples
+
+    def _run_whole(self, codes, offsets, first, stop):
+        """Carry out latency-coded samples up to the first of another kind; return how many."""
+        sample = first
+        while sample < stop:
+            wanted = min(self._chunk, stop - sample)
+            found = kernels.scan_samples(self._geometry, codes, offsets, sample, sample + wanted, self._stamps,
+                                         self._steps, self._dark, self.tally)
+            if found:
+                kernels.race_samples(self._geometry, self._cells, self._stamps, self._steps, self._dark, found, 0,
+                                     self._geometry.tiles, self._sums, self._keys, self._winners, self.tally)
+                if self._keep:
+                    ends = np.zeros(found + 1, np.int64)
+                    total = kernels.count_fires(self._winners, found, ends)
+                    part = Fires(np.empty(total, np.int32), np.empty(total, np.int32), ends)
+                    kernels.list_fires(self._winners, found, part.tile, part.neuron)
+                    self._parts.append(part)
+            sample += found
+            if found < wanted:
+                break
+        return sample - first
+
+    def _run_any(self, codes, offsets, transient):
+        """Carry out any events."""
+        deciding = EventCode.DECIDE if self._geometry.race else EventCode.STEP
+        decisions = np.count_nonzero(codes[offsets[0]:offsets[-1]] == deciding)
+        room = decisions * self._geometry.tiles * self._geometry.winners  # virtual memory: only what fires is touched
+        part = Fires(np.empty(room, np.int32), np.empty(room, np.int32), np.empty(len(offsets), np.int64))
+        kernels.run_events(self._geometry, self._cells, transient, codes, offsets, self._wide_keys, self._fired,
+                           part.tile, part.neuron, part.offsets, self.tally)
+        if self._keep:
+            total = part.offsets[-1]
+            self._parts.append(Fires(part.tile[:total].copy(), part.neuron[:total].copy(), part.offsets))
+
+    def fires(self) -> Fires:
+        """What fired, of all samples carried out."""
+        return _joined(self._parts)
+
+
+def _joined(parts):
+    if not parts:
+        return Fires(np.empty(0, np.int32), np.empty(0, np.int32), np.zeros(1, np.int64))
+    starts = np.cumsum([0] + [part.offsets[-1] for part in parts[:-1]])
+    return Fires(np.concatenate([part.tile for part in parts]), np.concatenate([part.neuron for part in parts]),
+                 np.concatenate([[0]] + [part.offsets[1:] + start for part, start in zip(parts, starts, strict=True)])
+                 .astype(np.int64))
+
+
+def _checked(batch):
+    codes, offsets = np.ascontiguousarray(batch.codes, np.int32), np.ascontiguousarray(batch.offsets, np.int64)
+    if len(offsets) < 1 or offsets[0] != 0 or offsets[-1] != len(codes) or (np.diff(offsets) < 0).any():
+        raise ValueError("offsets must rise from 0 to the number of codes")
+    if len(codes) and codes.min() < min(EventCode):
+        raise ValueError(f"codes must be lines or {', '.join(code.name for code in EventCode)}, not {codes.min()}")
+    return codes, offsets
+
+
+def _words(name, values, shape, high=(1 << 16) - 1):
+    array = np.array(values)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
+    if array.dtype.kind not in "iu" or array.min() < 0 or array.max() > high:
+        raise ValueError(f"{name} must hold integers 0 to {high}")
+    return array.astype(np.uint16)
+
+
+def _geometry(chip):
+    row_lines = np.ascontiguousarray(chip.row_lines)
+    order = np.argsort(row_lines, axis=None, kind="stable").astype(np.int32)
+    traces = np.zeros(256, np.int64)
+    traces[:len(chip.trace_table)] = chip.trace_table
+    pulse_bins = np.where(traces > 0, traces * chip.amplitudes >> chip.trace_bits, -1)
+    return kernels.Geometry(
+        lines=chip.lines, tiles=chip.tiles, rows=chip.rows, neurons=chip.neurons, winners=chip.winners,
+        learners=chip.learners, min_spikes=chip.min_spikes, race=chip.fire_mode == "race", top_level=chip.levels - 1,
+        membrane_top=(1 << chip.membrane_bits) - 1, threshold_top=(1 << chip.threshold_bits) - 1,
+        theta_leak=chip.theta_leak, full_scale=(1 << chip.trace_bits) - 1, amplitudes=chip.amplitudes,
+        fraction_bits=chip.fraction_bits, index_bits=(chip.neurons - 1).bit_length(), row_lines=row_lines,
+        sight_offsets=np.r_[0, np.cumsum(np.bincount(row_lines.ravel(), minlength=chip.lines))].astype(np.int64),
+        sight_tiles=order // chip.rows, sight_rows=order % chip.rows, traces=traces, pulse_bins=pulse_bins)
+
+
+def _transient(chip):
+    tiles, units = chip.tiles, (chip.tiles, chip.learners)
+    return kernels.Transient(
+        membranes=np.zeros((tiles, chip.neurons), np.uint32), reads=np.zeros(tiles, np.int32),
+        step_reads=np.zeros(tiles, np.int32), fresh=np.ones(tiles, np.bool_), closed=np.zeros(tiles, np.bool_),
+        next_unit=np.zeros(tiles, np.int32), unit_neuron=np.full(units, -1, np.int32),
+        unit_stamp=np.zeros(units, np.int32), line_stamp=np.full(chip.lines, -1, np.int32),
+        scalars=np.zeros(2, np.int64))

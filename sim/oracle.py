@@ -1,0 +1,341 @@
+"""The contract in plain Python: slow, and as close to the words of docs/contract.md as code can be."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..chip.description import STEP_MAX, Chip
+from ..chip.events import EventBatch, EventCode, Fires
+from ..chip.instructions import counter_names
+from .state import ChipState
+
+__all__ = ["Oracle"]
+
+_READS_MAX = 4095
+
+
+@dataclass
+class _Unit:
+    """A post-trace unit (4.3)."""
+
+    neuron: int
+    trace: int
+
+
+@dataclass
+class _Tile:
+    """What a tile keeps within a sample (2.2)."""
+
+    membranes: list[int]
+    units: list[_Unit | None]
+    next_unit: int = 0
+    reads: int = 0
+    step_reads: int = 0
+    fresh: bool = True
+    closed: bool = False
+    rows: dict[int, int] = field(default_factory=dict)
+
+
+class Oracle:
+    """A chip by the letter of the contract, one method per event.
+
+    Numbers in comments are clauses of docs/contract.md. :attr:`state` may be read and written between any two
+    events; what lives within a sample is seen through the read-only properties.
+
+    Parameters
+    ----------
+    chip : :class:`~ohmspike.chip.Chip`
+    state : :class:`ChipState`, optional
+        Copied; the initial state of ``chip`` if absent.
+    """
+
+    def __init__(self, chip: Chip, state: ChipState | None = None):
+        self.chip = chip
+        self.state = ChipState.initial(chip) if state is None else state.copy()
+        self.state.validate(chip)
+        self._index = {name: i for i, name in enumerate(counter_names(chip))}
+        self._full_scale = 2**chip.trace_bits - 1  # 4.1
+        self._begin_sample()
+
+    # views
+
+    @property
+    def membranes(self) -> np.ndarray:
+        """Membranes, int64 of shape (tiles, neurons)."""
+        return np.array([tile.membranes for tile in self._tiles], np.int64)
+
+    @property
+    def closed(self) -> np.ndarray:
+        return np.array([tile.closed for tile in self._tiles])
+
+    @property
+    def fresh(self) -> np.ndarray:
+        return np.array([tile.fresh for tile in self._tiles])
+
+    @property
+    def reads(self) -> np.ndarray:
+        """Read pulses of this sample, per tile."""
+        return np.array([tile.reads for tile in self._tiles])
+
+    @property
+    def units(self) -> list[list[tuple[int, int] | None]]:
+        """Post-trace units per tile: (neuron, trace), or None if never taken."""
+        return [[unit and (unit.neuron, unit.trace) for unit in tile.units] for tile in self._tiles]
+
+    @property
+    def pre_traces(self) -> np.ndarray:
+        """Pre-traces, int64 of shape (lines,)."""
+        return np.array(self._pre_traces, np.int64)
+
+    @property
+    def spoken(self) -> np.ndarray:
+        return np.array(self._spoken)
+
+    @property
+    def step_number(self) -> int:
+        return self._step
+
+    @property
+    def is_dark(self) -> bool:
+        return self._dark
+
+    def counter(self, name: str) -> int:
+        """A counter by its name."""
+        return int(self.state.counters[self._index[name]])
+
+    # events
+
+    def spike(self, line: int) -> list[tuple[int, int]]:
+        """SPIKE (3.1)."""
+        if self._dark or not 0 <= line < self.chip.lines:  # 3.8
+            return self._refuse()
+        self._spike(line)
+        return []
+
+    def frame(self, bitmap: bytes) -> list[tuple[int, int]]:
+        """FRAME (3.2): line ``i`` is bit ``i % 8`` of byte ``i // 8``."""
+        if self._dark:  # 3.8
+            return self._refuse()
+        for line in range(self.chip.lines):
+            if bitmap[line // 8] >> line % 8 & 1:
+                self._spike(line)
+        return []
+
+    def step(self) -> list[tuple[int, int]]:
+        """STEP (3.3)."""
+        if self._dark or self._step == STEP_MAX:  # 3.8
+            return self._refuse()
+        fires = []
+        if self.chip.fire_mode == "threshold":
+            for t, tile in enumerate(self._tiles):
+                if self._is_live(tile):
+                    self._count("decisions")  # 8.4
+                    winner = self._race_order(t)[0]
+                    if tile.membranes[winner] - int(self.state.theta[t, winner]) >= self.state.theta_base:
+                        self._count("out_spikes")  # 8.4
+                        fires.append((t, winner))
+                        tile.membranes = [0] * self.chip.neurons
+                        tile.fresh = True
+                        if self.state.learn:
+                            self._recharge_post(t, winner)
+                            self._raise_threshold(t, winner)
+                            self._post_spike(t, winner)
+        self._step += 1
+        self._count("steps")  # 8.2
+        self._pre_traces = [self._decayed(trace) for trace in self._pre_traces]  # 4.1
+        for tile in self._tiles:
+            tile.step_reads = 0
+            for unit in tile.units:
+                if unit is not None:
+                    unit.trace = self._decayed(unit.trace)
+        return fires
+
+    def decide(self) -> list[tuple[int, int]]:
+        """DECIDE (3.4)."""
+        if self._dark or self.chip.fire_mode == "threshold":  # 3.8
+            return self._refuse()
+        fires = []
+        for t, tile in enumerate(self._tiles):
+            if self._is_live(tile):
+                self._count("decisions")  # 8.4
+                winners = self._race_order(t)[:self.chip.winners]
+                self._count("out_spikes", len(winners))  # 8.4
+                fires += [(t, neuron) for neuron in winners]
+                if self.state.learn:
+                    self._raise_threshold(t, winners[0])
+                    for neuron in winners[:self.chip.learners]:
+                        self._recharge_post(t, neuron)
+                        self._post_spike(t, neuron)
+                tile.closed = True
+        return fires
+
+    def dark(self) -> list[tuple[int, int]]:
+        """DARK (3.5)."""
+        if self._dark:  # 3.8
+            return self._refuse()
+        self._count("dark_spikes", self._spoken.count(False))  # 8.2
+        if self.state.learn:
+            for t, tile in enumerate(self._tiles):
+                if tile.closed:
+                    for unit in tile.units:
+                        if unit is not None and unit.trace > 0:
+                            for row, line in enumerate(self.chip.row_lines[t].tolist()):
+                                if not self._spoken[line]:
+                                    self._pulse(t, row, unit.neuron, unit.trace, -1)
+                                    self._count("reset_rows")  # 8.4
+        self._dark = True
+        return []
+
+    def end(self) -> list[tuple[int, int]]:
+        """END (3.6)."""
+        if self.chip.theta_leak > 0 and self.state.learn:
+            for index in np.ndindex(self.state.theta.shape):
+                theta = int(self.state.theta[index])
+                self.state.theta[index] = theta - (theta >> self.chip.theta_leak)
+        self._begin_sample()
+        self._count("samples")  # 8.2
+        return []
+
+    def run(self, batch: EventBatch) -> Fires:
+        """Carry out the events of a batch; a sample may begin or end in the middle of one."""
+        fires, offsets = [], [0]
+        events = {EventCode.STEP: self.step, EventCode.DECIDE: self.decide, EventCode.DARK: self.dark,
+                  EventCode.END: self.end}
+        for sample in range(len(batch)):
+            for code in batch.codes[batch.offsets[sample]:batch.offsets[sample + 1]].tolist():
+                fires += self.spike(code) if code >= 0 else events[EventCode(code)]()
+            offsets.append(len(fires))
+        pairs = np.array(fires, np.int32).reshape(-1, 2)
+        return Fires(pairs[:, 0].copy(), pairs[:, 1].copy(), np.array(offsets, np.int64))
+
+    # the parts of events
+
+    def _begin_sample(self):
+        """Everything of 2.2 at its start."""
+        self._tiles = [
+            _Tile(membranes=[0] * self.chip.neurons, units=[None] * self.chip.learners,
+                  rows={line: row for row, line in enumerate(lines)})
+            for lines in self.chip.row_lines.tolist()
+        ]
+        self._spoken = [False] * self.chip.lines
+        self._pre_traces = [0] * self.chip.lines  # 4.2
+        self._step = 0
+        self._dark = False
+
+    def _spike(self, line):
+        """3.1"""
+        self._count("in_spikes")  # 8.2
+        for t, tile in enumerate(self._tiles):
+            if line in tile.rows:
+                row = tile.rows[line]
+                if tile.closed:
+                    self._count("shut_rows")  # 8.3
+                else:
+                    self._read(t, row)  # (a)
+                self._pre_spike(t, row)  # (b)
+        self._count("pre_recharge", self._full_scale - self._pre_traces[line])  # 8.5
+        self._pre_traces[line] = self._full_scale
+        self._spoken[line] = True
+
+    def _read(self, t, row):
+        """3.1 (a)"""
+        tile = self._tiles[t]
+        for j in range(self.chip.neurons):
+            weight = self._weight(t, row, j)
+            tile.membranes[j] = min(tile.membranes[j] + weight, 2**self.chip.membrane_bits - 1)
+            self._count("read_sum", weight)  # 8.3
+        self._count("row_reads")  # 8.3
+        self._count("active_sq_sum", 2 * tile.step_reads + 1)  # 8.3
+        tile.step_reads = min(tile.step_reads + 1, _READS_MAX)
+        tile.reads = min(tile.reads + 1, _READS_MAX)
+        tile.fresh = False
+
+    def _pre_spike(self, t, row):
+        """3.1 (b)"""
+        pulses = 0
+        if self.state.learn:
+            for unit in self._tiles[t].units:
+                if unit is not None and unit.trace > 0:
+                    self._pulse(t, row, unit.neuron, unit.trace, -1)
+                    pulses += 1
+        self._count("reset_rows", min(pulses, 1))  # 8.4
+
+    def _is_live(self, tile):
+        """3.3"""
+        return not tile.closed and not tile.fresh and tile.reads >= self.chip.min_spikes
+
+    def _race_order(self, t):
+        """3.3, 3.4: neurons by falling V - θ, ties lowest first."""
+        membranes, theta = self._tiles[t].membranes, self.state.theta[t].tolist()
+        return sorted(range(self.chip.neurons), key=lambda j: (theta[j] - membranes[j], j))
+
+    def _recharge_post(self, t, neuron):
+        """4.3"""
+        tile = self._tiles[t]
+        for unit in tile.units:
+            if unit is not None and unit.neuron == neuron:
+                self._count("post_recharge", self._full_scale - unit.trace)  # 8.5
+                unit.trace = self._full_scale
+                return
+        tile.units[tile.next_unit] = _Unit(neuron, self._full_scale)
+        tile.next_unit = (tile.next_unit + 1) % self.chip.learners
+        self._count("post_recharge", self._full_scale)  # 8.5
+
+    def _post_spike(self, t, neuron):
+        """5.3"""
+        self._count("set_events")  # 8.4
+        for row, line in enumerate(self.chip.row_lines[t].tolist()):
+            if self._pre_traces[line] > 0:
+                self._pulse(t, row, neuron, self._pre_traces[line], +1)
+
+    def _pulse(self, t, row, neuron, trace, sign):
+        """5.2: a SET pulse (sign +1) or a RESET pulse (sign -1) of amplitude ``trace``."""
+        amplitude = trace * self.chip.amplitudes // 2**self.chip.trace_bits  # 5.1
+        kind, table = ("set", self.state.set) if sign > 0 else ("reset", self.state.reset)
+        self._count(f"{kind}_pulses[{amplitude}]")  # 8.7
+        self._count(f"{kind}_weight[{amplitude}]", self._weight(t, row, neuron))  # 8.7
+        level = int(self.state.levels[t, row, neuron])
+        level += sign * ((int(table[amplitude, level]) + self._draw(t)) // 2**self.chip.fraction_bits)
+        if level > self.chip.levels - 1:
+            self._count("clipped_high")  # 8.6
+            level = self.chip.levels - 1
+        if level < 0:
+            self._count("clipped_low")  # 8.6
+            level = 0
+        self.state.levels[t, row, neuron] = level
+
+    def _raise_threshold(self, t, neuron):
+        """6.1"""
+        top = 2**self.chip.threshold_bits - 1
+        theta = int(self.state.theta[t, neuron]) + self.state.theta_step
+        if theta > top:
+            self._count("theta_clipped")  # 8.6
+            theta = top
+        self.state.theta[t, neuron] = theta
+
+    def _draw(self, t):
+        """7.2"""
+        x = int(self.state.random[t])
+        x ^= x << 13 & 0xFFFFFFFF
+        x ^= x >> 17
+        x ^= x << 5 & 0xFFFFFFFF
+        self.state.random[t] = x
+        return x >> 32 - self.chip.fraction_bits
+
+    def _decayed(self, trace):
+        """4.1"""
+        return trace - math.ceil(trace / 2**self.chip.trace_shift)
+
+    def _weight(self, t, row, neuron):
+        return int(self.state.weight[self.state.levels[t, row, neuron]])
+
+    def _refuse(self):
+        """3.8"""
+        self._count("refused")
+        return []
+
+    def _count(self, name, amount=1):
+        """8.1"""
+        index = self._index[name]
+        self.state.counters[index] = (int(self.state.counters[index]) + amount) % 2**64

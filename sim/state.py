@@ -1,0 +1,132 @@
+"""What a chip keeps across samples (contract 2.1), as NumPy arrays."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..chip.description import Chip
+from ..chip.events import Fires
+from ..chip.initial import initial_levels, initial_random
+from ..chip.instructions import BIN_COUNTERS, COUNTERS, counter_names
+
+__all__ = ["ChipState", "fires_difference"]
+
+
+@dataclass(eq=False)
+class ChipState:
+    """The persistent state of a chip: arrays that may be read and written between any two runs.
+
+    Parameters
+    ----------
+    levels : uint8 array of shape (tiles, rows, neurons)
+        Conductance level of every cell.
+    theta : uint32 array of shape (tiles, neurons)
+        Adaptive thresholds.
+    random : uint32 array of shape (tiles,)
+        State of every tile's xorshift.
+    weight : uint16 array of shape (levels,)
+        Weight table.
+    set, reset : uint16 arrays of shape (amplitudes, levels)
+        Plasticity tables.
+    learn : bool
+        Plasticity, post-traces and homeostasis are on.
+    theta_step, theta_base : int
+        Registers h and θ0.
+    counters : uint64 array
+        Counters in the order of :func:`ohmspike.chip.instructions.counter_names`.
+    """
+
+    levels: np.ndarray
+    theta: np.ndarray
+    random: np.ndarray
+    weight: np.ndarray
+    set: np.ndarray
+    reset: np.ndarray
+    learn: bool
+    theta_step: int
+    theta_base: int
+    counters: np.ndarray
+
+    @classmethod
+    def initial(cls, chip: Chip) -> "ChipState":
+        """The state of a chip before its first sample: seeded levels, thresholds 0, learning off."""
+        set_table, reset_table = chip.plasticity_tables()
+        return cls(
+            levels=initial_levels(chip), theta=np.zeros((chip.tiles, chip.neurons), np.uint32),
+            random=initial_random(chip), weight=chip.weight_table, set=set_table, reset=reset_table, learn=False,
+            theta_step=int(chip.theta_step + 0.5), theta_base=chip.theta_base,
+            counters=np.zeros(len(counter_names(chip)), np.uint64))
+
+    def copy(self) -> "ChipState":
+        """A state of its own with the same contents."""
+        return ChipState(*(value.copy() if isinstance(value, np.ndarray) else value for value in self._values()))
+
+    def equal(self, other: "ChipState") -> bool:
+        """Whether both states are the same to the bit."""
+        return not self.differences(other)
+
+    def differences(self, other: "ChipState") -> str:
+        """The first item that differs, with its index and both values; empty if none does."""
+        for spec, mine, theirs in zip(dataclasses.fields(self), self._values(), other._values(), strict=True):
+            if np.shape(mine) != np.shape(theirs):
+                return f"{spec.name} has shape {np.shape(mine)}, expected {np.shape(theirs)}"
+            where = np.argwhere(np.asarray(mine) != np.asarray(theirs))
+            if len(where):
+                index = tuple(int(i) for i in where[0])
+                label = f"counter {self._counter_name(index[0])}" if spec.name == "counters" else spec.name
+                label += f"[{', '.join(map(str, index))}]" if index and spec.name != "counters" else ""
+                return f"{label} is {np.asarray(mine)[index]}, expected {np.asarray(theirs)[index]}"
+        return ""
+
+    def validate(self, chip: Chip):
+        """Check that the state belongs to ``chip``.
+
+        Raises
+        ------
+        ValueError
+            An array has another type or shape than ``chip`` asks for, or a value is out of its range.
+        """
+        cells, tables = (chip.tiles, chip.rows, chip.neurons), (chip.amplitudes, chip.levels)
+        for name, dtype, shape, high in (
+                ("levels", np.uint8, cells, chip.levels - 1),
+                ("theta", np.uint32, (chip.tiles, chip.neurons), (1 << chip.threshold_bits) - 1),
+                ("random", np.uint32, (chip.tiles,), None),
+                ("weight", np.uint16, (chip.levels,), (1 << chip.weight_bits) - 1),
+                ("set", np.uint16, tables, None), ("reset", np.uint16, tables, None),
+                ("counters", np.uint64, (len(counter_names(chip)),), None)):
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray) or array.dtype != dtype or not array.flags.c_contiguous:
+                raise ValueError(f"{name} must be a contiguous array of {np.dtype(dtype)}, not "
+                                 f"{getattr(array, 'dtype', type(array).__name__)}")
+            if array.shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
+            if high is not None and array.max() > high:
+                raise ValueError(f"{name} must be 0 to {high}, not {array.max()}")
+        for name in ("theta_step", "theta_base"):
+            if not 0 <= getattr(self, name) < 1 << 32:
+                raise ValueError(f"{name} must be 0 to {(1 << 32) - 1}, not {getattr(self, name)!r}")
+
+    def _values(self):
+        return [getattr(self, spec.name) for spec in dataclasses.fields(self)]
+
+    def _counter_name(self, index: int) -> str:
+        if index < len(COUNTERS):
+            return list(COUNTERS)[index]
+        kind, bin_ = divmod(index - len(COUNTERS), len(self.set))
+        return f"{list(BIN_COUNTERS)[kind]}[{bin_}]"
+
+
+def fires_difference(fires: Fires, expected: Fires) -> str:
+    """The first fire in which two results differ, with its sample; empty if they are the same."""
+    if len(fires) != len(expected):
+        return f"{len(fires)} samples, expected {len(expected)}"
+    for sample in range(len(expected)):
+        ours, theirs = (list(zip(f.tile[f.offsets[sample]:f.offsets[sample + 1]].tolist(),
+                                 f.neuron[f.offsets[sample]:f.offsets[sample + 1]].tolist(), strict=True))
+                        for f in (fires, expected))
+        if ours != theirs:
+            index = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
+                         min(len(ours), len(theirs)))
+            return f"sample {sample}, fire {index} is {ours[index:index + 1]}, expected {theirs[index:index + 1]}"
+    return ""

@@ -1,0 +1,90 @@
+"""Random chips, states and events for comparing bodies of a chip."""
+
+import dataclasses
+
+import numpy as np
+from hypothesis import strategies as st
+
+from ohmspike.chip import Chip
+from ohmspike.chip.events import EventBatch, EventCode
+from ohmspike.sim.state import ChipState
+
+
+@st.composite
+def chips(draw):
+    """Small chips from all over the description: both fire modes, odd geometries, rails close to each other."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="chip seed"))
+    mode = draw(st.sampled_from(["race", "threshold"]))
+    plane = rng.integers(1, 7, 2)
+    patch = [int(rng.integers(1, side + 1)) for side in plane]
+    neurons = int(rng.choice([1, 2, 3, 5, 9, 33]))
+    winners = int(rng.integers(1, min(neurons, 6) + 1)) if mode == "race" else 1
+    learners = int(rng.integers(1, (winners if mode == "race" else neurons) + 1))
+    levels = int(rng.choice([2, 3, 4, 16, 64, 200, 256]))
+    weight_bits = int(rng.integers(1, 13))
+    linear = levels <= 1 << weight_bits and rng.random() < 0.5
+    weights = None if linear else tuple(rng.integers(0, 1 << weight_bits, levels).tolist())
+    amplitudes = int(rng.choice([1, 2, 4, 8, 16]))
+    threshold_bits = int(rng.choice([4, 8, 16, 24]))
+    return Chip(
+        name="random", plane_height=int(plane[0]), plane_width=int(plane[1]), patch_height=patch[0],
+        patch_width=patch[1], stride=int(rng.integers(1, 4)), neurons=neurons, winners=winners, learners=learners,
+        min_spikes=int(rng.integers(1, 4)), levels=levels, weight_bits=weight_bits, weights=weights, fire_mode=mode,
+        membrane_bits=int(rng.choice([4, 8, 12, 24])), threshold_bits=threshold_bits,
+        theta_leak=int(rng.choice([0, 1, 4])), trace_bits=int(rng.integers(4, 9)), trace_shift=int(rng.integers(1, 8)),
+        amplitudes=amplitudes, fraction_bits=int(rng.integers(8, 17)), set_step=float(rng.random() / 4096),
+        reset_step=float(rng.random() / 4096),
+        set_table=tuple(map(tuple, rng.integers(0, 1 << int(rng.integers(1, 17)), (amplitudes, levels)).tolist())),
+        reset_table=tuple(map(tuple, rng.integers(0, 1 << int(rng.integers(1, 17)), (amplitudes, levels)).tolist())),
+        theta_step=float(rng.choice([0, 1, 7, 300])), theta_base=int(rng.integers(0, min(1 << threshold_bits, 60))),
+        seed=int(rng.integers(1, 2**40)))
+
+
+def random_state(chip: Chip, rng: np.random.Generator) -> ChipState:
+    """A state from anywhere in its range, counters close to their overflow included."""
+    state = ChipState.initial(chip)
+    state.levels[:] = rng.integers(0, chip.levels, state.levels.shape)
+    state.theta[:] = rng.integers(0, 1 << int(rng.integers(1, chip.threshold_bits + 1)), state.theta.shape)
+    state.random[:] = rng.integers(0, 1 << 32, state.random.shape)
+    state.counters[:] = rng.choice(np.array([0, 2**64 - 3], np.uint64), state.counters.shape)
+    state.learn = bool(rng.random() < 0.7)
+    return state
+
+
+def random_samples(chip: Chip, rng: np.random.Generator, count: int) -> EventBatch:
+    """Samples of latency code, of several steps and races, with refused events, and without an end."""
+    samples = [_sample(chip, rng) for _ in range(count)]
+    return EventBatch(np.concatenate([np.zeros(0, np.int32)] + samples).astype(np.int32),
+                      np.cumsum([0] + [len(sample) for sample in samples]))
+
+
+def _sample(chip, rng):
+    kind = rng.choice(["latency", "rate", "wild", "empty"], p=[0.5, 0.25, 0.2, 0.05])
+    if kind == "empty":
+        return []
+    if kind == "latency":
+        bins = int(rng.integers(1, 5))
+        when = rng.integers(-1, bins, chip.lines)
+        codes = []
+        for bin_ in range(bins):
+            codes += np.flatnonzero(when == bin_).tolist() + [EventCode.STEP] * int(bin_ < bins - 1)
+        return codes + [EventCode.DECIDE] + [EventCode.DARK] * int(rng.random() < 0.8) + [EventCode.END]
+    if kind == "rate":
+        codes = []
+        for _ in range(int(rng.choice([1, 3, 12, 257], p=[0.4, 0.3, 0.29, 0.01]))):
+            codes += np.flatnonzero(rng.random(chip.lines) < 0.4).tolist() + [EventCode.STEP]
+        return codes + [EventCode.DECIDE, EventCode.DARK, EventCode.END]
+    choice = np.concatenate([np.arange(chip.lines + 1), np.repeat(list(EventCode), [6, 3, 1, 1])])
+    return rng.choice(choice, int(rng.integers(1, 40))).tolist()
+
+
+def cut(batch: EventBatch, at: int) -> tuple[EventBatch, EventBatch]:
+    """The same events in two batches, cut after event ``at``, in the middle of a sample too."""
+    first = np.minimum(batch.offsets, at)
+    second = np.maximum(batch.offsets, at) - at
+    return EventBatch(batch.codes[:at], first), EventBatch(batch.codes[at:], second)
+
+
+def varied(chip: Chip, **fields) -> Chip:
+    """``chip`` with other fields."""
+    return dataclasses.replace(chip, **fields)

@@ -1,0 +1,238 @@
+"""The exact model against the oracle: fires, state and counters, to the bit."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ohmspike.chip import Chip
+from ohmspike.chip.events import EventBatch, EventCode
+from ohmspike.sim import kernels
+from ohmspike.sim.model import ExactModel
+from ohmspike.sim.oracle import Oracle
+from ohmspike.sim.state import ChipState, fires_difference
+
+sys.path.insert(0, str(Path(__file__).parent))
+from stimulus import chips, cut, random_samples, random_state, varied  # isort: skip
+
+STEP, DECIDE, DARK, END = EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END
+
+
+def difference(model: ExactModel, oracle: Oracle, batch: EventBatch) -> str:
+    """Run both; the first difference in fires, state or counters, or nothing."""
+    return fires_difference(model.run(batch), oracle.run(batch)) or model.state.differences(oracle.state)
+
+
+def session_difference(chip: Chip, seed: int, runs: int = 4) -> str:
+    """Several runs with everything that a host may do between them; the first difference with its run."""
+    rng = np.random.default_rng(seed)
+    state = random_state(chip, rng)
+    model, oracle = ExactModel(chip, state), Oracle(chip, state)
+    for run in range(runs):
+        batch = random_samples(chip, rng, int(rng.integers(1, 6)))
+        parts = cut(batch, int(rng.integers(0, len(batch.codes) + 1))) if rng.random() < 0.5 else (batch,)
+        for part in parts:
+            found = difference(model, oracle, part)
+            if found:
+                return f"seed {seed}, run {run}: {found}"
+        if rng.random() < 0.3:
+            model.state.learn = oracle.state.learn = not oracle.state.learn
+        if rng.random() < 0.3:
+            tables = rng.integers(0, 1 << 14, (2, chip.amplitudes, chip.levels))
+            model.set_tables(*tables)
+            oracle.state.set, oracle.state.reset = tables.astype(np.uint16)
+        if rng.random() < 0.2:
+            weights = rng.integers(0, 1 << chip.weight_bits, chip.levels)
+            model.set_weights(weights)
+            oracle.state.weight = weights.astype(np.uint16)
+        if rng.random() < 0.2:
+            theta_step = int(rng.integers(0, 100))
+            model.set_theta_step(theta_step)
+            oracle.state.theta_step = theta_step
+    return ""
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(chip=chips(), seed=st.integers(0, 2**32 - 1))
+def test_model_equals_oracle(chip, seed):
+    assert not session_difference(chip, seed)
+
+
+@pytest.mark.parametrize("name, images", [("tiny", 12), ("up5k", 2), ("spiking", 2)])
+def test_model_equals_oracle_on_presets(name, images):
+    chip = Chip.preset(name)
+    rng = np.random.default_rng(5)
+    model, oracle = ExactModel(chip), Oracle(chip)
+    model.state.learn = oracle.state.learn = True
+    assert not difference(model, oracle, random_samples(chip, rng, images))
+
+
+def test_every_event_alone_equals_oracle():
+    """State and counters after each single event, so that RTL benches may stop anywhere."""
+    chip = varied(Chip.preset("tiny"), min_spikes=1)
+    rng = np.random.default_rng(3)
+    model, oracle = ExactModel(chip), Oracle(chip)
+    model.state.learn = oracle.state.learn = True
+    for code in random_samples(chip, rng, 2).codes[-120:]:
+        assert not difference(model, oracle, EventBatch(np.array([code], np.int32), np.array([0, 1])))
+
+
+def test_whole_samples_equal_single_events():
+    """The way for whole latency samples and the way for single events give the same bits at full size."""
+    chip = Chip.preset("tiles")
+    batch = random_samples(varied(chip, latency_bins=1), np.random.default_rng(7), 60)
+    whole, single = ExactModel(chip), ExactModel(chip)
+    whole.state.learn = single.state.learn = True
+    codes = batch.codes
+    fires = whole.run(batch)
+    ours = []
+    for sample in range(len(batch)):
+        for part in np.array_split(codes[batch.offsets[sample]:batch.offsets[sample + 1]], 2):
+            out = single.run(EventBatch(part, np.array([0, len(part)])))
+            ours += list(zip(out.tile.tolist(), out.neuron.tolist(), strict=True))
+    assert ours == list(zip(fires.tile.tolist(), fires.neuron.tolist(), strict=True))
+    assert not single.state.differences(whole.state)
+
+
+@settings(max_examples=40, deadline=None)
+@given(chip=chips(), seed=st.integers(0, 2**32 - 1))
+def test_inference_ignores_the_number_of_threads(chip, seed):
+    rng = np.random.default_rng(seed)
+    state = random_state(chip, rng)
+    batch = random_samples(chip, rng, 9)
+    codes = [np.r_[batch.codes[a:b], END] for a, b in zip(batch.offsets[:-1], batch.offsets[1:], strict=True)]
+    batch = EventBatch(np.concatenate(codes).astype(np.int32), np.cumsum([0] + [len(code) for code in codes]))
+    one, several, sequential = ExactModel(chip, state), ExactModel(chip, state), Oracle(chip, state)
+    sequential.state.learn = False
+    expected = sequential.run(batch)
+    sequential.state.learn = state.learn
+    for model, threads in ((one, 1), (several, 2), (ExactModel(chip, state), 20)):
+        assert not fires_difference(model.infer(batch, threads), expected)
+        assert not model.state.differences(sequential.state)
+
+
+def test_inference_needs_whole_samples():
+    model = ExactModel(Chip.preset("tiny"))
+    with pytest.raises(ValueError, match=r"^sample 1 does not finish with END$"):
+        model.infer(EventBatch(np.array([3, END, 4], np.int32), np.array([0, 2, 3])))
+    model.run(EventBatch(np.array([3], np.int32), np.array([0, 1])))
+    with pytest.raises(ValueError, match="between two samples"):
+        model.infer(EventBatch(np.array([END], np.int32), np.array([0, 1])))
+    with pytest.raises(ValueError, match="^threads must be at least 1, not 0$"):
+        ExactModel(Chip.preset("tiny")).infer(EventBatch(np.array([END], np.int32), np.array([0, 1])), 0)
+
+
+def test_fires_may_be_left_out():
+    chip = Chip.preset("tiny")
+    batch = random_samples(chip, np.random.default_rng(1), 20)
+    one, other = ExactModel(chip), ExactModel(chip)
+    one.state.learn = other.state.learn = True
+    assert one.run(batch, fires=False) is None
+    other.run(batch)
+    assert one.state.equal(other.state)
+
+
+@pytest.mark.parametrize("codes, offsets, message", [
+    ([-5], [0, 1], r"^codes must be lines or STEP, DECIDE, DARK, END, not -5$"),
+    ([1, 2], [0, 1], r"^offsets must rise from 0 to the number of codes$"),
+    ([1, 2], [0, 2, 1, 2], r"^offsets must rise"),
+])
+def test_bad_batches_are_refused(codes, offsets, message):
+    with pytest.raises(ValueError, match=message):
+        ExactModel(Chip.preset("tiny")).run(EventBatch(np.array(codes), np.array(offsets)))
+
+
+def test_bad_tables_are_refused():
+    model = ExactModel(Chip.preset("tiny"))
+    with pytest.raises(ValueError, match=r"^set must have shape \(16, 64\), not \(2, 2\)$"):
+        model.set_tables(np.zeros((2, 2), int), np.zeros((16, 64), int))
+    with pytest.raises(ValueError, match=r"^reset must hold integers 0 to 65535$"):
+        model.set_tables(np.zeros((16, 64), int), np.full((16, 64), 65536))
+    with pytest.raises(ValueError, match=r"^weights must hold integers 0 to 63$"):
+        model.set_weights(np.full(64, 64))
+    with pytest.raises(ValueError, match=r"^theta_step must be 0 to 4294967295, not -1$"):
+        model.set_theta_step(-1)
+    with pytest.raises(ValueError, match="weight_store fixed"):
+        ExactModel(Chip.preset("up5k")).set_weights(np.arange(64))
+
+
+@pytest.mark.parametrize("name, value, message", [
+    ("levels", np.full((4, 196, 12), 64, np.uint8), r"^levels must be 0 to 63, not 64$"),
+    ("theta", np.zeros((4, 12), np.int32), r"^theta must be a contiguous array of uint32, not int32$"),
+    ("random", np.zeros(3, np.uint32), r"^random must have shape \(4,\), not \(3,\)$"),
+    ("theta_base", -1, r"^theta_base must be 0 to 4294967295, not -1$"),
+])
+def test_bad_states_are_refused(name, value, message):
+    chip = Chip.preset("tiny")
+    state = ChipState.initial(chip)
+    setattr(state, name, value)
+    with pytest.raises(ValueError, match=message):
+        ExactModel(chip, state)
+
+
+def test_states_tell_their_first_difference():
+    chip = Chip.preset("tiny")
+    one, other = ChipState.initial(chip), ChipState.initial(chip)
+    assert one.equal(other)
+    other.counters[18 + 16 + 3] = 5
+    assert one.differences(other) == "counter set_weight[3] is 0, expected 5"
+    other.levels[1, 2, 3] = 0
+    assert one.differences(other) == f"levels[1, 2, 3] is {one.levels[1, 2, 3]}, expected 0"
+    assert not one.equal(other) and one.equal(one.copy())
+
+
+# Planted bugs: a wrong operator in a kernel must be seen by the comparison above. (text in kernels.py, wrong text)
+PLANTED = {
+    "none": ("", ""),
+    "random shift": ("x >> np.uint32(17)", "x >> np.uint32(16)"),
+    "set without random": ("+ np.int64(x >> shift)) >> fraction  # 5.2\n            clipped", ") >> fraction  # 5.2\n            clipped"),
+    "reset rounds otherwise": ("level -= (np.int64(table[level])", "level -= (1 + np.int64(table[level])"),
+    "level wraps": ("level = min(level, top)", "level = level & top"),
+    "clip counted at the rail": ("clipped += level > top", "clipped += level >= top"),
+    "tie to the highest neuron": ("(index_mask - j)\n", "j\n"),
+    "theta not clipped": ("if theta > geometry.threshold_top:", "if theta > geometry.threshold_top + 1:"),
+    "membrane saturates early": ("min(np.int64(membranes[j]), top)", "min(np.int64(membranes[j]), top - 1)"),
+    "membrane saturates early, single events": ("np.uint32(membranes[j] + weight), top)",
+                                                "np.uint32(membranes[j] + weight), top - np.uint32(1))"),
+    "live one pulse late": ("transient.reads[tile] >= geometry.min_spikes", "transient.reads[tile] > geometry.min_spikes"),
+    "fires above, not at": ("largest >= cells.theta_base", "largest > cells.theta_base"),
+    "no fresh after fire": ("transient.fresh[tile] = True\n                    if", "transient.fresh[tile] = False\n                    if"),
+    "unit pointer stands": ("(holder + 1) % geometry.learners", "holder % geometry.learners"),
+    "leak too strong": ("theta[j] >> np.uint32(geometry.theta_leak)", "theta[j] >> np.uint32(geometry.theta_leak - 1)"),
+    "dark meets open tiles": ("if transient.closed[tile]:\n                count = 0", "if not transient.closed[tile]:\n                count = 0"),
+    "squares of sums": ("2 * transient.step_reads[tile] + 1", "2 * transient.step_reads[tile]"),
+    "ages off by one": ("ages[count] = row, step - stamp", "ages[count] = row, step - stamp + 1"),
+}
+
+
+@pytest.fixture
+def planted(request, tmp_path, monkeypatch):
+    """The kernels as plain Python with one bug planted."""
+    right, wrong = PLANTED[request.param]
+    source = Path(kernels.__file__).read_text("utf-8")
+    assert not right or source.count(right) == 1, f"{right!r} is not one place of kernels.py"
+    path = tmp_path / "planted_kernels.py"
+    path.write_text(source.replace(right, wrong) if right else source, "utf-8")
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
+    spec = importlib.util.spec_from_file_location("planted_kernels", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name in ("race_samples", "run_events", "scan_samples"):
+        monkeypatch.setattr(kernels, name, getattr(module, name))
+    return request.param
+
+
+@pytest.mark.parametrize("planted", PLANTED, indirect=True)
+def test_planted_bugs_are_seen(planted):
+    base = Chip(name="planted", plane_height=4, plane_width=3, patch_height=2, patch_width=2, stride=1, neurons=4,
+                winners=2, learners=2, min_spikes=2, levels=8, weight_bits=9, weights=(0, 1, 1, 2, 3, 4, 5, 5),
+                membrane_bits=4, threshold_bits=5, theta_leak=2, trace_bits=4, trace_shift=1, amplitudes=4,
+                fraction_bits=8, set_step=0.4, reset_step=0.4, theta_step=3.0)
+    free = varied(base, fire_mode="threshold", winners=1, learners=2, theta_base=3)
+    found = next(filter(None, (session_difference(chip, seed) for seed in range(25) for chip in (base, free))), "")
+    assert bool(found) == (planted != "none"), found
