@@ -1,0 +1,1 @@
+"""Real boards: pins, clocks and memories of tops without logic of their own."""

@@ -1,0 +1,1 @@
+"""The gateware: what becomes gates."""

@@ -1,0 +1,1 @@
+"""What talks to gates: targets, data sets, learning runs, reports, command line."""

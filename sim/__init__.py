@@ -1,0 +1,1 @@
+"""What stands in for gates: exact model, compiled RTL, analog twin."""

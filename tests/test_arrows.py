@@ -1,0 +1,78 @@
+"""Who may import whom: the folders form layers, and every Python file keeps to them."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ALLOWED = {
+    "chip": {"chip"},
+    "hdl": {"hdl", "chip"},
+    "sim": {"sim", "hdl", "chip"},
+    "host": {"host", "sim", "chip"},
+    "boards": {"boards", "hdl", "chip"},
+}
+
+
+def imported(path, root):
+    """Dotted names below ``ohmspike`` that a file imports, relative ones resolved, with their lines."""
+    package = ("ohmspike", *path.relative_to(root).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[:len(package) - node.level + 1] if node.level else ()
+            start = ".".join([*above, *filter(None, [node.module])])
+            names = [f"{start}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from ((name.split("."), node.lineno) for name in names if name.split(".")[0] == "ohmspike")
+
+
+def violations(root):
+    """Every import against an arrow, as ``file:line imports folder``."""
+    found = []
+    for folder, allowed in ALLOWED.items():
+        for path in sorted((root / folder).rglob("*.py")):
+            for name, line in imported(path, root):
+                if len(name) < 2 or name[1] not in allowed:
+                    found.append(f"{path.relative_to(root)}:{line} imports {'.'.join(name)}")
+    return found
+
+
+def test_every_import_follows_the_arrows():
+    assert violations(ROOT) == []
+
+
+@pytest.mark.parametrize("folder, statement", [
+    ("chip", "import ohmspike.hdl.emit"),
+    ("chip", "from ..sim import exact"),
+    ("hdl", "from ohmspike.sim.compiled import CompiledRtl"),
+    ("hdl", "from ohmspike import host"),
+    ("sim", "def late():\n    from ..host import cli"),
+    ("host", "from .. import hdl"),
+    ("host", "from ohmspike.hdl.emit import emit"),
+    ("boards", "from ohmspike.host import link"),
+])
+def test_planted_violation_is_caught(tmp_path, folder, statement):
+    (tmp_path / folder / "deep").mkdir(parents=True)
+    (tmp_path / folder / "good.py").write_text("from . import near\nfrom ohmspike.chip import Chip\nimport numpy\n")
+    (tmp_path / folder / "bad.py").write_text(f"{statement}\n")
+    found = violations(tmp_path)
+    assert len(found) == 1 and found[0].startswith(f"{folder}/bad.py:")
+
+
+def test_relative_import_of_a_deeper_file_is_resolved(tmp_path):
+    (tmp_path / "hdl" / "deep").mkdir(parents=True)
+    (tmp_path / "hdl" / "deep" / "file.py").write_text("from ..emit import emit\nfrom ...sim import exact\n")
+    assert violations(tmp_path) == ["hdl/deep/file.py:2 imports ohmspike.sim.exact"]
+
+
+def test_every_package_folder_is_installed():
+    import tomllib
+
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    present = {"ohmspike." + ".".join(path.parent.relative_to(ROOT).parts)
+               for folder in ALLOWED for path in (ROOT / folder).rglob("__init__.py")}
+    assert present == listed
