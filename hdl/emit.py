@@ -1,0 +1,64 @@
+"""RTL text from components: the one place where gateware becomes SystemVerilog."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from amaranth.back import rtlil
+from amaranth.hdl import Const, Value
+from amaranth.hdl._ir import PortDirection  # not public: the only such name, guarded by tests/hdl/test_emit.py
+from amaranth.lib import wiring
+
+from .toolchain import run_yosys
+
+__all__ = ["emit", "ports"]
+
+
+def ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]]:
+    """The ports of an emitted component: every member of its signature that is not a constant.
+
+    A path is joined by single underscores (``host.rx.payload`` is ``host_rx_payload``): Verilator and the tools
+    after it mangle double ones. Two members that meet in one name are refused.
+    """
+    found = {}
+    for path, member, value in component.signature.flatten(component):
+        value = Value.cast(value)
+        if isinstance(value, Const):
+            continue
+        name = "_".join(map(str, path))
+        if name in found:
+            raise ValueError(f"two members of {type(component).__name__} would share the port name {name!r}")
+        found[name] = value, PortDirection.Input if member.flow == wiring.In else PortDirection.Output
+    return found
+
+
+def emit(component: wiring.Component, name: str, *, undefined_registers: bool = False,
+         undefined_memories: Sequence[str] = ()) -> str:
+    """SystemVerilog text of a component and everything below it.
+
+    The same component gives the same bytes, so the text can be the key of a cache. ``clk`` and ``rst`` appear as
+    ports where the design uses the ``sync`` domain.
+
+    Parameters
+    ----------
+    component : :class:`amaranth.lib.wiring.Component`
+        The top of the design.
+    name : :class:`str`
+        Name of the top module.
+    undefined_registers : :class:`bool`
+        Leave out the power-up value of every register, so that a simulator can show that reset sets all that matters.
+    undefined_memories : sequence of :class:`str`
+        Name patterns (``levels*``) of memories whose initial contents are left out, as in a RAM that no bitstream
+        fills. A pattern that matches nothing is an error.
+    """
+    script = ["read_rtlil design.il"]
+    for pattern in undefined_memories:
+        chosen = f"t:$meminit* r:MEMID=\\{pattern} %i"
+        script += [f"select -assert-any {chosen}", f"delete {chosen}"]
+    script += ["setattr -unset init w:*"] if undefined_registers else []
+    script += ["proc -nomux -norom", "memory_collect", "write_verilog -sv -norename -noattr design.sv"]
+    with tempfile.TemporaryDirectory(prefix="ohmspike-emit-") as folder:
+        design = Path(folder, "design.il")
+        design.write_text(rtlil.convert(component, name=name, ports=ports(component), emit_src=False))
+        run_yosys("\n".join(script) + "\n", cwd=design.parent)
+        return design.with_suffix(".sv").read_text()

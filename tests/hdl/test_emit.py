@@ -1,0 +1,87 @@
+"""The emitter: names, directions, determinism, power-up, and the private Amaranth name it leans on."""
+
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from amaranth import Module
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ohmspike.hdl import emit as emit_module
+from ohmspike.hdl.emit import emit, ports
+from ohmspike.hdl.toolchain import ToolchainError, run_yosys
+from support.echo import Echo
+
+
+class Wide(wiring.Component):
+    """Nested, arrayed, structured and constant members."""
+
+    host: In(wiring.Signature({"rx": Out(stream.Signature(8, always_ready=True))}))
+    lanes: Out(stream.Signature(data.StructLayout({"row": 4, "last": 1}))).array(2)
+
+    def elaborate(self, platform):
+        m = Module()
+        for lane in self.lanes:
+            m.d.comb += [lane.payload.row.eq(self.host.rx.payload), lane.valid.eq(self.host.rx.valid)]
+        return m
+
+
+class Clash(wiring.Component):
+    """Two members that meet in one port name."""
+
+    a_b: In(1)
+    a: In(wiring.Signature({"b": In(1)}))
+
+    def elaborate(self, platform):
+        return Module()
+
+
+def test_ports_are_flat_single_underscored_and_never_constant():
+    text = emit(Wide(), "wide")
+    header = text[text.index("module wide("):text.index(";")]
+    assert set(header.removeprefix("module wide(").rstrip(")").split(", ")) == {
+        "host_rx_payload", "host_rx_valid",
+        "lanes_0_payload", "lanes_0_valid", "lanes_0_ready", "lanes_1_payload", "lanes_1_valid", "lanes_1_ready"}
+    for line in ("input [7:0] host_rx_payload;", "output [4:0] lanes_1_payload;", "input lanes_1_ready;"):
+        assert line in text
+
+
+def test_private_amaranth_name_still_means_a_direction():
+    assert {direction.name for direction in emit_module.PortDirection} == {"Input", "Output", "Inout"}
+    assert ports(Echo())["rx_valid"][1] is emit_module.PortDirection.Input
+    assert inspect.getsource(emit_module).count("import PortDirection") == 1
+
+
+def test_clashing_port_names_are_refused():
+    with pytest.raises(ValueError, match="^two members of Clash would share the port name 'a_b'$"):
+        ports(Clash())
+
+
+def test_text_is_the_same_for_every_hash_seed():
+    program = "from support.echo import Echo; from ohmspike.hdl.emit import emit; import sys; " \
+              "sys.stdout.write(emit(Echo(), 'chip'))"
+    folder = str(Path(__file__).parents[1])
+    texts = {subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True,
+                            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": folder}).stdout
+             for seed in ("1", "2")}
+    assert texts == {emit(Echo(), "chip")}
+
+
+def test_power_up_contents_can_be_left_undefined():
+    assert "seen[15] = 8'h00" in emit(Echo(), "chip")
+    bare = emit(Echo(), "chip", undefined_registers=True, undefined_memories=["se*"])
+    assert "initial" not in bare and "'h00;\n  wire" not in bare and "reg [7:0] seen [15:0];" in bare
+
+
+def test_pattern_that_matches_no_memory_is_an_error():
+    with pytest.raises(ToolchainError, match="Assertion failed"):
+        emit(Echo(), "chip", undefined_memories=["levels*"])
+
+
+def test_failing_yosys_shows_its_last_lines(tmp_path):
+    with pytest.raises(ToolchainError, match="(?s)^yosys failed with exit code 1:.*No such command: frobnicate"):
+        run_yosys("frobnicate\n", cwd=tmp_path)
