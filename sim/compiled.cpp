@@ -1,0 +1,197 @@
+// Clocks a compiled chip whose two ports are byte streams; Python calls it with thousands of clocks at a time.
+
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "Vchip.h"
+#include "verilated.h"
+#if VM_TRACE
+#include "verilated_vcd_c.h"
+#endif
+
+// Verilator ends the process on $stop, $fatal and failed assertions unless these are replaced.
+[[noreturn]] static void stopped(const char* what, const char* file, int line, const char* message) {
+    throw std::runtime_error(std::string(what) + " at " + file + ":" + std::to_string(line) + " " + message);
+}
+void vl_finish(const char* file, int line, const char*) { stopped("$finish", file, line, ""); }
+void vl_stop(const char* file, int line, const char*) { stopped("$stop", file, line, ""); }
+void vl_fatal(const char* file, int line, const char*, const char* message) {
+    stopped("$fatal", file, line, message);
+}
+
+namespace {
+
+struct Chip {
+    VerilatedContext context;
+    std::unique_ptr<Vchip> top;
+    std::vector<uint8_t> queue;
+    size_t queue_start = 0;
+    std::vector<uint8_t> output;
+    uint64_t cycles = 0;
+    bool moved = false;  // a byte crossed a port, or could not, in the last clock
+    std::string error;
+#if VM_TRACE
+    VerilatedVcdC waves;
+    bool tracing = false;
+#endif
+
+    explicit Chip(int64_t seed) {
+        context.randReset(seed < 0 ? 0 : 2);
+        if (seed >= 0) context.randSeed(static_cast<int>(seed));
+#if VM_TRACE
+        context.traceEverOn(true);
+#endif
+        top = std::make_unique<Vchip>(&context, "chip");
+#if VM_TRACE
+        top->trace(&waves, 99);
+#endif
+        top->clk = 0;
+        top->rx_valid = 0;
+        top->rx_payload = 0;
+        top->tx_ready = 0;
+    }
+
+    ~Chip() {
+#if VM_TRACE
+        if (tracing) waves.close();
+#endif
+        top->final();
+    }
+
+    void half(bool clk) {
+        top->clk = clk;
+        top->eval();
+#if VM_TRACE
+        if (tracing) waves.dump(context.time());
+#endif
+        context.timeInc(1);
+    }
+
+    void reset(uint64_t clocks) {
+        queue.clear();
+        queue_start = 0;
+        output.clear();
+        top->rst = 1;
+        top->rx_valid = 0;
+        top->tx_ready = 0;
+        for (uint64_t clock = 0; clock < clocks; ++clock) {
+            half(false);
+            half(true);
+            ++cycles;
+        }
+        top->rst = 0;
+    }
+
+    bool empty() const { return queue_start == queue.size(); }
+
+    // Inputs settle while the clock is low; what the ports agree on then is what the rising edge does.
+    void tick() {
+        const bool offered = !empty();
+        top->rx_valid = offered;
+        if (offered) top->rx_payload = queue[queue_start];
+        top->tx_ready = 1;
+        half(false);
+        const bool taken = offered && top->rx_ready;
+        const bool given = top->tx_valid;
+        if (given) output.push_back(top->tx_payload);
+        moved = offered || given || !top->rx_ready;
+        half(true);
+        if (taken && ++queue_start == queue.size()) {
+            queue.clear();
+            queue_start = 0;
+        }
+        ++cycles;
+    }
+};
+
+template <typename Work>
+int64_t guarded(Chip* chip, Work work) {
+    try {
+        return work();
+    } catch (const std::exception& problem) {
+        chip->error = problem.what();
+        return -1;
+    }
+}
+
+}  // namespace
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+EXPORT Chip* chip_new(int64_t seed) { return new Chip(seed); }
+
+EXPORT void chip_delete(Chip* chip) { delete chip; }
+
+EXPORT const char* chip_error(Chip* chip) { return chip->error.c_str(); }
+
+EXPORT uint64_t chip_cycles(Chip* chip) { return chip->cycles; }
+
+EXPORT int64_t chip_reset(Chip* chip, uint64_t clocks) {
+    return guarded(chip, [&] {
+        chip->reset(clocks);
+        return int64_t{0};
+    });
+}
+
+EXPORT void chip_write(Chip* chip, const uint8_t* data, size_t size) {
+    // The part that was taken is dropped here, so that a queue fed for ever does not grow for ever.
+    chip->queue.erase(chip->queue.begin(), chip->queue.begin() + static_cast<std::ptrdiff_t>(chip->queue_start));
+    chip->queue_start = 0;
+    chip->queue.insert(chip->queue.end(), data, data + size);
+}
+
+EXPORT size_t chip_queued(Chip* chip) { return chip->queue.size() - chip->queue_start; }
+
+EXPORT size_t chip_available(Chip* chip) { return chip->output.size(); }
+
+EXPORT void chip_read(Chip* chip, uint8_t* data) {
+    std::memcpy(data, chip->output.data(), chip->output.size());
+    chip->output.clear();
+}
+
+// Stops early after `quiet` clocks in a row (0: never) in which no byte moved and none was kept waiting; the run of
+// quiet clocks is carried over from call to call by the caller.
+EXPORT int64_t chip_run(Chip* chip, uint64_t clocks, uint64_t quiet, uint64_t* still) {
+    return guarded(chip, [&] {
+        for (uint64_t clock = 0; clock < clocks; ++clock) {
+            chip->tick();
+            *still = chip->moved ? 0 : *still + 1;
+            if (quiet && *still >= quiet) return static_cast<int64_t>(clock + 1);
+        }
+        return static_cast<int64_t>(clocks);
+    });
+}
+
+// Stops early when `missing` bytes equal to `flag` have come out; what is still missing is written back.
+EXPORT int64_t chip_run_until(Chip* chip, uint8_t flag, uint64_t* missing, uint64_t clocks) {
+    return guarded(chip, [&] {
+        for (uint64_t clock = 0; clock < clocks; ++clock) {
+            const size_t before = chip->output.size();
+            chip->tick();
+            if (chip->output.size() != before && chip->output.back() == flag && --*missing == 0)
+                return static_cast<int64_t>(clock + 1);
+        }
+        return static_cast<int64_t>(clocks);
+    });
+}
+
+#if VM_TRACE
+EXPORT int64_t chip_start_trace(Chip* chip, const char* path) {
+    return guarded(chip, [&] {
+        chip->waves.open(path);
+        if (!chip->waves.isOpen()) throw std::runtime_error(std::string("cannot write ") + path);
+        chip->tracing = true;
+        return int64_t{0};
+    });
+}
+
+EXPORT void chip_stop_trace(Chip* chip) {
+    if (chip->tracing) chip->waves.close();
+    chip->tracing = false;
+}
+#endif
