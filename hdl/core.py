@@ -1,0 +1,783 @@
+"""The core of a chip: its memories, and the sequence of every event."""
+
+from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from ohmspike.chip.description import STEP_MAX
+from ohmspike.chip.instructions import BIN_COUNTERS, COUNTERS, IDENTITY_WORDS, MEMORIES, REGISTERS, STATUS_WORDS
+
+from .accumulator import Accumulator
+from .counters import CounterBank
+from .layout import SILENT, Layout, lookup, saturate
+from .pulses import PulseMode, Pulses, TraceLookup
+from .race import Race
+from .router import Router
+
+__all__ = ["Core", "EventKind", "access_shape", "counter_peaks", "event_shape", "fire_shape"]
+
+READS_MAX = 4095
+
+
+class EventKind(enum.Enum, shape=3):
+    """Events the core carries out."""
+
+    SPIKE = 0
+    STEP = 1
+    DECIDE = 2
+    DARK = 3
+    END = 4
+    REFUSE = 5
+
+
+def event_shape():
+    """An event: its kind, and the line of a SPIKE."""
+    return data.StructLayout({"kind": EventKind, "line": 16})
+
+
+def fire_shape(layout: Layout):
+    """A fire; ``first`` opens the record of a tile, ``end`` closes the records of an event."""
+    return data.StructLayout({"tile": layout.tile, "neuron": layout.neuron, "first": 1, "end": 1})
+
+
+def access_shape(layout: Layout):
+    """A cell of a memory; ``neuron`` is the column split into word and lane."""
+    return data.StructLayout({
+        "memory": 8, "row": 16, "column": 16, "neuron": layout.neuron, "write": 1, "data": 64})
+
+
+def counter_peaks(layout: Layout) -> dict[str, int]:
+    """Every counter of the contract, in address order, with its largest increment in one clock."""
+    chip = layout.chip
+    weight = (1 << chip.weight_bits) - 1
+    peaks = dict.fromkeys(COUNTERS, 1)
+    peaks |= {
+        "dark_spikes": chip.lines,
+        "read_sum": weight * layout.lanes,
+        "active_sq_sum": 2 * READS_MAX + 1,
+        "pre_recharge": (1 << chip.trace_bits) - 1,
+        "post_recharge": (1 << chip.trace_bits) - 1,
+    }
+    for name in BIN_COUNTERS:
+        for bin_ in range(chip.amplitudes):
+            peaks[f"{name}_{bin_}"] = weight if name.endswith("weight") else 1
+    return peaks
+
+
+class Core(wiring.Component):
+    """Carry out events on the synapses of a chip (docs/contract.md).
+
+    Spikes stream: the router walks the tiles that see a line while the words of the row before are still being read ::
+
+        events -> line stamp -> Router -> level word -> weights -> + membranes
+                                                                     |
+        fires  <- Race  <- V - theta  <------------------------------+
+                   |
+                   +-> post-trace unit -> Pulses (SET or RESET down the column) -> levels
+
+    Every other event waits until the reads before it are done and then has the memories to itself.
+
+    Timing
+    ------
+    Throughput
+        See :mod:`ohmspike.hdl.cost` for the clocks of every event; ``words`` clocks per read in a run of spikes.
+    Latency
+        An event is accepted in the clock in which it ends, a SPIKE when the router takes its line.
+    Reset
+        Forgets the sample; then refuses nothing and accepts nothing for ``max(lines, tiles) + 1`` clocks. Levels, thresholds,
+        random states, tables and counters stay, but for a column whose sweep was under way.
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+
+    Members
+    -------
+    events : :py:`In(stream.Signature(event_shape()))`
+    fires : :py:`Out(stream.Signature(fire_shape(layout)))`
+        Only while the register ``report`` is 1.
+    access, access_valid, access_ready, access_data
+        One cell read or written; accepted when done, with the data of a read.
+    idle : :py:`Out(1)`
+        No event is under way; an access may be.
+    dark : :py:`Out(1)`
+        The sample is dark.
+    status : :py:`In(32 * words)`
+        What the memory ``status`` shows.
+    """
+
+    def __init__(self, layout: Layout):
+        self.layout = layout
+        super().__init__({
+            "events": In(stream.Signature(event_shape())),
+            "fires": Out(stream.Signature(fire_shape(layout))),
+            "access": In(access_shape(layout)),
+            "access_valid": In(1),
+            "access_ready": Out(1),
+            "access_data": Out(64),
+            "idle": Out(1),
+            "dark": Out(1),
+            "status": In(data.ArrayLayout(32, len(STATUS_WORDS))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        self._storage(m)
+        self._count_defaults(m)
+        self._reads(m)
+        self._sequence(m)
+        return m
+
+    # storage
+
+    def _storage(self, m):
+        layout, chip = self.layout, self.layout.chip
+        self.tile_shape = data.StructLayout({
+            "reads": bits_for(READS_MAX), "active": 1, "closed": 1, "step_reads": bits_for(READS_MAX), "step": 8,
+            "used": layout.unit_count, "next": layout.unit})
+        self.unit_shape = data.StructLayout({"neuron": layout.neuron, "stamp": 8})
+        unit_depth = (chip.tiles << layout.unit.width) if chip.learners > 1 else chip.tiles
+        bypass = layout.words == 1  # consecutive reads of one tile then meet in its membranes and state
+
+        def memory_of(name, shape, depth, transparent=False):
+            store = Memory(shape=shape, depth=depth, init=[])
+            m.submodules[name] = store
+            write = store.write_port()
+            read = store.read_port(transparent_for=(write,) if transparent else ())
+            return read, write
+
+        self.level_read, self.level_write = memory_of("levels", layout.level_word, layout.level_depth)
+        self.membrane_read, self.membrane_write = memory_of(
+            "membranes", layout.membrane_word, layout.neuron_depth, bypass)
+        self.theta_read, self.theta_write = memory_of("thetas", layout.theta_word, layout.neuron_depth)
+        self.tile_read, self.tile_write = memory_of("tile_states", self.tile_shape, chip.tiles, bypass)
+        self.unit_read, self.unit_write = memory_of("units", self.unit_shape, unit_depth)
+        self.line_read, self.line_write = memory_of("lines", unsigned(8), chip.lines)
+        self.random_read, self.random_write = memory_of("randoms", unsigned(32), chip.tiles)
+
+        m.submodules.router = self.router = Router(layout)
+        m.submodules.accumulator = self.accumulator = Accumulator(layout)
+        m.submodules.race = self.race = Race(layout)
+        m.submodules.pulses = self.pulses = Pulses(layout)
+        m.submodules.counters = self.counters = CounterBank(counter_peaks(layout))
+        m.submodules.unit_trace = self.unit_trace = TraceLookup(layout)
+        m.submodules.line_trace = self.line_trace = TraceLookup(layout)
+
+        self.learn = Signal()
+        self.report = Signal(init=1)
+        self.theta_step = Signal(16)
+        self.theta_base = Signal(chip.threshold_bits)
+        self.step = Signal(8)
+        self.spoken = Signal(range(chip.lines + 1))
+        self.any_units = Signal()
+        self.dark_sample = Signal()
+        self.visits_quiet = Signal()
+        m.d.comb += self.dark.eq(self.dark_sample)
+
+    def _unit_address(self, tile, unit):
+        return tile << self.layout.unit.width | unit if self.layout.chip.learners > 1 else tile
+
+    # counters
+
+    def _count(self, m, name, amount=1):
+        m.d.comb += getattr(self.counters, f"increment_{name}").eq(amount)
+
+    def _count_defaults(self, m):
+        pulses, chip = self.pulses, self.layout.chip
+        for bin_ in range(chip.amplitudes):
+            here = pulses.pulse if chip.amplitudes == 1 else pulses.pulse & (pulses.pulse_bin == bin_)
+            for kind, wanted in (("set", ~pulses.pulse_reset), ("reset", pulses.pulse_reset)):
+                self._count(m, f"{kind}_pulses_{bin_}", here & wanted)
+                self._count(m, f"{kind}_weight_{bin_}", Mux(here & wanted, pulses.pulse_weight, 0))
+        self._count(m, "clipped_high", pulses.clipped & ~pulses.pulse_reset)
+        self._count(m, "clipped_low", pulses.clipped & pulses.pulse_reset)
+
+    # reads
+
+    def _reads(self, m):
+        """Stream the words of every visited row: address, weights one clock later, membranes two clocks later."""
+        layout = self.layout
+        visit = self.router.visits
+        word = Signal(layout.word)
+        issue = Signal()
+        first = Signal()
+        m.d.comb += [
+            first.eq(word == 0),
+            self.level_read.addr.eq(visit.payload.address + word),
+            self.tile_read.addr.eq(visit.payload.tile),
+        ]
+
+        stage = data.StructLayout({"valid": 1, "tile": layout.tile, "word": layout.word, "first": 1})
+        one, two = Signal(stage), Signal(stage)
+        m.d.sync += [one.valid.eq(issue), one.tile.eq(visit.payload.tile), one.word.eq(word), one.first.eq(first),
+                     two.eq(one)]
+        state = self._visit_state(m, one)
+        self._integrate(m, one, two, state)
+
+        # a visit ends with its last word, or with the RESET pulses after it
+        unit = Signal(layout.unit)
+        pulsed = Signal()
+        last_word = word == layout.words - 1
+        plastic = self.learn & self.any_units
+        with m.FSM(name="visit") as fsm:
+            with m.State("STREAM"):
+                with m.If(visit.valid):
+                    m.d.comb += issue.eq(1)
+                    m.d.sync += word.eq(Mux(last_word, 0, word + 1))
+                    with m.If(last_word):
+                        m.d.comb += visit.ready.eq(~plastic)
+                        with m.If(plastic):
+                            m.next = "STATE"
+            with m.State("STATE"):
+                m.d.sync += [unit.eq(0), pulsed.eq(0)]
+                m.next = "UNIT"
+            with m.State("UNIT"):
+                m.d.comb += self.unit_read.addr.eq(self._unit_address(visit.payload.tile, unit))
+                m.next = "PULSE"
+                with m.If(unit == state.used):
+                    self._count(m, "reset_rows", pulsed)
+                    m.d.comb += visit.ready.eq(1)
+                    m.next = "STREAM"
+            with m.State("PULSE"):
+                m.d.comb += [
+                    self.unit_read.addr.eq(self._unit_address(visit.payload.tile, unit)),
+                    self.pulses.start_valid.eq(self.unit_trace.trace != 0),
+                ]
+                m.d.sync += pulsed.eq(pulsed | self.pulses.start_valid)
+                m.next = "PULSED"
+            with m.State("PULSED"):
+                with m.If(self.pulses.start_ready):
+                    with m.If(unit == layout.chip.learners - 1):
+                        self._count(m, "reset_rows", pulsed)
+                        m.d.comb += visit.ready.eq(1)
+                        m.next = "STREAM"
+                    with m.Else():
+                        m.d.sync += unit.eq(unit + 1)
+                        m.next = "UNIT"
+        m.d.comb += [
+            self.visits_quiet.eq(fsm.ongoing("STREAM") & self.router.idle & ~one.valid & ~two.valid),
+            self.pulses.start.mode.eq(PulseMode.CELL),
+            self.pulses.start.address.eq(visit.payload.address + self.unit_read.data.neuron.word),
+            self.pulses.start.tile.eq(visit.payload.tile),
+            self.pulses.start.lane.eq(self.unit_read.data.neuron.lane),
+            self.pulses.start.trace.eq(self.unit_trace.trace),
+            self.pulses.step.eq(self.step),
+            self.unit_trace.stamp.eq(self.unit_read.data.stamp),
+            self.unit_trace.step.eq(self.step),
+        ]
+
+    def _visit_state(self, m, one):
+        """Read pulses of the visited tile, as they were before this visit: live in the clock after its first word, then held."""
+        held = Signal(self.tile_shape)
+        state = Signal(self.tile_shape)
+        now = self.tile_read.data
+        m.d.comb += state.eq(Mux(one.first, now, held))
+        same_step = now.active & (now.step == self.step)
+        step_reads = Mux(same_step, now.step_reads, 0)
+        visited = one.valid & one.first
+        with m.If(visited):
+            m.d.sync += held.eq(now)
+            m.d.comb += [self.tile_write.en.eq(~now.closed), self.tile_write.addr.eq(one.tile),
+                         self.tile_write.data.eq(now)]
+            m.d.comb += [
+                self.tile_write.data.reads.eq(Mux(now.reads == READS_MAX, READS_MAX, now.reads + 1)),
+                self.tile_write.data.step_reads.eq(Mux(step_reads == READS_MAX, READS_MAX, step_reads + 1)),
+                self.tile_write.data.step.eq(self.step),
+                self.tile_write.data.active.eq(1),
+            ]
+            self._count(m, "row_reads", ~now.closed)
+            self._count(m, "shut_rows", now.closed)
+            self._count(m, "active_sq_sum", Mux(now.closed, 0, (step_reads << 1) | 1))
+        return state
+
+    def _integrate(self, m, one, two, state):
+        layout = self.layout
+        fresh, closed, summed = Signal(), Signal(), Signal()
+        m.d.sync += [fresh.eq(~state.active), closed.eq(state.closed), summed.eq(two.valid & ~closed)]
+        m.d.comb += [
+            self.accumulator.levels.eq(self.level_read.data),
+            self.membrane_read.addr.eq(layout.neuron_address(one.tile, one.word)),
+            self.accumulator.membranes.eq(self.membrane_read.data),
+            self.accumulator.fresh.eq(fresh),
+            self.accumulator.last_word.eq(two.word == layout.words - 1),
+            self.membrane_write.addr.eq(layout.neuron_address(two.tile, two.word)),
+            self.membrane_write.data.eq(self.accumulator.raised),
+            self.membrane_write.en.eq(two.valid & ~closed),
+        ]
+        self._count(m, "read_sum", Mux(summed, self.accumulator.weight_sum, 0))
+
+    # sequence
+
+    def _sequence(self, m):
+        layout, chip = self.layout, self.layout.chip
+        event = self.events.payload
+        self.tile = Signal(layout.tile)
+        self.tile_x = Signal(range(chip.grid_width))
+        self.tile_level = Signal(layout.level_address)
+        self.tile_line = Signal(layout.line)
+        self.rank = Signal(range(chip.winners))
+        self.unit = Signal(layout.unit)
+        self.held = Signal(self.tile_shape)
+        self.first_winner = Signal(layout.neuron)
+        self.ending = Signal()  # an END, and not a reset, leads to CLEAR
+        m.d.comb += [
+            self.pulses.level_data.eq(self.level_read.data),
+            self.level_write.addr.eq(self.pulses.level_write_address),
+            self.level_write.data.eq(self.pulses.level_write_data),
+            self.level_write.en.eq(self.pulses.level_write),
+            self.pulses.line_stamp.eq(self.line_read.data),
+            self.line_read.addr.eq(event.line[:len(self.line_read.addr)]),
+            self.line_trace.stamp.eq(self.line_read.data),
+            self.line_trace.step.eq(self.step),
+            self.random_read.addr.eq(self.pulses.random_address),
+            self.random_write.addr.eq(self.pulses.random_address),
+            self.pulses.random_data.eq(self.random_read.data),
+            self.random_write.data.eq(self.pulses.random_write_data),
+            self.random_write.en.eq(self.pulses.random_write),
+            self.router.spikes.payload.eq(event.line[:len(self.line_read.addr)]),
+            self.race.membranes.eq(self.membrane_read.data),
+            self.race.thetas.eq(self.theta_read.data),
+            self.race.behind.eq(self.rank != 0),
+        ]
+        with m.If(~self.pulses.start_ready):
+            m.d.comb += [self.level_read.addr.eq(self.pulses.level_address),
+                         self.line_read.addr.eq(self.pulses.line_address)]
+        self._race_feed(m)
+        self._access_paths(m)
+        with m.FSM(init="CLEAR", name="event") as fsm:
+            self._accept(m)
+            self._walk(m)
+            self._fire(m)
+            self._learn(m)
+            self._darken(m)
+            self._end(m)
+            self._access(m)
+        m.d.comb += self.idle.eq(fsm.ongoing("IDLE") & self.visits_quiet & ~self.events.valid)
+
+    def _accept(self, m):
+        """Take an event; all but SPIKE wait for the reads under way."""
+        chip, event = self.layout.chip, self.events.payload
+        refuse = Signal()
+        with m.State("IDLE"):
+            m.d.comb += self.resting.eq(~self.events.valid)
+            with m.If(self.events.valid & (event.kind == EventKind.SPIKE)):
+                with m.If(self.dark_sample | (event.line >= chip.lines)):
+                    m.d.comb += refuse.eq(1)
+                with m.Elif(self.pulses.start_ready):
+                    m.next = "SPIKE"
+            with m.Elif(self.events.valid & self.visits_quiet):
+                with m.Switch(event.kind):
+                    with m.Case(EventKind.STEP):
+                        with m.If(self.dark_sample | (self.step == STEP_MAX)):
+                            m.d.comb += refuse.eq(1)
+                        with m.Else():
+                            self._begin_walk(m)
+                            m.next = "TILE" if chip.fire_mode == "threshold" else "WALKED"
+                    with m.Case(EventKind.DECIDE):
+                        with m.If(self.dark_sample | (chip.fire_mode == "threshold")):
+                            m.d.comb += refuse.eq(1)
+                        with m.Else():
+                            self._begin_walk(m)
+                            m.next = "TILE"
+                    with m.Case(EventKind.DARK):
+                        with m.If(self.dark_sample):
+                            m.d.comb += refuse.eq(1)
+                        with m.Else():
+                            self._begin_walk(m)
+                            m.next = "TILE"
+                    with m.Case(EventKind.END):
+                        m.d.sync += self.ending.eq(1)
+                        m.next = "CLEAR"
+                        if chip.theta_leak:
+                            with m.If(self.learn):
+                                m.next = "LEAK"
+                    with m.Default():
+                        m.d.comb += refuse.eq(1)
+            with m.Elif(~self.events.valid & self.access_valid & self.visits_quiet):
+                m.next = "ADDRESS"
+            with m.If(refuse):
+                m.d.comb += self.events.ready.eq(1)
+                self._count(m, "refused")
+        with m.State("SPIKE"):
+            with m.If(~self.pulses.start_ready):
+                m.next = "IDLE"  # a RESET pulse took the line memory: read the stamp again
+            with m.Else():
+                m.d.comb += self.router.spikes.valid.eq(1)
+                with m.If(self.router.spikes.ready):
+                    full = (1 << chip.trace_bits) - 1
+                    m.d.comb += [
+                        self.events.ready.eq(1),
+                        self.line_write.addr.eq(event.line[:len(self.line_write.addr)]),
+                        self.line_write.data.eq(self.step),
+                        self.line_write.en.eq(1),
+                    ]
+                    m.d.sync += self.spoken.eq(self.spoken + (self.line_read.data == SILENT))
+                    self._count(m, "in_spikes")
+                    self._count(m, "pre_recharge", full - self.line_trace.trace)
+                    m.next = "IDLE"
+
+    def _begin_walk(self, m):
+        chip = self.layout.chip
+        m.d.sync += [self.tile.eq(0), self.tile_x.eq(0), self.tile_level.eq(0), self.rank.eq(0), self.unit.eq(0),
+                     self.tile_line.eq(chip.top * chip.plane_width + chip.left)]
+
+    def _advance(self, m):
+        """On to the next tile, or to the end of the walk."""
+        layout, chip = self.layout, self.layout.chip
+        m.d.sync += [
+            self.tile.eq(self.tile + 1),
+            self.tile_x.eq(self.tile_x + 1),
+            self.tile_level.eq(self.tile_level + chip.rows * layout.words),
+            self.tile_line.eq(self.tile_line + chip.stride),
+            self.rank.eq(0),
+            self.unit.eq(0),
+        ]
+        with m.If(self.tile_x == chip.grid_width - 1):
+            back = chip.stride * (chip.plane_width - chip.grid_width + 1)
+            m.d.sync += [self.tile_x.eq(0), self.tile_line.eq(self.tile_line + back)]
+        m.next = "TILE"
+        with m.If(self.tile == chip.tiles - 1):
+            m.next = "WALKED"
+
+    def _walk(self, m):
+        """Look at every tile in turn; act on those that are live, or for DARK on those that learned."""
+        chip, event = self.layout.chip, self.events.payload
+        state = self.tile_read.data
+        live = ~state.closed & state.active & (state.reads >= chip.min_spikes)
+        with m.State("TILE"):
+            m.d.comb += self.tile_read.addr.eq(self.tile)
+            m.next = "TEST"
+        with m.State("TEST"):
+            m.d.sync += self.held.eq(state)
+            with m.If(event.kind == EventKind.DARK):
+                with m.If(self.learn & state.closed & (state.used != 0)):
+                    m.next = "DARK UNIT"
+                with m.Else():
+                    self._advance(m)
+            with m.Elif(live):
+                self._count(m, "decisions")
+                m.next = "RACE"
+            with m.Else():
+                self._advance(m)
+        with m.State("WALKED"):
+            with m.If(event.kind == EventKind.DARK):
+                self._count(m, "dark_spikes", chip.lines - self.spoken)
+                m.d.sync += self.dark_sample.eq(1)
+            with m.Elif(event.kind == EventKind.STEP):
+                self._count(m, "steps", self.events.ready)
+            reports = self.report & (event.kind != EventKind.DARK)
+            if chip.fire_mode == "race":
+                reports &= event.kind == EventKind.DECIDE
+            m.d.comb += [self.fires.payload.end.eq(1), self.fires.valid.eq(reports)]
+            with m.If(~reports | self.fires.ready):
+                m.d.comb += self.events.ready.eq(1)
+                with m.If(event.kind == EventKind.STEP):
+                    m.d.sync += self.step.eq(self.step + 1)
+                m.next = "IDLE"
+
+    def _race_feed(self, m):
+        """Words addressed in state RACE reach the race one clock later."""
+        layout = self.layout
+        self.race_word = Signal(layout.word)
+        self.race_issue = Signal()
+        word = self.race.word
+        feed = Signal(word.shape())
+        m.d.sync += [
+            feed.valid.eq(self.race_issue),
+            feed.index.eq(self.race_word),
+            feed.first.eq(self.race_word == 0),
+            feed.last.eq(self.race_word == layout.words - 1),
+        ]
+        m.d.comb += word.eq(feed)
+
+    def _fire(self, m):
+        layout, chip = self.layout, self.layout.chip
+        winner = self.race.winner
+        with m.State("RACE"):
+            address = layout.neuron_address(self.tile, self.race_word)
+            m.d.comb += [self.race_issue.eq(1), self.membrane_read.addr.eq(address), self.theta_read.addr.eq(address)]
+            m.d.sync += self.race_word.eq(self.race_word + 1)
+            with m.If(self.race_word == layout.words - 1):
+                m.d.sync += self.race_word.eq(0)
+                m.next = "RACING"
+        with m.State("RACING"):
+            with m.If(self.race.done):
+                m.next = "FOUND"
+        with m.State("FOUND"):
+            fires = Signal()
+            m.d.comb += fires.eq(1)
+            if chip.fire_mode == "threshold":
+                m.d.comb += fires.eq(winner.score >= self.theta_base)
+            m.d.comb += [
+                self.fires.valid.eq(fires & self.report),
+                self.fires.payload.tile.eq(self.tile),
+                self.fires.payload.neuron.eq(winner.neuron),
+                self.fires.payload.first.eq(self.rank == 0),
+            ]
+            with m.If(~fires):
+                self._advance(m)
+            with m.Elif(~self.report | self.fires.ready):
+                self._count(m, "out_spikes")
+                with m.If(self.rank == 0):
+                    m.d.sync += self.first_winner.eq(winner.neuron)
+                with m.If(self.learn & (self.rank < chip.learners)):
+                    m.next = "FIND UNIT" if chip.fire_mode == "threshold" else "TAKE UNIT"
+                with m.Else():
+                    m.next = "NEXT RANK"
+        with m.State("NEXT RANK"):
+            m.d.sync += self.rank.eq(self.rank + 1)
+            m.next = "RACE"
+            with m.If(self.rank == chip.winners - 1):
+                m.next = "CLOSE"
+                with m.If(self.learn):
+                    m.next = "THETA"
+        with m.State("CLOSE"):
+            race = chip.fire_mode == "race"
+            m.d.comb += [self.tile_write.en.eq(1), self.tile_write.addr.eq(self.tile), self.tile_write.data.eq(self.held)]
+            m.d.comb += self.tile_write.data.closed.eq(1) if race else self.tile_write.data.active.eq(0)
+            self._advance(m)
+
+    def _learn(self, m):
+        """A learning post spike: post-trace unit, SET sweep; at the end the threshold of the first winner."""
+        layout, chip = self.layout, self.layout.chip
+        winner = self.race.winner
+        full = (1 << chip.trace_bits) - 1
+
+        def recharge(unit):
+            m.d.comb += [
+                self.unit_write.addr.eq(self._unit_address(self.tile, unit)),
+                self.unit_write.data.neuron.eq(winner.neuron),
+                self.unit_write.data.stamp.eq(self.step),
+                self.unit_write.en.eq(1),
+            ]
+            m.d.sync += self.any_units.eq(1)
+            m.next = "SWEEP"
+
+        with m.State("FIND UNIT"):
+            m.d.comb += self.unit_read.addr.eq(self._unit_address(self.tile, self.unit))
+            m.next = "MATCH UNIT"
+            with m.If(self.unit == self.held.used):
+                m.next = "TAKE UNIT"
+        with m.State("MATCH UNIT"):
+            with m.If(self.unit_read.data.neuron == winner.neuron):
+                self._count(m, "post_recharge", full - self.unit_trace.trace)
+                recharge(self.unit)
+            with m.Elif(self.unit == chip.learners - 1):
+                m.next = "TAKE UNIT"
+            with m.Else():
+                m.d.sync += self.unit.eq(self.unit + 1)
+                m.next = "FIND UNIT"
+        with m.State("TAKE UNIT"):
+            self._count(m, "post_recharge", full)
+            recharge(self.held.next)
+            m.d.sync += self.held.next.eq(Mux(self.held.next == chip.learners - 1, 0, self.held.next + 1))
+            with m.If(self.held.used != chip.learners):
+                m.d.sync += self.held.used.eq(self.held.used + 1)
+        with m.State("SWEEP"):
+            self._start_sweep(m, PulseMode.POST, winner.neuron)
+            self._count(m, "set_events")
+            m.next = "SWEEPING"
+        with m.State("SWEEPING"):
+            with m.If(self.pulses.start_ready):
+                m.next = "NEXT RANK"
+        address = layout.neuron_address(self.tile, self.first_winner.word)
+        with m.State("THETA"):
+            m.d.comb += self.theta_read.addr.eq(address)
+            m.next = "RAISE"
+        with m.State("RAISE"):
+            theta = self.theta_read.data[self.first_winner.lane]
+            raised = Signal(max(chip.threshold_bits, 16) + 1)
+            m.d.comb += raised.eq(theta + self.theta_step)
+            m.d.comb += [self.theta_write.addr.eq(address), self.theta_write.data.eq(self.theta_read.data),
+                         self.theta_write.en.eq(1)]
+            m.d.comb += self.theta_write.data[self.first_winner.lane].eq(saturate(raised, chip.threshold_bits))
+            self._count(m, "theta_clipped", raised[chip.threshold_bits:].any())
+            m.next = "CLOSE"
+
+    def _start_sweep(self, m, mode, neuron):
+        m.d.comb += [
+            self.pulses.start_valid.eq(1),
+            self.pulses.start.mode.eq(mode),
+            self.pulses.start.address.eq(self.tile_level + neuron.word),
+            self.pulses.start.lane.eq(neuron.lane),
+            self.pulses.start.line.eq(self.tile_line),
+            self.pulses.start.trace.eq(self.unit_trace.trace),
+            self.pulses.start.tile.eq(self.tile),
+        ]
+
+    def _darken(self, m):
+        """RESET pulses from silent lines to every post-trace unit of a tile."""
+        chip = self.layout.chip
+        unit = self.unit_read.data
+        with m.State("DARK UNIT"):
+            m.d.comb += self.unit_read.addr.eq(self._unit_address(self.tile, self.unit))
+            m.next = "DARK SWEEP"
+        with m.State("DARK SWEEP"):
+            with m.If(self.unit_trace.trace != 0):
+                self._start_sweep(m, PulseMode.DARK, unit.neuron)
+            m.next = "DARK SWEEPING"
+        with m.State("DARK SWEEPING"):
+            self._count(m, "reset_rows", self.pulses.pulse)
+            with m.If(self.pulses.start_ready):
+                m.next = "DARK UNIT"
+                m.d.sync += self.unit.eq(self.unit + 1)
+                with m.If((self.unit == chip.learners - 1) | (self.unit + 1 == self.held.used)):
+                    self._advance(m)
+
+    def _end(self, m):
+        """Leak, then forget the sample. CLEAR is also what follows a reset."""
+        layout, chip = self.layout, self.layout.chip
+        if chip.theta_leak:
+            place = Signal(range(layout.neuron_depth))
+            leaked = Signal(layout.theta_word)
+            for lane in range(layout.lanes):
+                theta = self.theta_read.data[lane]
+                m.d.comb += leaked[lane].eq(theta - (theta >> chip.theta_leak))
+            with m.State("LEAK"):
+                m.d.comb += self.theta_read.addr.eq(place)
+                m.next = "LEAKED"
+            with m.State("LEAKED"):
+                m.d.comb += [self.theta_write.addr.eq(place), self.theta_write.data.eq(leaked),
+                             self.theta_write.en.eq(1)]
+                m.d.sync += place.eq(place + 1)
+                m.next = "LEAK"
+                with m.If(place == layout.neuron_depth - 1):
+                    m.d.sync += place.eq(0)
+                    m.next = "CLEAR"
+        last = max(chip.lines, chip.tiles) - 1
+        swept = Signal(range(last + 1))
+        with m.State("CLEAR"):
+            m.d.comb += [
+                self.line_write.addr.eq(swept[:len(self.line_write.addr)]),
+                self.line_write.data.eq(SILENT),
+                self.line_write.en.eq(swept < chip.lines),
+                self.tile_write.addr.eq(swept[:len(self.tile_write.addr)]),
+                self.tile_write.data.eq(0),
+                self.tile_write.en.eq(swept < chip.tiles),
+            ]
+            m.d.sync += swept.eq(swept + 1)
+            with m.If(swept == last):
+                m.d.sync += [swept.eq(0), self.step.eq(0), self.spoken.eq(0), self.any_units.eq(0),
+                             self.dark_sample.eq(0)]
+                m.next = "CLEARED"
+        with m.State("CLEARED"):
+            m.d.comb += self.events.ready.eq(self.ending)
+            m.d.sync += self.ending.eq(0)
+            self._count(m, "samples", self.ending)
+            m.next = "IDLE"
+
+    # access
+
+    def _access_paths(self, m):
+        """What an access addresses whether it is under way or not, and how long all counting has been over."""
+        layout, chip, access = self.layout, self.layout.chip, self.access
+        self.resting = Signal()  # no event acts in this clock
+        self.settled = Signal(range(self.counters.settle + 1))
+        with m.If(~self.resting | ~self.visits_quiet):
+            m.d.sync += self.settled.eq(0)
+        with m.Elif(self.settled != self.counters.settle):
+            m.d.sync += self.settled.eq(self.settled + 1)
+        level = access.column[:layout.level.width]
+        place = Cat(level, access.row[:layout.bin.width]) if layout.bin.width else level
+        m.d.comb += [
+            self.counters.address.eq(access.column[:len(self.counters.address)]),
+            self.pulses.table_address.eq(place),
+            self.pulses.table_write_data.eq(access.data[:16]),
+            self.pulses.weight_read_level.eq(level),
+            self.pulses.weight_write_level.eq(level),
+            self.pulses.weight_write_weight.eq(access.data[:chip.weight_bits]),
+            self.accumulator.write_level.eq(level),
+            self.accumulator.write_weight.eq(access.data[:chip.weight_bits]),
+        ]
+
+    def _access(self, m):
+        """Read or write one cell. Lane-wide memories are read first, then written with one lane replaced."""
+        layout, chip, access = self.layout, self.layout.chip, self.access
+        code = {entry.name: entry.code for entry in MEMORIES}
+        level_address = Signal(layout.level_address)
+        neuron_address = layout.neuron_address(access.row[:layout.tile.width], access.neuron.word)
+        with m.State("ADDRESS"):
+            m.d.comb += self.resting.eq(1)
+            m.d.sync += level_address.eq(access.row * layout.words + access.neuron.word)
+            with m.If((access.memory != code["counters"]) | (self.settled == self.counters.settle)):
+                m.next = "CELL"
+        with m.State("CELL"):
+            m.d.comb += self.resting.eq(1)
+            m.d.comb += [self.level_read.addr.eq(level_address), self.theta_read.addr.eq(neuron_address),
+                         self.random_read.addr.eq(access.row[:layout.tile.width])]
+            m.next = "DATA"
+        with m.State("DATA"):
+            m.next = "IDLE"
+            m.d.comb += [self.resting.eq(1), self.access_ready.eq(1)]
+            with m.Switch(access.memory):
+                with m.Case(code["levels"]):
+                    m.d.comb += [
+                        self.access_data.eq(self.level_read.data[access.neuron.lane]),
+                        self.level_write.addr.eq(level_address),
+                        self.level_write.data.eq(self.level_read.data),
+                        self.level_write.en.eq(access.write),
+                    ]
+                    m.d.comb += self.level_write.data[access.neuron.lane].eq(access.data[:layout.level.width])
+                with m.Case(code["theta"]):
+                    m.d.comb += [
+                        self.access_data.eq(self.theta_read.data[access.neuron.lane]),
+                        self.theta_write.addr.eq(neuron_address),
+                        self.theta_write.data.eq(self.theta_read.data),
+                        self.theta_write.en.eq(access.write),
+                    ]
+                    m.d.comb += self.theta_write.data[access.neuron.lane].eq(access.data[:chip.threshold_bits])
+                with m.Case(code["random"]):
+                    m.d.comb += [
+                        self.access_data.eq(self.random_read.data),
+                        self.random_write.addr.eq(access.row[:layout.tile.width]),
+                        self.random_write.data.eq(access.data[:32]),
+                        self.random_write.en.eq(access.write),
+                    ]
+                with m.Case(code["weight"]):
+                    m.d.comb += [self.access_data.eq(self.pulses.weight_value),
+                                 self.pulses.weight_write.eq(access.write), self.accumulator.write.eq(access.write)]
+                with m.Case(code["set"]):
+                    m.d.comb += [self.access_data.eq(self.pulses.table_value_set),
+                                 self.pulses.table_write_set.eq(access.write)]
+                with m.Case(code["reset"]):
+                    m.d.comb += [self.access_data.eq(self.pulses.table_value_reset),
+                                 self.pulses.table_write_reset.eq(access.write)]
+                with m.Case(code["registers"]):
+                    self._registers(m)
+                with m.Case(code["counters"]):
+                    m.d.comb += self.access_data.eq(self.counters.value)
+                    with m.If(access.write):
+                        m.d.comb += self.access_ready.eq(0)
+                        m.next = "CLEAR COUNTERS"
+                with m.Case(code["status"]):
+                    m.d.comb += self.access_data.eq(self.status[access.column[:bits_for(len(STATUS_WORDS) - 1)]])
+                with m.Case(code["identity"]):
+                    m.d.comb += self.access_data.eq(self._identity(m))
+        clearing = Signal(range(self.counters.settle + 1))
+        with m.State("CLEAR COUNTERS"):
+            m.d.comb += self.counters.clear.eq(1)
+            m.d.sync += clearing.eq(clearing + 1)
+            with m.If(clearing == self.counters.settle):
+                m.d.comb += self.access_ready.eq(1)
+                m.d.sync += clearing.eq(0)
+                m.next = "IDLE"
+
+    def _registers(self, m):
+        access = self.access
+        registers = {"learn": self.learn, "theta_step": self.theta_step, "theta_base": self.theta_base,
+                     "report": self.report}
+        with m.Switch(access.column[:bits_for(len(REGISTERS) - 1)]):
+            for address, name in enumerate(REGISTERS):
+                with m.Case(address):
+                    m.d.comb += self.access_data.eq(registers[name])
+                    with m.If(access.write):
+                        m.d.sync += registers[name].eq(access.data[:len(registers[name])])
+
+    def _identity(self, m):
+        chip = self.layout.chip
+        options = {spec.name: spec.metadata.get("options") for spec in chip.__dataclass_fields__.values()}
+        words = [options[name].index(getattr(chip, name)) if options[name] else getattr(chip, name)
+                 for name in IDENTITY_WORDS]
+        return lookup(m, self.access.column, words, name="identity")

@@ -1,0 +1,342 @@
+"""From the bytes of a program to events and memory accesses, and from fires to bytes."""
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ohmspike.chip.instructions import MEMORIES, Opcode, Status, neuron_bytes, tile_bytes
+
+from .core import EventKind, access_shape, event_shape, fire_shape
+from .layout import Layout
+
+__all__ = ["Decoder", "FireWriter", "byte_shape"]
+
+PLAIN_EVENTS = {
+    Opcode.STEP: EventKind.STEP,
+    Opcode.DECIDE: EventKind.DECIDE,
+    Opcode.DARK: EventKind.DARK,
+    Opcode.END: EventKind.END,
+}
+
+
+def byte_shape():
+    """A byte of a program or of its output; ``last`` marks the end."""
+    return data.StructLayout({"data": 8, "last": 1})
+
+
+class FireWriter(wiring.Component):
+    """Write fires as the records of docs/link.md.
+
+    Timing
+    ------
+    Throughput
+        One byte per clock.
+    Latency
+        1 clock from a fire to its first byte.
+    Reset
+        Drops the record under way.
+
+    Members
+    -------
+    fires : :py:`In(stream.Signature(fire_shape(layout)))`
+    output : :py:`Out(stream.Signature(8))`
+    idle : :py:`Out(1)`
+    """
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        super().__init__({
+            "fires": In(stream.Signature(fire_shape(layout))),
+            "output": Out(stream.Signature(8)),
+            "idle": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        layout, chip = self._layout, self._layout.chip
+        fire = self.fires.payload
+        tile_count, neuron_count = tile_bytes(chip), neuron_bytes(chip)
+        record = Signal(8 * (tile_count + neuron_count))
+        left = Signal(range(tile_count + neuron_count + 1))
+        tile, neuron = Signal(8 * tile_count), Signal(8 * neuron_count)
+        m.d.comb += [
+            tile.eq(Mux(fire.end, -1, fire.tile)),
+            neuron.eq(fire.neuron.word * layout.lanes + fire.neuron.lane),
+            self.fires.ready.eq(left == 0),
+            self.idle.eq((left == 0) & ~self.fires.valid),
+            self.output.valid.eq(left != 0),
+            self.output.payload.eq(record[:8]),
+        ]
+        with m.If(self.output.valid & self.output.ready):
+            m.d.sync += [record.eq(record >> 8), left.eq(left - 1)]
+        with m.If(self.fires.valid & self.fires.ready):
+            with m.If(fire.end):
+                m.d.sync += [record.eq(tile), left.eq(tile_count)]
+            with m.Elif(fire.first):
+                m.d.sync += [record.eq(Cat(tile, neuron)), left.eq(tile_count + neuron_count)]
+            with m.Else():
+                m.d.sync += [record.eq(neuron), left.eq(neuron_count)]
+        return m
+
+
+class Decoder(wiring.Component):
+    """Carry out a program (docs/link.md): decode, expand frames, run bursts over memories, end with a status.
+
+    Timing
+    ------
+    Throughput
+        One byte per clock while the core takes the events; in a FRAME one clock per byte and one per spike in it. A written cell takes
+        ``cell_bytes + 4`` clocks, a read one ``cell_bytes + 4``; the first cell of a burst ``column`` clocks more.
+    Latency
+        The status comes when the core is idle.
+    Reset
+        Forgets the program.
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+
+    Members
+    -------
+    program : :py:`In(stream.Signature(byte_shape()))`
+    output : :py:`Out(stream.Signature(byte_shape()))`
+        What reads deliver, then the status with ``last``. Fires are put between by the chip.
+    events, access... :
+        Towards :class:`~ohmspike.hdl.core.Core`.
+    idle, dark : :py:`In(1)`
+        The core and the fire writer are idle; the sample is dark.
+    """
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        super().__init__({
+            "program": In(stream.Signature(byte_shape())),
+            "output": Out(stream.Signature(byte_shape())),
+            "events": Out(stream.Signature(event_shape())),
+            "access": Out(access_shape(layout)),
+            "access_valid": Out(1),
+            "access_ready": In(1),
+            "access_data": In(64),
+            "idle": In(1),
+            "dark": In(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        self._status = Signal(Status)
+        self._ended = Signal()  # the last byte of the program was taken
+        self._byte = self.program.payload.data
+        self._kind = Signal(EventKind)
+        self._write = Signal()
+        self._operands = Signal(56)
+        self._burst_paths(m)
+        with m.If(self.program.valid & self.program.ready):
+            m.d.sync += self._ended.eq(self.program.payload.last)
+        with m.FSM(name="program"):
+            self._opcode(m)
+            self._events(m)
+            self._frame(m)
+            self._burst(m)
+            self._finish(m)
+        return m
+
+    def _next_instruction(self, m, ended):
+        m.next = "OPCODE"
+        with m.If(ended):
+            m.next = "STATUS"
+
+    def _fail(self, m, status, ended):
+        m.d.sync += self._status.eq(status)
+        m.next = "DRAIN"
+        with m.If(ended):
+            m.next = "STATUS"
+
+    def _take(self, m):
+        """Ask for the next byte; what follows happens when it is there."""
+        m.d.comb += self.program.ready.eq(1)
+        return m.If(self.program.valid)
+
+    def _opcode(self, m):
+        last = self.program.payload.last
+        self._missing = Signal(range(8))
+        with m.State("OPCODE"):
+            with self._take(m):
+                with m.Switch(self._byte):
+                    with m.Case(Opcode.NOP):
+                        self._next_instruction(m, last)
+                    for opcode, kind in PLAIN_EVENTS.items():
+                        with m.Case(opcode):
+                            m.d.sync += self._kind.eq(kind)
+                            m.next = "EVENT"
+                    with m.Case(Opcode.SPIKE):
+                        m.d.sync += [self._kind.eq(EventKind.SPIKE), self._missing.eq(2)]
+                        self._with_operands(m, last, "OPERANDS")
+                    with m.Case(Opcode.FRAME):
+                        self._with_operands(m, last, "FRAME START")
+                    with m.Case(Opcode.WRITE, Opcode.READ):
+                        m.d.sync += [self._write.eq(self._byte == Opcode.WRITE), self._missing.eq(7),
+                                     self._kind.eq(EventKind.REFUSE)]
+                        self._with_operands(m, last, "OPERANDS")
+                    with m.Default():
+                        self._fail(m, Status.BAD_INSTRUCTION, last)
+        with m.State("OPERANDS"):
+            with self._take(m):
+                m.d.sync += [self._operands.eq(Cat(self._operands[8:], self._byte)), self._missing.eq(self._missing - 1)]
+                with m.If(self._missing == 1):
+                    m.next = "BURST"
+                    with m.If(self._kind == EventKind.SPIKE):
+                        m.next = "EVENT"
+                with m.Elif(last):
+                    self._fail(m, Status.BAD_INSTRUCTION, last)
+
+    def _with_operands(self, m, last, state):
+        m.next = state
+        with m.If(last):
+            self._fail(m, Status.BAD_INSTRUCTION, last)
+
+    def _events(self, m):
+        with m.State("EVENT"):
+            m.d.comb += [
+                self.events.valid.eq(1),
+                self.events.payload.kind.eq(self._kind),
+                self.events.payload.line.eq(self._operands[40:]),
+            ]
+            with m.If(self.events.ready):
+                self._next_instruction(m, self._ended)
+
+    def _frame(self, m):
+        """One clock to take a byte of the bitmap, one for every spike in it. A dark sample refuses the frame as a whole."""
+        chip = self._layout.chip
+        frame_bytes = -(-chip.lines // 8)
+        bits = Signal(8)
+        lowest = Signal(3)
+        base = Signal(16)
+        refused = Signal()
+        left = Signal(range(frame_bytes + 1))
+        spare = frame_bytes * 8 - chip.lines
+        alone = Signal(8)  # the lowest set bit by itself
+        m.d.comb += alone.eq(bits & (~bits + 1)[:8])
+        m.d.comb += lowest.eq(Cat(*(Cat(alone[bit] for bit in range(8) if bit >> place & 1).any() for place in range(3))))
+        more = Signal()
+        m.d.comb += more.eq((bits & (bits - 1))[:8] != 0)
+        with m.State("FRAME START"):
+            with m.If(self.idle):
+                m.d.sync += [refused.eq(self.dark), base.eq(-8), left.eq(frame_bytes)]
+                m.next = "FRAME"
+        with m.State("FRAME"):
+            with self._take(m):
+                used = Mux(left == 1, self._byte & (0xFF >> spare), self._byte)
+                m.d.sync += [bits.eq(used), base.eq(base + 8), left.eq(left - 1)]
+                with m.If(self.program.payload.last & (left != 1)):
+                    self._fail(m, Status.BAD_INSTRUCTION, 1)
+                with m.Elif((used != 0) & ~refused):
+                    m.next = "FRAME SPIKE"
+                with m.Elif(left == 1):
+                    self._end_frame(m, refused, self.program.payload.last)
+        with m.State("FRAME SPIKE"):
+            m.d.comb += [
+                self.events.valid.eq(1),
+                self.events.payload.kind.eq(EventKind.SPIKE),
+                self.events.payload.line.eq(base | lowest),
+            ]
+            with m.If(self.events.ready):
+                m.d.sync += bits.eq(bits & (bits - 1))
+                with m.If(~more):
+                    m.next = "FRAME"
+                    with m.If(left == 0):
+                        self._end_frame(m, refused, self._ended)
+
+    def _end_frame(self, m, refused, ended):
+        self._next_instruction(m, ended)
+        with m.If(refused):
+            m.d.sync += self._kind.eq(EventKind.REFUSE)
+            m.next = "EVENT"
+
+    def _burst_paths(self, m):
+        """The cell under way: its place, the limits of its memory, and the place after it."""
+        layout, chip = self._layout, self._layout.chip
+        self._code, self._row, self._column = self._operands[:8], Signal(16), Signal(16)
+        self._neuron, self._value = Signal(layout.neuron), Signal(64)
+        self._rows, self._columns = Signal(17), Signal(17)
+        self._cell_bytes, self._writable = Signal(4), Signal()
+        with m.Switch(self._code):
+            for entry in MEMORIES:
+                with m.Case(entry.code):
+                    allowed = entry.writable and not (entry.name == "weight" and chip.weight_store == "fixed")
+                    m.d.comb += [self._rows.eq(entry.rows(chip)), self._columns.eq(entry.columns(chip)),
+                                 self._cell_bytes.eq(entry.cell_bytes), self._writable.eq(int(allowed))]
+        self._advanced = Signal(layout.neuron)
+        m.d.comb += [self._advanced.lane.eq(self._neuron.lane + 1), self._advanced.word.eq(self._neuron.word)]
+        with m.If(self._neuron.lane == layout.lanes - 1):
+            m.d.comb += [self._advanced.lane.eq(0), self._advanced.word.eq(self._neuron.word + 1)]
+        m.d.comb += [
+            self.access.memory.eq(self._code),
+            self.access.row.eq(self._row),
+            self.access.column.eq(self._column),
+            self.access.neuron.eq(self._neuron),
+            self.access.write.eq(self._write),
+            self.access.data.eq(self._value),
+        ]
+
+    def _burst(self, m):
+        """Cell after cell: collect the bytes of a cell, have it written; or have it read, deliver its bytes."""
+        row, column, neuron, value = self._row, self._column, self._neuron, self._value
+        left, seek, moved = Signal(16), Signal(16), Signal(range(9))
+        with m.State("BURST"):
+            m.d.sync += [row.eq(self._operands[8:24]), column.eq(self._operands[24:40]), left.eq(self._operands[40:]),
+                         seek.eq(self._operands[24:40]), neuron.eq(Const(0, neuron.shape().size))]
+            m.next = "SEEK"
+        with m.State("SEEK"):
+            with m.If((column >= self._columns) | (self._write & ~self._writable)):
+                self._fail(m, Status.BAD_ADDRESS, self._ended)
+            with m.Elif(seek == 0):
+                m.next = "CELL"
+            with m.Else():
+                m.d.sync += [seek.eq(seek - 1), neuron.eq(self._advanced)]
+        with m.State("CELL"):
+            m.d.sync += [moved.eq(0), value.eq(0)]
+            with m.If(left == 0):
+                self._next_instruction(m, self._ended)
+            with m.Elif(row >= self._rows):
+                self._fail(m, Status.BAD_ADDRESS, self._ended)
+            with m.Elif(self._write & self._ended):
+                self._fail(m, Status.BAD_INSTRUCTION, 1)
+            with m.Else():
+                m.next = "ACCESS"
+                with m.If(self._write):
+                    m.next = "COLLECT"
+        with m.State("COLLECT"):
+            with self._take(m):
+                m.d.sync += [value.word_select(moved[:3], 8).eq(self._byte), moved.eq(moved + 1)]
+                with m.If(moved + 1 == self._cell_bytes):
+                    m.next = "ACCESS"
+                with m.Elif(self.program.payload.last):
+                    self._fail(m, Status.BAD_INSTRUCTION, 1)
+        with m.State("ACCESS"):
+            m.d.comb += self.access_valid.eq(1)
+            with m.If(self.access_ready):
+                m.d.sync += [left.eq(left - 1), column.eq(column + 1), neuron.eq(self._advanced), moved.eq(0)]
+                with m.If(column + 1 == self._columns):
+                    m.d.sync += [column.eq(0), row.eq(row + 1), neuron.eq(Const(0, neuron.shape().size))]
+                m.next = "CELL"
+                with m.If(~self._write):
+                    m.d.sync += value.eq(self.access_data)
+                    m.next = "DELIVER"
+        with m.State("DELIVER"):
+            m.d.comb += [self.output.valid.eq(1), self.output.payload.data.eq(value[:8])]
+            with m.If(self.output.ready):
+                m.d.sync += [value.eq(value >> 8), moved.eq(moved + 1)]
+                with m.If(moved + 1 == self._cell_bytes):
+                    m.next = "CELL"
+
+    def _finish(self, m):
+        with m.State("DRAIN"):
+            with self._take(m):
+                with m.If(self.program.payload.last):
+                    m.next = "STATUS"
+        with m.State("STATUS"):
+            m.d.comb += [self.output.valid.eq(self.idle), self.output.payload.data.eq(self._status),
+                         self.output.payload.last.eq(1)]
+            with m.If(self.output.valid & self.output.ready):
+                m.d.sync += [self._status.eq(Status.OK), self._ended.eq(0)]
+                m.next = "OPCODE"

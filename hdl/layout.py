@@ -1,0 +1,158 @@
+"""How a chip is laid out in memories, given the number of synapses processed per clock."""
+
+from dataclasses import dataclass
+
+from amaranth import Const, Module, Signal, unsigned
+from amaranth.lib import data
+from amaranth.utils import bits_for
+
+from ohmspike.chip import Chip
+
+__all__ = ["Layout", "SILENT", "lookup", "narrow", "saturate"]
+
+SILENT = 255
+"""Stamp of a line that has not spoken in this sample."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Widths, depths and strides of one chip at ``lanes`` synapses per clock.
+
+    A *word* is the cells of ``lanes`` neighbouring neurons in one row. Levels lie row after row, ``words`` words
+    each (row layout: a read streams ``words`` addresses, a column sweep steps by ``words``); membranes and thresholds
+    lie at ``{tile, word}``, both fields padded to whole bits.
+
+    Raises
+    ------
+    ValueError
+        ``lanes`` is not 1 to the number of neurons.
+    """
+
+    chip: Chip
+    lanes: int
+
+    def __post_init__(self):
+        if not 1 <= self.lanes <= self.chip.neurons:
+            raise ValueError(f"lanes must be 1 to neurons = {self.chip.neurons}, not {self.lanes!r}")
+
+    @property
+    def words(self) -> int:
+        return -(-self.chip.neurons // self.lanes)
+
+    @property
+    def last_lanes(self) -> int:
+        """Lanes in use in the last word of a row."""
+        return self.chip.neurons - (self.words - 1) * self.lanes
+
+    @property
+    def level_depth(self) -> int:
+        return self.chip.tiles * self.chip.rows * self.words
+
+    @property
+    def neuron_depth(self) -> int:
+        return self.chip.tiles << self.word.width if self.words > 1 else self.chip.tiles
+
+    @property
+    def level(self):
+        return unsigned(bits_for(self.chip.levels - 1))
+
+    @property
+    def level_word(self):
+        return data.ArrayLayout(self.level, self.lanes)
+
+    @property
+    def level_address(self):
+        return unsigned(bits_for(self.level_depth - 1))
+
+    @property
+    def weight(self):
+        return unsigned(self.chip.weight_bits)
+
+    @property
+    def weight_sum(self):
+        """Sum of the weights of one word."""
+        return unsigned(bits_for(self.lanes * ((1 << self.chip.weight_bits) - 1)))
+
+    @property
+    def membrane_word(self):
+        return data.ArrayLayout(unsigned(self.chip.membrane_bits), self.lanes)
+
+    @property
+    def theta_word(self):
+        return data.ArrayLayout(unsigned(self.chip.threshold_bits), self.lanes)
+
+    @property
+    def tile(self):
+        return unsigned(bits_for(self.chip.tiles - 1))
+
+    @property
+    def word(self):
+        return unsigned(bits_for(self.words - 1))
+
+    @property
+    def lane(self):
+        return unsigned(bits_for(self.lanes - 1))
+
+    @property
+    def line(self):
+        return unsigned(bits_for(self.chip.lines - 1))
+
+    @property
+    def unit(self):
+        return unsigned(bits_for(self.chip.learners - 1))
+
+    @property
+    def unit_count(self):
+        return unsigned(bits_for(self.chip.learners))
+
+    @property
+    def trace(self):
+        return unsigned(self.chip.trace_bits)
+
+    @property
+    def bin(self):
+        """Amplitude bin of a pulse; zero bits wide for a single amplitude."""
+        return unsigned(self.chip.amplitudes.bit_length() - 1)
+
+    @property
+    def neuron(self):
+        """Where a neuron of a tile lies."""
+        return data.StructLayout({"word": self.word, "lane": self.lane})
+
+    @property
+    def table_address(self):
+        return unsigned(self.level.width + self.bin.width)
+
+    def neuron_address(self, tile, word):
+        """Address of a word of membranes or thresholds."""
+        return tile << self.word.width | word if self.words > 1 else tile
+
+    def in_use(self, word):
+        """Which lanes of a word hold neurons: a list of one-bit values."""
+        padded = self.words - 1
+        return [Const(1) if lane < self.last_lanes else word != padded for lane in range(self.lanes)]
+
+
+def narrow(target: Signal, value):
+    """Assign a value known to fit: the one place where bits may be dropped."""
+    return target.eq(value[:len(target)])
+
+
+def saturate(value, width: int):
+    """An unsigned value held at the top of ``width`` bits."""
+    if len(value) <= width:
+        return value
+    top = value[width:].any()
+    return value[:width] | top.replicate(width)
+
+
+def lookup(m: Module, index, table, *, name: str) -> Signal:
+    """A constant table in gates; an index beyond it gives 0."""
+    width = max(1, bits_for(max(table)))
+    result = Signal(width, name=name)
+    with m.Switch(index):
+        for position, value in enumerate(table):
+            if value and position < 1 << len(index):
+                with m.Case(position):
+                    m.d.comb += result.eq(value)
+    return result

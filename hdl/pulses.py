@@ -1,0 +1,276 @@
+"""The STDP pulse generator: SET and RESET pulses down a column, or on one cell."""
+
+from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, enum, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from .accumulator import WeightTable
+from .layout import SILENT, Layout, lookup
+
+__all__ = ["PulseMode", "Pulses", "TraceLookup"]
+
+
+class PulseMode(enum.Enum, shape=2):
+    """Which rows of a column get a pulse, and which."""
+
+    POST = 0  # SET where the line has a pre-trace, amplitude that trace (contract 5.3)
+    DARK = 1  # RESET where the line has not spoken, amplitude the unit's trace (contract 3.5)
+    CELL = 2  # one RESET, amplitude the unit's trace (contract 3.1b)
+
+
+class TraceLookup(wiring.Component):
+    """A trace from the step of its recharge: ``x <- x - ceil(x / 2**trace_shift)`` at every step since (contract 4.1).
+
+    Timing
+    ------
+    Throughput, latency
+        Combinational.
+
+    Members
+    -------
+    stamp, step : :py:`In(8)`
+        The step of the recharge, and now. A stamp of 255 is a line that has not spoken.
+    trace : :py:`Out(trace)`
+    """
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        super().__init__({"stamp": In(8), "step": In(8), "trace": Out(layout.trace)})
+
+    def elaborate(self, platform):
+        m = Module()
+        age = Signal(8)
+        m.d.comb += age.eq(self.step - self.stamp)
+        trace = lookup(m, age, self._layout.chip.trace_table.tolist(), name="trace_of_age")
+        m.d.comb += self.trace.eq(Mux(self.stamp == SILENT, 0, trace))
+        return m
+
+
+class Pulses(wiring.Component):
+    """Sweep one column of a tile with pulses: stochastic, saturating read-modify-write of levels.
+
+    A pulse draws ``u`` and moves the level by ``(table[bin][level] + u) >> fraction_bits`` (contract 5.2). A row travels ::
+
+        0 fetch     level word and line stamp are addressed
+        1 select    the lane's level is picked; stamp -> trace -> is there a pulse, of which bin?
+        2 look up   table entry and weight are addressed; the random state advances if there is a pulse
+        3 step      level +- step, held at the rails; counted
+        4 write     the word goes back with the lane replaced
+
+    Timing
+    ------
+    Throughput
+        One row per clock within a sweep.
+    Latency
+        ``rows + 8`` clocks from an accepted :py:`start` to the clock in which :py:`start.ready` is back
+        (one row in mode CELL: 9).
+    Reset
+        Drops the sweep under way: rows not yet written keep their levels, the random state is not stored.
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+
+    Members
+    -------
+    start_valid, start_ready, start : :py:`In`, :py:`Out`
+        A sweep: ``mode``; ``address`` of the column's word in its first row; ``lane``; ``line`` of the first row;
+        ``trace`` of the unit; ``tile`` whose random state is used.
+    step : :py:`In(8)`
+        Step of the sample.
+    level_address, level_data, level_write_address, level_write_data, level_write
+        The level memory: data one clock after the address.
+    line_address, line_stamp
+        The line memory, alike.
+    random_address, random_data, random_write_data, random_write
+        The random states of the tiles, alike; one address for both.
+    table_* : loading and reading back the tables; :py:`table_value` one clock after the address while idle.
+    pulse, pulse_reset, pulse_bin, pulse_weight, clipped : :py:`Out`
+        What was done, for the counters: in stage 3.
+    """
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        super().__init__({
+            "start_valid": In(1),
+            "start_ready": Out(1),
+            "start": In(data.StructLayout({
+                "mode": PulseMode, "address": layout.level_address, "lane": layout.lane, "line": layout.line,
+                "trace": layout.trace, "tile": layout.tile})),
+            "step": In(8),
+            "level_address": Out(layout.level_address),
+            "level_data": In(layout.level_word),
+            "level_write_address": Out(layout.level_address),
+            "level_write_data": Out(layout.level_word),
+            "level_write": Out(1),
+            "line_address": Out(layout.line),
+            "line_stamp": In(8),
+            "random_address": Out(layout.tile),
+            "random_data": In(32),
+            "random_write_data": Out(32),
+            "random_write": Out(1),
+            "table_address": In(layout.table_address),
+            "table_write_data": In(16),
+            "table_write_set": In(1),
+            "table_write_reset": In(1),
+            "table_value_set": Out(16),
+            "table_value_reset": Out(16),
+            "weight_write": In(1),
+            "weight_write_level": In(layout.level),
+            "weight_write_weight": In(layout.weight),
+            "weight_read_level": In(layout.level),
+            "weight_value": Out(layout.weight),
+            "pulse": Out(1),
+            "pulse_reset": Out(1),
+            "pulse_bin": Out(max(1, layout.bin.width)),
+            "pulse_weight": Out(layout.weight),
+            "clipped": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        layout, chip = self._layout, self._layout.chip
+        sweep = Signal.like(self.start)
+        random = Signal(32)
+        issue = Signal()
+        drained = Signal()
+        self._sequence(m, sweep, random, issue, drained)
+
+        # stage 1: select
+        travelling = Signal(4)  # stages 1 to 4
+        m.d.sync += travelling.eq(Cat(issue, travelling))
+        m.d.comb += drained.eq(~issue & ~travelling.any())
+        addresses = [self.level_address]
+        words = [self.level_data]
+        for stage in range(1, 5):
+            address = Signal(layout.level_address, name=f"address_{stage}")
+            m.d.sync += address.eq(addresses[-1])
+            addresses.append(address)
+        m.submodules.pre_trace = pre = TraceLookup(layout)
+        m.d.comb += [pre.stamp.eq(self.line_stamp), pre.step.eq(self.step)]
+        level = Signal(layout.level)
+        trace = Signal(layout.trace)
+        selected = Signal()
+        m.d.sync += [level.eq(self.level_data[sweep.lane]), trace.eq(sweep.trace)]
+        with m.Switch(sweep.mode):
+            with m.Case(PulseMode.POST):
+                m.d.sync += [selected.eq(travelling[0] & (pre.trace != 0)), trace.eq(pre.trace)]
+            with m.Case(PulseMode.DARK):
+                m.d.sync += selected.eq(travelling[0] & (self.line_stamp == SILENT))
+            with m.Default():
+                m.d.sync += selected.eq(travelling[0])
+        for stage in (2, 3):
+            word = Signal(layout.level_word, name=f"word_{stage}")
+            m.d.sync += word.eq(words[-1])
+            words.append(word)
+
+        # stage 2: look up, draw
+        resetting = sweep.mode != PulseMode.POST
+        bin_ = Signal(max(1, layout.bin.width))
+        if layout.bin.width:
+            m.d.comb += bin_.eq(trace[-layout.bin.width:])
+        place = Cat(level, bin_)[:layout.table_address.width]
+        tables = {}
+        for name, write in (("set", self.table_write_set), ("reset", self.table_write_reset)):
+            m.submodules[f"{name}_table"] = table = Memory(shape=unsigned(16), init=[],
+                                                           depth=1 << layout.table_address.width)
+            tables[name], load = table.read_port(), table.write_port()
+            m.d.comb += [
+                tables[name].addr.eq(Mux(self.start_ready, self.table_address, place)),
+                load.addr.eq(self.table_address),
+                load.data.eq(self.table_write_data),
+                load.en.eq(write),
+                getattr(self, f"table_value_{name}").eq(tables[name].data),
+            ]
+        m.submodules.weights = weights = WeightTable(layout)
+        m.d.comb += [
+            weights.level.eq(Mux(self.start_ready, self.weight_read_level, level)),
+            weights.write.eq(self.weight_write),
+            weights.write_level.eq(self.weight_write_level),
+            weights.write_weight.eq(self.weight_write_weight),
+            self.weight_value.eq(weights.weight),
+        ]
+        drawn = self._xorshift(m, random)
+        with m.If(selected):
+            m.d.sync += random.eq(drawn)
+        level_3, bin_3, pulse_3 = Signal.like(level), Signal.like(bin_), Signal()
+        m.d.sync += [level_3.eq(level), bin_3.eq(bin_), pulse_3.eq(selected)]
+
+        # stage 3: step
+        entry = Mux(resetting, tables["reset"].data, tables["set"].data)
+        fraction = random[32 - chip.fraction_bits:]  # the state after this pulse's draw
+        step = Signal(bits_for((0xFFFF + (1 << chip.fraction_bits) - 1) >> chip.fraction_bits))
+        top = chip.levels - 1
+        raw = Signal(signed(max(len(step), layout.level.width) + 2))
+        held = Signal(layout.level)
+        m.d.comb += [
+            step.eq((entry + fraction) >> chip.fraction_bits),
+            raw.eq(Mux(resetting, level_3 - step, level_3 + step)),
+            held.eq(Mux(raw < 0, 0, Mux(raw > top, top, raw))),
+            self.pulse.eq(pulse_3),
+            self.pulse_reset.eq(resetting),
+            self.pulse_bin.eq(bin_3),
+            self.pulse_weight.eq(weights.weight),
+            self.clipped.eq(pulse_3 & ((raw < 0) | (raw > top))),
+        ]
+
+        # stage 4: write
+        m.d.sync += [self.level_write.eq(pulse_3), self.level_write_data.eq(words[2])]
+        m.d.sync += self.level_write_data[sweep.lane].eq(held)
+        m.d.comb += self.level_write_address.eq(addresses[4])
+        return m
+
+    def _sequence(self, m, sweep, random, issue, drained):
+        """Fetch the random state, issue the rows, wait until the last is written, store the random state."""
+        layout, chip = self._layout, self._layout.chip
+        row_x = Signal(range(chip.patch_width))
+        left = Signal(range(chip.rows + 1))
+        m.d.comb += [
+            self.random_address.eq(sweep.tile),
+            self.random_write_data.eq(random),
+            self.level_address.eq(sweep.address),
+            self.line_address.eq(sweep.line),
+        ]
+        with m.FSM(name="sweep"):
+            with m.State("IDLE"):
+                m.d.comb += self.start_ready.eq(1)
+                with m.If(self.start_valid):
+                    m.d.sync += [
+                        sweep.eq(self.start),
+                        row_x.eq(0),
+                        left.eq(Mux(self.start.mode == PulseMode.CELL, 1, chip.rows)),
+                    ]
+                    m.next = "FETCH"
+            with m.State("FETCH"):
+                m.next = "LOAD"
+            with m.State("LOAD"):
+                m.d.sync += random.eq(self.random_data)
+                m.next = "ROWS"
+            with m.State("ROWS"):
+                m.d.comb += issue.eq(1)
+                m.d.sync += [
+                    left.eq(left - 1),
+                    sweep.address.eq(sweep.address + layout.words),
+                    sweep.line.eq(sweep.line + 1),
+                    row_x.eq(row_x + 1),
+                ]
+                with m.If(row_x == chip.patch_width - 1):
+                    m.d.sync += [row_x.eq(0), sweep.line.eq(sweep.line + chip.plane_width - chip.patch_width + 1)]
+                with m.If(left == 1):
+                    m.next = "DRAIN"
+            with m.State("DRAIN"):
+                with m.If(drained):
+                    m.d.comb += self.random_write.eq(1)
+                    m.next = "IDLE"
+
+    @staticmethod
+    def _xorshift(m, state):
+        """The next state of xorshift32 (contract 7.2)."""
+        for index, (direction, distance) in enumerate((("<<", 13), (">>", 17), ("<<", 5))):
+            shifted = Signal(32, name=f"xorshift_{index}")
+            moved = (state << distance)[:32] if direction == "<<" else state >> distance
+            m.d.comb += shifted.eq(state ^ moved)
+            state = shifted
+        return state

@@ -1,0 +1,167 @@
+"""From a line of the plane to the rows of every tile that sees it."""
+
+from amaranth import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .layout import Layout, lookup
+
+__all__ = ["Router", "reciprocal"]
+
+
+def reciprocal(divisor: int, count: int) -> tuple[int, int]:
+    """Multiplier and shift with ``n // divisor == n * multiplier >> shift`` for all ``n < count``."""
+    # the multiplier is rounded up, so the quotient first goes wrong just below a multiple of the divisor
+    risky = [*range(divisor - 1, count, divisor), count - 1]
+    shift = 0
+    while any(n * -(-(1 << shift) // divisor) >> shift != n // divisor for n in risky):
+        shift += 1
+    return -(-(1 << shift) // divisor), shift
+
+
+class _Axis:
+    """Constant tables of one axis of the plane: which tiles see a coordinate, and where in them it lies."""
+
+    def __init__(self, *, size, start, patch, stride, tiles, tile_step, row_step):
+        self.count, self.tile, self.row = [], [], []
+        for position in range(size):
+            seen = [t for t in range(tiles) if 0 <= position - start - t * stride < patch]
+            first = seen[0] if seen else 0
+            self.count.append(len(seen))
+            self.tile.append(first * tile_step if seen else 0)
+            self.row.append((position - start - first * stride) * row_step if seen else 0)
+
+
+class Router(wiring.Component):
+    """Visit the row of every tile that sees a line.
+
+    For each line on :py:`spikes` one visit per tile that sees it, tiles ascending, comes out on :py:`visits`.
+    The tiles of a line form a rectangle of the grid. Inside it both the tile number and the address of the row are
+    linear, so two counters walk it; only the corner is looked up (one constant table per axis).
+
+    Timing
+    ------
+    Throughput
+        One visit per clock; one clock more for every line. Lines that no tile sees cost one clock.
+    Latency
+        2 clocks from an accepted line to its first visit.
+    Reset
+        Drops what is under way.
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+
+    Members
+    -------
+    spikes : :py:`In(stream.Signature(line))`
+        Lines, each below the number of lines.
+    visits : :py:`Out(stream.Signature(StructLayout))`
+        ``tile`` and ``address``, the address of the row's first word among the levels.
+    idle : :py:`Out(1)`
+        Nothing is under way.
+    """
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        visit = data.StructLayout({"tile": layout.tile, "address": layout.level_address})
+        super().__init__({
+            "spikes": In(stream.Signature(layout.line)),
+            "visits": Out(stream.Signature(visit)),
+            "idle": Out(1),
+        })
+
+    def _axes(self):
+        chip = self._layout.chip
+        vertical = _Axis(size=chip.plane_height, start=chip.top, patch=chip.patch_height, stride=chip.stride,
+                         tiles=chip.grid_height, tile_step=chip.grid_width, row_step=chip.patch_width)
+        horizontal = _Axis(size=chip.plane_width, start=chip.left, patch=chip.patch_width, stride=chip.stride,
+                           tiles=chip.grid_width, tile_step=1, row_step=1)
+        return vertical, horizontal
+
+    def elaborate(self, platform):
+        m = Module()
+        layout, chip = self._layout, self._layout.chip
+        vertical, horizontal = self._axes()
+        multiplier, shift = reciprocal(chip.plane_width, chip.lines)
+
+        # plane coordinates of the line that waits
+        waiting = Signal()
+        y = Signal(range(chip.plane_height))
+        x = Signal(range(chip.plane_width))
+        quotient = Signal(range(chip.plane_height))
+        line = self.spikes.payload
+        m.d.comb += quotient.eq((line * multiplier) >> shift)
+
+        # the rectangle under way: corner of the current grid row, current tile, what is left to visit
+        running = Signal()
+        shape = {"tile": layout.tile, "address": layout.level_address}
+        left_corner = Signal(data.StructLayout(shape))
+        here = Signal(data.StructLayout(shape))
+        columns = Signal(range(chip.grid_width + 1))
+        columns_left = Signal.like(columns)
+        rows_left = Signal(range(chip.grid_height + 1))
+
+        tile_words = chip.rows * layout.words
+        down = chip.grid_width * tile_words - chip.stride * chip.patch_width * layout.words
+        right = tile_words - chip.stride * layout.words
+
+        def table(axis, name, index):
+            return lookup(m, index, getattr(axis, name), name=f"{name}_of_{'y' if axis is vertical else 'x'}")
+
+        def address_table(axis, index, suffix):
+            values = [tile * tile_words + row * layout.words for tile, row in zip(axis.tile, axis.row, strict=True)]
+            return lookup(m, index, values, name=f"address_of_{suffix}")
+
+        taken = Signal()
+        last = Signal()
+        m.d.comb += [
+            last.eq(self.visits.ready & (columns_left == 1) & (rows_left == 1)),
+            taken.eq(waiting & (~running | last)),
+            self.spikes.ready.eq(~waiting | taken),
+            self.visits.valid.eq(running),
+            self.visits.payload.eq(here),
+            self.idle.eq(~waiting & ~running),
+        ]
+        with m.If(self.spikes.ready):
+            m.d.sync += waiting.eq(self.spikes.valid)
+            with m.If(self.spikes.valid):
+                m.d.sync += [y.eq(quotient), x.eq(line - quotient * chip.plane_width)]
+
+        # walk the rectangle
+        with m.If(running & self.visits.ready):
+            with m.If(columns_left != 1):
+                m.d.sync += [
+                    columns_left.eq(columns_left - 1),
+                    here.tile.eq(here.tile + 1),
+                    here.address.eq(here.address + right),
+                ]
+            with m.Elif(rows_left != 1):
+                m.d.sync += [
+                    columns_left.eq(columns),
+                    rows_left.eq(rows_left - 1),
+                ]
+                for corner in (left_corner, here):
+                    m.d.sync += [
+                        corner.tile.eq(left_corner.tile + chip.grid_width),
+                        corner.address.eq(left_corner.address + down),
+                    ]
+            with m.Else():
+                m.d.sync += running.eq(0)
+
+        # start the next one
+        tall, wide = table(vertical, "count", y), table(horizontal, "count", x)
+        first_tile = table(vertical, "tile", y) + table(horizontal, "tile", x)
+        first_address = address_table(vertical, y, "y") + address_table(horizontal, x, "x")
+        with m.If(taken):
+            m.d.sync += [
+                running.eq((tall != 0) & (wide != 0)),
+                columns.eq(wide),
+                columns_left.eq(wide),
+                rows_left.eq(tall),
+                left_corner.tile.eq(first_tile),
+                left_corner.address.eq(first_address),
+                here.tile.eq(first_tile),
+                here.address.eq(first_address),
+            ]
+        return m
