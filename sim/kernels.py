@@ -5,7 +5,7 @@ Two ways through the events give the same bits:
 :func:`run_events`
     event by event, tiles inside, for whatever may come;
 :func:`scan_samples` and :func:`race_samples`
-    tile by tile, samples inside, for whole latency-coded samples: ``(SPIKE | STEP)* DECIDE [DARK] END`` in race mode with
+    tile by tile, samples inside, for whole latency-coded samples: ``(SPIKE | STEP)* DECIDE [DARK] END`` in race mode,
     every line spiking at most once. Until DECIDE such a sample only adds up weights, so its membranes are one sum, and
     no tile sees another's state (contract 3): a tile takes all samples of a chunk while its cells stay in the cache.
 
@@ -67,7 +67,7 @@ class Geometry(NamedTuple):
 
 
 class Cells(NamedTuple):
-    """What a chip learns. ``weights`` mirrors ``levels``; it is the same array where the weight table is the identity."""
+    """What a chip learns. ``weights`` mirrors ``levels``; it is the same array if the weight table is the identity."""
 
     levels: np.ndarray
     weights: np.ndarray
@@ -169,7 +169,7 @@ def _reset_rows(geometry, cells, tile, neuron, amplitude, rows, count, tally):
 
 @njit(cache=True, nogil=True)
 def scan_samples(geometry, codes, offsets, first, stop, stamps, steps, dark, tally):
-    """Read samples ``first`` to ``stop`` into stamps per line, up to the first that is not ``(SPIKE | STEP)* DECIDE [DARK] END``.
+    """Read samples ``first`` to ``stop`` into stamps per line, up to the first that :func:`race_samples` cannot take.
 
     Counts what belongs to no tile. Returns how many samples were read.
     """
@@ -356,7 +356,8 @@ def list_fires(winners, count, tiles, neurons):
 
 
 @njit(cache=True, nogil=True)
-def run_events(geometry, cells, transient, codes, offsets, keys, winners, fire_tiles, fire_neurons, fire_offsets, tally):
+def run_events(geometry, cells, transient, codes, offsets, keys, winners, fire_tiles, fire_neurons, fire_offsets,
+               tally):
     """Carry out any events: sample *s* is ``codes[offsets[s]:offsets[s + 1]]``.
 
     ``fire_tiles`` and ``fire_neurons`` must have room for every fire that could come.
@@ -537,11 +538,11 @@ def _go_dark(geometry, cells, transient, tally):
                         rows[count] = row
                         count += 1
                 for unit in range(geometry.learners):
-                    if transient.unit_neuron[tile, unit] >= 0:
+                    neuron = transient.unit_neuron[tile, unit]
+                    if neuron >= 0:
                         amplitude = geometry.pulse_bins[step - transient.unit_stamp[tile, unit]]
                         if amplitude >= 0:
-                            _reset_rows(geometry, cells, tile, transient.unit_neuron[tile, unit], amplitude, rows, count,
-                                        tally)
+                            _reset_rows(geometry, cells, tile, neuron, amplitude, rows, count, tally)
                             tally[_RESET_ROWS] += count
     transient.scalars[1] = 1
 

@@ -1,7 +1,6 @@
 """The exact model against the oracle: fires, state and counters, to the bit."""
 
 import importlib.util
-import sys
 from pathlib import Path
 
 import numba
@@ -16,9 +15,7 @@ from ohmspike.sim import kernels
 from ohmspike.sim.model import ExactModel
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.state import ChipState, fires_difference
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stimulus import chips, cut, random_samples, random_state, varied  # isort: skip
+from support.stimulus import chips, cut, random_samples, random_state, varied
 
 STEP, DECIDE, DARK, END = EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END
 
@@ -190,7 +187,8 @@ def test_states_tell_their_first_difference():
 PLANTED = {
     "none": ("", ""),
     "random shift": ("x >> np.uint32(17)", "x >> np.uint32(16)"),
-    "set without random": ("+ np.int64(x >> shift)) >> fraction  # 5.2\n            clipped", ") >> fraction  # 5.2\n            clipped"),
+    "set without random": ("level += (np.int64(table[amplitude, level]) + np.int64(x >> shift))",
+                           "level += (np.int64(table[amplitude, level]))"),
     "reset rounds otherwise": ("level -= (np.int64(table[level])", "level -= (1 + np.int64(table[level])"),
     "level wraps": ("level = min(level, top)", "level = level & top"),
     "clip counted at the rail": ("clipped += level > top", "clipped += level >= top"),
@@ -199,12 +197,13 @@ PLANTED = {
     "membrane saturates early": ("min(np.int64(membranes[j]), top)", "min(np.int64(membranes[j]), top - 1)"),
     "membrane saturates early, single events": ("np.uint32(membranes[j] + weight), top)",
                                                 "np.uint32(membranes[j] + weight), top - np.uint32(1))"),
-    "live one pulse late": ("transient.reads[tile] >= geometry.min_spikes", "transient.reads[tile] > geometry.min_spikes"),
+    "live one pulse late": ("transient.reads[tile] >= geometry", "transient.reads[tile] > geometry"),
     "fires above, not at": ("largest >= cells.theta_base", "largest > cells.theta_base"),
-    "no fresh after fire": ("transient.fresh[tile] = True\n                    if", "transient.fresh[tile] = False\n                    if"),
+    "no fresh after fire": ("transient.fresh[tile] = True\n", "transient.fresh[tile] = False\n"),
     "unit pointer stands": ("(holder + 1) % geometry.learners", "holder % geometry.learners"),
     "leak too strong": ("theta[j] >> np.uint32(geometry.theta_leak)", "theta[j] >> np.uint32(geometry.theta_leak - 1)"),
-    "dark meets open tiles": ("if transient.closed[tile]:\n                count = 0", "if not transient.closed[tile]:\n                count = 0"),
+    "dark meets open tiles": ("if transient.closed[tile]:\n                count",
+                              "if not transient.closed[tile]:\n                count"),
     "squares of sums": ("2 * transient.step_reads[tile] + 1", "2 * transient.step_reads[tile]"),
     "ages off by one": ("ages[count] = row, step - stamp", "ages[count] = row, step - stamp + 1"),
 }

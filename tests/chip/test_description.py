@@ -1,0 +1,211 @@
+"""Chip descriptions: what is refused and how, reading and writing, geometry, tables, digests."""
+
+import dataclasses
+import json
+import math
+import tomllib
+
+import numpy as np
+import pytest
+
+from ohmspike.chip import Chip, DescriptionError, presets
+
+BASE = Chip(name="base", plane_height=8, plane_width=6, patch_height=3, patch_width=2, stride=2, neurons=4, winners=2)
+
+INTEGERS = [spec for spec in dataclasses.fields(Chip) if spec.metadata["kind"] is int]
+REALS = [spec for spec in dataclasses.fields(Chip) if spec.metadata["kind"] is float]
+
+
+def vary(**fields):
+    return dataclasses.replace(BASE, **fields)
+
+
+def to_toml(chip: Chip) -> str:
+    lines, sections = [], []
+    for key, value in chip.to_dict().items():
+        if isinstance(value, dict):
+            sections.append(f"[{key}]")
+            sections += [f"{name} = {json.dumps(entry)}" for name, entry in value.items()]
+        else:
+            lines.append(f"{key} = {json.dumps(value)}")
+    return "\n".join(lines + sections)
+
+
+# what is refused
+
+
+@pytest.mark.parametrize("spec", INTEGERS, ids=lambda spec: spec.name)
+def test_integers_out_of_range_are_refused(spec):
+    low, high = spec.metadata["low"], spec.metadata["high"]
+    for value in (low - 1, high + 1):
+        with pytest.raises(DescriptionError, match=rf"^{spec.name} must be {low} to {high}, not {value}$"):
+            vary(**{spec.name: value})
+    for value in (1.0, "1", True, None):
+        with pytest.raises(DescriptionError, match=rf"^{spec.name} must be of type int, not {value!r}$"):
+            vary(**{spec.name: value})
+
+
+@pytest.mark.parametrize("spec", REALS, ids=lambda spec: spec.name)
+def test_reals_out_of_range_are_refused(spec):
+    low, high = spec.metadata["low"], spec.metadata["high"]
+    for value in (low - 0.5, high + 1.0, math.nan, math.inf, -math.inf):
+        with pytest.raises(DescriptionError, match=rf"^{spec.name} must be {low} to {high}, not {value!r}$"):
+            vary(**{spec.name: value})
+    with pytest.raises(DescriptionError, match=rf"^{spec.name} must be of type float, not 'x'$"):
+        vary(**{spec.name: "x"})
+
+
+@pytest.mark.parametrize("fields, message", [
+    ({"name": 3}, r"^name must be of type str, not 3$"),
+    ({"fire_mode": "rase"}, r"^fire_mode must be one of race, threshold, not 'rase'$"),
+    ({"weight_store": "rom"}, r"^weight_store must be one of memory, fixed, not 'rom'$"),
+    ({"patch_height": 9}, r"^patch_height must be at most plane_height = 8, not 9$"),
+    ({"patch_width": 7}, r"^patch_width must be at most plane_width = 6, not 7$"),
+    ({"plane_height": 4096}, None),
+    ({"plane_height": 4096, "plane_width": 4096}, r"^lines must be at most 65536, not 16777216$"),
+    ({"plane_height": 256, "plane_width": 256, "stride": 1}, r"^tiles x rows must be at most 65536, not \d+$"),
+    ({"plane_height": 256, "plane_width": 256, "patch_height": 256, "patch_width": 256, "neurons": 4096},
+     r"^synapses must be at most 67108864, not 268435456$"),
+    ({"winners": 5}, r"^winners must be at most neurons = 4, not 5$"),
+    ({"learners": 3}, r"^learners must be at most winners = 2, not 3$"),
+    ({"fire_mode": "threshold"}, r"^winners must be 1 in threshold mode, not 2$"),
+    ({"fire_mode": "threshold", "winners": 1, "learners": 5}, r"^learners must be at most neurons = 4, not 5$"),
+    ({"amplitudes": 12}, r"^amplitudes must be a power of two, not 12$"),
+    ({"threshold_bits": 8, "theta_base": 256}, r"^theta_base must fit threshold_bits = 8, not 256$"),
+    ({"weight_bits": 5}, r"^weight_bits must be at least 6 for a linear table of 64 levels, not 5$"),
+    ({"weights": (0,) * 63}, r"^weights must have 64 entries, not 63$"),
+    ({"weights": (64,) + (0,) * 63}, r"^weights must hold integers 0 to 63, not 64$"),
+    ({"weights": (0.5,) + (0,) * 63}, r"^weights must hold integers 0 to 63, not 0.5$"),
+    ({"set_table": ((0,) * 64,) * 15}, r"^set_table must have amplitudes = 16 rows, not 15$"),
+    ({"reset_table": ((0,) * 64,) * 15 + ((0,) * 63,)}, r"^reset_table must have 64 entries, not 63$"),
+    ({"reset_table": ((-1,) * 64,) * 16}, r"^reset_table must hold integers 0 to 65535, not -1$"),
+    ({"set_step": 0.9}, r"^set_step must be at most 0.2540 for 64 levels and fraction_bits = 12, not 0.9$"),
+    ({"reset_step": 0.02, "fraction_bits": 16}, r"^reset_step must be at most 0.0159 for .* = 16, not 0.02$|^set_step"),
+])
+def test_contradictions_are_refused(fields, message):
+    if message is None:
+        vary(**fields)
+        return
+    with pytest.raises(DescriptionError, match=message):
+        vary(**fields)
+
+
+@pytest.mark.parametrize("document, message", [
+    ({"tile": {"neuron": 4}}, r"^here: unknown field \[tile\] neuron; expected one of .*\bneurons\b"),
+    ({"tiles": {"neurons": 4}}, r"^here: unknown field \[tiles\] neurons; sections are .*\btile\b"),
+    ({"nam": "x"}, r"^here: unknown field nam; expected one of name$"),
+    ({"name": "x", "plane": {"height": 2, "width": 2}}, r"^here: missing \[grid\] patch_height, .*\[tile\] neurons$"),
+    (BASE.to_dict() | {"fire": {"mode": "fast"}}, r"^here: fire_mode must be one of race, threshold, not 'fast'$"),
+])
+def test_bad_documents_are_refused(document, message):
+    with pytest.raises(DescriptionError, match=message):
+        Chip.from_dict(document, source="here")
+
+
+def test_bad_files_and_names_are_refused(tmp_path):
+    with pytest.raises(DescriptionError, match=r"absent\.toml: cannot be read: "):
+        Chip.load(str(tmp_path / "absent.toml"))
+    (tmp_path / "broken.toml").write_text("name = ")
+    with pytest.raises(DescriptionError, match=r"broken\.toml: not TOML: "):
+        Chip.from_toml(tmp_path / "broken.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(DescriptionError, match=r"binary\.toml: cannot be read: "):
+        Chip.from_toml(tmp_path / "binary.toml")
+    with pytest.raises(DescriptionError, match=r"^chip must be one of .*tiles.* or a TOML file, not 'tile'$"):
+        Chip.load("tile")
+
+
+def test_descriptions_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        BASE.neurons = 5
+
+
+# reading and writing
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_load_and_survive_a_round_trip(name, tmp_path):
+    chip = Chip.load(name)
+    assert chip.name == name
+    path = tmp_path / "again.toml"
+    path.write_text(to_toml(chip), "utf-8")
+    again = Chip.load(str(path))
+    assert again == chip and again.digest == chip.digest and again.structure_digest == chip.structure_digest
+
+
+def test_tables_survive_a_round_trip():
+    chip = vary(levels=3, amplitudes=2, weight_bits=4, weights=(0, 2, 15), set_table=((1, 2, 3), (4, 5, 6)),
+                reset_table=((65535, 0, 0), (1, 1, 1)))
+    again = Chip.from_dict(tomllib.loads(to_toml(chip)))
+    assert again == chip
+    assert again.weight_table.tolist() == [0, 2, 15] and again.plasticity_tables()[1].tolist()[0] == [65535, 0, 0]
+
+
+def test_presets_are_listed():
+    assert {"paper", "paper100", "paper400", "spiking", "tiles", "tiny", "up5k"} <= set(presets())
+
+
+def test_short_and_full_keys_are_the_same():
+    document = BASE.to_dict()
+    document["plane"] = {"height": 8, "width": 6}
+    assert Chip.from_dict(document) == BASE
+
+
+# geometry and tables
+
+
+def test_windows_are_centred_with_the_odd_line_at_the_end():
+    # 8 lines, patch 3, stride 2: three windows over 7 lines, the last line left over
+    assert (BASE.grid_height, BASE.grid_width, BASE.top, BASE.left) == (3, 3, 0, 0)
+    assert BASE.row_lines[0].tolist() == [0, 1, 6, 7, 12, 13]
+    assert BASE.row_lines[4].tolist() == [14, 15, 20, 21, 26, 27]
+    wide = vary(plane_height=3, plane_width=9, patch_width=3, stride=4)
+    assert (wide.tiles, wide.left) == (2, 1)
+    assert wide.row_lines[1, :3].tolist() == [5, 6, 7]
+
+
+def test_sizes_of_presets():
+    tiles = Chip.preset("tiles")
+    assert (tiles.lines, tiles.tiles, tiles.rows, tiles.synapses) == (784, 64, 49, 200_704)
+    assert Chip.preset("up5k").synapses == 110_592
+    assert Chip.preset("paper400").row_lines.tolist() == [list(range(784))]
+
+
+def test_traces_decay_by_the_rounded_up_share():
+    assert vary(trace_bits=4, trace_shift=1, amplitudes=4).trace_table.tolist() == [15, 7, 3, 1, 0]
+    assert vary().trace_table[:4].tolist() == [255, 223, 195, 170]
+
+
+def test_default_tables_follow_the_formula():
+    set_table, reset_table = vary(set_step=0.13, set_bound=3.0, reset_step=0.15, reset_bound=3.5).plasticity_tables()
+    assert set_table.shape == (16, 64) and set_table.dtype == np.uint16
+    assert set_table[15, 0] == round(0.13 * 63 * 4096) and reset_table[15, 63] == round(0.15 * 63 * 4096)
+    assert set_table[7, 63] == round(0.13 * 63 * 4096 * math.exp(-3) * 15 / 31)
+    assert reset_table[0, 0] == round(0.15 * 63 * 4096 * math.exp(-3.5) / 31)
+
+
+def test_annealing_scales_all_tables():
+    given = vary(set_table=((1000,) * 64,) * 16)
+    set_table, reset_table = given.plasticity_tables(0.5)
+    assert (set_table == 500).all()
+    assert abs(int(reset_table[15, 63]) - given.plasticity_tables()[1][15, 63] / 2) <= 1
+    assert (given.plasticity_tables(1000.0)[0] == 65535).all()
+
+
+# identity
+
+
+def test_structure_is_what_decides_the_gates():
+    assert "neurons" in Chip.structure_fields() and "seed" not in Chip.structure_fields()
+    same = vary(seed=9, set_step=0.01, theta_step=3.0, name="other", passes=3)
+    assert same.structure_digest == BASE.structure_digest and same.digest != BASE.digest
+    assert vary(neurons=5).structure_digest != BASE.structure_digest
+    assert vary(name="other").digest == BASE.digest
+
+
+def test_a_fixed_weight_table_is_structure():
+    weights = tuple(range(63, -1, -1))
+    assert vary(weights=weights).structure_digest == BASE.structure_digest
+    fixed = vary(weight_store="fixed")
+    assert fixed.structure["weights"] == list(range(64))
+    assert vary(weight_store="fixed", weights=weights).structure_digest != fixed.structure_digest
