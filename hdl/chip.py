@@ -1,16 +1,17 @@
 """A whole chip: what executes programs, and that behind its link."""
 
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
-from ohmspike.chip import Chip
+from ohmspike.chip.instructions import STATUS_WORDS
 
 from .core import Core
 from .decode import Decoder, FireWriter, byte_shape
 from .layout import Layout
+from .link import Link
 
-__all__ = ["Executor"]
+__all__ = ["ChipTop", "Executor"]
 
 
 class Executor(wiring.Component):
@@ -67,4 +68,53 @@ class Executor(wiring.Component):
         ]
         with m.If(writer.output.valid):
             m.d.comb += [self.output.payload.data.eq(writer.output.payload), self.output.payload.last.eq(0)]
+        return m
+
+
+class ChipTop(wiring.Component):
+    """A chip behind its link: what a board, or the compiled simulation, clocks.
+
+    Timing
+    ------
+    Throughput, latency
+        Of :class:`~ohmspike.hdl.link.Link` and :class:`Executor`.
+    Reset
+        Forgets session, programs and the sample.
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+    max_request, max_reply : :class:`int`
+        Bytes of the longest program and of the longest reply.
+    window : :class:`int`
+        Programs the host may have unanswered; a power of two.
+
+    Members
+    -------
+    rx, tx : :py:`stream.Signature(8)`
+        Bytes from and to the host.
+    """
+
+    rx: In(stream.Signature(8))
+    tx: Out(stream.Signature(8))
+
+    def __init__(self, layout: Layout, *, max_request: int = 512, max_reply: int = 512, window: int = 2):
+        super().__init__()
+        self._layout = layout
+        digest = bytes.fromhex(layout.chip.structure_digest)[:8]
+        self._link = Link(digest, max_request=max_request, max_reply=max_reply, window=window)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.link = link = self._link
+        m.submodules.executor = executor = Executor(self._layout)
+        connect(m, wiring.flipped(self.rx), link.rx)
+        connect(m, link.tx, wiring.flipped(self.tx))
+        connect(m, link.program, executor.program)
+        connect(m, executor.output, link.output)
+        busy_cycles = Signal(32)
+        m.d.sync += busy_cycles.eq(busy_cycles + link.busy)
+        words = {"busy_cycles": busy_cycles, "bad_frames": link.bad_frames,
+                 "out_of_sequence": link.out_of_sequence, "repeats": link.repeats}
+        m.d.comb += [executor.status[index].eq(words[name]) for index, name in enumerate(STATUS_WORDS)]
         return m

@@ -12,6 +12,7 @@ from ohmspike.chip.instructions import BIN_COUNTERS, COUNTERS, IDENTITY_WORDS, M
 from .accumulator import Accumulator
 from .counters import CounterBank
 from .layout import SILENT, Layout, lookup, saturate
+from .levels import LevelMemory
 from .pulses import PulseMode, Pulses, TraceLookup
 from .race import Race
 from .router import Router
@@ -86,8 +87,8 @@ class Core(wiring.Component):
     Latency
         An event is accepted in the clock in which it ends, a SPIKE when the router takes its line.
     Reset
-        Forgets the sample; then refuses nothing and accepts nothing for ``max(lines, tiles) + 1`` clocks. Levels, thresholds,
-        random states, tables and counters stay, but for a column whose sweep was under way.
+        Forgets the sample; then accepts nothing for ``max(lines, tiles) + 1`` clocks. Levels, thresholds, random
+        states, tables and counters stay, but for a column whose sweep was under way.
 
     Parameters
     ----------
@@ -148,7 +149,8 @@ class Core(wiring.Component):
             read = store.read_port(transparent_for=(write,) if transparent else ())
             return read, write
 
-        self.level_read, self.level_write = memory_of("levels", layout.level_word, layout.level_depth)
+        m.submodules.levels = self.levels = LevelMemory(layout)
+        self.level_read, self.level_write = self.levels.read, self.levels.write
         self.membrane_read, self.membrane_write = memory_of(
             "membranes", layout.membrane_word, layout.neuron_depth, bypass)
         self.theta_read, self.theta_write = memory_of("thetas", layout.theta_word, layout.neuron_depth)
@@ -269,7 +271,7 @@ class Core(wiring.Component):
         ]
 
     def _visit_state(self, m, one):
-        """Read pulses of the visited tile, as they were before this visit: live in the clock after its first word, then held."""
+        """State of the visited tile as it was before this visit: read in the clock after its first word, then held."""
         held = Signal(self.tile_shape)
         state = Signal(self.tile_shape)
         now = self.tile_read.data
@@ -535,7 +537,8 @@ class Core(wiring.Component):
                     m.next = "THETA"
         with m.State("CLOSE"):
             race = chip.fire_mode == "race"
-            m.d.comb += [self.tile_write.en.eq(1), self.tile_write.addr.eq(self.tile), self.tile_write.data.eq(self.held)]
+            m.d.comb += [self.tile_write.en.eq(1), self.tile_write.addr.eq(self.tile)]
+            m.d.comb += self.tile_write.data.eq(self.held)
             m.d.comb += self.tile_write.data.closed.eq(1) if race else self.tile_write.data.active.eq(0)
             self._advance(m)
 
@@ -704,7 +707,7 @@ class Core(wiring.Component):
             with m.If((access.memory != code["counters"]) | (self.settled == self.counters.settle)):
                 m.next = "CELL"
         with m.State("CELL"):
-            m.d.comb += self.resting.eq(1)
+            m.d.comb += [self.resting.eq(1), self.counters.hold.eq(access.memory == code["counters"])]
             m.d.comb += [self.level_read.addr.eq(level_address), self.theta_read.addr.eq(neuron_address),
                          self.random_read.addr.eq(access.row[:layout.tile.width])]
             m.next = "DATA"

@@ -14,21 +14,21 @@ COUNTER_BITS = 64
 class CounterBank(wiring.Component):
     """64-bit counters that may all rise in every clock.
 
-    Each counter has a small local accumulator. A scanner visits one counter per clock, adds its accumulator to the total in
-    a memory, and restarts it with the increment of that clock::
+    Each counter has a small local accumulator. A scanner visits one counter per clock, adds its accumulator to
+    the total in a memory, and restarts it with the increment of that clock::
 
         increments -> local accumulators -> (one per clock) -> + -> totals memory
 
-    A local accumulator is wide enough for the increments of one scan, so nothing is ever lost, and the bank has one wide adder
-    whatever the number of counters.
+    A local accumulator is wide enough for the increments of one scan, so nothing is ever lost, and the bank has
+    one wide adder and one memory port whatever the number of counters.
 
     Timing
     ------
     Throughput
         Every counter may rise by its largest increment in every clock.
     Latency
-        :py:`value` holds counter :py:`address` 1 clock after the address; increments are in it ``scan + 2`` clocks after they came,
-        where ``scan`` is the number of counters (:attr:`settle`).
+        While :py:`hold`, :py:`value` is counter :py:`address` 1 clock after the address; increments are in it
+        ``scan + 2`` clocks after they came (:attr:`settle`), ``scan`` being the number of counters.
     Reset
         Counting starts afresh from the totals, which stay.
 
@@ -41,6 +41,8 @@ class CounterBank(wiring.Component):
     -------
     increment_NAME : :py:`In`
         What to add in this clock.
+    hold : :py:`In(1)`
+        Stop the scanner to read a total. Nothing may be counted meanwhile.
     address : :py:`In`
         Which total to read.
     value : :py:`Out(64)`
@@ -53,6 +55,7 @@ class CounterBank(wiring.Component):
         self.settle = len(peaks) + 2
         super().__init__({
             **{f"increment_{name}": In(bits_for(peak)) for name, peak in peaks.items()},
+            "hold": In(1),
             "address": In(bits_for(len(peaks) - 1)),
             "value": Out(COUNTER_BITS),
             "clear": In(1),
@@ -63,18 +66,19 @@ class CounterBank(wiring.Component):
         scan = len(self._peaks)
         widest = max(bits_for(peak * (scan + 1)) for peak in self._peaks.values())
         m.submodules.totals = totals = Memory(shape=unsigned(COUNTER_BITS), depth=scan, init=[])
-        read, write, host = totals.read_port(), totals.write_port(), totals.read_port()
-        m.d.comb += [host.addr.eq(self.address), self.value.eq(host.data)]
+        read, write = totals.read_port(), totals.write_port()
+        m.d.comb += self.value.eq(read.data)
 
         # scanner: read the total of `turn`, one clock later write it back with the accumulator taken meanwhile
         turn = Signal(range(scan))
         taken = Signal(widest)
         written = Signal(range(scan))
-        m.d.sync += [turn.eq(Mux(turn == scan - 1, 0, turn + 1)), written.eq(turn)]
         started = Signal()
-        m.d.sync += started.eq(1)
+        m.d.sync += [written.eq(turn), started.eq(~self.hold)]
+        with m.If(~self.hold):
+            m.d.sync += turn.eq(Mux(turn == scan - 1, 0, turn + 1))
         m.d.comb += [
-            read.addr.eq(turn),
+            read.addr.eq(Mux(self.hold, self.address, turn)),
             write.addr.eq(written),
             write.en.eq(started),
             write.data.eq(Mux(self.clear, 0, read.data + taken)),
@@ -85,7 +89,7 @@ class CounterBank(wiring.Component):
         for index, (name, peak) in enumerate(self._peaks.items()):
             local = Signal(bits_for(peak * (scan + 1)), name=f"local_{name}")
             increment = getattr(self, f"increment_{name}")
-            m.d.sync += local.eq(Mux(turn == index, 0, local) + increment)
+            m.d.sync += local.eq(Mux((turn == index) & ~self.hold, 0, local) + increment)
             with m.If(self.clear):
                 m.d.sync += local.eq(0)
             with m.If(turn == index):

@@ -85,8 +85,8 @@ class Decoder(wiring.Component):
     Timing
     ------
     Throughput
-        One byte per clock while the core takes the events; in a FRAME one clock per byte and one per spike in it. A written cell takes
-        ``cell_bytes + 4`` clocks, a read one ``cell_bytes + 4``; the first cell of a burst ``column`` clocks more.
+        One byte per clock while the core takes the events; in a FRAME one clock per byte and one per spike in it.
+        A cell takes ``cell_bytes + 5`` clocks; the first cell of a burst ``column`` clocks more.
     Latency
         The status comes when the core is idle.
     Reset
@@ -181,7 +181,8 @@ class Decoder(wiring.Component):
                         self._fail(m, Status.BAD_INSTRUCTION, last)
         with m.State("OPERANDS"):
             with self._take(m):
-                m.d.sync += [self._operands.eq(Cat(self._operands[8:], self._byte)), self._missing.eq(self._missing - 1)]
+                m.d.sync += self._operands.eq(Cat(self._operands[8:], self._byte))
+                m.d.sync += self._missing.eq(self._missing - 1)
                 with m.If(self._missing == 1):
                     m.next = "BURST"
                     with m.If(self._kind == EventKind.SPIKE):
@@ -205,7 +206,7 @@ class Decoder(wiring.Component):
                 self._next_instruction(m, self._ended)
 
     def _frame(self, m):
-        """One clock to take a byte of the bitmap, one for every spike in it. A dark sample refuses the frame as a whole."""
+        """One clock for a byte of the bitmap, one for every spike in it. A dark sample refuses the frame as a whole."""
         chip = self._layout.chip
         frame_bytes = -(-chip.lines // 8)
         bits = Signal(8)
@@ -216,7 +217,8 @@ class Decoder(wiring.Component):
         spare = frame_bytes * 8 - chip.lines
         alone = Signal(8)  # the lowest set bit by itself
         m.d.comb += alone.eq(bits & (~bits + 1)[:8])
-        m.d.comb += lowest.eq(Cat(*(Cat(alone[bit] for bit in range(8) if bit >> place & 1).any() for place in range(3))))
+        for place in range(3):
+            m.d.comb += lowest[place].eq(Cat(alone[bit] for bit in range(8) if bit >> place & 1).any())
         more = Signal()
         m.d.comb += more.eq((bits & (bits - 1))[:8] != 0)
         with m.State("FRAME START"):

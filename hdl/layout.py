@@ -22,18 +22,29 @@ class Layout:
     each (row layout: a read streams ``words`` addresses, a column sweep steps by ``words``); membranes and thresholds
     lie at ``{tile, word}``, both fields padded to whole bits.
 
+    ``level_ports`` is 2 where the levels lie in memories that read and write in the same clock (block RAM), 1 where
+    they do one or the other (the SPRAM of an iCE40UP5K).
+
     Raises
     ------
     ValueError
-        ``lanes`` is not 1 to the number of neurons.
+        ``lanes`` is not 1 to the number of neurons, or ``level_ports`` not 1 or 2.
     """
 
     chip: Chip
     lanes: int
+    level_ports: int = 2
 
     def __post_init__(self):
         if not 1 <= self.lanes <= self.chip.neurons:
             raise ValueError(f"lanes must be 1 to neurons = {self.chip.neurons}, not {self.lanes!r}")
+        if self.level_ports not in (1, 2):
+            raise ValueError(f"level_ports must be 1 or 2, not {self.level_ports!r}")
+
+    @property
+    def sweep_interval(self) -> int:
+        """Clocks between two rows of a column sweep: a single-ported level memory reads and writes in turn."""
+        return 3 - self.level_ports
 
     @property
     def words(self) -> int:

@@ -51,7 +51,7 @@ class TraceLookup(wiring.Component):
 class Pulses(wiring.Component):
     """Sweep one column of a tile with pulses: stochastic, saturating read-modify-write of levels.
 
-    A pulse draws ``u`` and moves the level by ``(table[bin][level] + u) >> fraction_bits`` (contract 5.2). A row travels ::
+    A pulse draws ``u`` and moves the level by ``(table[bin][level] + u) >> fraction_bits`` (contract 5.2)::
 
         0 fetch     level word and line stamp are addressed
         1 select    the lane's level is picked; stamp -> trace -> is there a pulse, of which bin?
@@ -62,10 +62,10 @@ class Pulses(wiring.Component):
     Timing
     ------
     Throughput
-        One row per clock within a sweep.
+        One row per clock within a sweep; one per 2 clocks where the level memory has a single port.
     Latency
         ``rows + 8`` clocks from an accepted :py:`start` to the clock in which :py:`start.ready` is back
-        (one row in mode CELL: 9).
+        (one row in mode CELL: 9); with a single port ``2 * rows + 8`` (10).
     Reset
         Drops the sweep under way: rows not yet written keep their levels, the random state is not stored.
 
@@ -139,12 +139,14 @@ class Pulses(wiring.Component):
         self._sequence(m, sweep, random, issue, drained)
 
         # stage 1: select
-        travelling = Signal(4)  # stages 1 to 4
+        # a single-ported memory reads in even clocks of a sweep; one more stage lets it write in odd ones
+        stages = 4 if layout.level_ports == 2 else 5
+        travelling = Signal(stages)  # stages 1 to 4 or 5
         m.d.sync += travelling.eq(Cat(issue, travelling))
         m.d.comb += drained.eq(~issue & ~travelling.any())
         addresses = [self.level_address]
         words = [self.level_data]
-        for stage in range(1, 5):
+        for stage in range(1, stages + 1):
             address = Signal(layout.level_address, name=f"address_{stage}")
             m.d.sync += address.eq(addresses[-1])
             addresses.append(address)
@@ -217,9 +219,18 @@ class Pulses(wiring.Component):
         ]
 
         # stage 4: write
-        m.d.sync += [self.level_write.eq(pulse_3), self.level_write_data.eq(words[2])]
-        m.d.sync += self.level_write_data[sweep.lane].eq(held)
-        m.d.comb += self.level_write_address.eq(addresses[4])
+        pulse_4, word_4 = Signal(), Signal(layout.level_word)
+        m.d.sync += [pulse_4.eq(pulse_3), word_4.eq(words[2])]
+        m.d.sync += word_4[sweep.lane].eq(held)
+        if layout.level_ports == 1:
+            pulse_5, word_5 = Signal(), Signal(layout.level_word)
+            m.d.sync += [pulse_5.eq(pulse_4), word_5.eq(word_4)]
+            pulse_4, word_4 = pulse_5, word_5
+        m.d.comb += [
+            self.level_write.eq(pulse_4),
+            self.level_write_data.eq(word_4),
+            self.level_write_address.eq(addresses[-1]),
+        ]
         return m
 
     def _sequence(self, m, sweep, random, issue, drained):
@@ -248,8 +259,13 @@ class Pulses(wiring.Component):
             with m.State("LOAD"):
                 m.d.sync += random.eq(self.random_data)
                 m.next = "ROWS"
+            if layout.sweep_interval == 2:
+                with m.State("TURN"):
+                    m.next = "ROWS"
             with m.State("ROWS"):
                 m.d.comb += issue.eq(1)
+                if layout.sweep_interval == 2:
+                    m.next = "TURN"
                 m.d.sync += [
                     left.eq(left - 1),
                     sweep.address.eq(sweep.address + layout.words),

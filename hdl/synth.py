@@ -1,0 +1,81 @@
+"""Synthesise a chip with yosys and count what it takes of a device: ``python -m ohmspike.hdl.synth``."""
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from amaranth.back import rtlil
+
+from ohmspike.chip import Chip
+
+from .emit import ports
+from .layout import Layout
+from .toolchain import run_yosys
+
+__all__ = ["BUDGETS", "Budget", "synthesise"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A device: which yosys pass maps to it, and what it holds of each resource (cells of these names are counted)."""
+
+    command: str
+    resources: dict[str, tuple[int, tuple[str, ...]]]
+
+
+BUDGETS = {
+    "ecp5-85f": Budget("synth_ecp5 -abc9", {
+        "LUT4": (83640, ("LUT4",)), "FF": (83640, ("TRELLIS_FF",)), "carry": (41820, ("CCU2C",)),
+        "LUT RAM": (10455, ("TRELLIS_DPR16X4",)), "block RAM": (208, ("DP16KD",)), "DSP": (156, ("MULT18X18D",))}),
+    "ice40up5k": Budget("synth_ice40 -device u -dsp -spram", {
+        "LUT4": (5280, ("SB_LUT4",)), "FF": (5280, ("SB_DFF*",)), "carry": (5280, ("SB_CARRY",)),
+        "block RAM": (30, ("SB_RAM40_4K*",)), "SPRAM": (4, ("SB_SPRAM256KA",)), "DSP": (8, ("SB_MAC16",))}),
+}
+
+
+def synthesise(component, budget: Budget, *, name: str = "chip", undefined: tuple[str, ...] = ()) -> dict[str, int]:
+    """Resources a component takes after synthesis, by the names of the budget.
+
+    Parameters
+    ----------
+    undefined : tuple of :class:`str`
+        Memories (name patterns) without initial contents, as an SPRAM needs them.
+    """
+    script = ["read_rtlil design.il"]
+    script += [f"delete t:$meminit* r:MEMID=\\{pattern} %i" for pattern in undefined]
+    script += [f"{budget.command} -top {name}", "tee -o stat.json stat -json"]
+    with tempfile.TemporaryDirectory(prefix="ohmspike-synth-") as folder:
+        design = rtlil.convert(component, name=name, ports=ports(component), emit_src=False)
+        Path(folder, "design.il").write_text(design)
+        run_yosys("\n".join(script) + "\n", cwd=Path(folder))
+        cells = json.loads(Path(folder, "stat.json").read_text())["design"]["num_cells_by_type"]
+    found = {}
+    for resource, (_, names) in budget.resources.items():
+        found[resource] = sum(count for cell, count in cells.items() for pattern in names
+                              if cell == pattern or (pattern.endswith("*") and cell.startswith(pattern[:-1])))
+    return found
+
+
+def main():
+    from .chip import ChipTop
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--chip", default="up5k")
+    parser.add_argument("--device", choices=BUDGETS, default="ice40up5k")
+    parser.add_argument("--lanes", type=int, default=None)
+    options = parser.parse_args()
+    chip = Chip.load(options.chip)
+    small = options.device == "ice40up5k"
+    layout = Layout(chip, min(options.lanes or (10 if small else 32), chip.neurons), 1 if small else 2)
+    budget = BUDGETS[options.device]
+    found = synthesise(ChipTop(layout), budget, undefined=("levels*", "cells*") if small else ())
+    for resource, (available, _) in budget.resources.items():
+        share = found[resource] / available
+        sys.stdout.write(f"{resource:10} {found[resource]:7} of {available:6} {share:7.1%}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""The RTL of a chip, compiled: what the host talks to when there is no board."""
+
+from collections.abc import Callable
+
+from ohmspike.chip import Chip
+from ohmspike.hdl.chip import ChipTop
+from ohmspike.hdl.emit import emit
+from ohmspike.hdl.layout import Layout
+
+from .compiled import CompiledRtl
+
+__all__ = ["compile_chip", "default_lanes", "emit_chip"]
+
+
+def default_lanes(chip: Chip) -> int:
+    """Synapses per clock of the compiled RTL: 16. Simulation speed is bound by synapses, hardly by lanes."""
+    return min(16, chip.neurons)
+
+
+def emit_chip(chip: Chip, *, lanes: int | None = None) -> str:
+    """SystemVerilog of a chip behind its link; the top module is ``chip``."""
+    return emit(ChipTop(Layout(chip, default_lanes(chip) if lanes is None else lanes)), "chip")
+
+
+def compile_chip(chip: Chip, *, lanes: int | None = None, trace: bool = False, initial_seed: int | None = None,
+                 progress: Callable[[str], None] | None = None) -> CompiledRtl:
+    """Emit, compile and load the RTL of a chip; what was compiled before comes out of the cache.
+
+    Parameters
+    ----------
+    lanes : :class:`int`
+        Synapses per clock, 1 to the number of neurons; :func:`default_lanes` unless told.
+    trace : :class:`bool`
+        Build with waveform support (slower).
+    initial_seed : :class:`int`
+        Fill registers and memories at power-up with random bits of this seed instead of zeros.
+    progress : callable
+        Told what is going on, one line at a time.
+
+    Raises
+    ------
+    ToolchainError
+        The tools are missing or failed.
+    """
+    if progress is not None:
+        progress("emitting RTL")
+    text = emit_chip(chip, lanes=lanes)
+    return CompiledRtl(text, top="chip", trace=trace, initial_seed=initial_seed, progress=progress)
