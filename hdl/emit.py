@@ -1,5 +1,7 @@
 """RTL text from components: the one place where gateware becomes SystemVerilog."""
 
+import itertools
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +14,8 @@ from amaranth.lib import wiring
 from .toolchain import run_yosys
 
 __all__ = ["emit", "ports"]
+
+_INITIAL_WORD = re.compile(r" +(?P<memory>(?!word\b)\S+ ?)\[(?P<address>\d+)\] = (?P<value>\d+'s?[hbd][0-9a-f]+);")
 
 
 def ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]]:
@@ -61,4 +65,24 @@ def emit(component: wiring.Component, name: str, *, undefined_registers: bool = 
         design = Path(folder, "design.il")
         design.write_text(rtlil.convert(component, name=name, ports=ports(component), emit_src=False))
         run_yosys("\n".join(script) + "\n", cwd=design.parent)
-        return design.with_suffix(".sv").read_text()
+        return _fold_initial_values(design.with_suffix(".sv").read_text())
+
+
+def _fold_initial_values(text: str) -> str:
+    """Write a run of equal initial words as a loop: a large memory is a line, not a line per word."""
+    def key(numbered):
+        number, line = numbered
+        word = _INITIAL_WORD.fullmatch(line)
+        # Within a run of consecutive words, address and line number rise together.
+        return (word["memory"], word["value"], int(word["address"]) - number) if word else number
+
+    folded = []
+    for _, group in itertools.groupby(enumerate(text.split("\n")), key):
+        lines = [line for _, line in group]
+        if len(lines) < 4:
+            folded += lines
+            continue
+        first, last = (_INITIAL_WORD.fullmatch(line) for line in (lines[0], lines[-1]))
+        folded.append(f"    for (int word = {first['address']}; word <= {last['address']}; word = word + 1) "
+                      f"{first['memory']}[word] = {first['value']};")
+    return "\n".join(folded)

@@ -2,13 +2,14 @@
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from amaranth import Module
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmspike.hdl import emit as emit_module
@@ -72,9 +73,32 @@ def test_text_is_the_same_for_every_hash_seed():
 
 
 def test_power_up_contents_can_be_left_undefined():
-    assert "seen[15] = 8'h00" in emit(Echo(), "chip")
+    assert "for (int word = 0; word <= 15; word = word + 1) seen[word] = 8'h00;" in emit(Echo(), "chip")
     bare = emit(Echo(), "chip", undefined_registers=True, undefined_memories=["se*"])
     assert "initial" not in bare and "'h00;\n  wire" not in bare and "reg [7:0] seen [15:0];" in bare
+
+
+def test_initial_words_are_folded_without_a_change():
+    table = [3, 3, 3, 3, 3, 1, 2, 2, 2, 7, 7, 7, 7, 0]
+
+    class Table(wiring.Component):
+        address: In(4)
+        word: Out(8)
+
+        def elaborate(self, platform):
+            m = Module()
+            m.submodules.table = cells = memory.Memory(shape=8, depth=len(table), init=table)
+            read = cells.read_port(domain="comb")
+            m.d.comb += [read.addr.eq(self.address), self.word.eq(read.data)]
+            return m
+
+    text = emit(Table(), "table")
+    unfolded = {}
+    for first, last, value in re.findall(r"for \(int word = (\d+); word <= (\d+);.*= 8'h(\w+);", text):
+        unfolded |= dict.fromkeys(range(int(first), int(last) + 1), int(value, 16))
+    unfolded |= {int(address): int(value, 16) for address, value in re.findall(r"\[(\d+)\] = 8'h(\w+);", text)}
+    assert [unfolded[address] for address in range(len(table))] == table
+    assert text.count("for (int word") == 2
 
 
 def test_pattern_that_matches_no_memory_is_an_error():
