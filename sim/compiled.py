@@ -28,7 +28,7 @@ _DRIVER = Path(__file__).with_suffix(".cpp")
 _PORTS = {"clk": 0, "rst": 0, "rx_payload": 7, "rx_valid": 0, "rx_ready": 0, "tx_payload": 7, "tx_valid": 0,
           "tx_ready": 0}
 _VERILATOR_FLAGS = ["--cc", "--prefix", "Vchip", "-O3", "--no-timing", "--x-assign", "fast", "--x-initial", "unique",
-                    "-Wno-fatal", "-Wno-lint", "-Wno-style", "--output-split", "20000", "--output-split-cfuncs", "2000"]
+                    "-Wno-fatal", "-Wno-lint", "-Wno-style", "--output-split", "5000", "--output-split-cfuncs", "1000"]
 _COMPILER_FLAGS = ["-std=gnu++17", "-fPIC", "-fvisibility=hidden", "-w", "-DVM_COVERAGE=0", "-DVM_SC=0",
                    "-DVM_TIMING=0", "-DVL_USER_FINISH", "-DVL_USER_STOP", "-DVL_USER_FATAL"]
 _CHUNK = 1 << 18  # clocks per call into C++: Ctrl-C is seen in between
