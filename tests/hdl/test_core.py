@@ -1,0 +1,184 @@
+"""Whole programs: the executor against the oracle, output, state and every counter, after every program."""
+
+import numpy as np
+import pytest
+
+from ohmspike.chip import Chip
+from ohmspike.chip.events import EventCode
+from ohmspike.hdl.layout import Layout
+from support.bench import ExecutorBench
+from support.programs import ReferenceExecutor, encode_events, frame, load_state, random_program, read, write
+from support.stimulus import random_state, varied
+
+STEP, DECIDE, DARK, END = EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END
+
+RACE = Chip(name="race", plane_height=2, plane_width=3, patch_height=2, patch_width=2, stride=1, neurons=3, winners=2,
+            learners=2, levels=16, weight_bits=4, membrane_bits=6, threshold_bits=7, amplitudes=2, trace_shift=2,
+            set_step=0.3, set_bound=1.0, reset_step=0.3, reset_bound=1.0)
+THRESHOLD = varied(RACE, fire_mode="threshold", winners=1, learners=3, theta_leak=2, theta_base=12)
+ONE = varied(RACE, plane_height=1, plane_width=1, patch_height=1, patch_width=1, neurons=1, winners=1, learners=1)
+
+CORNERS = {
+    "lanes do not divide neurons": (RACE, 2),
+    "one lane": (RACE, 1),
+    "lanes equal neurons": (RACE, 3),
+    "threshold, lanes do not divide neurons": (THRESHOLD, 2),
+    "threshold, lanes equal neurons": (THRESHOLD, 3),
+    "threshold, one unit": (varied(THRESHOLD, learners=1, theta_leak=0), 1),
+    "one of everything": (ONE, 1),
+    "one of everything, threshold": (varied(ONE, fire_mode="threshold", theta_base=3), 1),
+    "one unit, some winners": (varied(RACE, learners=1), 2),
+    "two levels, one amplitude": (varied(RACE, levels=2, weight_bits=1, amplitudes=1, set_step=1.0, reset_step=1.0), 2),
+    "256 levels, 16 amplitudes": (varied(ONE, plane_width=2, patch_width=2, neurons=2, levels=256, weight_bits=8,
+                                         amplitudes=16, set_step=0.06, reset_step=0.06), 2),
+    "fixed weights": (varied(RACE, weight_store="fixed", weights=tuple(range(15, -1, -1))), 2),
+    "lines that no tile sees": (varied(RACE, plane_height=4, plane_width=3, patch_height=1, patch_width=1, stride=2), 3),
+    "several read pulses to be live": (varied(RACE, min_spikes=3), 3),
+    "small membranes and thresholds": (varied(RACE, membrane_bits=4, threshold_bits=4), 2),
+}
+
+
+def run_programs(layout, make, *, idle=0.0, stall=0.0, seed=0, context=""):
+    """Run the programs that ``make(chip, rng)`` gives, from a random state."""
+    chip, rng = layout.chip, np.random.default_rng(seed)
+    bench = ExecutorBench(layout, idle=idle, stall=stall, seed=seed)
+    state = random_state(chip, rng)
+    state.learn = bool(rng.random() < 0.9)
+    state.theta_step = int(rng.choice([0, 3, 40]))
+
+    async def session(bench, ctx):
+        programs = [load_state(chip, state), *make(chip, rng)]
+        await bench.compare(ctx, ReferenceExecutor(chip), programs, context=f"{context}, seed {seed}")
+
+    bench.run(session)
+    return bench
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+def test_programs_match_the_oracle(corner):
+    chip, lanes = CORNERS[corner]
+    run_programs(Layout(chip, lanes), lambda chip, rng: [random_program(chip, rng, 14) for _ in range(3)],
+                 idle=0.1, stall=0.1, seed=len(corner), context=corner)
+
+
+@pytest.mark.parametrize("mode", [RACE, THRESHOLD], ids=["race", "threshold"])
+def test_single_ported_levels_match_the_oracle(mode):
+    run_programs(Layout(mode, 2, level_ports=1),
+                 lambda chip, rng: [random_program(chip, rng, 14) for _ in range(3)], seed=21)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("mode", [RACE, THRESHOLD], ids=["race", "threshold"])
+def test_long_sessions_match_the_oracle(mode, seed):
+    chip = varied(mode, plane_height=3, plane_width=5, patch_height=2, patch_width=3, neurons=4)
+    run_programs(Layout(chip, 1 + seed), lambda chip, rng: [random_program(chip, rng, 25) for _ in range(5)],
+                 idle=0.3 * (seed & 1), stall=0.3 * (seed >> 1), seed=100 + seed)
+
+
+def sample(chip, learn_switch=b"", tables=b""):
+    """A sample with learning switched and tables rewritten in the middle of it."""
+    lines = range(chip.lines)
+    program = write("registers", [1]) + frame(chip, lines, padding=True) + encode_events([STEP, 0, STEP, 1, DECIDE])
+    program += learn_switch + encode_events([0, chip.lines - 1, STEP, 0]) + tables + encode_events([2 % chip.lines])
+    return program + encode_events([DECIDE, DARK, 0, STEP, DECIDE, DARK]) + frame(chip, [0]) + encode_events([END])
+
+
+@pytest.mark.parametrize("mode", [RACE, THRESHOLD], ids=["race", "threshold"])
+def test_learning_switched_and_tables_rewritten_within_a_sample(mode):
+    def programs(chip, rng):
+        tables = b"".join(write(name, rng.integers(0, 1 << 16, (chip.amplitudes, chip.levels)))
+                          for name in ("set", "reset"))
+        tables += write("weight", rng.integers(0, 1 << chip.weight_bits, chip.levels))
+        return [sample(chip), sample(chip, learn_switch=write("registers", [0])), sample(chip, tables=tables)]
+
+    run_programs(Layout(mode, 2), programs, seed=5)
+
+
+@pytest.mark.parametrize("mode", [RACE, THRESHOLD], ids=["race", "threshold"])
+def test_a_sample_spread_over_programs_is_the_same_sample(mode):
+    events = [0, 1, STEP, 2, 0, STEP, 1, DECIDE, 1, STEP, DARK, 0, END]
+    run_programs(Layout(mode, 2), lambda chip, rng: [encode_events([event]) for event in events], seed=8)
+
+
+def test_reports_can_be_switched_off():
+    def programs(chip, rng):
+        fire = frame(chip, range(chip.lines)) + encode_events([DECIDE, END])
+        return [fire + write("registers", [0], column=3) + fire, fire + write("registers", [1], column=3) + fire]
+
+    run_programs(Layout(RACE, 2), programs, seed=2)
+
+
+def test_the_255th_step_is_refused():
+    events = [0] + [STEP] * 256 + [1, DECIDE, DARK, END]
+    bench = run_programs(Layout(varied(ONE, plane_width=2, patch_width=2), 1), lambda chip, rng: [encode_events(events)],
+                         seed=4)
+    assert bench.clocks
+
+
+@pytest.mark.parametrize("program", [
+    pytest.param(b"\x01", id="spike without a line"), pytest.param(b"\x01\x00", id="spike with half a line"),
+    pytest.param(b"\x02", id="frame without a bitmap"), pytest.param(b"\x07\x06", id="unknown opcode"),
+    pytest.param(b"\x06\xff", id="unknown last opcode"), pytest.param(b"\x10\x00\x00", id="write without operands"),
+    pytest.param(write("theta", [1, 2])[:-3], id="write cut in a cell"),
+    pytest.param(write("theta", [1, 2])[:-4], id="write cut between cells"),
+    pytest.param(write("theta", [1, 2])[:-8], id="write without cells"),
+    pytest.param(write("theta", []), id="write of no cells"), pytest.param(read("theta", 0), id="read of no cells"),
+    pytest.param(read("theta", 0, column=3), id="column outside"), pytest.param(read("theta", 0, row=9), id="row unused"),
+    pytest.param(read("theta", 1, row=2), id="row outside"), pytest.param(read("levels", 30, row=6), id="over the end"),
+    pytest.param(write("levels", [1] * 8, row=6, column=1), id="write over the end"),
+    pytest.param(write("levels", [1] * 5, row=1, column=2), id="write over row ends"),
+    pytest.param(b"\x11\x0a" + bytes(6) + b"\x06", id="no such memory"),
+    pytest.param(write("status", [1]), id="not writable"), pytest.param(write("counters", [1, 2]), id="counters cleared"),
+    pytest.param(b"\x06" + write("counters", [1]) + b"\x06", id="counters cleared between events"),
+    pytest.param(read("identity", 20) + read("status", 4), id="identity and status"),
+])
+def test_every_kind_of_failure_has_its_status(program):
+    run_programs(Layout(RACE, 2), lambda chip, rng: [b"\x06" + program, b"\x00\x06"], seed=1)
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_truncated_frame_acts_up_to_its_last_byte(length):
+    chip = varied(RACE, plane_height=4, plane_width=5, patch_height=4, patch_width=5, neurons=1, winners=1, learners=1)
+    run_programs(Layout(chip, 1), lambda chip, rng: [frame(chip, range(20))[:length + 1], encode_events([DECIDE, END])],
+                 seed=3)
+
+
+@pytest.mark.slow
+def test_two_byte_tiles_and_neurons():
+    chip = varied(RACE, plane_height=16, plane_width=17, patch_height=1, patch_width=1, neurons=1, winners=1, learners=1,
+                  amplitudes=1)
+    programs = [encode_events([0, 100, 255, 256, 271, DECIDE, DARK, END])]
+    run_programs(Layout(chip, 1), lambda *_: programs, seed=6, context="272 tiles")
+    chip = varied(RACE, plane_height=1, plane_width=2, patch_height=1, patch_width=2, neurons=300, amplitudes=1)
+    run_programs(Layout(chip, 7), lambda *_: [encode_events([0, STEP, 1, DECIDE, DARK, END])], seed=6,
+                 context="300 neurons")
+
+
+@pytest.mark.parametrize("mode", [RACE, THRESHOLD], ids=["race", "threshold"])
+def test_reset_in_mid_operation_keeps_what_lasts(mode):
+    """Wherever a reset falls: the next sample is right, from the state that the reset left."""
+    layout, seed = Layout(mode, 2), 9
+    rng = np.random.default_rng(seed)
+    bench = ExecutorBench(layout, limit=200_000)
+    events = [0, 1, 2, STEP, 3, DECIDE, 4, DARK, END]
+    whole = encode_events(events) * 2
+
+    async def session(bench, ctx):
+        reference = ReferenceExecutor(mode)
+        initial = random_state(mode, rng)
+        initial.learn, initial.theta_step = True, 3
+        await bench.compare(ctx, reference, [load_state(mode, initial)], context=f"seed {seed}")
+        for after in rng.integers(1, 120, 6).tolist():
+            where = f"seed {seed}, reset after {after} clocks"
+            await bench.execute(ctx, whole, reset_after=after)
+            state, report = await bench.state(ctx)
+            assert (state.learn, state.theta_step, state.theta_base, report) == (False, 0, 0, 1), where
+            for table in ("weight", "set", "reset"):
+                assert np.array_equal(getattr(state, table), getattr(initial, table)), f"{where}: {table}"
+            reference.oracle.state = state  # a sweep cut short leaves some of its column
+            reference.reset()
+            restart = write("registers", [1, 3, 12, 1])
+            await bench.compare(ctx, reference, [restart + encode_events(events)], context=where)
+
+    bench.run(session)

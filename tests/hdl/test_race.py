@@ -1,0 +1,98 @@
+"""The race: neurons in the order of falling V - theta, ties to the lowest."""
+
+import numpy as np
+import pytest
+
+from ohmspike.chip import Chip
+from ohmspike.hdl.layout import Layout
+from ohmspike.hdl.race import Race
+from support.bench import Bench, Scoreboard
+from support.stimulus import varied
+
+CHIP = Chip(name="race", plane_height=1, plane_width=1, patch_height=1, patch_width=1, stride=1, neurons=7, winners=7,
+            membrane_bits=4, threshold_bits=4)
+CORNERS = {
+    "lanes do not divide neurons": (CHIP, 3),
+    "one lane": (CHIP, 1),
+    "lanes equal neurons": (CHIP, 7),
+    "one neuron": (varied(CHIP, neurons=1, winners=1), 1),
+    "two neurons in a word": (varied(CHIP, neurons=2, winners=2), 2),
+    "two stages of maxima": (varied(CHIP, neurons=21, winners=21), 10),
+    "thresholds wider than membranes": (varied(CHIP, threshold_bits=9), 4),
+    "membranes wider than thresholds": (varied(CHIP, membrane_bits=9), 4),
+}
+
+
+async def run_pass(ctx, dut, layout, membranes, thetas, *, behind, idle, rng):
+    """One pass, with idle clocks between its words; the winner, and the clocks from the last word to done."""
+    ctx.set(dut.behind, behind)
+    for word in range(layout.words):
+        while rng.random() < idle:
+            ctx.set(dut.word.valid, 0)
+            await ctx.tick()
+        ctx.set(dut.word, {"valid": 1, "index": word, "first": word == 0, "last": word == layout.words - 1})
+        for port, values in ((dut.membranes, membranes), (dut.thetas, thetas)):
+            ctx.set(port, values[word * layout.lanes:(word + 1) * layout.lanes])
+        await ctx.tick()
+    ctx.set(dut.word.valid, 0)
+    clocks = 1
+    while not ctx.get(dut.done):
+        await ctx.tick()
+        clocks += 1
+        assert clocks < 50, "no winner"
+    return ctx.get(dut.winner.neuron.word) * layout.lanes + ctx.get(dut.winner.neuron.lane), clocks
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+@pytest.mark.parametrize("idle", [0, 0.4])
+def test_winners_come_in_order_with_the_stated_latency(corner, idle):
+    chip, lanes = CORNERS[corner]
+    layout, rng = Layout(chip, lanes), np.random.default_rng(3)
+    bench = Bench(Race(layout))
+
+    async def testbench(ctx):
+        for trial in range(4):
+            spread = 3 if trial % 2 else 1 << 24  # many ties, or few
+            size = layout.words * lanes
+            membranes = [int(v) for v in rng.integers(0, min(spread, 1 << chip.membrane_bits), size)]
+            thetas = [int(v) for v in rng.integers(0, min(spread, 1 << chip.threshold_bits), size)]
+            membranes[chip.neurons:] = [(1 << chip.membrane_bits) - 1] * (size - chip.neurons)  # spare lanes never win
+            order = sorted(range(chip.neurons), key=lambda j: (thetas[j] - membranes[j], j))
+            came = []
+            for rank in range(chip.winners):
+                winner, clocks = await run_pass(ctx, bench.dut, layout, membranes, thetas, behind=rank != 0, idle=idle,
+                                                rng=rng)
+                came.append(winner)
+                assert clocks == Race.latency(lanes)
+                assert ctx.get(bench.dut.winner.score) == membranes[winner] - thetas[winner]
+            Scoreboard(corner).compare(came, order, f"seed 3, trial {trial}")
+
+    bench.run(testbench)
+
+
+def test_reset_drops_the_pass():
+    layout, rng = Layout(CHIP, 2), np.random.default_rng(0)
+    bench = Bench(Race(layout))
+    dut = bench.dut
+
+    async def testbench(ctx):
+        ctx.set(dut.word, {"valid": 1, "index": 0, "first": 1, "last": 0})
+        ctx.set(dut.membranes, [15, 15])
+        await ctx.tick()
+        ctx.set(bench.reset, 1)
+        ctx.set(dut.word, {"valid": 1, "index": 3, "first": 0, "last": 1})
+        await ctx.tick()
+        ctx.set(bench.reset, 0)
+        ctx.set(dut.word.valid, 0)
+        for _ in range(10):
+            assert not ctx.get(dut.done)
+            await ctx.tick()
+        winner, _ = await run_pass(ctx, dut, layout, [1, 2, 3, 4, 5, 4, 3, 0], [0] * 8, behind=False, idle=0, rng=rng)
+        assert winner == 4
+
+    bench.run(testbench)
+
+
+@pytest.mark.parametrize("lanes, latency", [(1, 2), (2, 3), (8, 3), (9, 4), (64, 4), (65, 5)])
+def test_latency_grows_with_the_lanes(lanes, latency):
+    assert Race.latency(lanes) == latency

@@ -1,0 +1,303 @@
+"""Programs in plain Python: encoding events and memories, and carrying programs out by the letter of docs/link.md."""
+
+import numpy as np
+
+from ohmspike.chip import Chip
+from ohmspike.chip.events import EventBatch, EventCode
+from ohmspike.chip.instructions import (
+    IDENTITY_WORDS,
+    MEMORIES,
+    REGISTERS,
+    Opcode,
+    Status,
+    memory,
+    neuron_bytes,
+    tile_bytes,
+)
+from ohmspike.sim.oracle import Oracle
+from ohmspike.sim.state import ChipState
+
+__all__ = [
+    "ReferenceExecutor", "encode_events", "frame", "load_state", "random_program", "read", "read_state", "state_from",
+    "write",
+]
+
+_PLAIN = {EventCode.STEP: Opcode.STEP, EventCode.DECIDE: Opcode.DECIDE, EventCode.DARK: Opcode.DARK,
+          EventCode.END: Opcode.END}
+_PERSISTENT = ("levels", "theta", "random", "weight", "set", "reset", "registers", "counters")
+
+
+def encode_events(codes) -> bytes:
+    """Instructions for a list of event codes: lines, and :class:`EventCode`."""
+    if isinstance(codes, EventBatch):
+        codes = codes.codes
+    program = bytearray()
+    for code in map(int, codes):
+        program += bytes([Opcode.SPIKE]) + code.to_bytes(2, "little") if code >= 0 else bytes([_PLAIN[EventCode(code)]])
+    return bytes(program)
+
+
+def frame(chip: Chip, lines, *, padding: bool = False) -> bytes:
+    """A FRAME of the given lines; ``padding`` sets the bits past the last line too."""
+    bitmap = np.zeros(-(-chip.lines // 8) * 8, bool)
+    bitmap[list(lines)] = True
+    bitmap[chip.lines:] = padding
+    return bytes([Opcode.FRAME]) + np.packbits(bitmap, bitorder="little").tobytes()
+
+
+def _burst(opcode, code, row, column, count):
+    return bytes([opcode, code]) + b"".join(int(value).to_bytes(2, "little") for value in (row, column, count))
+
+
+def write(name: str, cells, *, row: int = 0, column: int = 0) -> bytes:
+    """A WRITE burst of ``cells`` (array-like) from ``row`` and ``column`` on."""
+    entry, cells = memory(name), np.asarray(cells).ravel()
+    return (_burst(Opcode.WRITE, entry.code, row, column, cells.size)
+            + cells.astype(f"<u{entry.cell_bytes}").tobytes())
+
+
+def read(name: str, count: int, *, row: int = 0, column: int = 0) -> bytes:
+    """A READ burst of ``count`` cells."""
+    return _burst(Opcode.READ, memory(name).code, row, column, count)
+
+
+def load_state(chip: Chip, state: ChipState) -> bytes:
+    """A program that loads everything of a state but the counters, which it clears."""
+    program = b"".join(write(name, getattr(state, name)) for name in ("levels", "theta", "random", "set", "reset"))
+    if chip.weight_store == "memory":
+        program += write("weight", state.weight)
+    return program + write("registers", [state.learn, state.theta_step, state.theta_base, 1]) + write("counters", [0])
+
+
+def read_state(chip: Chip) -> bytes:
+    """A program that reads back everything that :func:`state_from` takes."""
+    return b"".join(read(name, memory(name).rows(chip) * memory(name).columns(chip)) for name in _PERSISTENT)
+
+
+def state_from(chip: Chip, output: bytes) -> tuple[ChipState, int]:
+    """State and register ``report`` from the output of :func:`read_state`, status included."""
+    if output[-1] != Status.OK:
+        raise ValueError(f"status must be OK, not {output[-1]!r}")
+    arrays, place = {}, 0
+    for name in _PERSISTENT:
+        entry = memory(name)
+        size = entry.rows(chip) * entry.columns(chip) * entry.cell_bytes
+        arrays[name] = np.frombuffer(output[place:place + size], f"<u{entry.cell_bytes}").copy()
+        place += size
+    if place != len(output) - 1:
+        raise ValueError(f"output must have {place + 1} bytes, not {len(output)}")
+    learn, theta_step, theta_base, report = (int(value) for value in arrays["registers"])
+    state = ChipState(
+        levels=arrays["levels"].reshape(chip.tiles, chip.rows, chip.neurons),
+        theta=arrays["theta"].reshape(chip.tiles, chip.neurons), random=arrays["random"], weight=arrays["weight"],
+        set=arrays["set"].reshape(chip.amplitudes, chip.levels),
+        reset=arrays["reset"].reshape(chip.amplitudes, chip.levels), learn=bool(learn), theta_step=theta_step,
+        theta_base=theta_base, counters=arrays["counters"])
+    return state, report
+
+
+class _Failed(Exception):
+    """The program ends with this status."""
+
+
+class ReferenceExecutor:
+    """Carry out programs on an :class:`Oracle`: what every executor must answer, byte for byte.
+
+    A FRAME acts byte by byte and a WRITE cell by cell as they come in, so a truncated one has acted in part.
+
+    Parameters
+    ----------
+    chip : :class:`Chip`
+    """
+
+    def __init__(self, chip: Chip):
+        self.chip = chip
+        self.oracle = Oracle(chip)
+        self.oracle.state.theta_step = self.oracle.state.theta_base = 0
+        self.report = 1
+
+    def run(self, program: bytes) -> bytes:
+        """Output of a program, with the status as its last byte."""
+        self._program, self._place, self._output = program, 0, bytearray()
+        status = Status.OK
+        try:
+            while self._place < len(program):
+                self._instruction()
+        except _Failed as failure:
+            status = failure.args[0]
+        return bytes(self._output) + bytes([status])
+
+    def reset(self):
+        """What a reset does: the sample and the registers go, the rest of the state stays."""
+        state = self.oracle.state
+        state.learn, state.theta_step, state.theta_base = False, 0, 0
+        self.report = 1
+        self.oracle = Oracle(self.chip, state)
+
+    def _take(self, count):
+        if self._place + count > len(self._program):
+            self._place = len(self._program)
+            raise _Failed(Status.BAD_INSTRUCTION)
+        self._place += count
+        return self._program[self._place - count:self._place]
+
+    def _instruction(self):
+        try:
+            opcode = Opcode(self._take(1)[0])
+        except ValueError:
+            raise _Failed(Status.BAD_INSTRUCTION) from None
+        oracle, race = self.oracle, self.chip.fire_mode == "race"
+        if opcode == Opcode.SPIKE:
+            oracle.spike(int.from_bytes(self._take(2), "little"))
+        elif opcode == Opcode.FRAME:
+            self._frame()
+        elif opcode == Opcode.STEP:
+            self._fires(oracle.step, records=not race)
+        elif opcode == Opcode.DECIDE:
+            self._fires(oracle.decide, records=race)
+        elif opcode == Opcode.DARK:
+            oracle.dark()
+        elif opcode == Opcode.END:
+            oracle.end()
+        elif opcode in (Opcode.WRITE, Opcode.READ):
+            self._burst(opcode)
+
+    def _frame(self):
+        size = -(-self.chip.lines // 8)
+        bitmap = self._program[self._place:self._place + size]
+        if len(bitmap) == size:
+            self.oracle.frame(bitmap)
+        elif not self.oracle.is_dark:
+            for line in range(max(0, len(bitmap) - 1) * 8):
+                if bitmap[line // 8] >> line % 8 & 1:
+                    self.oracle.spike(line)
+        self._take(size)
+
+    def _fires(self, event, *, records):
+        before = self.oracle.counter("refused")
+        fires = event()
+        if not (records and self.report) or self.oracle.counter("refused") != before:
+            return
+        tile_size, neuron_size = tile_bytes(self.chip), neuron_bytes(self.chip)
+        seen = None
+        for tile, neuron in fires:
+            if tile != seen:
+                self._output += tile.to_bytes(tile_size, "little")
+            self._output += neuron.to_bytes(neuron_size, "little")
+            seen = tile
+        self._output += b"\xff" * tile_size
+
+    def _burst(self, opcode):
+        code, *operands = self._take(7)
+        row, column, count = (int.from_bytes(bytes(operands[i:i + 2]), "little") for i in (0, 2, 4))
+        entry = next((entry for entry in MEMORIES if entry.code == code), None)
+        if entry is None or column >= entry.columns(self.chip):
+            raise _Failed(Status.BAD_ADDRESS)
+        fixed = entry.name == "weight" and self.chip.weight_store == "fixed"
+        if opcode == Opcode.WRITE and (fixed or not entry.writable):
+            raise _Failed(Status.BAD_ADDRESS)
+        for _ in range(count):
+            if row >= entry.rows(self.chip):
+                raise _Failed(Status.BAD_ADDRESS)
+            if opcode == Opcode.WRITE:
+                self._write(entry.name, row, column, int.from_bytes(self._take(entry.cell_bytes), "little"))
+            else:
+                self._output += self._read(entry.name, row, column).to_bytes(entry.cell_bytes, "little")
+            column += 1
+            if column == entry.columns(self.chip):
+                row, column = row + 1, 0
+
+    def _cells(self, name):
+        state, chip = self.oracle.state, self.chip
+        return {"levels": lambda: state.levels.reshape(-1, chip.neurons), "theta": lambda: state.theta,
+                "random": lambda: state.random[:, None], "weight": lambda: state.weight[None],
+                "set": lambda: state.set, "reset": lambda: state.reset,
+                "counters": lambda: state.counters[None]}[name]()
+
+    def _write(self, name, row, column, value):
+        chip, state = self.chip, self.oracle.state
+        widths = {"levels": (chip.levels - 1).bit_length(), "theta": chip.threshold_bits, "weight": chip.weight_bits}
+        if name == "counters":
+            state.counters[:] = 0
+        elif name == "registers":
+            register = list(REGISTERS)[column]
+            if register == "report":
+                self.report = value & 1
+            else:
+                width = {"learn": 1, "theta_step": 16, "theta_base": chip.threshold_bits}[register]
+                setattr(state, register, value & (1 << width) - 1)
+        else:
+            cells = self._cells(name)
+            cells[row, column] = value & (1 << widths.get(name, 8 * cells.itemsize)) - 1
+
+    def _read(self, name, row, column):
+        state = self.oracle.state
+        if name == "registers":
+            return int([state.learn, state.theta_step, state.theta_base, self.report][column])
+        if name == "status":
+            return 0
+        if name == "identity":
+            field = self.chip.__dataclass_fields__[IDENTITY_WORDS[column]]
+            value, options = getattr(self.chip, field.name), field.metadata.get("options")
+            return options.index(value) if options else value
+        return int(self._cells(name)[row, column])
+
+
+def random_program(chip: Chip, rng: np.random.Generator, length: int) -> bytes:
+    """Instructions from everywhere: events, refused ones too, frames, bursts over row ends, and now and then a failure."""
+    program = b""
+    for _ in range(length):
+        kind = rng.choice(["spikes", "frame", "step", "decide", "dark", "end", "burst", "learn", "nop", "bad"],
+                          p=[0.3, 0.12, 0.14, 0.14, 0.06, 0.08, 0.07, 0.05, 0.02, 0.02])
+        if kind == "spikes":
+            program += encode_events(rng.integers(0, chip.lines, int(rng.integers(1, 6))))
+            if rng.random() < 0.2:
+                program += encode_events([int(rng.integers(chip.lines, 1 << 16))])
+        elif kind == "frame":
+            lines = np.flatnonzero(rng.random(chip.lines) < rng.choice([0, 0.3, 1]))
+            program += frame(chip, lines, padding=bool(rng.random() < 0.5))
+        elif kind == "burst":
+            program += _random_burst(chip, rng)
+        elif kind == "learn":
+            program += write("registers", [rng.random() < 0.8, rng.choice([0, 3, 0xFFFF])])
+            program += write("registers", [rng.random() < 0.8], column=3)
+        elif kind == "nop":
+            program += bytes([Opcode.NOP])
+        elif kind == "bad":
+            program += _random_failure(chip, rng)
+        else:
+            program += bytes([Opcode[kind.upper()]])
+    cut = int(rng.integers(1, len(program) + 1)) if rng.random() < 0.2 else len(program)
+    return program[:cut]
+
+
+def _random_burst(chip, rng):
+    name = rng.choice(["levels", "theta", "random", "set", "reset", "weight", "identity", "status", "registers"])
+    entry = memory(name)
+    rows, columns = entry.rows(chip), entry.columns(chip)
+    row, column = int(rng.integers(rows)), int(rng.integers(columns))
+    most = min(rows * columns - row * columns - column, 12)
+    count = int(rng.integers(0, most + 1))
+    if rng.random() < 0.6 or not entry.writable or name == "registers":
+        return read(name, count, row=row, column=column)
+    if name == "weight" and chip.weight_store == "fixed":
+        return read(name, count, row=row, column=column)
+    high = {"levels": chip.levels, "theta": 1 << chip.threshold_bits, "weight": 1 << chip.weight_bits,
+            "random": 1 << 32}.get(name, 1 << 16)
+    return write(name, rng.integers(0, high, count), row=row, column=column)
+
+
+def _random_failure(chip, rng):
+    kind = rng.integers(5)
+    if kind == 0:
+        return bytes([int(rng.choice([0x07, 0x0F, 0x12, 0x80, 0xFF]))])
+    if kind == 1:
+        return _burst(Opcode.READ, int(rng.choice([10, 200])), 0, 0, 1)
+    if kind == 2:
+        return write("status", [1]) if rng.random() < 0.5 else write("identity", [1])
+    if kind == 3:
+        entry = memory("theta")
+        return read("theta", 3, row=entry.rows(chip) - 1, column=entry.columns(chip) - 1)
+    return read("set", 1, column=chip.levels) if rng.random() < 0.5 else write("set", [1, 2], row=chip.amplitudes)
+
+
