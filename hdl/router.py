@@ -42,7 +42,7 @@ class Router(wiring.Component):
     Timing
     ------
     Throughput
-        One visit per clock; one clock more for every line. Lines that no tile sees cost one clock.
+        One visit per clock, from one line to the next as well. A line that no tile sees costs one clock.
     Latency
         2 clocks from an accepted line to its first visit.
     Reset
