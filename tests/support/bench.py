@@ -2,7 +2,7 @@
 
 import random
 
-from amaranth.hdl import Module, ResetInserter, Signal, Value
+from amaranth.hdl import ClockDomain, Module, Value
 from amaranth.lib import data, wiring
 from amaranth.sim import Simulator
 
@@ -80,27 +80,19 @@ class StreamSink:
             clock += 1
 
 
-def check_stream(stream, name: str, *, abort=None):
-    """A background check of the stream rule: once valid, it stays, and the payload with it, until it is taken.
-
-    Parameters
-    ----------
-    stream : interface
-    name : :class:`str`
-    abort : signal, optional
-        A clock in which this is high starts afresh: a reset.
-    """
-    signals = [stream.valid, stream.ready, Value.cast(stream.payload), *([abort] if abort is not None else [])]
+def check_stream(stream, name: str):
+    """A background check of the stream rule: once valid, it stays, and the payload with it, until it is taken or reset."""
+    signals = [stream.valid, stream.ready, Value.cast(stream.payload)]
 
     async def check(ctx):
         waiting, clock = None, 0
         sampled = ctx.tick().sample(*signals)
         while True:
-            _, reset, valid, ready, payload, *aborted = await sampled
+            _, reset, valid, ready, payload = await sampled
             if waiting is not None:
                 assert valid, f"{name}: valid fell before the item was taken, clock {clock}"
                 assert payload == waiting, f"{name}: payload changed before it was taken, clock {clock}"
-            waiting = payload if valid and not ready and not reset and not any(aborted) else None
+            waiting = payload if valid and not ready and not reset else None
             clock += 1
 
     return check
@@ -132,7 +124,8 @@ class Bench:
 
     def __init__(self, dut: wiring.Component, *, limit: int = 20_000):
         self.dut, self.limit = dut, limit
-        self.reset = Signal()
+        self._domain = ClockDomain("sync")
+        self.reset = self._domain.rst
         self._processes = []
 
     def add(self, process, *, background: bool = False):
@@ -146,13 +139,14 @@ class Bench:
     def sink(self, stream, **options) -> StreamSink:
         found = StreamSink(stream, **options)
         self.add(found.run, background=True)
-        self.add(check_stream(stream, "sink", abort=self.reset), background=True)
+        self.add(check_stream(stream, "sink"), background=True)
         return found
 
     def run(self, testbench):
         """Run until ``testbench(ctx)`` returns."""
         top = Module()
-        top.submodules.dut = ResetInserter(self.reset)(self.dut)
+        top.domains.sync = self._domain
+        top.submodules.dut = self.dut
         simulator = Simulator(top)
         simulator.add_clock(1e-6)
         for process, background in self._processes:
@@ -190,7 +184,7 @@ class ExecutorBench:
         self.layout, self.chip = layout, layout.chip
         self.dut = Executor(layout) if dut is None else dut
         self._bench = Bench(self.dut, limit=limit)
-        self._bench.add(check_stream(self.dut.output, "output", abort=self._bench.reset), background=True)
+        self._bench.add(check_stream(self.dut.output, "output"), background=True)
         self.idle, self.stall, self._draw = idle, stall, random.Random(seed)
         self.clocks = []  # of every program, from its first byte offered to its status
 

@@ -1,0 +1,253 @@
+"""The pulse generator: what a sweep does to a column, and in how many clocks."""
+
+import numpy as np
+import pytest
+
+from ohmspike.chip import Chip
+from ohmspike.hdl.layout import Layout
+from ohmspike.hdl.pulses import PulseMode, Pulses, TraceLookup
+from ohmspike.sim.oracle import Oracle
+from ohmspike.sim.state import ChipState
+from support.bench import Bench
+from support.stimulus import random_state, varied
+
+CHIP = Chip(name="pulses", plane_height=3, plane_width=4, patch_height=2, patch_width=3, stride=1, neurons=5, levels=16,
+            weight_bits=4, amplitudes=4, trace_bits=5, trace_shift=2)
+CORNERS = {
+    "lanes do not divide neurons": Layout(CHIP, 2),
+    "one lane": Layout(CHIP, 1),
+    "lanes equal neurons": Layout(CHIP, 5),
+    "one cell": Layout(varied(CHIP, plane_height=1, plane_width=1, patch_height=1, patch_width=1, neurons=1), 1),
+    "two levels, one amplitude": Layout(varied(CHIP, levels=2, amplitudes=1, set_step=1.0, reset_step=1.0), 3),
+    "256 levels, 16 amplitudes": Layout(varied(CHIP, levels=256, amplitudes=16, weight_bits=8, trace_bits=8,
+                                               set_step=0.05, reset_step=0.05), 2),
+    "16 fraction bits": Layout(varied(CHIP, levels=4, fraction_bits=16, set_step=0.2, reset_step=0.2), 2),
+    "fixed weights": Layout(varied(CHIP, weight_store="fixed"), 2),
+    "single-ported levels": Layout(CHIP, 2, level_ports=1),
+    "single-ported levels, one word": Layout(CHIP, 5, level_ports=1),
+}
+
+
+class Memories:
+    """The memories around the pulse generator, one clock from address to data; and what it counted.
+
+    Where the levels have one port, a clock that writes reads nothing.
+    """
+
+    def __init__(self, dut, layout, state, stamps):
+        self.dut, self.layout, self.random = dut, layout, state.random.astype(object)
+        self.stamps, self.writes, self.counted = stamps, [], []
+        cells = np.zeros((layout.chip.tiles * layout.chip.rows, layout.words * layout.lanes), int)
+        cells[:, :layout.chip.neurons] = state.levels.reshape(-1, layout.chip.neurons)
+        self.words = cells.reshape(-1, layout.lanes)
+
+    def levels(self):
+        chip = self.layout.chip
+        return self.words.reshape(chip.tiles, chip.rows, -1)[:, :, :chip.neurons]
+
+    async def run(self, ctx):
+        dut, clock = self.dut, 0
+        sampled = ctx.tick().sample(
+            dut.level_address, dut.line_address, dut.random_address, dut.level_write, dut.level_write_address,
+            dut.level_write_data, dut.random_write, dut.random_write_data, dut.pulse, dut.pulse_reset, dut.pulse_bin,
+            dut.pulse_weight, dut.clipped)
+        while True:
+            (_, reset, level, line, tile, write, where, word, random_write, random, *counted) = await sampled
+            if not (write and self.layout.level_ports == 1):
+                ctx.set(dut.level_data, self.words[min(level, len(self.words) - 1)].tolist())
+            ctx.set(dut.line_stamp, self.stamps[min(line, len(self.stamps) - 1)])
+            ctx.set(dut.random_data, int(self.random[tile]))
+            if write and not reset:
+                self.words[where] = list(word)
+                self.writes.append(clock)
+            if random_write and not reset:
+                self.random[tile] = random
+            if counted[0]:
+                self.counted.append(tuple(counted[1:]))
+            clock += 1
+
+
+async def load(ctx, dut, chip, state):
+    for name in ("set", "reset"):
+        enable = getattr(dut, f"table_write_{name}")
+        ctx.set(enable, 1)
+        for address, entry in enumerate(getattr(state, name).ravel().tolist()):
+            bin_, level = divmod(address, chip.levels)
+            ctx.set(dut.table_address, bin_ << (chip.levels - 1).bit_length() | level)
+            ctx.set(dut.table_write_data, entry)
+            await ctx.tick()
+        ctx.set(enable, 0)
+    ctx.set(dut.weight_write, 1)
+    for level, weight in enumerate(state.weight.tolist()):
+        ctx.set(dut.weight_write_level, level)
+        ctx.set(dut.weight_write_weight, weight)
+        await ctx.tick()
+    ctx.set(dut.weight_write, 0)
+
+
+async def sweep(ctx, bench, **start):
+    """One sweep; clocks from the one that accepts it to the one in which the next could be."""
+    dut = bench.dut
+    ctx.set(dut.start, start)
+    ctx.set(dut.start_valid, 1)
+    while not ctx.get(dut.start_ready):
+        await ctx.tick()
+    await ctx.tick()
+    ctx.set(dut.start_valid, 0)
+    clocks = 1
+    while not ctx.get(dut.start_ready):
+        await ctx.tick()
+        clocks += 1
+        assert clocks < 10_000, "the sweep does not end"
+    return clocks
+
+
+def prepared(layout, seed, bench):
+    chip, rng = layout.chip, np.random.default_rng(seed)
+    state = random_state(chip, rng)
+    state.counters[:] = 0
+    state.weight[:] = chip.weight_table if chip.weight_store == "fixed" else rng.integers(
+        0, 1 << chip.weight_bits, chip.levels)
+    step = int(rng.integers(0, 30))
+    stamps = [int(rng.integers(0, step + 1)) if rng.random() < 0.6 else 255 for _ in range(chip.lines)]
+    memories = Memories(bench.dut, layout, state, stamps)
+    bench.add(memories.run, background=True)
+    return rng, state, step, memories
+
+
+def first_pulses(oracle, chip, mode, tile, row, neuron, trace, stamps, step):
+    """Pulses of a sweep on the oracle, by contract 5.2; rows in ascending order."""
+    table = [*chip.trace_table.tolist(), *[0] * 256]
+    count = 0
+    for r, line in enumerate(chip.row_lines[tile].tolist()):
+        silent = stamps[line] == 255
+        if mode == PulseMode.POST and not silent and table[step - stamps[line]]:
+            oracle._pulse(tile, r, neuron, table[step - stamps[line]], +1)
+        elif mode == PulseMode.DARK and silent or mode == PulseMode.CELL and r == row:
+            oracle._pulse(tile, r, neuron, trace, -1)
+        else:
+            continue
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+def test_sweeps_match_the_oracle_in_the_stated_clocks(corner):
+    layout = CORNERS[corner]
+    chip, bench = layout.chip, Bench(Pulses(layout))
+    rng, state, step, memories = prepared(layout, 17, bench)
+    oracle = Oracle(chip, state)
+
+    async def testbench(ctx):
+        await load(ctx, bench.dut, chip, state)
+        ctx.set(bench.dut.step, step)
+        for index in range(14):
+            where = f"{corner}, seed 17, sweep {index}"
+            mode = list(PulseMode)[index % 3]
+            tile, neuron = int(rng.integers(chip.tiles)), int(rng.integers(chip.neurons))
+            row = int(rng.integers(chip.rows)) if mode == PulseMode.CELL else 0
+            trace = int(rng.integers(1, 1 << chip.trace_bits))
+            word, lane = divmod(neuron, layout.lanes)
+            clocks = await sweep(
+                ctx, bench, mode=mode, address=(tile * chip.rows + row) * layout.words + word, lane=lane,
+                line=int(chip.row_lines[tile, row]), trace=trace, tile=tile)
+            rows = 1 if mode == PulseMode.CELL else chip.rows
+            assert clocks == rows * layout.sweep_interval + 8, where
+            before = len(memories.counted)
+            count = first_pulses(oracle, chip, mode, tile, row, neuron, trace, memories.stamps, step)
+            assert np.array_equal(memories.levels(), oracle.state.levels), where
+            assert memories.random.tolist() == oracle.state.random.tolist(), where
+            assert before == sum(oracle.counter(f"{kind}_pulses[{bin_}]") for kind in ("set", "reset")
+                                 for bin_ in range(chip.amplitudes)), f"{where}, {count} pulses"
+            for kind, reset in (("set", 0), ("reset", 1)):
+                for bin_ in range(chip.amplitudes):
+                    weights = [w for r, b, w, _ in memories.counted if r == reset and b == bin_]
+                    assert sum(weights) == oracle.counter(f"{kind}_weight[{bin_}]"), f"{where}, bin {bin_}"
+                clipped = sum(c for r, _, _, c in memories.counted if r == reset)
+                assert clipped == oracle.counter("clipped_low" if reset else "clipped_high"), where
+
+    bench.run(testbench)
+
+
+@pytest.mark.parametrize("ports", [1, 2])
+def test_throughput_is_one_row_per_interval(ports):
+    layout = Layout(CHIP, 2, level_ports=ports)
+    bench = Bench(Pulses(layout))
+    _, state, _, memories = prepared(layout, 1, bench)
+    memories.stamps[:] = [0] * CHIP.lines
+
+    async def testbench(ctx):
+        await load(ctx, bench.dut, CHIP, state)
+        await sweep(ctx, bench, mode=PulseMode.POST, address=0, lane=0, line=0, trace=0, tile=0)
+
+    bench.run(testbench)
+    assert np.diff(memories.writes).tolist() == [3 - ports] * (CHIP.rows - 1)
+
+
+def test_tables_are_read_back_while_idle():
+    layout = Layout(CHIP, 2)
+    bench = Bench(Pulses(layout))
+    _, state, _, _ = prepared(layout, 2, bench)
+
+    async def testbench(ctx):
+        dut = bench.dut
+        await load(ctx, dut, CHIP, state)
+        for address in range(CHIP.levels * CHIP.amplitudes):
+            ctx.set(dut.table_address, address)
+            ctx.set(dut.weight_read_level, address % CHIP.levels)
+            await ctx.tick()
+            assert ctx.get(dut.table_value_set) == state.set.ravel()[address]
+            assert ctx.get(dut.table_value_reset) == state.reset.ravel()[address]
+            assert ctx.get(dut.weight_value) == state.weight[address % CHIP.levels]
+
+    bench.run(testbench)
+
+
+def test_reset_drops_the_rest_of_the_sweep():
+    layout = Layout(varied(CHIP, set_step=1.0, set_bound=0.0), 2)
+    chip, bench = layout.chip, Bench(Pulses(layout))
+    _, _, _, memories = prepared(layout, 3, bench)
+    state = ChipState.initial(chip)
+    memories.words[:], memories.stamps[:] = 0, [0] * chip.lines
+    random = memories.random.copy()
+
+    async def testbench(ctx):
+        dut = bench.dut
+        await load(ctx, dut, chip, state)
+        ctx.set(dut.start, {"mode": PulseMode.POST, "address": 0, "lane": 0, "line": 0, "trace": 0, "tile": 0})
+        ctx.set(dut.start_valid, 1)
+        await ctx.tick()
+        ctx.set(dut.start_valid, 0)
+        while len(memories.writes) < 3:
+            await ctx.tick()
+        ctx.set(bench.reset, 1)
+        await ctx.tick()
+        ctx.set(bench.reset, 0)
+        assert ctx.get(dut.start_ready)
+        for _ in range(chip.rows + 9):
+            await ctx.tick()
+        assert len(memories.writes) == 3  # the write in the clock of the reset is lost in this memory
+        assert np.array_equal(memories.random, random)
+        assert await sweep(ctx, bench, mode=PulseMode.POST, address=0, lane=0, line=0, trace=0, tile=0) == chip.rows + 8
+        assert len(memories.writes) == 3 + chip.rows
+
+    bench.run(testbench)
+
+
+@pytest.mark.parametrize("bits, shift", [(4, 1), (8, 3), (8, 7), (5, 2)])
+def test_traces_decay_as_the_contract_says(bits, shift):
+    bench = Bench(TraceLookup(Layout(varied(CHIP, trace_bits=bits, trace_shift=shift), 1)))
+    dut = bench.dut
+
+    async def testbench(ctx):
+        ctx.set(dut.stamp, 255)
+        assert ctx.get(dut.trace) == 0
+        for stamp in (0, 7, 200):
+            trace = (1 << bits) - 1
+            ctx.set(dut.stamp, stamp)
+            for step in range(stamp, 255):
+                ctx.set(dut.step, step)
+                assert ctx.get(dut.trace) == trace, f"stamp {stamp}, step {step}"
+                trace -= -(-trace // (1 << shift))
+
+    bench.run(testbench)
