@@ -30,7 +30,7 @@ class FireWriter(wiring.Component):
     Timing
     ------
     Throughput
-        One byte per clock.
+        One byte per clock, and a clock to take a fire.
     Latency
         1 clock from a fire to its first byte.
     Reset
@@ -85,8 +85,9 @@ class Decoder(wiring.Component):
     Timing
     ------
     Throughput
-        One byte per clock while the core takes the events; in a FRAME one clock per byte and one per spike in it.
-        A cell takes ``cell_bytes + 5`` clocks; the first cell of a burst ``column`` clocks more.
+        One byte per clock, one clock more for every event, as long as the core takes it at once; a FRAME one clock more
+        in all. A burst takes ``11 + column`` clocks (opcode included), and every cell ``cell_bytes + 1`` and those of
+        the access (:mod:`ohmspike.hdl.cost`).
     Latency
         The status comes when the core is idle.
     Reset

@@ -1,0 +1,152 @@
+"""The stated clocks are the measured ones."""
+
+import numpy as np
+import pytest
+
+from ohmspike.chip import Chip
+from ohmspike.chip.events import EventCode
+from ohmspike.hdl import cost
+from ohmspike.hdl.layout import Layout
+from ohmspike.sim.state import ChipState
+from support.bench import ExecutorBench
+from support.programs import encode_events, frame, load_state, read, write
+from support.stimulus import varied
+
+STEP, DECIDE, DARK, END = EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END
+
+WIDE = Chip(name="wide", plane_height=4, plane_width=5, patch_height=2, patch_width=3, stride=1, neurons=5, winners=2,
+            learners=2, levels=4, weight_bits=2, amplitudes=1, membrane_bits=8, threshold_bits=8)
+LAYOUTS = {
+    "3 words": Layout(WIDE, 2),
+    "1 word": Layout(WIDE, 5),
+    "5 words, single-ported": Layout(WIDE, 1, level_ports=1),
+    "one winner, one unit": Layout(varied(WIDE, winners=1, learners=1, theta_leak=3), 3),
+    "unseen lines, one winner": Layout(varied(WIDE, patch_height=1, patch_width=1, stride=2, winners=1, learners=1), 5),
+}
+
+
+def measured(layout, programs, *, learn):
+    """Clocks of programs, each after those before it, from the initial state."""
+    bench = ExecutorBench(layout)
+    state = ChipState.initial(layout.chip)
+    state.learn = learn
+
+    async def session(bench, ctx):
+        for program in [load_state(layout.chip, state), *programs]:
+            assert (await bench.execute(ctx, program))[-1] == 0
+
+    bench.run(session)
+    return bench.clocks[1:]
+
+
+def facts(chip, lines):
+    """How many tiles see each line (``None``: silent), and which tiles are live."""
+    seen = np.bincount(chip.row_lines.ravel(), minlength=chip.lines)
+    lit = np.isin(np.arange(chip.lines), lines)
+    live = lit[chip.row_lines].sum(1) >= chip.min_spikes
+    return [int(count) if on else None for count, on in zip(seen, lit, strict=True)], live.tolist()
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("learn", [False, True], ids=["inference", "learning"])
+def test_every_event_of_a_race_costs_what_is_stated(name, learn):
+    layout = LAYOUTS[name]
+    chip, rng = layout.chip, np.random.default_rng(12)
+    seen, _ = facts(chip, range(chip.lines))
+    programs, expected = [], []
+
+    def case(program, *instructions):
+        clocks = cost.Clocks(layout, learn=learn)
+        for instruction, *arguments in instructions:
+            getattr(clocks, instruction)(*arguments)
+        programs.append(program)
+        expected.append(clocks.total)
+
+    for _ in range(3):
+        lines = rng.integers(0, chip.lines, 12).tolist()
+        case(encode_events(lines), *(("spike", seen[line]) for line in lines))
+        lit = np.flatnonzero(rng.random(chip.lines) < 0.6).tolist()
+        case(frame(chip, lit), ("frame", facts(chip, lit)[0]))
+        case(encode_events([STEP]), ("step",))
+        case(encode_events([END]), ("end",))
+        lit = np.flatnonzero(rng.random(chip.lines) < 0.2).tolist()
+        visits, live = facts(chip, lit)
+        units = sum(live) * chip.learners if learn else 0
+        case(frame(chip, lit) + encode_events([STEP, DECIDE, DARK, END]), ("frame", visits), ("step",),
+             ("decide", live), ("dark", units), ("end",))
+        case(frame(chip, lit), ("frame", visits))
+        case(encode_events([DECIDE]), ("decide", live))
+        case(encode_events([DARK]), ("dark", units))
+        case(encode_events([END]), ("end",))
+    assert measured(layout, programs, learn=learn) == expected
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_functions_agree_with_the_clocks_of_programs(name):
+    layout = LAYOUTS[name]
+    for learn in (False, True):
+        clocks = cost.Clocks(layout, learn=learn, report=False)
+        clocks.decide([True] * layout.chip.tiles)
+        assert clocks.total == cost.decide(layout, layout.chip.tiles, learn=learn) + 2  # opcode and status
+
+
+@pytest.mark.parametrize("bins, learn", [(1, True), (3, False)])
+def test_an_image_costs_what_is_stated(bins, learn):
+    layout = LAYOUTS["3 words"]
+    chip = layout.chip
+    visits, live = cost.blob(chip, 9)
+    lit = [line for line, count in enumerate(visits) if count is not None]
+    program = b""
+    for bin_ in range(bins):
+        program += encode_events([STEP] * (bin_ > 0)) + frame(chip, [line for line in lit if line % bins == bin_])
+    program += encode_events([DECIDE, *[DARK] * learn, END])
+    assert measured(layout, [program], learn=learn) == [cost.image(layout, visits, live, bins=bins, learn=learn)]
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 5])
+@pytest.mark.parametrize("learn", [False, True], ids=["inference", "learning"])
+def test_steps_of_threshold_mode_cost_what_is_stated(lanes, learn):
+    """One tile that always fires; the units hold nothing, then its neuron."""
+    chip = varied(WIDE, fire_mode="threshold", winners=1, learners=3, patch_height=4, patch_width=5, theta_leak=1,
+                  theta_base=0)
+    layout = Layout(chip, lanes)
+    searches = [cost.find_unit(layout, 0), cost.find_unit(layout, 1, held=0)] if learn else [0, 0]
+    expected = []
+    for outcome in (None, searches[0], None):
+        clocks = cost.Clocks(layout, learn=learn)
+        clocks.step([outcome])
+        expected.append(clocks.total)
+    clocks = cost.Clocks(layout, learn=learn)
+    clocks.end()
+    programs = [encode_events([STEP]), frame(chip, range(20)), encode_events([STEP]), encode_events([STEP]),
+                encode_events([END])]
+    came = measured(layout, programs, learn=learn)
+    assert [came[0], *came[2:]] == [*expected, clocks.total]
+
+
+@pytest.mark.parametrize("units, faded", [(2, 0), (0, 2)])
+def test_a_plastic_visit_costs_what_is_stated(units, faded):
+    """The same spike while learning and not, on a closed tile whose units are all in use."""
+    layout = Layout(varied(WIDE, patch_height=4, patch_width=5, trace_bits=4, trace_shift=1), 2)
+    clocks = {}
+    for learn in (0, 1):
+        programs = [encode_events([0, DECIDE, *[STEP] * (8 if faded else 0)]), write("registers", [learn]),
+                    encode_events([1])]
+        clocks[learn] = measured(layout, programs, learn=True)[-1]
+    assert clocks[1] - clocks[0] == cost.plastic_visit(layout, units, faded) - cost.visit(layout) - 2
+
+
+@pytest.mark.parametrize("name, cells, column", [("levels", 12, 3), ("theta", 7, 0), ("set", 0, 2), ("random", 4, 0)])
+@pytest.mark.parametrize("direction", [read, write])
+def test_bursts_cost_what_is_stated(name, cells, column, direction):
+    layout = LAYOUTS["3 words"]
+    program = (read(name, cells, column=column) if direction is read
+               else write(name, np.zeros(cells, int), column=column))
+    clocks = cost.Clocks(layout)
+    clocks.burst(name, cells, column)
+    assert measured(layout, [program], learn=False) == [clocks.total]
+
+
+def test_the_table_names_every_preset():
+    table = cost.report({"tiles": (16,), "paper": (16,)})
+    assert "| tiles (" in table and "| paper (" in table

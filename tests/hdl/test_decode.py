@@ -1,0 +1,180 @@
+"""The decoder and the fire writer on their own: what reaches the core, what comes out, and in how many clocks."""
+
+import random
+
+import pytest
+
+from ohmspike.chip import Chip
+from ohmspike.hdl.core import EventKind
+from ohmspike.hdl.decode import Decoder, FireWriter
+from ohmspike.hdl.layout import Layout
+from support.bench import Bench, Scoreboard
+from support.programs import encode_events, frame, read, write
+from support.stimulus import varied
+
+CHIP = Chip(name="decode", plane_height=3, plane_width=5, patch_height=3, patch_width=5, stride=1, neurons=5, winners=3,
+            levels=4, weight_bits=2, amplitudes=2)
+
+
+def kind(event):
+    """An event as the decoder offers it; the line counts for a SPIKE alone."""
+    event_kind = EventKind(event["kind"])
+    return (event_kind, event["line"]) if event_kind == EventKind.SPIKE else event_kind
+
+
+class Core:
+    """What stands in for the core: accesses take a seeded while, and a read of a cell gives a number made from its place."""
+
+    def __init__(self, bench, *, delay, seed):
+        self.dut, self._delay, self._draw = bench.dut, delay, random.Random(seed)
+        self.accesses = []
+        bench.add(self.run, background=True)
+
+    async def run(self, ctx):
+        dut = self.dut
+        ctx.set(dut.idle, 1)
+        sampled = ctx.tick().sample(dut.access_valid, dut.access_ready, dut.access)
+        while True:
+            ready = self._draw.random() >= self._delay
+            ctx.set(dut.access_ready, ready)
+            access = dut.access
+            ctx.set(dut.access_data, ctx.get(access.row) * 16 + ctx.get(access.column))
+            _, reset, valid, ready, access = await sampled
+            if valid and ready and not reset:
+                self.accesses.append((access.row, access.column, access.neuron.word, access.neuron.lane, access.write,
+                                      access.data if access.write else None))
+
+
+def run_program(program, layout=None, *, idle=0.0, stall=0.0, dark=0, seed=0):
+    """Events, accesses and output of a program, the bench's clocks of its bytes, events and output beside them."""
+    bench = Bench(Decoder(layout or Layout(CHIP, 2)))
+    source = bench.source(bench.dut.program, idle=idle, seed=seed)
+    events = bench.sink(bench.dut.events, stall=stall, seed=seed + 1)
+    output = bench.sink(bench.dut.output, stall=stall, seed=seed + 2)
+    core = Core(bench, delay=stall, seed=seed + 3)
+    source.send(*({"data": byte, "last": index == len(program) - 1} for index, byte in enumerate(program)))
+
+    async def testbench(ctx):
+        ctx.set(bench.dut.dark, dark)
+        await bench.settle(ctx, lambda: output.items and output.items[-1]["last"])
+
+    bench.run(testbench)
+    assert not source.items, "the status came before the end of the program"
+    return [kind(event) for event in events.items], core.accesses, bytes(item["data"] for item in output.items), output
+
+
+def spike(line):
+    return EventKind.SPIKE, line
+
+
+MIXED = (encode_events([3, -1, 14, 300, -2, -3, -4]) + b"\x00" + frame(CHIP, [0, 7, 8, 14], padding=True)
+         + write("theta", [1, 2, 3], column=3) + frame(CHIP, []) + read("theta", 2, column=1) + encode_events([1]))
+
+
+@pytest.mark.parametrize("idle, stall", [(0, 0), (0.4, 0.4), (0.8, 0), (0, 0.8)])
+def test_a_program_becomes_events_accesses_and_output(idle, stall):
+    # two cells of row 0, the write of the third leaves the one row of `theta`
+    events, accesses, output, _ = run_program(MIXED, idle=idle, stall=stall, seed=2)
+    where, board = f"seed 2, idle {idle}, stall {stall}", Scoreboard("decoder")
+    board.compare(events, [spike(3), EventKind.STEP, spike(14), spike(300), EventKind.DECIDE, EventKind.DARK,
+                           EventKind.END, spike(0), spike(7), spike(8), spike(14)], where)
+    board.compare(accesses, [(0, 3, 1, 1, 1, 1), (0, 4, 2, 0, 1, 2)], where)
+    board.compare(output, [2], where)
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3, 5])
+@pytest.mark.parametrize("stall", [0, 0.5])
+def test_bursts_run_over_row_ends_at_any_number_of_lanes(lanes, stall):
+    layout = Layout(CHIP, lanes)
+    program = read("levels", 9, row=2, column=3) + write("levels", range(9), row=2, column=3)
+    places = [divmod(2 * 5 + 3 + index, 5) for index in range(9)]
+    _, accesses, output, _ = run_program(program, layout, stall=stall, idle=stall, seed=4)
+    board = Scoreboard(f"{lanes} lanes, stall {stall}, seed 4")
+    board.compare(accesses, [(row, column, *divmod(column, lanes), 0, None) for row, column in places]
+                  + [(row, column, *divmod(column, lanes), 1, index) for index, (row, column) in enumerate(places)])
+    board.compare(output, [*(row * 16 + column for row, column in places), 0])
+
+
+@pytest.mark.parametrize("program, expected", [
+    (encode_events([1, 2, 3]), 3 * 4), (encode_events([-1, -4]), 2 * 2), (b"\x00" * 7, 7),
+    (frame(CHIP, []), 2 + 2), (frame(CHIP, range(15)), 2 + 2 + 15), (frame(CHIP, [3, 9, 10]), 2 + 2 + 3),
+    (write("theta", [1, 2]), 11 + 2 * (4 + 2)), (read("theta", 2), 11 + 2 * (4 + 2)),
+    (read("set", 3, column=2), 11 + 2 + 3 * (2 + 2)), (write("random", []), 11),
+])
+def test_throughput_is_what_is_stated(program, expected):
+    *_, output = run_program(program)
+    assert output.taken[-1] == expected
+
+
+def test_a_dark_sample_refuses_a_frame_as_a_whole():
+    events, *_ = run_program(frame(CHIP, [1, 2]) + encode_events([5]), dark=1)
+    assert events == [EventKind.REFUSE, spike(5)]
+
+
+def test_reset_forgets_the_program():
+    bench = Bench(Decoder(Layout(CHIP, 2)))
+    source, output = bench.source(bench.dut.program), bench.sink(bench.dut.output)
+    core = Core(bench, delay=0, seed=0)
+    source.send(*({"data": byte, "last": 0} for byte in write("theta", [1, 2])[:-1]))
+
+    async def testbench(ctx):
+        await bench.settle(ctx, lambda: not source.items)
+        ctx.set(bench.reset, 1)
+        await ctx.tick()
+        ctx.set(bench.reset, 0)
+        source.send({"data": 0, "last": 1})
+        await bench.settle(ctx, lambda: output.items)
+
+    bench.run(testbench)
+    assert len(core.accesses) == 1 and output.items == [{"data": 0, "last": 1}]
+
+
+WRITERS = {
+    "one byte each": (CHIP, 2),
+    "one neuron": (varied(CHIP, neurons=1, winners=1), 1),
+    "255 tiles": (varied(CHIP, plane_height=15, plane_width=17, patch_height=1, patch_width=1), 2),
+    "256 tiles, two bytes": (varied(CHIP, plane_height=16, plane_width=16, patch_height=1, patch_width=1), 2),
+    "256 neurons": (varied(CHIP, neurons=256), 7),
+    "257 neurons, two bytes": (varied(CHIP, neurons=257), 7),
+}
+
+
+def write_fires(layout, fires, *, idle=0.0, stall=0.0, seed=0):
+    bench = Bench(FireWriter(layout))
+    source = bench.source(bench.dut.fires, idle=idle, seed=seed)
+    sink = bench.sink(bench.dut.output, stall=stall, seed=seed + 1)
+    for tile, neuron, first in fires:
+        word, lane = divmod(neuron or 0, layout.lanes)
+        source.send({"tile": tile or 0, "neuron": {"word": word, "lane": lane}, "first": first, "end": tile is None})
+
+    async def testbench(ctx):
+        await bench.settle(ctx, lambda: not source.items)
+        while not ctx.get(bench.dut.idle):
+            await ctx.tick()
+
+    bench.run(testbench)
+    return sink.items, sink.taken, source.accepted
+
+
+@pytest.mark.parametrize("corner", WRITERS)
+@pytest.mark.parametrize("idle, stall", [(0, 0), (0.4, 0.6)])
+def test_fires_become_records(corner, idle, stall):
+    chip, lanes = WRITERS[corner]
+    draw, fires, expected = random.Random(6), [], []
+    for _ in range(12):
+        tile = draw.randrange(chip.tiles)
+        expected += tile.to_bytes(1 if chip.tiles <= 255 else 2, "little")
+        for rank in range(chip.winners):
+            neuron = draw.choice([draw.randrange(chip.neurons), chip.neurons - 1])
+            fires.append((tile, neuron, rank == 0))
+            expected += neuron.to_bytes(1 if chip.neurons <= 256 else 2, "little")
+    fires.append((None, None, 0))
+    expected += [255] * (1 if chip.tiles <= 255 else 2)
+    came, *_ = write_fires(Layout(chip, lanes), fires, idle=idle, stall=stall, seed=6)
+    Scoreboard(corner).compare(came, expected, "seed 6")
+
+
+def test_a_record_is_a_byte_per_clock_after_1_clock():
+    chip, lanes = WRITERS["256 tiles, two bytes"]
+    _, taken, accepted = write_fires(Layout(chip, lanes), [(3, 1, 1), (3, 2, 0)])
+    assert [clock - accepted[0] for clock in taken] == [1, 2, 3, 5]  # a fire is taken in the clock between
