@@ -595,11 +595,14 @@ class Link(wiring.Component):
 
         # storage: numbers. Replies of the programs numbered expected - waiting - window and up are kept.
         self._expected = Signal(16)
+        self._following = Signal(16)  # what is expected after the frame under judgement
         self._session = Signal()
         self._accepted = Signal(range(self._window + 1))
         self._slot = Signal(range(self._window))  # of the oldest program not done
         self._wanted = Signal(self._window)
         self._notice = Signal(data.StructLayout({"pending": 1, "seq": 16, "reason": _REASON}))
+        self._refused, self._greeted = Signal(_REASON), Signal()
+        self._adopt = Signal()  # a new session
         self._sent = Signal(range(self._window))
         self._sending = Signal()  # a reply
 
@@ -622,10 +625,13 @@ class Link(wiring.Component):
         self._send(m)
         self._execute(m)
         self._judge(m)
+        m.d.comb += self._following.eq(receiver.verdict.payload.seq + 1)
+        with m.If(requests.commit | self._adopt):
+            m.d.sync += self._expected.eq(self._following)
+        with m.If((self._refused != 0) | self._greeted):
+            m.d.sync += [self._notice.pending.eq(1), self._notice.seq.eq(receiver.verdict.payload.seq),
+                         self._notice.reason.eq(self._refused)]
         return m
-
-    def _notify(self, m, seq, reason):
-        m.d.sync += [self._notice.pending.eq(1), self._notice.seq.eq(seq), self._notice.reason.eq(reason)]
 
     def _judge(self, m):
         """Act upon frames, except for HELLO."""
@@ -635,14 +641,12 @@ class Link(wiring.Component):
         m.d.comb += behind.eq(self._expected - frame.seq)
         with m.If(verdict.valid):
             with m.If(frame.reason != 0):
-                m.d.comb += verdict.ready.eq(1)
+                m.d.comb += [verdict.ready.eq(1), self._refused.eq(frame.reason)]
                 m.d.sync += self.bad_frames.eq(self.bad_frames + 1)
-                self._notify(m, frame.seq, frame.reason)
             with m.Elif(~frame.hello):
                 m.d.comb += verdict.ready.eq(1)
                 with m.If(self._session & (behind == 0)):
                     m.d.comb += self._requests.commit.eq(1)
-                    m.d.sync += self._expected.eq(frame.seq + 1)
                     with m.If(self._accepted != self._window):
                         m.d.sync += self._accepted.eq(self._accepted + 1)
                 with m.Elif(self._session & (behind <= self._accepted)):
@@ -650,13 +654,13 @@ class Link(wiring.Component):
                     with m.If(behind > waiting):
                         m.d.sync += self._wanted.bit_select(frame.seq[:len(self._slot)], 1).eq(1)
                 with m.Else():
+                    m.d.comb += self._refused.eq(NakReason.SEQUENCE)
                     m.d.sync += self.out_of_sequence.eq(self.out_of_sequence + 1)
-                    self._notify(m, frame.seq, NakReason.SEQUENCE)
 
     def _execute(self, m):
         """Hand out programs and collect their output; greet when none is left."""
         requests, replies, verdict = self._requests, self._replies, self._receiver.verdict
-        nonce, differs = Signal(8 * NONCE_BYTES), Signal()
+        nonce, differs = Signal(8 * NONCE_BYTES, reset_less=True), Signal()
         occupied, greeting = Signal(), Signal()
         m.d.comb += [
             occupied.eq(self._wanted.bit_select(self._slot, 1) | (self._sending & (self._sent == self._slot))),
@@ -708,15 +712,15 @@ class Link(wiring.Component):
                     with m.If(byte != nonce[:8]):
                         m.d.sync += differs.eq(1)
                     with m.If(requests.bytes.payload.last):
-                        self._notify(m, verdict.payload.seq, 0)
+                        m.d.comb += self._greeted.eq(1)
                         m.next = "GREET"
             with m.State("GREET"):
                 with m.If(self._transmitter.idle):
                     m.d.comb += verdict.ready.eq(1)
                     with m.If(differs):
-                        first = _next(verdict.payload.seq)
-                        m.d.sync += [self._session.eq(1), self._expected.eq(first), self._accepted.eq(0),
-                                     self._slot.eq(first[:len(self._slot)])]
+                        m.d.comb += self._adopt.eq(1)
+                        m.d.sync += [self._session.eq(1), self._accepted.eq(0),
+                                     self._slot.eq(self._following[:len(self._slot)])]
                     m.next = "IDLE"
 
     def _send(self, m):
@@ -727,7 +731,7 @@ class Link(wiring.Component):
             slot = (self._slot - age)[:len(self._slot)]
             with m.If(self._wanted.bit_select(slot, 1)):
                 m.d.comb += [oldest.eq(slot), behind.eq(age)]
-        number = self._expected - self._requests.waiting - behind
+        number = self._expected - (self._requests.waiting + behind)
         m.d.comb += [
             transmitter.expected.eq(self._expected),
             transmitter.reason.eq(self._notice.reason),

@@ -177,7 +177,7 @@ def traffic(rng, count, parameters):
     return b"".join(pieces) + bytes([FLAG])
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("parameters", [
     {}, {"window": 1}, {"window": 4}, {"max_request": 5, "max_reply": 2}, {"max_request": 33, "max_reply": 9}])
 def test_fuzz_matches_reference(parameters, seed):
