@@ -1,15 +1,15 @@
 """The STDP pulse generator: SET and RESET pulses down a column, or on one cell."""
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from .accumulator import WeightTable
-from .layout import SILENT, Layout, lookup
+from .layout import SILENT, Layout, lookup, narrow
 
-__all__ = ["PulseMode", "Pulses", "TraceLookup"]
+__all__ = ["PulseMode", "Pulses", "TraceLookup", "stepped_level"]
 
 
 class PulseMode(enum.Enum, shape=2):
@@ -18,6 +18,13 @@ class PulseMode(enum.Enum, shape=2):
     POST = 0  # SET where the line has a pre-trace, amplitude that trace (contract 5.3)
     DARK = 1  # RESET where the line has not spoken, amplitude the unit's trace (contract 3.5)
     CELL = 2  # one RESET, amplitude the unit's trace (contract 3.1b)
+
+
+def stepped_level(level, step, *, lower, top: int):
+    """The level after a pulse, held at 0 and ``top``, and whether it had to be (contract 5.2, 8.6)."""
+    raw = Mux(lower, level - step, level + step)
+    below, above = raw < 0, raw > top
+    return Mux(below, 0, Mux(above, top, raw)), below | above
 
 
 class TraceLookup(wiring.Component):
@@ -204,18 +211,16 @@ class Pulses(wiring.Component):
         entry = Mux(resetting, tables["reset"].data, tables["set"].data)
         fraction = random[32 - chip.fraction_bits:]  # the state after this pulse's draw
         step = Signal(bits_for((0xFFFF + (1 << chip.fraction_bits) - 1) >> chip.fraction_bits))
-        top = chip.levels - 1
-        raw = Signal(signed(max(len(step), layout.level.width) + 2))
+        stepped, clipped = stepped_level(level_3, step, lower=resetting, top=chip.levels - 1)
         held = Signal(layout.level)
         m.d.comb += [
             step.eq((entry + fraction) >> chip.fraction_bits),
-            raw.eq(Mux(resetting, level_3 - step, level_3 + step)),
-            held.eq(Mux(raw < 0, 0, Mux(raw > top, top, raw))),
+            narrow(held, stepped),
             self.pulse.eq(pulse_3),
             self.pulse_reset.eq(resetting),
             self.pulse_bin.eq(bin_3),
             self.pulse_weight.eq(weights.weight),
-            self.clipped.eq(pulse_3 & ((raw < 0) | (raw > top))),
+            self.clipped.eq(pulse_3 & clipped),
         ]
 
         # stage 4: write
