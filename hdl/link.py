@@ -433,8 +433,8 @@ class Transmitter(wiring.Component):
         m = Module()
 
         # storage: the two numbers of a frame, low byte of the next one first
-        numbers = Signal(32)
-        is_reply, reason = Signal(), Signal(_REASON)
+        numbers = Signal(32, reset_less=True)
+        is_reply, reason = Signal(reset_less=True), Signal(_REASON, reset_less=True)
         step = Signal(range(len(self._identity)))
         m.submodules.check = check = ResetInserter(self.idle)(_CRC32.create())
 
@@ -637,8 +637,13 @@ class Link(wiring.Component):
         """Act upon frames, except for HELLO."""
         verdict, waiting = self._receiver.verdict, self._requests.waiting
         frame = verdict.payload
-        behind = Signal(16)
-        m.d.comb += behind.eq(self._expected - frame.seq)
+        behind, near = Signal(16), Signal(range(max(self._window, BUFFERS) + 1))
+        kept = Signal()
+        m.d.comb += [
+            behind.eq(self._expected - frame.seq),
+            near.eq(behind[:len(near)]),
+            kept.eq((behind[len(near):] == 0) & (near <= self._accepted)),  # by its low bits
+        ]
         with m.If(verdict.valid):
             with m.If(frame.reason != 0):
                 m.d.comb += [verdict.ready.eq(1), self._refused.eq(frame.reason)]
@@ -649,9 +654,9 @@ class Link(wiring.Component):
                     m.d.comb += self._requests.commit.eq(1)
                     with m.If(self._accepted != self._window):
                         m.d.sync += self._accepted.eq(self._accepted + 1)
-                with m.Elif(self._session & (behind <= self._accepted)):
+                with m.Elif(self._session & kept):
                     m.d.sync += self.repeats.eq(self.repeats + 1)
-                    with m.If(behind > waiting):
+                    with m.If(near > waiting):
                         m.d.sync += self._wanted.bit_select(frame.seq[:len(self._slot)], 1).eq(1)
                 with m.Else():
                     m.d.comb += self._refused.eq(NakReason.SEQUENCE)
