@@ -31,7 +31,7 @@ def sweep(layout: Layout, rows: int | None = None) -> int:
 
 
 def plastic_visit(layout: Layout, pulsing: int, faded: int = 0) -> int:
-    """A visit to a tile while learning, once any unit is in use: ``pulsing`` units with a trace > 0, ``faded`` without.
+    """A visit to a tile while learning, once a unit is in use: ``pulsing`` units have a trace > 0, ``faded`` have none.
 
     Its membranes are written meanwhile, so that an event after it waits 2 clocks less than after a :func:`visit`.
     """
@@ -45,7 +45,7 @@ def pass_of_race(layout: Layout) -> int:
 
 
 def find_unit(layout: Layout, used: int, held: int | None = None) -> int:
-    """Threshold mode: find the unit that holds a neuron (number ``held``), or none of the ``used`` ones, and recharge it."""
+    """Threshold mode: recharge the unit that holds a neuron (number ``held``), or if none of ``used`` does, another."""
     if held is not None:
         return 2 * (held + 1)
     return 2 * used + 1 + int(used < layout.chip.learners)
@@ -206,7 +206,7 @@ def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *,
 
 
 def blob(chip: Chip, spikes: int) -> tuple[list[int | None], list[bool]]:
-    """A stand-in for an image, the ``spikes`` lines nearest to the centre: what :func:`image` wants to know about it."""
+    """A stand-in for an image, the ``spikes`` lines nearest to the centre: what :func:`image` asks about it."""
     y, x = np.divmod(np.arange(chip.lines), chip.plane_width)
     distance = (2 * y + 1 - chip.plane_height) ** 2 + (2 * x + 1 - chip.plane_width) ** 2
     lit = np.zeros(chip.lines, bool)
@@ -216,23 +216,26 @@ def blob(chip: Chip, spikes: int) -> tuple[list[int | None], list[bool]]:
     return [int(count) if on else None for count, on in zip(seen, lit, strict=True)], live.tolist()
 
 
-def report(presets: dict[str, Sequence[int]], spikes: int = 150) -> str:
-    """The cost table of docs/architecture.md."""
-    heads = ["chip", "lanes", "words", "visit", "sweep", "race", "DECIDE", "learning", "DARK", "END", "image", "learning"]
+def report(presets: dict[str, Sequence[tuple[int, int]]], spikes: int = 150) -> str:
+    """The cost table of docs/architecture.md: for every preset its choices of lanes and level ports."""
+    heads = ["chip (live tiles)", "lanes", "ports", "visit", "sweep", "race", "DECIDE", "DECIDE, learning", "DARK",
+             "END", "image", "image, learning"]
     lines = [heads, ["---"] * len(heads)]
     for name, choices in presets.items():
         chip = Chip.preset(name)
         visits, live = blob(chip, spikes)
         count = sum(live)
-        for lanes in choices:
-            layout = Layout(chip, lanes)
-            costs = [lanes, layout.words, visit(layout), sweep(layout), pass_of_race(layout),
+        for lanes, ports in choices:
+            layout = Layout(chip, lanes, level_ports=ports)
+            costs = [lanes, ports, visit(layout), sweep(layout), pass_of_race(layout),
                      decide(layout, count, learn=False), decide(layout, count, learn=True),
                      dark(layout, count * chip.learners), end(layout), image(layout, visits, live, learn=False),
                      image(layout, visits, live, learn=True)]
-            lines.append([f"{name} ({count} live)", *(f"{value:,}" for value in costs)])
+            lines.append([f"{name} ({count})", *(f"{value:,}" for value in costs)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 if __name__ == "__main__":
-    sys.stdout.write(report({"tiles": (8, 16, 64), "up5k": (8, 16), "paper400": (16, 50), "paper": (16, 50, 100)}))
+    sys.stdout.write(report({
+        "tiles": ((8, 2), (16, 2), (64, 2)), "up5k": ((8, 1), (8, 2), (16, 2)), "paper400": ((16, 2), (50, 2)),
+        "paper": ((16, 2), (50, 2), (100, 2))}))

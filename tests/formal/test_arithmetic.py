@@ -1,4 +1,4 @@
-"""Proofs of the arithmetic that decides levels, winners and membranes; all combinational, so one clock is all there is."""
+"""Proofs of what decides levels, winners and membranes; all combinational, so one clock is all there is."""
 
 import pytest
 from amaranth.hdl import Assert, Assume, Module, Mux, Signal, signed
@@ -40,7 +40,8 @@ class WinnerLeads(wiring.Component):
 
     def __init__(self, lanes, better=Race._better):
         self.better = better
-        super().__init__({f"lane_{lane}": In(data.StructLayout({"score": signed(5), "eligible": 1})) for lane in range(lanes)})
+        given = data.StructLayout({"score": signed(5), "eligible": 1})
+        super().__init__({f"lane_{lane}": In(given) for lane in range(lanes)})
         self.lanes = [getattr(self, f"lane_{lane}") for lane in range(lanes)]
 
     def elaborate(self, platform):
@@ -62,7 +63,8 @@ class WinnerLeads(wiring.Component):
                 m.d.comb += Assert(behind)
             with m.If(winner.eligible & (winner.lane == lane)):
                 m.d.comb += [Assert(given.eligible), Assert(given.score == winner.score)]
-        m.d.comb += [Assert(winner.eligible == any_eligible), Assert(~winner.eligible | (winner.lane < len(self.lanes)))]
+        m.d.comb += [Assert(winner.eligible == any_eligible),
+                     Assert(~winner.eligible | (winner.lane < len(self.lanes)))]
         return m
 
 

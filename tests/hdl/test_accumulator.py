@@ -43,6 +43,7 @@ def test_reads_match_the_contract_one_word_per_clock(corner):
 
     async def testbench(ctx):
         nonlocal table
+        total = None
         if chip.weight_store == "memory":
             table = rng.integers(0, 1 << chip.weight_bits, chip.levels)
             await load(ctx, dut, table)

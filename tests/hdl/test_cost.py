@@ -148,5 +148,5 @@ def test_bursts_cost_what_is_stated(name, cells, column, direction):
 
 
 def test_the_table_names_every_preset():
-    table = cost.report({"tiles": (16,), "paper": (16,)})
+    table = cost.report({"tiles": ((16, 2),), "paper": ((16, 2),)})
     assert "| tiles (" in table and "| paper (" in table

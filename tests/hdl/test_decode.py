@@ -23,7 +23,7 @@ def kind(event):
 
 
 class Core:
-    """What stands in for the core: accesses take a seeded while, and a read of a cell gives a number made from its place."""
+    """What stands in for the core: accesses take a seeded while, a read gives a number made from its place."""
 
     def __init__(self, bench, *, delay, seed):
         self.dut, self._delay, self._draw = bench.dut, delay, random.Random(seed)

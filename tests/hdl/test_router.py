@@ -8,7 +8,8 @@ from ohmspike.hdl.router import Router, reciprocal
 from support.bench import Bench, Scoreboard
 from support.stimulus import varied
 
-OVERLAPPING = Chip(name="overlapping", plane_height=5, plane_width=7, patch_height=3, patch_width=2, stride=2, neurons=5)
+OVERLAPPING = Chip(name="overlapping", plane_height=5, plane_width=7, patch_height=3, patch_width=2, stride=2,
+                   neurons=5)
 CORNERS = {
     "overlapping": (OVERLAPPING, 2),
     "one line, one neuron": (varied(OVERLAPPING, plane_height=1, plane_width=1, patch_height=1, patch_width=1,

@@ -1,4 +1,4 @@
-"""Roles of a test bench for the Amaranth simulator: stream source, sink, rule checker, scoreboard, and the bench itself."""
+"""Roles of a bench for the Amaranth simulator: source, sink, stream rule, scoreboard, and the bench itself."""
 
 import random
 
@@ -17,7 +17,9 @@ def _plain(value):
     """A sampled payload as what was put in: an integer, or a dict of fields."""
     if isinstance(value, data.Const):
         layout = value.shape()
-        return {name: _plain(value[name]) for name, _ in layout} if isinstance(layout, data.StructLayout) else list(value)
+        if isinstance(layout, data.StructLayout):
+            return {name: _plain(value[name]) for name, _ in layout}
+        return list(value)
     return value if isinstance(value, int) else int(getattr(value, "value", value))
 
 
@@ -81,7 +83,7 @@ class StreamSink:
 
 
 def check_stream(stream, name: str):
-    """A background check of the stream rule: once valid, it stays, and the payload with it, until it is taken or reset."""
+    """A background check of the stream rule: once valid, it stays, and the payload with it, until taken or reset."""
     signals = [stream.valid, stream.ready, Value.cast(stream.payload)]
 
     async def check(ctx):
@@ -196,7 +198,7 @@ class ExecutorBench:
         self._bench.run(testbench)
 
     async def execute(self, ctx, program: bytes, *, reset_after: int | None = None) -> bytes | None:
-        """Output of a program; with ``reset_after``, the chip is reset after so many clocks, and nothing is returned."""
+        """Output of a program; with ``reset_after``, a reset after so many clocks, and nothing is returned."""
         port, answer = self.dut.program, self.dut.output
         out, sent, clocks, offered, last = bytearray(), 0, 0, False, 0
         sampled = ctx.tick().sample(port.ready, answer.valid, answer.payload.data, answer.payload.last)

@@ -244,7 +244,7 @@ class ReferenceExecutor:
 
 
 def random_program(chip: Chip, rng: np.random.Generator, length: int) -> bytes:
-    """Instructions from everywhere: events, refused ones too, frames, bursts over row ends, and now and then a failure."""
+    """Instructions from everywhere: events, refused ones too, frames, bursts over row ends, now and then a failure."""
     program = b""
     for _ in range(length):
         kind = rng.choice(["spikes", "frame", "step", "decide", "dark", "end", "burst", "learn", "nop", "bad"],

@@ -1,0 +1,91 @@
+"""The bench can fail: bugs planted in the RTL, in memory alone, are caught by programs against the oracle."""
+
+import importlib
+import inspect
+import types
+
+import numpy as np
+import pytest
+
+from ohmspike.chip import Chip
+from ohmspike.hdl import core as core_module
+from ohmspike.hdl.layout import Layout
+from support.bench import ExecutorBench
+from support.programs import ReferenceExecutor, encode_events, frame, load_state, write
+from support.stimulus import random_state, varied
+
+RACE = Chip(name="planted", plane_height=2, plane_width=3, patch_height=2, patch_width=2, stride=1, neurons=3,
+            winners=2, learners=2, levels=16, weight_bits=4, membrane_bits=5, threshold_bits=6, amplitudes=2,
+            trace_shift=2, set_step=0.3, set_bound=1.0, reset_step=0.3, reset_bound=1.0)
+THRESHOLD = varied(RACE, fire_mode="threshold", winners=1, theta_leak=2)
+
+# file, what stands there, what is planted, chip
+BUGS = {
+    "ties go to the higher lane": ("race", "(high.score > low.score)", "(high.score >= low.score)", RACE),
+    "ties go to the later word": ("race", "(top.score > best.score)", "(top.score >= best.score)", RACE),
+    "the last winner may win again": ("race", "(score < last.score)", "(score <= last.score)", RACE),
+    "trace one step too old": ("pulses", "self.step - self.stamp)", "self.step - self.stamp + 1)", RACE),
+    "membranes wrap": ("accumulator", "saturate(membrane + table.weight, layout.chip.membrane_bits)",
+                       "(membrane + table.weight)[:layout.chip.membrane_bits]", RACE),
+    "wrong xorshift": ("pulses", '("<<", 5)', '("<<", 6)', RACE),
+    "one draw too few": ("pulses", "with m.If(selected):", "with m.If(selected & (level != 0)):", RACE),
+    "lower rail missing": ("pulses", "Mux(below, 0, ", "Mux(below, top, ", RACE),
+    "upper rail missing": ("pulses", "Mux(above, top, raw)", "Mux(above, 0, raw)", RACE),
+    "DARK acts on lines that spoke": ("pulses", "(self.line_stamp == SILENT))", "(self.line_stamp != SILENT))", RACE),
+    "a closed tile reads": ("core", "two.valid & ~closed)", "two.valid)", RACE),
+    "fresh membranes keep their charge": ("core", "fresh.eq(~state.active)", "fresh.eq(0)", THRESHOLD),
+    "theta wraps": ("core", "saturate(raised, chip.threshold_bits)", "raised[:chip.threshold_bits]", RACE),
+    "first winner forgotten": ("core", "with m.If(self.rank == 0):", "with m.If(self.rank != 0):", RACE),
+    "leak of the wrong size": ("core", "(theta >> chip.theta_leak)", "(theta >> 3)", THRESHOLD),
+    "reads of all steps squared": ("core", "Mux(same_step, now.step_reads, 0)", "now.step_reads", RACE),
+    "the same unit taken again": ("core", "Mux(self.held.next == chip.learners - 1, 0, self.held.next + 1)",
+                                  "self.held.next", RACE),
+}
+
+
+def planted(monkeypatch, name, old, new):
+    """The class ``Core`` with one piece of the source of a module of hdl/ replaced."""
+    module = importlib.import_module(f"ohmspike.hdl.{name}")
+    source = inspect.getsource(module)
+    assert old in source, f"hdl/{name}.py has no {old!r} to replace"
+    broken = types.ModuleType(module.__name__)
+    broken.__package__ = module.__package__
+    exec(compile(source.replace(old, new), module.__file__, "exec"), broken.__dict__)
+    if name == "core":
+        monkeypatch.setattr("ohmspike.hdl.chip.Core", broken.Core)
+        return
+    for class_name in ("Accumulator", "Pulses", "Race", "TraceLookup"):
+        if class_name in broken.__all__:
+            monkeypatch.setattr(core_module, class_name, getattr(broken, class_name))
+
+
+def run_samples(chip):
+    """A few learning samples with ties, rails, silence and a full membrane."""
+    rng, reference = np.random.default_rng(1), ReferenceExecutor(chip)
+    bench = ExecutorBench(Layout(chip, 2))
+    state = random_state(chip, rng)
+    state.levels[:] = rng.integers(0, chip.levels, state.levels.shape)
+    state.levels[:, :, 1:] = state.levels[:, :, :1]  # ties
+    state.theta[:] = 30 if chip.fire_mode == "race" else 0
+    state.random[:] = rng.integers(1, 1 << 32, state.random.shape)
+    state.learn, state.theta_step, state.theta_base = True, 40, 20
+
+    async def session(bench, ctx):
+        program = frame(chip, range(3)) + encode_events([-1, 1, 2, -1, 5, -2, 4, 0, -1, 1, -3, -4])
+        await bench.compare(ctx, reference, [load_state(chip, state), program, program, write("theta", [0] * 6),
+                                             frame(chip, range(6)) + encode_events([-1, -1, 0, -1, -2, -4])])
+
+    bench.run(session)
+
+
+@pytest.mark.parametrize("chip", [RACE, THRESHOLD], ids=["race", "threshold"])
+def test_without_a_bug_all_is_well(chip):
+    run_samples(chip)
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_planted_bug_is_caught(monkeypatch, bug):
+    name, old, new, chip = BUGS[bug]
+    planted(monkeypatch, name, old, new)
+    with pytest.raises(AssertionError, match="program"):
+        run_samples(chip)
