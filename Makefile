@@ -38,9 +38,11 @@ $(BIN)/python:
 
 # Order-only: the interpreter's own date must not trigger an installation.
 $(VENV)/.stamp-base: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@echo "installing Ohmspike and what it needs into $(VENV) (a minute or two the first time)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 $(VENV)/.stamp-full: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,boards]'
+	@echo "installing Ohmspike and what it needs into $(VENV) (a minute or two the first time)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,boards]'
 	@touch $(VENV)/.stamp-base $@

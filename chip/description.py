@@ -91,7 +91,8 @@ class Chip:
     dark_level: int = _integer("code", 0, 255, "pixels up to this value are dark", structure=False, default=64)
 
     weights: tuple[int, ...] | None = field(default=None, metadata={
-        "section": "cell", "structure": False, "kind": tuple, "summary": "weight table, level to weight; none is linear"})
+        "section": "cell", "structure": False, "kind": tuple,
+        "summary": "weight table, level to weight; none is linear"})
     set_table: tuple[tuple[int, ...], ...] | None = field(default=None, metadata={
         "section": "plasticity", "structure": False, "kind": tuple, "summary": "SET table [amplitude][level]"})
     reset_table: tuple[tuple[int, ...], ...] | None = field(default=None, metadata={
@@ -293,7 +294,8 @@ class Chip:
                 if name is None:
                     expected = sorted(n.removeprefix(f"{s}_") for s, n in known if s == where)
                     sections = sorted({s for s, _ in known if s})
-                    hint = f"expected one of {', '.join(expected)}" if expected else f"sections are {', '.join(sections)}"
+                    hint = f"expected one of {', '.join(expected)}"
+                    hint = hint if expected else f"sections are {', '.join(sections)}"
                     raise DescriptionError(f"{source}: unknown field {f'[{where}] ' if where else ''}{key}; {hint}")
                 fields[name] = _tuples(value)
         missing = [f"[{s.metadata['section']}] {s.name}" for s in dataclasses.fields(cls)

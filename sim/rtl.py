@@ -3,13 +3,17 @@
 from collections.abc import Callable
 
 from ohmspike.chip import Chip
+from ohmspike.hdl import cost
 from ohmspike.hdl.chip import ChipTop
 from ohmspike.hdl.emit import emit
 from ohmspike.hdl.layout import Layout
 
 from .compiled import CompiledRtl
 
-__all__ = ["compile_chip", "default_lanes", "emit_chip"]
+__all__ = ["compile_chip", "cost_table", "default_lanes", "emit_chip"]
+
+MNIST_SPIKES = 122
+"""Bright lines of an MNIST image, mean."""
 
 
 def default_lanes(chip: Chip) -> int:
@@ -46,3 +50,21 @@ def compile_chip(chip: Chip, *, lanes: int | None = None, trace: bool = False, i
         progress("emitting RTL")
     text = emit_chip(chip, lanes=lanes)
     return CompiledRtl(text, top="chip", trace=trace, initial_seed=initial_seed, progress=progress)
+
+
+def cost_table(chip: Chip, lanes: int) -> dict[str, int]:
+    """Clocks of every event, and of an image like those of MNIST, by name (docs/architecture.md)."""
+    layout = Layout(chip, lanes)
+    visits, live = cost.blob(chip, MNIST_SPIKES)
+    count, bins = sum(live), chip.latency_bins
+    return {
+        "read of a row": cost.visit(layout),
+        "column sweep": cost.sweep(layout),
+        "race, one winner": cost.pass_of_race(layout),
+        f"DECIDE, {count} live tiles": cost.decide(layout, count, learn=False),
+        f"DECIDE, {count} live tiles, learning": cost.decide(layout, count, learn=True),
+        f"DARK, {count} live tiles, learning": cost.dark(layout, count * chip.learners),
+        "END": cost.end(layout),
+        f"image of {MNIST_SPIKES} spikes": cost.image(layout, visits, live, bins=bins, learn=False),
+        f"image of {MNIST_SPIKES} spikes, learning": cost.image(layout, visits, live, bins=bins, learn=True),
+    }

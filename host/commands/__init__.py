@@ -1,0 +1,1 @@
+"""Subcommands of ``ohmspike``, one file each."""

@@ -1,0 +1,105 @@
+"""``ohmspike compare``: the same events through two targets, to the first difference."""
+
+import sys
+
+import click
+import numpy as np
+
+from ohmspike.sim.state import ChipState, fires_difference
+
+from .. import console
+from ..data import load_mnist
+from ..errors import UserError
+from ..targets import TARGETS, open_target
+from .options import (
+    chip_of,
+    chip_option,
+    data_option,
+    encoding_of,
+    encoding_options,
+    json_option,
+    seed_option,
+)
+
+__all__ = ["compare", "difference_of"]
+
+CHUNK = 10
+
+
+def difference_of(a, b, images, code, *, learn: bool, first: int) -> str:
+    """Present images to two targets and describe the first difference in fires, state or counters, if any."""
+    batch = code(a.chip, images, learn=learn, first_sample=first)
+    found = fires_difference(a.present(batch, learn=learn), b.present(batch, learn=learn))
+    return f"fires: {found}" if found else a.state().differences(b.state())
+
+
+def _first_difference(a, b, images, code, *, learn, progress):
+    """Chunks of images, and in the first chunk that differs one image after the other."""
+    for start in range(0, len(images), CHUNK):
+        before = {target: target.state() for target in (a, b)}
+        chunk = images[start:start + CHUNK]
+        if whole := difference_of(a, b, chunk, code, learn=learn, first=start):
+            for target, state in before.items():
+                target.load(state, keep_counters=True)
+            for index in range(len(chunk)):
+                image = chunk[index:index + 1]
+                if found := difference_of(a, b, image, code, learn=learn, first=start + index):
+                    return {"image": start + index, "what": found}
+            return {"image": start, "what": f"{whole} (only if {len(chunk)} images are presented at once)"}
+        progress(start + len(chunk), len(images))
+    return None
+
+
+def _alter(target, entries):
+    """Deliberately wrong weights in one target, to see that a difference is found."""
+    table = target.read("weight").ravel()
+    for entry in entries:
+        try:
+            level, weight = (int(part) for part in entry.split("="))
+            table[level] = weight
+        except (ValueError, IndexError, OverflowError):
+            expected = f"LEVEL=WEIGHT with a level below {len(table)}"
+            raise UserError(f"--alter-weight must be {expected}, not {entry!r}") from None
+    target.write("weight", table.reshape(1, -1))
+
+
+@click.command()
+@chip_option
+@click.option("--a", "name_a", type=click.Choice(list(TARGETS)), default="model", show_default=True, help="one target")
+@click.option("--b", "name_b", type=click.Choice(list(TARGETS)), default="rtl", show_default=True, help="the other")
+@click.option("--images", type=click.IntRange(1), default=50, show_default=True, help="images presented")
+@click.option("--learn/--no-learn", default=False, show_default=True, help="with plasticity on")
+@seed_option
+@encoding_options
+@data_option
+@click.option("--alter-weight", "altered", multiple=True, metavar="LEVEL=WEIGHT",
+              help="change the weight table of the second target: a difference that must be found")
+@json_option
+def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, peak, data_directory, altered, as_json):
+    """the same events through two targets; the first difference, exit code 1 if there is one"""
+    chip = chip_of(chip_name, seed)
+    code = encoding_of(encoding, steps, peak)
+    shown = load_mnist(data_directory, progress=console.status).train_images
+    chosen = shown[np.random.default_rng(chip.seed).permutation(len(shown))[:images]]
+
+    def opened(name):
+        return open_target(name, chip, **({"progress": console.status} if name == "rtl" else {}))
+
+    with opened(name_a) as a, opened(name_b) as b:
+        for target in (a, b):
+            target.load(ChipState.initial(chip))
+            target.set_rates(1.0)
+        if altered:
+            _alter(b, altered)
+        with console.progress("comparing") as progress:
+            first = _first_difference(a, b, chosen, code, learn=learn, progress=progress)
+    result = {"chip": chip.name, "digest": chip.digest, "a": name_a, "b": name_b, "seed": chip.seed,
+              "images": images, "learn": learn, "encoding": encoding,
+              "differences": 0 if first is None else 1, "first_difference": first}
+    text = (f"{images} images through {name_a} and {name_b}: no difference in fires, levels, thresholds, "
+            "random states and counters")
+    if first is not None:
+        text = f"{name_a} and {name_b} differ at image {first['image']}: {first['what']}"
+    console.show(result, as_json=as_json, text=text)
+    if first is not None:
+        sys.exit(1)

@@ -1,0 +1,144 @@
+"""``ohmspike demo``: the main job. Learn in the model, learn on in the RTL, compare everything."""
+
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+
+from ohmspike.sim.state import ChipState, fires_difference
+
+from .. import console
+from ..data import load_mnist
+from ..errors import UserError
+from ..files import save
+from ..learning import Encoding, classify, learn, train_vote
+from ..plots import conductance_maps, race
+from ..runs import RunFolder, tool_versions
+from ..targets import ModelTarget, RtlTarget
+from .options import chip_of, chip_option, data_option, json_option, seed_option
+
+__all__ = ["demo"]
+
+CHUNK = 100
+
+
+def _together(model, rtl, images, *, learn_on, description):
+    """Present images to both and compare every fire; returns fires of the RTL and the seconds of each."""
+    code, seconds, found = Encoding(), {"model": 0.0, "rtl": 0.0}, []
+    with console.progress(description) as shown:
+        for first in range(0, len(images), CHUNK):
+            batch = code(model.chip, images[first:first + CHUNK], learn=learn_on)
+            fires = {}
+            for name, target in (("model", model), ("rtl", rtl)):
+                started = time.perf_counter()
+                fires[name] = target.present(batch, learn=learn_on)
+                seconds[name] += time.perf_counter() - started
+            if difference := fires_difference(fires["rtl"], fires["model"]):
+                where = f"images {first} to {first + CHUNK - 1}"
+                raise UserError(f"RTL and model differ in the fires of {where}: {difference}",
+                                hint="ohmspike compare finds the first image that differs")
+            found.append(fires["rtl"])
+            shown(min(first + CHUNK, len(images)), len(images))
+    return found, seconds
+
+
+def _equal_states(model, rtl):
+    """Compare everything that was learned, and every counter; returns the state."""
+    state = rtl.state()
+    if difference := state.differences(model.state()):
+        raise UserError(f"RTL and model differ in what they learned: {difference}",
+                        hint="ohmspike compare --learn finds the first image that differs")
+    return state
+
+
+@click.command()
+@chip_option
+@seed_option
+@data_option
+@click.option("--learn-on", type=click.IntRange(1), default=1000, show_default=True,
+              help="images learned in the RTL and the model alike")
+@click.option("--test-images", type=click.IntRange(1), default=2000, show_default=True,
+              help="test images classified in the RTL")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
+              help="where the run folder is made")
+@json_option
+def demo(chip_name, seed, data_directory, learn_on, test_images, out, as_json):
+    """learn in the model, learn on in the RTL, compare everything, classify"""
+    chip = chip_of(chip_name, seed)
+    data = load_mnist(data_directory, progress=console.status)
+    folder = RunFolder.create(out, chip.name, "demo")
+    model = ModelTarget(chip)
+    model.load(ChipState.initial(chip))
+    with console.progress("learning in the model") as shown:
+        learned = learn(model, data.train_images, progress=shown)
+    with console.progress("counting the vote") as shown:
+        vote = train_vote(model, data.train_images, data.train_labels, progress=shown)
+
+    console.say("compiling the RTL")
+    with RtlTarget(chip, progress=console.status) as rtl:
+        console.say("loading the learned conductances over the link")
+        loaded = model.state()
+        rtl.load(loaded)
+        model.load(loaded)
+        more = data.train_images[np.random.default_rng(chip.seed).permutation(len(data.train_images))[:learn_on]]
+        before = rtl.cycles
+        _, learn_seconds = _together(model, rtl, more, learn_on=True, description="learning on, both")
+        learn_cycles = (rtl.cycles - before) / len(more)
+        console.say("comparing every conductance, threshold, random state and counter")
+        state = _equal_states(model, rtl)
+        tests, labels = data.test_images[:test_images], data.test_labels[:test_images]
+        before = rtl.cycles
+        fires, infer_seconds = _together(model, rtl, tests, learn_on=False, description="classifying, both")
+        infer_cycles = (rtl.cycles - before) / len(tests)
+        _equal_states(model, rtl)
+        counters = rtl.counters()
+    answers = np.concatenate([vote.answers(chip, part) for part in fires])
+    with console.progress("whole test set, model") as shown:
+        everything = classify(model, data.test_images, vote, progress=shown)
+
+    metrics = {
+        "chip": chip.name, "digest": chip.digest, "target": "rtl", "seed": chip.seed, "read_out": "vote",
+        "accuracy": float((answers == labels).mean()), "test_images": len(tests),
+        "accuracy_model_all_test_images": float((everything == data.test_labels).mean()),
+        "differences": 0, "images_learned_model": learned.images, "images_learned_rtl": len(more),
+        "images_per_s_learn": len(more) / learn_seconds["rtl"], "images_per_s_infer": len(tests) / infer_seconds["rtl"],
+        "images_per_s_learn_model": learned.images / learned.seconds,
+        "images_per_s_infer_model": len(tests) / infer_seconds["model"],
+        "cycles_per_image_learn": learn_cycles, "cycles_per_image_infer": infer_cycles,
+        "counters": counters, "run": str(folder.path),
+    }
+    folder.write_json("chip.json", chip.to_dict())
+    folder.write_json("versions.json", tool_versions())
+    folder.write_json("metrics.json", metrics)
+    save(folder.path / "learned.npz", chip, state, vote)
+    usage = np.zeros((chip.tiles, chip.neurons), np.int64)
+    for part in fires:
+        np.add.at(usage, (part.tile, part.neuron), 1)
+    conductance_maps(chip, state.levels, usage, folder.path / "conductances.png")
+    race(chip, state, data.test_images[0], folder.path / "race.png")
+    console.show(metrics, as_json=as_json, text=_text(chip, metrics))
+
+
+def _text(chip, metrics):
+    counters = "\n".join(f"  {name:18} {value:>15,}" for name, value in metrics["counters"].items() if value)
+    return f"""
+{chip.name}: {chip.tiles} tiles of {chip.rows}x{chip.neurons}, {chip.synapses:,} synapses
+learned {metrics['images_learned_model']:,} images in the model, then {metrics['images_learned_rtl']:,} in both:
+every conductance, threshold, random state, counter and fire is equal
+
+accuracy, vote, learned without labels
+  RTL, {metrics['test_images']:,} test images     {metrics['accuracy']:.2%}
+  model, all test images     {metrics['accuracy_model_all_test_images']:.2%}
+
+images/s                     learning    inference
+  model                  {metrics['images_per_s_learn_model']:>12,.0f} {metrics['images_per_s_infer_model']:>12,.0f}
+  RTL, simulated         {metrics['images_per_s_learn']:>12,.0f} {metrics['images_per_s_infer']:>12,.0f}
+clocks per image         {metrics['cycles_per_image_learn']:>12,.0f} {metrics['cycles_per_image_infer']:>12,.0f}
+
+counters of the RTL
+{counters}
+
+run folder {metrics['run']}
+  conductances.png  what the tiles learned
+  race.png          one image's spikes and the race of the neurons"""

@@ -1,0 +1,57 @@
+"""``ohmspike info``: chips, and what a chip holds."""
+
+import click
+
+from ohmspike.chip import Chip, presets
+from ohmspike.chip.instructions import MEMORIES
+from ohmspike.sim.rtl import cost_table, default_lanes
+
+from .. import console
+from ..runs import tool_versions
+from .options import json_option
+
+__all__ = ["info"]
+
+
+def _summary(chip: Chip) -> dict:
+    grid = f"{chip.grid_height}x{chip.grid_width}" if chip.tiles > 1 else "one"
+    return {"chip": chip.name, "tiles": chip.tiles, "grid": grid, "rows": chip.rows, "neurons": chip.neurons,
+            "fire_mode": chip.fire_mode, "winners": chip.winners, "learners": chip.learners,
+            "synapses": chip.synapses, "levels": chip.levels, "digest": chip.digest,
+            "structure_digest": chip.structure_digest}
+
+
+def _details(chip: Chip, lanes: int) -> dict:
+    bits = {"levels": (chip.levels - 1).bit_length(), "theta": chip.threshold_bits, "random": 32,
+            "weight": chip.weight_bits, "set": 16, "reset": 16}
+    memories = {entry.name: entry.rows(chip) * entry.columns(chip) * bits[entry.name]
+                for entry in MEMORIES if entry.name in bits}
+    memories["membranes"] = chip.tiles * chip.neurons * chip.membrane_bits
+    return {**_summary(chip), "memory_bits": memories, "bits": sum(memories.values()), "lanes": lanes,
+            "cycles": cost_table(chip, lanes)}
+
+
+@click.command()
+@click.argument("chip_name", metavar="[CHIP]", required=False)
+@click.option("--lanes", type=click.IntRange(1), default=None, help="synapses per clock  [default: of the RTL target]")
+@json_option
+def info(chip_name, lanes, as_json):
+    """chips and tools; or one chip: synapses, bits, memory, cycles"""
+    if chip_name is None:
+        chips = [_summary(Chip.preset(name)) for name in presets()]
+        versions = tool_versions()
+        lines = [f"{'chip':10} {'tiles':>6} {'rows':>5} {'neurons':>8} {'synapses':>9}  fires"]
+        lines += [f"{chip['chip']:10} {chip['tiles']:>6} {chip['rows']:>5} {chip['neurons']:>8} "
+                  f"{chip['synapses']:>9,}  {chip['fire_mode']}" for chip in chips]
+        lines += ["", *(f"{name:16} {version}" for name, version in versions.items())]
+        console.show({"chips": chips, "versions": versions}, as_json=as_json, text="\n".join(lines))
+        return
+    chip = Chip.load(chip_name)
+    details = _details(chip, min(lanes or default_lanes(chip), chip.neurons))
+    lines = [f"{name:18} {details[name]:,}" if isinstance(details[name], int) else f"{name:18} {details[name]}"
+             for name in _summary(chip)]
+    lines += ["", "memory, bits", *(f"  {name:16} {bits:>12,}" for name, bits in details["memory_bits"].items()),
+              f"  {'together':16} {details['bits']:>12,}"]
+    lines += ["", f"clocks at {details['lanes']} lanes",
+              *(f"  {name:44} {clocks:>8,}" for name, clocks in details["cycles"].items())]
+    console.show(details, as_json=as_json, text="\n".join(lines))

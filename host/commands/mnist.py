@@ -1,0 +1,108 @@
+"""``ohmspike mnist``: learn and classify handwritten digits on a target."""
+
+import time
+from pathlib import Path
+
+import click
+
+from ohmspike.sim.state import ChipState
+
+from .. import console
+from ..data import load_mnist
+from ..errors import Interrupted, UserError
+from ..files import save
+from ..learning import classify, learn, train_vote
+from ..runs import RunFolder, tool_versions
+from ..targets import open_target
+from .options import (
+    chip_of,
+    chip_option,
+    data_option,
+    encoding_of,
+    encoding_options,
+    json_option,
+    seed_option,
+    target_option,
+)
+
+__all__ = ["mnist"]
+
+
+@click.command()
+@chip_option
+@target_option
+@seed_option
+@data_option
+@click.option("--images", type=click.IntRange(1), default=None, help="training images  [default: all, 60,000]")
+@click.option("--passes", type=click.IntRange(1), default=None, help="passes over them  [default: the chip's]")
+@click.option("--test-images", type=click.IntRange(1), default=None, help="test images  [default: all, 10,000]")
+@click.option("--validate", is_flag=True, help="judge on the last 10,000 training images, learn on the others")
+@encoding_options
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
+              help="where the run folder is made")
+@click.option("--checkpoint", type=click.Path(path_type=Path, dir_okay=False), default=None,
+              help="file that keeps an interrupted learning run  [default: OUT/CHIP-TARGET-SEED.checkpoint.npz]")
+@click.option("--resume", is_flag=True, help="go on from the checkpoint of an interrupted run")
+@click.option("--spikes", is_flag=True, help="keep the fires of the test images in the run folder")
+@json_option
+def mnist(chip_name, target, seed, data_directory, images, passes, test_images, validate, encoding, steps, peak, out,
+          checkpoint, resume, spikes, as_json):
+    """learn MNIST without labels, count a vote, classify"""
+    chip = chip_of(chip_name, seed)
+    code = encoding_of(encoding, steps, peak)
+    data = load_mnist(data_directory, progress=console.status)
+    train, train_labels = data.train_images, data.train_labels
+    test, test_labels = data.test_images, data.test_labels
+    if validate:
+        train, test = train[:-10_000], train[-10_000:]
+        train_labels, test_labels = train_labels[:-10_000], train_labels[-10_000:]
+    train, train_labels = train[:images], train_labels[:images]
+    test, test_labels = test[:test_images], test_labels[:test_images]
+    checkpoint = checkpoint or out / f"{chip.name}-{target}-{chip.seed}.checkpoint.npz"
+    if resume and not checkpoint.exists():
+        raise UserError(f"{checkpoint}: no checkpoint to resume from", hint="start the run without --resume")
+    options = {"progress": console.status} if target == "rtl" else {}
+    with open_target(target, chip, **options) as body:
+        body.load(ChipState.initial(chip))
+        try:
+            with console.progress("learning") as shown:
+                learned = learn(body, train, passes=passes, encoding=code, progress=shown, checkpoint=checkpoint,
+                                resume=resume)
+        except KeyboardInterrupt:
+            raise Interrupted(f"the run goes on from {checkpoint} with --resume") from None
+        counters_learn = body.counters()
+        state = body.state()
+        clipped = counters_learn["theta_clipped"]
+        if clipped:
+            console.say(f"warning: {clipped} thresholds reached the top of threshold_bits = {chip.threshold_bits}")
+        with console.progress("counting the vote") as shown:
+            vote = train_vote(body, train, train_labels, encoding=code, progress=shown)
+        started = time.perf_counter()
+        with console.progress("classifying") as shown:
+            answers = classify(body, test, vote, encoding=code, progress=shown)
+        infer_seconds = time.perf_counter() - started
+        counters = body.counters()
+    metrics = {
+        "chip": chip.name, "digest": chip.digest, "target": target, "seed": chip.seed,
+        "accuracy": float((answers == test_labels).mean()), "judged_on": "validation" if validate else "test",
+        "read_out": "vote", "encoding": encoding, "train_images": len(train), "test_images": len(test),
+        "passes": chip.passes if passes is None else passes, "resumed": learned.resumed,
+        "images_per_s_learn": learned.images / learned.seconds if learned.images else None,
+        "images_per_s_infer": len(test) / infer_seconds,
+        "counters_learn": counters_learn, "counters": counters,
+    }
+    folder = RunFolder.create(out, chip.name, target)
+    metrics["run"] = str(folder.path)
+    folder.write_json("chip.json", chip.to_dict())
+    folder.write_json("versions.json", tool_versions())
+    folder.write_json("metrics.json", metrics)
+    save(folder.path / "learned.npz", chip, state, vote)
+    if spikes:
+        folder.write_arrays("answers.npz", answers=answers, labels=test_labels)
+    checkpoint.unlink(missing_ok=True)
+    console.show(metrics, as_json=as_json, text="\n".join([
+        f"{chip.name} on {target}, seed {chip.seed}: {metrics['accuracy']:.2%} of {len(test):,} "
+        f"{metrics['judged_on']} images (vote, learned without labels)",
+        f"learning {metrics['images_per_s_learn'] or 0:,.0f} images/s, inference "
+        f"{metrics['images_per_s_infer']:,.0f} images/s",
+        f"run folder {folder.path}"]))

@@ -1,0 +1,48 @@
+"""Options that several subcommands share, and what they mean."""
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from ohmspike.chip import Chip
+
+from ..learning import Encoding
+from ..targets import TARGETS
+
+__all__ = ["chip_of", "chip_option", "data_option", "encoding_of", "encoding_options", "json_option", "seed_option",
+           "target_option"]
+
+chip_option = click.option("--chip", "chip_name", default="tiles", show_default=True, metavar="NAME|FILE",
+                           help="preset (see `ohmspike info`) or TOML file")
+seed_option = click.option("--seed", type=click.IntRange(0), default=None,
+                           help="seed of levels, random streams and orders  [default: the chip's]")
+target_option = click.option("--target", type=click.Choice(list(TARGETS)), default="rtl", show_default=True,
+                             help="what carries out the events")
+data_option = click.option("--data", "data_directory", type=click.Path(path_type=Path), default=None,
+                           help="folder with the four MNIST files  [default: the cache, else fetched]")
+json_option = click.option("--json", "as_json", is_flag=True, help="print the metrics alone, as JSON")
+
+
+def encoding_options(function):
+    """``--encoding``, ``--steps`` and ``--peak``."""
+    for option in (
+            click.option("--peak", type=click.FloatRange(0.0, 1.0), default=0.25, show_default=True,
+                         help="rate code: spike probability of the brightest pixel at a step"),
+            click.option("--steps", type=click.IntRange(1, 254), default=32, show_default=True,
+                         help="rate code: steps of a sample"),
+            click.option("--encoding", type=click.Choice(["latency", "rate"]), default="latency", show_default=True,
+                         help="how images become spikes")):
+        function = option(function)
+    return function
+
+
+def encoding_of(encoding: str, steps: int, peak: float) -> Encoding:
+    """The encoding that the options describe."""
+    return Encoding() if encoding == "latency" else Encoding(steps=steps, peak=peak)
+
+
+def chip_of(name: str, seed: int | None) -> Chip:
+    """The chip that the options describe."""
+    chip = Chip.load(name)
+    return chip if seed is None else dataclasses.replace(chip, seed=seed)

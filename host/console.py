@@ -1,0 +1,38 @@
+"""What a person sees while waiting: progress on stderr, results on stdout."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+__all__ = ["progress", "say", "show", "status"]
+
+_console = Console(stderr=True, highlight=False)
+
+
+def say(line: str) -> None:
+    """One line about what is going on, on stderr."""
+    _console.print(line, markup=False)
+
+
+def status(line: str) -> None:
+    """A line about a long step of a tool, on stderr, dimmed."""
+    _console.print(f"  {line}", style="dim", markup=False)
+
+
+@contextlib.contextmanager
+def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with an estimate of what is left; yields a function of (done, total)."""
+    columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, console=_console) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def show(data: dict, *, as_json: bool, text: str) -> None:
+    """The result on stdout: JSON alone, or the text for a person."""
+    click.echo(json.dumps(data, indent=2) if as_json else text)

@@ -1,0 +1,110 @@
+"""Codes: from images to events (contract, section 9)."""
+
+import numba
+import numpy as np
+
+from ohmspike.chip import Chip
+from ohmspike.chip.events import EventBatch, EventCode
+from ohmspike.chip.initial import Stream, mix
+
+__all__ = ["latency_events", "rate_events"]
+
+_STEP, _DECIDE, _DARK, _END = (int(code) for code in (EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END))
+
+
+def _pixels(chip: Chip, images: np.ndarray) -> np.ndarray:
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (chip.plane_height, chip.plane_width):
+        raise ValueError(f"images must be uint8 of shape (samples, {chip.plane_height}, {chip.plane_width}), "
+                         f"not {images.dtype} of {images.shape}")
+    return np.ascontiguousarray(images).reshape(len(images), -1)
+
+
+def latency_events(chip: Chip, images: np.ndarray, *, learn: bool) -> EventBatch:
+    """Latency code, dark last (contract 9.1): bright pixels spike early, silent lines at DARK.
+
+    Parameters
+    ----------
+    images : uint8 array of shape (samples, plane_height, plane_width)
+    learn : bool
+        With DARK, for learning.
+    """
+    pixels = _pixels(chip, images)
+    values = np.arange(256)
+    bins = (255 - values) * chip.latency_bins // (255 - chip.dark_level) if chip.dark_level < 255 else values * 0
+    bin_of = np.where(values > chip.dark_level, bins, -1).astype(np.int16)
+    return EventBatch(*_latency(pixels, bin_of, chip.latency_bins, learn))
+
+
+@numba.njit(cache=True)
+def _latency(pixels, bin_of, bins, learn):
+    samples, lines = pixels.shape
+    offsets = np.zeros(samples + 1, np.int64)
+    for s in range(samples):
+        spikes = 0
+        for i in range(lines):
+            spikes += bin_of[pixels[s, i]] >= 0
+        offsets[s + 1] = offsets[s] + spikes + bins + 1 + learn
+    codes = np.empty(offsets[samples], np.int32)
+    cursor = np.empty(bins, np.int64)
+    for s in range(samples):
+        cursor[:] = 0
+        for i in range(lines):
+            b = bin_of[pixels[s, i]]
+            if b >= 0:
+                cursor[b] += 1
+        at = offsets[s]
+        for b in range(bins):
+            count = cursor[b]
+            cursor[b] = at
+            at += count
+            codes[at] = _STEP if b + 1 < bins else _DECIDE
+            at += 1
+        if learn:
+            codes[at] = _DARK
+            at += 1
+        codes[at] = _END
+        for i in range(lines):
+            b = bin_of[pixels[s, i]]
+            if b >= 0:
+                codes[cursor[b]] = i
+                cursor[b] += 1
+    return codes, offsets
+
+
+def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak: float,
+                first_sample: int = 0) -> EventBatch:
+    """Rate code (contract 9.2): every line spikes at every step with a probability in proportion to its pixel.
+
+    Parameters
+    ----------
+    images : uint8 array of shape (samples, plane_height, plane_width)
+    learn : bool
+        With DARK (race mode), for learning.
+    steps : int
+        Steps of a sample, 1 to 254.
+    peak : float
+        Probability of a spike of the brightest pixel at one step, 0 to 1.
+    first_sample : int
+        Number of the first sample: other numbers, other spikes.
+    """
+    pixels = _pixels(chip, images)
+    if not 1 <= steps <= 254:
+        raise ValueError(f"steps must be 1 to 254, not {steps!r}")
+    if not 0.0 <= peak <= 1.0:
+        raise ValueError(f"peak must be 0 to 1, not {peak!r}")
+    limits = (pixels.astype(np.uint64) * np.uint64(int(peak * 2**32))) // np.uint64(255)
+    tail = [_DECIDE, _DARK, _END] if learn else [_DECIDE, _END]
+    tail = np.array(tail if chip.fire_mode == "race" else [_END], np.int32)
+    parts, lengths = [], np.zeros(len(pixels), np.int64)
+    lines = np.arange(pixels.shape[1], dtype=np.uint64)
+    for sample, limit in enumerate(limits):
+        start = len(parts)
+        for step in range(steps):
+            index = np.uint64(((first_sample + sample) * 256 + step) * pixels.shape[1]) + lines
+            drawn = mix(chip.seed, Stream.RATE, index) >> np.uint64(32)
+            parts += [np.flatnonzero(drawn < limit).astype(np.int32), np.array([_STEP], np.int32)]
+        parts.append(tail)
+        lengths[sample] = sum(len(part) for part in parts[start:])
+    codes = np.concatenate(parts) if parts else np.zeros(0, np.int32)
+    return EventBatch(codes, np.concatenate([[0], np.cumsum(lengths)]))

@@ -1,0 +1,117 @@
+"""A learned chip in one file: description, state and vote."""
+
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ohmspike.chip import Chip, DescriptionError
+from ohmspike.sim.state import ChipState
+
+from .errors import UserError
+from .vote import Vote
+
+__all__ = ["FORMAT", "load", "read_arrays", "save", "write_arrays"]
+
+FORMAT = 1
+_ARRAYS = ("levels", "theta", "random", "weight", "set", "reset", "counters")
+
+
+def write_arrays(path, arrays: dict[str, np.ndarray]) -> None:
+    """Write a compressed ``.npz`` to a temporary name beside ``path`` and rename it.
+
+    Raises
+    ------
+    UserError
+        The file cannot be written; nothing of it stays.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = file.name
+            np.savez_compressed(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}",
+                        hint="free some space or name another place") from None
+
+
+def read_arrays(path) -> dict[str, np.ndarray]:
+    """All arrays of an ``.npz``; nothing in it is executed.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read or is not a plain ``.npz``.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise UserError(f"{path}: not a readable .npz file: {error}") from None
+
+
+def save(path, chip: Chip, state: ChipState, vote: Vote | None = None, **extra: np.ndarray) -> None:
+    """Save a learned chip: an ``.npz`` of plain arrays.
+
+    ``header`` is JSON text (``format``, ``chip``, ``digest``, ``learn``, ``theta_step``, ``theta_base``), the rest are
+    the arrays of :class:`~ohmspike.sim.state.ChipState`, ``vote`` the table of the vote read-out, and ``extra``.
+    """
+    state.validate(chip)
+    header = {"format": FORMAT, "chip": chip.to_dict(), "digest": chip.digest, "learn": bool(state.learn),
+              "theta_step": int(state.theta_step), "theta_base": int(state.theta_base)}
+    arrays = {name: getattr(state, name) for name in _ARRAYS}
+    if vote is not None:
+        arrays["vote"] = vote.table
+    write_arrays(path, {"header": np.array(json.dumps(header)), **arrays, **extra})
+
+
+def load(path, chip: Chip | None = None) -> tuple[Chip, ChipState, Vote | None]:
+    """Load what :func:`save` wrote; safe with files from strangers.
+
+    Parameters
+    ----------
+    chip : :class:`~ohmspike.chip.Chip`, optional
+        The chip the file must be of.
+
+    Raises
+    ------
+    UserError
+        The file is damaged, of another format, or of another chip.
+    """
+    arrays = read_arrays(path)
+    try:
+        header = json.loads(str(arrays["header"]))
+        if header["format"] != FORMAT:
+            raise UserError(f"{path}: file format must be {FORMAT}, not {header['format']!r}")
+        found = Chip.from_dict(header["chip"], source=str(path))
+        if found.digest != header["digest"]:
+            raise UserError(f"{path}: digest of the description must be {header['digest']}, not {found.digest}")
+        state = ChipState(learn=bool(header["learn"]), theta_step=int(header["theta_step"]),
+                          theta_base=int(header["theta_base"]), **{name: arrays[name] for name in _ARRAYS})
+        state.validate(found)
+        vote = None if "vote" not in arrays else Vote(_vote_table(arrays["vote"], found))
+    except KeyError as error:
+        raise UserError(f"{path}: not a saved chip: {error} is missing") from None
+    except (DescriptionError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a saved chip: {error}") from None
+    if chip is not None and chip.digest != found.digest:
+        raise UserError(f"{path}: holds another chip: digest {found.digest[:16]} ({found.name}), expected "
+                        f"{chip.digest[:16]} ({chip.name})")
+    return found, state, vote
+
+
+def _vote_table(table, chip):
+    if table.ndim != 3 or table.shape[:2] != (chip.tiles, chip.neurons) or table.dtype != np.float32:
+        raise ValueError(f"vote must be float32 of shape ({chip.tiles}, {chip.neurons}, classes), "
+                         f"not {table.dtype} of {table.shape}")
+    return table

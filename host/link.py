@@ -1,0 +1,456 @@
+"""The host's end of the link: frames, sessions, programs (docs/link.md)."""
+
+import secrets
+import struct
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numba
+import numpy as np
+
+from ohmspike.chip import Chip
+from ohmspike.chip.description import STEP_MAX
+from ohmspike.chip.events import EventBatch, EventCode, Fires
+from ohmspike.chip.instructions import (
+    ESCAPE,
+    ESCAPE_XOR,
+    FLAG,
+    IDENTITY_WORDS,
+    MEMORIES,
+    PROTOCOL_VERSION,
+    FrameKind,
+    NakReason,
+    Opcode,
+    Status,
+    neuron_bytes,
+    tile_bytes,
+)
+from ohmspike.sim.compiled import CompiledRtl
+
+from .errors import UserError
+
+__all__ = ["CompiledPort", "FireParser", "FrameReader", "Identity", "LinkError", "LinkSession", "Port",
+           "encode_frame", "programs_of"]
+
+_RETRIES = 8
+_BURST_HEADER = 8
+_STEP, _DECIDE = int(EventCode.STEP), int(EventCode.DECIDE)
+_DARK, _END = int(EventCode.DARK), int(EventCode.END)
+_SPIKE, _FRAME = int(Opcode.SPIKE), int(Opcode.FRAME)
+_OPCODE_OF = np.zeros(5, np.uint8)  # by the negative of the event code
+_OPCODE_OF[[-_STEP, -_DECIDE, -_DARK, -_END]] = Opcode.STEP, Opcode.DECIDE, Opcode.DARK, Opcode.END
+_DTYPES = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<u8"}
+
+
+class LinkError(UserError):
+    """The chip did not answer, answered nonsense, or is another chip."""
+
+
+# frames
+
+
+def encode_frame(seq: int, kind: int, payload: bytes) -> bytes:
+    """A frame on the wire, FLAGs included."""
+    body = struct.pack("<HB", seq & 0xFFFF, kind) + payload
+    body += struct.pack("<I", zlib.crc32(body))
+    escape = bytes([ESCAPE])
+    for byte in (ESCAPE, FLAG):
+        body = body.replace(bytes([byte]), escape + bytes([byte ^ ESCAPE_XOR]))
+    return bytes([FLAG]) + body + bytes([FLAG])
+
+
+class FrameReader:
+    """Frames out of a byte stream that may be cut anywhere; damaged ones are counted and dropped."""
+
+    def __init__(self):
+        self.damaged = 0
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[tuple[int, int, bytes]]:
+        """The frames that are complete now: (sequence number, kind, payload)."""
+        *pieces, self._rest = (self._rest + data).split(bytes([FLAG]))
+        frames = []
+        for piece in pieces:
+            if not piece:
+                continue
+            body = _unstuffed(piece)
+            if body is None or len(body) < 7 or zlib.crc32(body[:-4]) != int.from_bytes(body[-4:], "little"):
+                self.damaged += 1
+            else:
+                seq, kind = struct.unpack_from("<HB", body)
+                frames.append((seq, kind, body[3:-4]))
+        return frames
+
+
+def _unstuffed(piece):
+    """A frame without its stuffing; None if an escape stands at its end."""
+    first, *others = piece.split(bytes([ESCAPE]))
+    if any(not part for part in others):
+        return None
+    return first + b"".join(bytes([part[0] ^ ESCAPE_XOR]) + part[1:] for part in others)
+
+
+# ports
+
+
+class Port(Protocol):
+    """Where the bytes of a link go."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+
+    def read(self) -> bytes:
+        """What has come so far; may be empty."""
+
+    def wait(self, frames: int) -> None:
+        """Let time pass until that many frames may have come, but not for ever."""
+
+
+class CompiledPort:
+    """The link of compiled RTL.
+
+    Parameters
+    ----------
+    patience : int
+        Clocks without a byte after which a wait ends.
+    """
+
+    def __init__(self, rtl: CompiledRtl, *, patience: int = 20_000_000):
+        self._rtl = rtl
+        self._patience = patience
+        self.write, self.read = rtl.write, rtl.read
+
+    def wait(self, frames):
+        self._rtl.run_until(FLAG, 2 * frames, self._patience)
+
+
+# sessions
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a chip says about itself in IDENTITY."""
+
+    protocol: int
+    window: int
+    max_request: int
+    max_reply: int
+    digest: bytes
+    expected: int
+
+    @classmethod
+    def parse(cls, payload: bytes) -> "Identity":
+        """Read the payload of an IDENTITY frame."""
+        if len(payload) != 20 or payload[:4] != b"OHMS":
+            raise LinkError(f"identity must be 20 bytes that begin with b'OHMS', not {payload[:24]!r}",
+                            hint="is something else connected there?")
+        protocol, window, max_request, max_reply = struct.unpack_from("<BBHH", payload, 4)
+        return cls(protocol, window, max_request, max_reply, payload[10:18], int.from_bytes(payload[18:], "little"))
+
+
+class LinkSession:
+    """A session with one chip: programs go out, their outputs come back, each executed exactly once.
+
+    Attributes
+    ----------
+    identity : :class:`Identity`
+    resent, naks : int
+        Frames sent again, frames the chip refused.
+
+    Raises
+    ------
+    LinkError
+        Nothing answers, the protocol differs, or the chip is not of this description.
+    """
+
+    def __init__(self, port: Port, chip: Chip):
+        self._port, self._chip = port, chip
+        self._reader = FrameReader()
+        self.resent = self.naks = 0
+        self._next = secrets.randbelow(1 << 16)
+        self.identity = self._hello()
+        if self.identity.protocol != PROTOCOL_VERSION:
+            raise LinkError(f"link protocol must be {PROTOCOL_VERSION}, not {self.identity.protocol}",
+                            hint="use the host of the version the bitstream was built with")
+        if self.identity.digest != bytes.fromhex(chip.structure_digest)[:8]:
+            raise self._another_chip()
+
+    @property
+    def damaged(self) -> int:
+        """Frames from the chip that came in damaged."""
+        return self._reader.damaged
+
+    def _hello(self):
+        frame = encode_frame(self._next, FrameKind.HELLO, secrets.token_bytes(4))
+        for _ in range(_RETRIES):
+            self._port.write(frame)
+            self._port.wait(1)
+            for seq, kind, payload in self._reader.feed(self._port.read()):
+                if kind == FrameKind.IDENTITY and seq == self._next:
+                    self._next = (self._next + 1) & 0xFFFF
+                    return Identity.parse(payload)
+        raise LinkError("the chip does not answer", hint="is it powered, configured, and on this port?")
+
+    def _another_chip(self):
+        found = dict(zip(IDENTITY_WORDS, self.read_memory("identity").ravel().tolist(), strict=False))
+        options = {name: Chip.__dataclass_fields__[name].metadata.get("options") for name in IDENTITY_WORDS}
+        differences = []
+        for name, word in found.items():
+            choices = options[name]
+            value = word if choices is None else choices[word] if word < len(choices) else f"choice {word}"
+            if value != getattr(self._chip, name):
+                differences.append(f"{name} is {value}, expected {getattr(self._chip, name)}")
+        what = "; ".join(differences) or "the fixed weight table differs"
+        return LinkError(f"the chip is not a {self._chip.name}: {what}",
+                         hint="choose the description of the chip with --chip")
+
+    # programs
+
+    def run(self, programs: Iterable[bytes]) -> Iterator[bytes]:
+        """Execute programs and yield their outputs, in order, without the status.
+
+        Up to a window of programs is under way. What is refused or lost is sent again.
+
+        Raises
+        ------
+        LinkError
+            A program failed, or the chip no longer answers.
+        """
+        source = iter(programs)
+        waiting = deque()  # (seq, program, frame), oldest first
+        replies = {}
+        idle_rounds = 0
+        exhausted = False
+        while True:
+            while not exhausted and len(waiting) < self.identity.window:
+                program = next(source, None)
+                if program is None:
+                    exhausted = True
+                    break
+                frame = encode_frame(self._next, FrameKind.RUN, program)
+                waiting.append((self._next, program, frame))
+                self._next = (self._next + 1) & 0xFFFF
+                self._port.write(frame)
+            if not waiting:
+                return
+            self._port.wait(1)
+            progressed = refused = False
+            known = {seq for seq, _, _ in waiting}
+            for seq, kind, payload in self._reader.feed(self._port.read()):
+                if kind == FrameKind.REPLY and seq in known and seq not in replies:
+                    replies[seq] = payload
+                    progressed = True
+                elif kind == FrameKind.NAK and len(payload) == 3:
+                    self.naks += 1
+                    refused = True
+                    self._check_expected(payload, waiting)
+            while waiting and waiting[0][0] in replies:
+                seq, program, _ = waiting.popleft()
+                yield self._output(replies.pop(seq), program)
+            if progressed:
+                idle_rounds = 0
+            else:
+                idle_rounds += 1
+                if idle_rounds > _RETRIES:
+                    raise LinkError(f"the chip did not answer program {waiting[0][0]} in {_RETRIES} attempts",
+                                    hint="its state is unknown: load a saved state before going on")
+            if refused or not progressed:
+                for seq, _, frame in waiting:
+                    if seq not in replies:
+                        self.resent += 1
+                        self._port.write(frame)
+
+    def _check_expected(self, payload, waiting):
+        """A chip that expects a number that is not ours has lost the session."""
+        expected = int.from_bytes(payload[1:], "little")
+        numbers = [seq for seq, _, _ in waiting] + [self._next]
+        if payload[0] == NakReason.SEQUENCE and expected not in numbers:
+            raise LinkError(f"the chip lost the session: it expects program {expected}, not one of {numbers}",
+                            hint="it may have been reset: load a saved state before going on")
+
+    @staticmethod
+    def _output(reply, program):
+        status = reply[-1] if reply else None
+        if status != Status.OK:
+            name = Status(status).name if status in list(Status) else f"status {status!r}"
+            raise LinkError(f"the chip answered {name} to the program {program[:12].hex(' ')}… of {len(program)} bytes")
+        return reply[:-1]
+
+    # memories
+
+    def read_memory(self, name: str) -> np.ndarray:
+        """Contents of a memory, of shape (rows, columns)."""
+        entry, rows, columns = self._memory(name)
+        limit = min((self.identity.max_reply - 1) // entry.cell_bytes, 65535)
+        bursts = (self._burst(Opcode.READ, entry, first, min(limit, rows * columns - first), columns)
+                  for first in range(0, rows * columns, limit))
+        data = b"".join(self.run(bursts))
+        return np.frombuffer(data, _DTYPES[entry.cell_bytes]).astype(f"u{entry.cell_bytes}").reshape(rows, columns)
+
+    def write_memory(self, name: str, values) -> None:
+        """Replace the contents of a memory by an integer array of shape (rows, columns)."""
+        entry, rows, columns = self._memory(name)
+        values = np.asarray(values)
+        if values.shape != (rows, columns):
+            raise ValueError(f"{name} must have shape {(rows, columns)}, not {values.shape}")
+        if values.dtype.kind not in "iu" or values.min() < 0 or int(values.max()) >= 1 << 8 * entry.cell_bytes:
+            raise ValueError(f"{name} must hold integers of {entry.cell_bytes} bytes")
+        if name == "counters":  # any write clears them all
+            values = values[:, :1]
+        flat = values.astype(_DTYPES[entry.cell_bytes]).ravel()
+        limit = (self.identity.max_request - _BURST_HEADER) // entry.cell_bytes
+        bursts = (self._burst(Opcode.WRITE, entry, first, len(flat[first:first + limit]), columns)
+                  + flat[first:first + limit].tobytes() for first in range(0, len(flat), limit))
+        for _ in self.run(bursts):
+            pass
+
+    def _memory(self, name):
+        entry = next(entry for entry in MEMORIES if entry.name == name)
+        return entry, entry.rows(self._chip), entry.columns(self._chip)
+
+    @staticmethod
+    def _burst(opcode, entry, first, count, columns):
+        row, column = divmod(first, columns)
+        return struct.pack("<BBHHH", opcode, entry.code, row, column, count)
+
+
+# programs of events
+
+
+def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int) -> list[bytes]:
+    """Programs that carry out the events of a batch, none longer or more talkative than the chip's buffers.
+
+    A run of spikes on ascending lines becomes a FRAME where that is shorter.
+
+    Raises
+    ------
+    LinkError
+        The fires of one event may not fit a reply, or a frame does not fit a program.
+    """
+    frame_bytes = 1 + -(-chip.lines // 8)
+    record = tile_bytes(chip) + chip.winners * neuron_bytes(chip)
+    talk = chip.tiles * record + tile_bytes(chip)
+    if talk > max_output:
+        raise LinkError(f"the fires of an event may take {talk} bytes, but a reply holds {max_output}",
+                        hint="build the chip with a larger max_reply")
+    step_talk = talk if chip.fire_mode == "threshold" else 0
+    decide_talk = talk if chip.fire_mode == "race" else 0
+    codes = np.ascontiguousarray(batch.codes, np.int32)
+    data, ends = _assemble(codes, chip.lines, frame_bytes, frame_bytes <= max_request, max_request, max_output,
+                           step_talk, decide_talk)
+    data = data.tobytes()
+    starts = [0, *ends[:-1].tolist()]
+    return [data[start:end] for start, end in zip(starts, ends.tolist(), strict=True)]
+
+
+@numba.njit(cache=True)
+def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, step_talk, decide_talk):
+    data = np.zeros(3 * len(codes) + 1, np.uint8)
+    ends = np.empty(len(codes) + 1, np.int64)
+    programs, size, start, talk = 0, 0, 0, 0
+    i = 0
+    while i < len(codes):
+        code = codes[i]
+        run = 0  # spikes on ascending lines from here
+        above = -1
+        while i + run < len(codes) and above < codes[i + run] < lines:
+            above = codes[i + run]
+            run += 1
+        framed = may_frame and 3 * run > frame_bytes
+        need = frame_bytes if framed else 3 if code >= 0 else 1
+        says = step_talk if code == _STEP else decide_talk if code == _DECIDE else 0
+        if size + need - start > max_request or talk + says > max_output:
+            ends[programs] = size
+            programs += 1
+            start, talk = size, 0
+        talk += says
+        if framed:
+            data[size] = _FRAME
+            for k in range(run):
+                line = codes[i + k]
+                data[size + 1 + (line >> 3)] |= 1 << (line & 7)
+            i += run
+        else:
+            if code >= 0:
+                data[size], data[size + 1], data[size + 2] = _SPIKE, code & 255, code >> 8
+            else:
+                data[size] = _OPCODE_OF[-code]
+            i += 1
+        size += need
+    if size > start:
+        ends[programs] = size
+        programs += 1
+    return data[:size], ends[:programs]
+
+
+class FireParser:
+    """Fire records back to fires. Knows which events say nothing because they are refused (contract 3.8)."""
+
+    def __init__(self, chip: Chip):
+        self._chip = chip
+        self._sample = np.zeros(2, np.int64)  # step, dark: a batch may end in the middle of a sample
+
+    def parse(self, output: bytes, batch: EventBatch) -> Fires:
+        """The fires in the joined outputs of the programs of a batch.
+
+        Raises
+        ------
+        LinkError
+            The output does not fit the batch.
+        """
+        chip = self._chip
+        codes = np.ascontiguousarray(batch.codes, np.int32)
+        tile, neuron, offsets, used = _parse(
+            np.frombuffer(output, np.uint8), codes, np.asarray(batch.offsets, np.int64), self._sample,
+            chip.fire_mode == "race", chip.winners, tile_bytes(chip), neuron_bytes(chip))
+        if used != len(output):
+            raise LinkError(f"fires must take {used} bytes, not {len(output)}")
+        return Fires(tile, neuron, offsets)
+
+
+@numba.njit(cache=True)
+def _number(data, at, size):
+    value = np.int32(0)
+    for k in range(size):
+        if at + k < len(data):
+            value |= np.int32(data[at + k]) << (8 * k)
+    return value
+
+
+@numba.njit(cache=True)
+def _parse(data, codes, starts, sample, race, winners, tile_size, neuron_size):
+    capacity = len(data) // neuron_size + 1
+    tiles, neurons = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    offsets = np.zeros(len(starts), np.int64)
+    none = (1 << 8 * tile_size) - 1
+    at, count = 0, 0
+    for s in range(len(starts) - 1):
+        for i in range(starts[s], starts[s + 1]):
+            code = codes[i]
+            dark = sample[1] != 0
+            speaks = (code == _DECIDE and race and not dark) or (
+                code == _STEP and not race and not dark and sample[0] < STEP_MAX)
+            while speaks:
+                if at >= len(data):
+                    return tiles[:count], neurons[:count], offsets, at + 1  # too short
+                tile = _number(data, at, tile_size)
+                at += tile_size
+                if tile == none:
+                    break
+                for _ in range(winners):
+                    if count == capacity:
+                        return tiles[:count], neurons[:count], offsets, at + 1
+                    tiles[count], neurons[count] = tile, _number(data, at, neuron_size)
+                    at += neuron_size
+                    count += 1
+            if code == _STEP and not dark and sample[0] < STEP_MAX:
+                sample[0] += 1
+            elif code == _DARK:
+                sample[1] = 1
+            elif code == _END:
+                sample[0] = sample[1] = 0
+        offsets[s + 1] = count
+    return tiles[:count], neurons[:count], offsets, at

@@ -1,0 +1,58 @@
+"""The vote read-out: what a neuron answered in training, counted; labels are used nowhere else."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ohmspike.chip import Chip
+from ohmspike.chip.events import Fires
+
+__all__ = ["Vote"]
+
+RANK_WEIGHTS = (4, 3, 2, 1)
+"""Weight of the vote of a winner by its rank; later ranks weigh as the last."""
+
+
+@dataclass(frozen=True)
+class Vote:
+    """Winners vote with the log-probabilities of the classes they answered.
+
+    Parameters
+    ----------
+    table : float32 array of shape (tiles, neurons, classes)
+        Log-probability of every class, given that the neuron won.
+    """
+
+    table: np.ndarray
+
+    @staticmethod
+    def count(chip: Chip, fires: Fires, labels: np.ndarray, classes: int) -> np.ndarray:
+        """How often each neuron answered each class, int64 of shape (tiles, neurons, classes).
+
+        In a race the first winner of a tile answers; in threshold mode every fire does. Counts of batches add up.
+        """
+        sample = np.repeat(np.arange(len(fires)), np.diff(fires.offsets))
+        tile, neuron = fires.tile, fires.neuron
+        if chip.fire_mode == "race":
+            first = fires.ranks() == 0
+            sample, tile, neuron = sample[first], tile[first], neuron[first]
+        flat = (tile.astype(np.int64) * chip.neurons + neuron) * classes + labels[sample]
+        counts = np.bincount(flat, minlength=chip.tiles * chip.neurons * classes)
+        return counts.reshape(chip.tiles, chip.neurons, classes)
+
+    @classmethod
+    def from_counts(cls, counts: np.ndarray) -> "Vote":
+        """Smoothed log-probabilities of counts, ``log((count + 0.01) / (all + 0.1))``."""
+        total = counts.sum(axis=2, keepdims=True)
+        return cls(np.log((counts + 0.01) / (total + 0.1)).astype(np.float32))
+
+    def answers(self, chip: Chip, fires: Fires) -> np.ndarray:
+        """The class with the most votes for every sample, ties to the lower: int64 of shape (samples,)."""
+        sample = np.repeat(np.arange(len(fires)), np.diff(fires.offsets))
+        weight = 1.0
+        if chip.fire_mode == "race":
+            weight = np.array(RANK_WEIGHTS)[np.minimum(fires.ranks(), len(RANK_WEIGHTS) - 1)]
+        table = self.table[fires.tile, fires.neuron]
+        scores = np.stack([np.bincount(sample, table[:, label] * weight, minlength=len(fires))
+                           for label in range(self.table.shape[2])], axis=1)
+        return scores.argmax(axis=1)

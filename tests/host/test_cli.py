@@ -1,0 +1,180 @@
+"""The command line: what it prints, where, and with which exit code."""
+
+import gzip
+import json
+import re
+
+import numpy as np
+import pytest
+
+from ohmspike.chip import Chip
+from ohmspike.host import cli, data
+
+
+@pytest.fixture
+def ohmspike(capsys, monkeypatch):
+    """Run a command line in this process: exit code, stdout, stderr."""
+
+    def run(*arguments):
+        try:
+            code = cli.run([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def small_mnist(monkeypatch):
+    """A data set of the right shape, but small and made up."""
+    rng = np.random.default_rng(3)
+
+    def made(count):
+        labels = rng.integers(0, 10, count).astype(np.uint8)
+        images = rng.integers(0, 40, (count, 28, 28)).astype(np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            image[2 + label:18 + label, 2 * label:2 * label + 9] = rng.integers(120, 255)
+        return images, labels
+
+    made_up = data.Dataset(*made(1500), *made(300))
+    for module in ("mnist", "compare", "demo"):
+        monkeypatch.setattr(f"ohmspike.host.commands.{module}.load_mnist", lambda *args, **kwargs: made_up)
+    return made_up
+
+
+def test_info_lists_every_preset(ohmspike):
+    code, out, _ = ohmspike("info", "--json")
+    assert code == 0
+    names = [chip["chip"] for chip in json.loads(out)["chips"]]
+    assert {"paper", "paper400", "tiles", "up5k", "tiny"} <= set(names)
+
+
+def test_info_of_a_chip_counts_its_synapses(ohmspike):
+    code, out, _ = ohmspike("info", "tiles", "--json")
+    details = json.loads(out)
+    assert code == 0 and details["synapses"] == 64 * 49 * 64
+    assert details["memory_bits"]["levels"] == details["synapses"] * 6
+    assert details["digest"] == Chip.preset("tiles").digest
+    code, out, _ = ohmspike("info", "tiles")
+    assert code == 0 and "200,704" in out
+
+
+def test_mnist_prints_metrics_and_fills_a_run_folder(ohmspike, small_mnist, tmp_path):
+    code, out, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--seed", 5, "--out", tmp_path, "--json")
+    assert code == 0, err
+    metrics = json.loads(out)
+    assert {"chip", "digest", "target", "seed", "accuracy", "images_per_s_learn", "images_per_s_infer",
+            "counters"} <= set(metrics)
+    assert metrics["seed"] == 5 and metrics["accuracy"] > 0.5 and metrics["counters_learn"]["samples"] == 1500
+    run = next(entry for entry in tmp_path.iterdir() if entry.is_dir())
+    assert json.loads((run / "metrics.json").read_text())["accuracy"] == metrics["accuracy"]
+    assert {"chip.json", "versions.json", "metrics.json", "learned.npz"} <= {entry.name for entry in run.iterdir()}
+    assert not list(tmp_path.glob("*.checkpoint.npz"))
+
+
+def test_mnist_repeats_itself(ohmspike, small_mnist, tmp_path):
+    runs = [json.loads(ohmspike("mnist", "--chip", "tiny", "--target", "model", "--out", tmp_path, "--json")[1])
+            for _ in range(2)]
+    assert runs[0]["counters"] == runs[1]["counters"] and runs[0]["accuracy"] == runs[1]["accuracy"]
+
+
+def test_rate_code_learns_a_free_running_chip(ohmspike, small_mnist, tmp_path):
+    code, out, err = ohmspike("mnist", "--chip", "spiking", "--target", "model", "--encoding", "rate", "--steps", 20,
+                              "--images", 500, "--out", tmp_path, "--json")
+    assert code == 0, err
+    assert json.loads(out)["counters"]["out_spikes"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["latency", "rate"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_model_and_rtl_do_not_differ(ohmspike, small_mnist, encoding, seed):
+    code, out, err = ohmspike("compare", "--chip", "tiny", "--a", "model", "--b", "rtl", "--images", 20, "--learn",
+                              "--seed", seed, "--encoding", encoding, "--steps", 12, "--json")
+    assert code == 0, err
+    assert json.loads(out)["differences"] == 0
+
+
+@pytest.mark.slow
+def test_a_free_running_chip_does_not_differ(ohmspike, small_mnist):
+    code, out, err = ohmspike("compare", "--chip", "spiking", "--images", 6, "--learn", "--encoding", "rate",
+                              "--steps", 16, "--json")
+    assert code == 0, err
+    assert json.loads(out)["differences"] == 0
+
+
+@pytest.mark.slow
+def test_an_altered_weight_is_found(ohmspike, small_mnist):
+    code, out, _ = ohmspike("compare", "--chip", "tiny", "--images", 20, "--learn", "--alter-weight", "30=29", "--json")
+    result = json.loads(out)
+    assert code == 1 and result["differences"] == 1
+    assert result["first_difference"]["image"] == 0
+
+
+def test_compare_of_the_model_with_itself_finds_an_altered_weight(ohmspike, small_mnist):
+    equal = ohmspike("compare", "--chip", "tiny", "--b", "model", "--images", 30, "--learn", "--json")
+    assert equal[0] == 0 and json.loads(equal[1])["first_difference"] is None
+    altered = ohmspike("compare", "--chip", "tiny", "--b", "model", "--images", 30, "--learn", "--alter-weight",
+                       "30=29")
+    assert altered[0] == 1 and "differ at image" in altered[1]
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["mnist", "--chip", "nosuch"], "chip must be one of .*paper.*, not 'nosuch'"),
+    (["mnist", "--chip", "missing.toml"], "missing.toml: cannot be read"),
+    (["compare", "--chip", "tiny", "--b", "model", "--alter-weight", "x"], "--alter-weight must be LEVEL=WEIGHT"),
+    (["mnist", "--chip", "tiny", "--target", "model", "--resume", "--out", "nowhere"], "no checkpoint to resume from"),
+])
+def test_errors_are_one_line_without_a_traceback(ohmspike, small_mnist, arguments, message):
+    code, out, err = ohmspike(*arguments)
+    assert code == 1 and out == "" and "Traceback" not in err
+    assert err.startswith("error: ")
+    assert re.search(message, err)
+
+
+def test_a_bad_description_names_field_and_range(ohmspike, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"\nplane = { height = 28, width = 28 }\n'
+                    'grid = { patch_height = 7, patch_width = 7, stride = 3 }\ntile = { neurons = 0 }\n')
+    code, _, err = ohmspike("info", path)
+    assert code == 1 and "neurons must be 1 to 4096, not 0" in err
+
+
+def test_a_wrong_idx_file_is_named(ohmspike, tmp_path):
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
+                 "t10k-labels-idx1-ubyte"):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(b"not an image"))
+    code, _, err = ohmspike("mnist", "--target", "model", "--data", tmp_path)
+    assert code == 1 and "train-images-idx3-ubyte" in err and "ba891046e6505d7a" in err and "Traceback" not in err
+
+
+def test_usage_errors_exit_with_2(ohmspike):
+    assert ohmspike("mnist", "--target", "abacus")[0] == 2
+    assert ohmspike("nosuch")[0] == 2
+
+
+def test_interruption_exits_with_130_and_says_how_to_go_on(ohmspike, small_mnist, tmp_path, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ohmspike.host.commands.mnist.learn", interrupted)
+    code, out, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--out", tmp_path)
+    assert code == 130 and out == "" and "--resume" in err and "Traceback" not in err
+
+
+def test_a_missing_compiler_is_an_error_with_a_hint(ohmspike, small_mnist, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    code, _, err = ohmspike("compare", "--chip", "tiny", "--images", 1)
+    assert code == 1 and "compiler" in err and "hint: " in err
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing(ohmspike, small_mnist, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ohmspike.host.files.np.savez_compressed", full)
+    code, _, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--images", 200, "--out", tmp_path)
+    assert code == 1 and "No space left on device" in err
+    assert not list(tmp_path.rglob("learned.npz"))

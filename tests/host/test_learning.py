@@ -1,0 +1,115 @@
+"""Learning runs: schedule, interruption, resumption, vote."""
+
+import dataclasses
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from ohmspike.chip import Chip
+from ohmspike.chip.events import Fires
+from ohmspike.host import Vote, classify, learn, train_vote
+from ohmspike.host.errors import UserError
+from ohmspike.host.targets import ModelTarget
+from ohmspike.sim.state import ChipState
+
+CHIP = dataclasses.replace(Chip.preset("tiny"), plane_height=8, plane_width=8, patch_height=4, patch_width=4, stride=4)
+
+
+def pictures(count, seed=0):
+    """Two kinds of images: bright on the left or on the right, with noise."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, count)
+    images = rng.integers(0, 60, (count, 8, 8))
+    for image, label in zip(images, labels, strict=True):
+        image[:, 4 * label:4 * label + 4] += rng.integers(80, 190, (8, 4))
+    return images.astype(np.uint8), labels.astype(np.uint8)
+
+
+def target_of(chip=CHIP):
+    target = ModelTarget(chip)
+    target.load(ChipState.initial(chip))
+    return target
+
+
+def test_a_run_that_was_interrupted_and_resumed_ends_in_the_same_bits(tmp_path):
+    images, _ = pictures(3500)
+    whole = target_of()
+    learn(whole, images, passes=2)
+    checkpoint = tmp_path / "run.npz"
+
+    def interrupt(done, total):
+        if done >= 4500:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(target_of(), images, passes=2, checkpoint=checkpoint, progress=interrupt)
+    resumed = ModelTarget(CHIP)
+    report = learn(resumed, images, passes=2, checkpoint=checkpoint, resume=True)
+    assert report.resumed and 0 < report.images < 7000
+    assert resumed.state().differences(whole.state()) == ""
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    images, _ = pictures(2000)
+    checkpoint = tmp_path / "run.npz"
+
+    def interrupt(done, total):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(target_of(), images, passes=2, checkpoint=checkpoint, progress=interrupt)
+    with pytest.raises(UserError, match="another run: passes is 2, expected 3"):
+        learn(target_of(), images, passes=3, checkpoint=checkpoint, resume=True)
+    with pytest.raises(UserError, match="another run: images"):
+        learn(target_of(), images[::-1], passes=2, checkpoint=checkpoint, resume=True)
+    with pytest.raises(UserError, match="another chip"):
+        learn(target_of(dataclasses.replace(CHIP, seed=9)), images, passes=2, checkpoint=checkpoint, resume=True)
+
+
+def test_rates_follow_the_schedule_and_thresholds_are_rebased():
+    chip = dataclasses.replace(CHIP, decay=0.25)
+    target, images = target_of(chip), pictures(2000)[0]
+    seen = []
+    set_rates = target.set_rates
+    target.set_rates = lambda scale: (seen.append(scale), set_rates(scale))
+    learn(target, images, passes=2)
+    assert seen == pytest.approx([1.0, 0.25**0.5, 0.25, 0.25**1.5])
+    assert (target.read("theta").min(axis=1) == 0).all()
+
+
+def test_it_learns_two_classes_without_labels():
+    images, labels = pictures(3000)
+    target = target_of()
+    learn(target, images)
+    vote = train_vote(target, images, labels, classes=2)
+    tests, answers = pictures(500, seed=1)
+    assert (classify(target, tests, vote) == answers).mean() > 0.97
+
+
+def test_learning_off_changes_nothing_but_counters():
+    images, labels = pictures(200)
+    target = target_of()
+    before = target.state()
+    train_vote(target, images, labels, classes=2)
+    after = target.state()
+    assert after.counters.any()
+    after.counters[:] = before.counters
+    assert before.differences(after) == ""
+
+
+def test_a_vote_weighs_ranks():
+    chip = dataclasses.replace(CHIP, learners=1)
+    table = np.zeros((chip.tiles, chip.neurons, 2), np.float32)
+    table[0, 0], table[0, 1] = (0.0, -1.0), (-1.2, 0.0)
+    fires = Fires(np.zeros(2, np.int32), np.array([0, 1], np.int32), np.array([0, 2]))
+    assert Vote(table).answers(chip, fires).tolist() == [0]
+    swapped = Fires(np.zeros(2, np.int32), np.array([1, 0], np.int32), np.array([0, 2]))
+    assert Vote(table).answers(chip, swapped).tolist() == [1]
+
+
+def test_votes_are_counted_by_first_winners_alone():
+    fires = Fires(np.array([0, 0, 1], np.int32), np.array([2, 3, 1], np.int32), np.array([0, 3]))
+    counts = Vote.count(CHIP, fires, np.array([1]), 2)
+    assert counts.sum() == 2 and counts[0, 2, 1] == 1 and counts[1, 1, 1] == 1
