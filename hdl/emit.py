@@ -17,6 +17,10 @@ __all__ = ["emit", "ports"]
 
 _INITIAL_WORD = re.compile(r" +(?P<memory>(?!word\b)\S+ ?)\[(?P<address>\d+)\] = (?P<value>\d+'s?[hbd][0-9a-f]+);")
 
+_BLOCK = re.compile(r"^module (?P<module>\S+)|^  always_comb begin\n(?P<body>.*?)^  end\n", re.MULTILINE | re.DOTALL)
+_ASSIGNMENT = re.compile(r"^\s+(\\\S+ |\w+)\s*(?:\[[^\]]*\])?\s*=\s*(.*);", re.MULTILINE)
+_CONDITION = re.compile(r"\b(?:if|casez) \((.*)\)")
+
 
 def ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]]:
     """The ports of an emitted component: every member of its signature that is not a constant.
@@ -65,7 +69,28 @@ def emit(component: wiring.Component, name: str, *, undefined_registers: bool = 
         design = Path(folder, "design.il")
         design.write_text(rtlil.convert(component, name=name, ports=ports(component), emit_src=False))
         run_yosys("\n".join(script) + "\n", cwd=design.parent)
-        return _fold_initial_values(design.with_suffix(".sv").read_text())
+        text = design.with_suffix(".sv").read_text()
+    _refuse_feedback(text)
+    return _fold_initial_values(text)
+
+
+def _refuse_feedback(text: str) -> None:
+    """Refuse blocks that read a vector they write a part of.
+
+    SystemVerilog does not wake an ``always_comb`` for a variable it writes, so a simulator may miss changes of the
+    part that it reads; Amaranth and synthesis see no difference.
+    """
+    module = ""
+    for block in _BLOCK.finditer(text):
+        if block["module"]:
+            module = block["module"]
+            continue
+        assignments = _ASSIGNMENT.findall(block["body"])
+        read = "\n".join(_CONDITION.findall(block["body"]) + [value for _, value in assignments])
+        for name in {name.strip() for name, _ in assignments}:
+            if re.search(rf"(?<![\w\\$.]){re.escape(name)}(?![\w$.])", read):
+                raise ValueError(f"{module}: a combinational block reads a part of {name} and writes another: "
+                                 "give what it reads a signal of its own")
 
 
 def _fold_initial_values(text: str) -> str:

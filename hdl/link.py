@@ -183,16 +183,18 @@ class Receiver(wiring.Component):
 
         # datapath: the verdict, made of registers only
         verdict = self.verdict.payload
+        hello = Signal()
         m.d.comb += [
+            hello.eq(kind == FrameKind.HELLO),
             verdict.seq.eq(seq),
             verdict.length.eq((count - CRC_BYTES)[:len(verdict.length)]),
-            verdict.hello.eq(kind == FrameKind.HELLO),
+            verdict.hello.eq(hello),
         ]
         with m.If((count < CRC_BYTES) | overlong):
             m.d.comb += verdict.reason.eq(NakReason.LENGTH)
         with m.Elif(self.items.payload.aborted | ~check.match_detected):
             m.d.comb += verdict.reason.eq(NakReason.CHECK)
-        with m.Elif(verdict.hello):
+        with m.Elif(hello):
             m.d.comb += verdict.reason.eq(Mux(count != NONCE_BYTES + CRC_BYTES, NakReason.LENGTH, 0))
         with m.Elif(kind != FrameKind.RUN):
             m.d.comb += verdict.reason.eq(NakReason.KIND)

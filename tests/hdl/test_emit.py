@@ -109,3 +109,19 @@ def test_pattern_that_matches_no_memory_is_an_error():
 def test_failing_yosys_shows_its_last_lines(tmp_path):
     with pytest.raises(ToolchainError, match="(?s)^yosys failed with exit code 1:.*No such command: frobnicate"):
         run_yosys("frobnicate\n", cwd=tmp_path)
+
+
+def test_a_block_that_reads_a_part_of_what_it_writes_is_refused():
+    class Feedback(wiring.Component):
+        result: Out(data.StructLayout({"low": 1, "high": 1}))
+        start: In(1)
+
+        def elaborate(self, platform):
+            m = Module()
+            m.d.comb += self.result.low.eq(self.start)
+            with m.If(self.result.low):
+                m.d.comb += self.result.high.eq(1)
+            return m
+
+    with pytest.raises(ValueError, match="reads a part of result and writes another"):
+        emit(Feedback(), "feedback")
