@@ -35,7 +35,8 @@ class CounterBank(wiring.Component):
     Parameters
     ----------
     peaks : dict
-        Name of every counter to its largest increment per clock, in address order.
+        Name of every counter to its largest increment per clock, in address order; at least 2, for a total is written
+        back while the next one is read.
 
     Members
     -------
@@ -51,6 +52,8 @@ class CounterBank(wiring.Component):
     """
 
     def __init__(self, peaks: dict[str, int]):
+        if len(peaks) < 2:
+            raise ValueError(f"peaks must name at least 2 counters, not {len(peaks)}")
         self._peaks = dict(peaks)
         self.settle = len(peaks) + 2
         super().__init__({

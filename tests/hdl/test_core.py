@@ -69,13 +69,12 @@ def test_single_ported_levels_match_the_oracle(mode):
                  lambda chip, rng: [random_program(chip, rng, 14) for _ in range(3)], seed=21)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("mode", [RACE, THRESHOLD], ids=["race", "threshold"])
 def test_long_sessions_match_the_oracle(mode, seed):
     chip = varied(mode, plane_height=3, plane_width=5, patch_height=2, patch_width=3, neurons=4)
-    run_programs(Layout(chip, 1 + seed), lambda chip, rng: [random_program(chip, rng, 25) for _ in range(5)],
-                 idle=0.3 * (seed & 1), stall=0.3 * (seed >> 1), seed=100 + seed)
+    run_programs(Layout(chip, 2 + seed), lambda chip, rng: [random_program(chip, rng, 25) for _ in range(5)],
+                 idle=0.3 * seed, stall=0.3 * seed, seed=100 + seed)
 
 
 def sample(chip, learn_switch=b"", tables=b""):
@@ -116,27 +115,34 @@ def test_the_255th_step_is_refused():
     run_programs(Layout(varied(ONE, plane_width=2, patch_width=2), 1), lambda *_: [encode_events(events)], seed=4)
 
 
-@pytest.mark.parametrize("program", [
-    pytest.param(b"\x01", id="spike without a line"), pytest.param(b"\x01\x00", id="spike with half a line"),
-    pytest.param(b"\x02", id="frame without a bitmap"), pytest.param(b"\x07\x06", id="unknown opcode"),
-    pytest.param(b"\x06\xff", id="unknown last opcode"), pytest.param(b"\x10\x00\x00", id="write without operands"),
-    pytest.param(write("theta", [1, 2])[:-3], id="write cut in a cell"),
-    pytest.param(write("theta", [1, 2])[:-4], id="write cut between cells"),
-    pytest.param(write("theta", [1, 2])[:-8], id="write without cells"),
-    pytest.param(write("theta", []), id="write of no cells"), pytest.param(read("theta", 0), id="read of no cells"),
-    pytest.param(read("theta", 0, column=3), id="column outside"),
-    pytest.param(read("theta", 0, row=9), id="row unused"),
-    pytest.param(read("theta", 1, row=2), id="row outside"), pytest.param(read("levels", 30, row=6), id="over the end"),
-    pytest.param(write("levels", [1] * 8, row=6, column=1), id="write over the end"),
-    pytest.param(write("levels", [1] * 5, row=1, column=2), id="write over row ends"),
-    pytest.param(b"\x11\x0a" + bytes(6) + b"\x06", id="no such memory"),
-    pytest.param(write("status", [1]), id="not writable"),
-    pytest.param(write("counters", [1, 2]), id="counters cleared"),
-    pytest.param(b"\x06" + write("counters", [1]) + b"\x06", id="counters cleared between events"),
-    pytest.param(read("identity", 20) + read("status", 4), id="identity and status"),
-])
-def test_every_kind_of_failure_has_its_status(program):
-    run_programs(Layout(RACE, 2), lambda chip, rng: [b"\x06" + program, b"\x00\x06"], seed=1)
+FAILURES = {
+    "spike without a line": b"\x01",
+    "spike with half a line": b"\x01\x00",
+    "frame without a bitmap": b"\x02",
+    "unknown opcode": b"\x07\x06",
+    "unknown last opcode": b"\x06\xff",
+    "write without operands": b"\x10\x00\x00",
+    "write cut in a cell": write("theta", [1, 2])[:-3],
+    "write cut between cells": write("theta", [1, 2])[:-4],
+    "write without cells": write("theta", [1, 2])[:-8],
+    "write of no cells": write("theta", []),
+    "read of no cells": read("theta", 0),
+    "column outside": read("theta", 0, column=3),
+    "row unused": read("theta", 0, row=9),
+    "row outside": read("theta", 1, row=2),
+    "over the end": read("levels", 30, row=6),
+    "write over the end": write("levels", [1] * 8, row=6, column=1),
+    "write over row ends": write("levels", [1] * 5, row=1, column=2),
+    "no such memory": b"\x11\x0a" + bytes(6) + b"\x06",
+    "not writable": write("status", [1]),
+    "counters cleared": write("counters", [1, 2]),
+    "counters cleared between events": b"\x06" + write("counters", [1]) + b"\x06",
+    "identity and status": read("identity", 20) + read("status", 4),
+}
+
+
+def test_every_kind_of_failure_has_its_status_and_harms_nothing_after_it():
+    run_programs(Layout(RACE, 2), lambda *_: [b"\x06" + program for program in FAILURES.values()], seed=1)
 
 
 @pytest.mark.parametrize("length", [1, 2])

@@ -150,3 +150,17 @@ def test_bursts_cost_what_is_stated(name, cells, column, direction):
 def test_the_table_names_every_preset():
     table = cost.report({"tiles": ((16, 2),), "paper": ((16, 2),)})
     assert "| tiles (" in table and "| paper (" in table
+
+
+@pytest.mark.parametrize("name", ["3 words", "unseen lines, one winner"])
+def test_after_a_reset_the_sample_is_cleared_in_the_stated_clocks(name):
+    layout = LAYOUTS[name]
+    bench = ExecutorBench(layout)
+
+    async def session(bench, ctx):
+        for _ in range(2):
+            assert await bench.execute(ctx, b"\x00") == b"\x00"
+            await bench.execute(ctx, encode_events([0, 1, STEP, DECIDE, END]), reset_after=11)
+
+    bench.run(session)
+    assert bench.clocks == [max(layout.chip.lines, layout.chip.tiles) + 1 + 1] * 2

@@ -109,3 +109,9 @@ def test_clear_zeroes_and_reset_keeps_the_totals():
         assert await values(ctx, dut, 5) == [2] * 5
 
     bench.run(testbench)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_counters_are_refused(count):
+    with pytest.raises(ValueError, match=f"^peaks must name at least 2 counters, not {count}$"):
+        CounterBank(dict.fromkeys("a"[:count], 1))
