@@ -1,6 +1,6 @@
 """A whole chip: what executes programs, and that behind its link."""
 
-from amaranth import Module, Signal
+from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -106,14 +106,22 @@ class ChipTop(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.link = link = self._link
-        m.submodules.executor = executor = Executor(self._layout)
+
+        # the reset of everything inside comes out of a register: on a device it has far to go, and in a compiled
+        # simulation nothing inside then depends on a port in the same clock
+        m.domains.chip = ClockDomain()
+        resetting = Signal(init=1)
+        m.d.sync += resetting.eq(0)
+        m.d.comb += [ClockSignal("chip").eq(ClockSignal()), ResetSignal("chip").eq(resetting)]
+        link, executor = self._link, Executor(self._layout)
+        m.submodules.link = DomainRenamer("chip")(link)
+        m.submodules.executor = DomainRenamer("chip")(executor)
         connect(m, wiring.flipped(self.rx), link.rx)
         connect(m, link.tx, wiring.flipped(self.tx))
         connect(m, link.program, executor.program)
         connect(m, executor.output, link.output)
         busy_cycles = Signal(32)
-        m.d.sync += busy_cycles.eq(busy_cycles + link.busy)
+        m.d.chip += busy_cycles.eq(busy_cycles + link.busy)
         words = {"busy_cycles": busy_cycles, "bad_frames": link.bad_frames,
                  "out_of_sequence": link.out_of_sequence, "repeats": link.repeats}
         m.d.comb += [executor.status[index].eq(words[name]) for index, name in enumerate(STATUS_WORDS)]
