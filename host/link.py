@@ -320,10 +320,12 @@ class LinkSession:
 # programs of events
 
 
-def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int) -> list[bytes]:
+def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int, *,
+                dark: bool = False) -> list[bytes]:
     """Programs that carry out the events of a batch, none longer or more talkative than the chip's buffers.
 
-    A run of spikes on ascending lines becomes a FRAME where that is shorter.
+    A run of spikes on ascending lines becomes a FRAME where that is shorter; not in a dark sample, where each spike
+    is refused by itself (contract 3.8). ``dark`` tells that the batch begins in such a sample.
 
     Raises
     ------
@@ -340,14 +342,14 @@ def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int
     decide_talk = talk if chip.fire_mode == "race" else 0
     codes = np.ascontiguousarray(batch.codes, np.int32)
     data, ends = _assemble(codes, chip.lines, frame_bytes, frame_bytes <= max_request, max_request, max_output,
-                           step_talk, decide_talk)
+                           step_talk, decide_talk, dark)
     data = data.tobytes()
     starts = [0, *ends[:-1].tolist()]
     return [data[start:end] for start, end in zip(starts, ends.tolist(), strict=True)]
 
 
 @numba.njit(cache=True)
-def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, step_talk, decide_talk):
+def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, step_talk, decide_talk, dark):
     data = np.zeros(3 * len(codes) + 1, np.uint8)
     ends = np.empty(len(codes) + 1, np.int64)
     programs, size, start, talk = 0, 0, 0, 0
@@ -359,7 +361,8 @@ def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, ste
         while i + run < len(codes) and above < codes[i + run] < lines:
             above = codes[i + run]
             run += 1
-        framed = may_frame and 3 * run > frame_bytes
+        framed = may_frame and not dark and 3 * run > frame_bytes
+        dark = (dark or code == _DARK) and code != _END
         need = frame_bytes if framed else 3 if code >= 0 else 1
         says = step_talk if code == _STEP else decide_talk if code == _DECIDE else 0
         if size + need - start > max_request or talk + says > max_output:
@@ -392,6 +395,11 @@ class FireParser:
     def __init__(self, chip: Chip):
         self._chip = chip
         self._sample = np.zeros(2, np.int64)  # step, dark: a batch may end in the middle of a sample
+
+    @property
+    def dark(self) -> bool:
+        """Whether the events so far ended in a dark sample."""
+        return bool(self._sample[1])
 
     def parse(self, output: bytes, batch: EventBatch) -> Fires:
         """The fires in the joined outputs of the programs of a batch.

@@ -189,7 +189,7 @@ class LinkTarget(Target):
     def present(self, batch, *, learn):
         self._learn(learn)
         identity = self.session.identity
-        programs = programs_of(self.chip, batch, identity.max_request, identity.max_reply - 1)
+        programs = programs_of(self.chip, batch, identity.max_request, identity.max_reply - 1, dark=self._fires.dark)
         return self._fires.parse(b"".join(self.session.run(programs)), batch)
 
     def _learn(self, learn):

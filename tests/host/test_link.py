@@ -1,0 +1,204 @@
+"""The host's end of the link against the reference device over bad lines, and against the RTL."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference_link import encode
+
+from ohmspike.chip import Chip
+from ohmspike.chip.events import EventBatch, Fires
+from ohmspike.host.link import CompiledPort, FireParser, FrameReader, LinkError, LinkSession, encode_frame, programs_of
+from ohmspike.host.targets import LinkTarget
+from ohmspike.sim.oracle import Oracle
+from ohmspike.sim.rtl import compile_chip
+from ohmspike.sim.state import ChipState, fires_difference
+from support.reference_device import LossyPort, ReferenceDevice
+
+RACE = Chip(name="race", plane_height=5, plane_width=7, patch_height=3, patch_width=3, stride=2, neurons=5, winners=2,
+            learners=2, min_spikes=2, levels=16, weight_bits=4, membrane_bits=10, threshold_bits=12, theta_step=9.0,
+            amplitudes=4, set_step=0.3, reset_step=0.3)
+FREE = dataclasses.replace(RACE, name="free", fire_mode="threshold", winners=1, learners=3, theta_base=40,
+                           theta_leak=3)
+
+
+def events(chip, rng, samples):
+    """Samples of random events, some of them refused; samples may not end."""
+    parts = []
+    for _ in range(samples):
+        length = int(rng.integers(1, 60))
+        part = rng.integers(0, chip.lines + 1, length)
+        if rng.random() < 0.5:
+            part = np.sort(part)
+        part[rng.random(length) < 0.15] = -1
+        part[rng.random(length) < 0.08] = -2
+        part[rng.random(length) < 0.03] = -3
+        part[rng.random(length) < 0.04] = -4
+        parts.append(np.r_[part, -4] if rng.random() < 0.8 else part)
+    lengths = [len(part) for part in parts]
+    return EventBatch(np.concatenate(parts).astype(np.int32), np.r_[0, np.cumsum(lengths)])
+
+
+def learned_alike(target, chip, rng, rounds=4):
+    """Present random events to a target and the oracle, learning; the first difference."""
+    state = ChipState.initial(chip)
+    state.learn = True
+    oracle = Oracle(chip, state)
+    target.load(state)
+    for _ in range(rounds):
+        batch = events(chip, rng, 5)
+        if found := fires_difference(target.present(batch, learn=True), oracle.run(batch)):
+            return found
+    return target.state().differences(oracle.state)
+
+
+@given(st.integers(0, 0xFFFF), st.integers(0, 255), st.binary(max_size=80), st.integers(1, 9))
+def test_frames_are_those_of_the_reference_however_they_are_cut(seq, kind, payload, size):
+    line = encode_frame(seq, kind, payload)
+    assert line == encode(seq, kind, payload)
+    reader, found = FrameReader(), []
+    for start in range(0, len(line), size):
+        found += reader.feed(line[start:start + size])
+    assert found == [(seq, kind, payload)] and reader.damaged == 0
+
+
+@given(st.binary(min_size=1, max_size=60), st.data())
+def test_a_damaged_frame_is_dropped(payload, data):
+    line = bytearray(encode_frame(7, 2, payload))
+    place = data.draw(st.integers(1, len(line) - 2))
+    line[place] ^= data.draw(st.integers(1, 255))
+    assert FrameReader().feed(bytes(line)) == []
+
+
+@pytest.mark.parametrize("chip", [RACE, FREE], ids=["race", "free"])
+@pytest.mark.parametrize("seed", range(6))
+def test_over_a_bad_line_everything_is_executed_exactly_once(chip, seed):
+    device = ReferenceDevice(chip, window=1 << seed % 3, max_request=70 + 40 * seed, max_reply=80 + 30 * seed)
+    port = LossyPort(device, seed=seed, rate=0.0)
+    target = LinkTarget(chip, LinkSession(port, chip))
+    port._rate = 0.08
+    assert learned_alike(target, chip, np.random.default_rng(seed)) == ""
+    assert target.session.resent > 0
+
+
+@pytest.mark.parametrize("fault", ["trusting", "forgetful"])
+def test_a_device_that_acts_on_bad_or_repeated_frames_is_noticed(fault):
+    noticed = False
+    for seed in range(6):
+        port = LossyPort(ReferenceDevice(RACE, **{fault: True}), seed=seed, rate=0.0)
+        target = LinkTarget(RACE, LinkSession(port, RACE))
+        port._rate = 0.15
+        try:
+            noticed |= learned_alike(target, RACE, np.random.default_rng(seed)) != ""
+        except (LinkError, IndexError, ValueError):
+            noticed = True
+    assert noticed
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32), st.integers(50, 300), st.integers(40, 200), st.booleans())
+def test_programs_keep_to_the_buffers_and_give_the_events_of_the_batch(seed, request, reply, race):
+    chip = RACE if race else FREE
+    batch = events(chip, np.random.default_rng(seed), 6)
+    programs = programs_of(chip, batch, request, reply)
+    assert all(0 < len(program) <= request for program in programs)
+    device = ReferenceDevice(chip)
+    outputs = [device.executor.run(program) for program in programs]
+    assert all(output[-1] == 0 and len(output) - 1 <= reply for output in outputs)
+    fires = FireParser(chip).parse(b"".join(output[:-1] for output in outputs), batch)
+    state = ChipState.initial(chip)
+    state.theta_base = 0
+    oracle = Oracle(chip, state)
+    assert fires_difference(fires, oracle.run(batch)) == ""
+
+
+def test_a_long_ascending_run_travels_as_a_frame():
+    batch = EventBatch(np.r_[np.arange(20), -4].astype(np.int32), np.array([0, 21]))
+    (program,) = programs_of(RACE, batch, 512, 511)
+    assert len(program) == 1 + 5 + 1
+    batch = EventBatch(np.array([9, 3, -4], np.int32), np.array([0, 3]))
+    assert len(programs_of(RACE, batch, 512, 511)[0]) == 3 + 3 + 1
+
+
+def test_output_that_does_not_fit_the_events_is_an_error():
+    batch = EventBatch(np.array([-2, -4], np.int32), np.array([0, 2]))
+    for output in (b"", b"\x00\x01", b"\xff\xff"):
+        with pytest.raises(LinkError, match="fires must take"):
+            FireParser(RACE).parse(output, batch)
+    assert isinstance(FireParser(RACE).parse(b"\xff", batch), Fires)
+
+
+def test_an_event_that_says_more_than_a_reply_holds_is_refused():
+    batch = EventBatch(np.array([-2], np.int32), np.array([0, 1]))
+    with pytest.raises(LinkError, match="fires of an event may take 19 bytes, but a reply holds 18"):
+        programs_of(RACE, batch, 512, 18)
+
+
+def test_memories_are_written_and_read_whole():
+    port = LossyPort(ReferenceDevice(RACE, max_request=41, max_reply=23), seed=1, rate=0.0)
+    session = LinkSession(port, RACE)
+    rng = np.random.default_rng(2)
+    for name, shape, high in (("levels", (RACE.tiles * RACE.rows, 5), 16), ("theta", (RACE.tiles, 5), 4096),
+                              ("set", (4, 16), 65536), ("random", (RACE.tiles, 1), 2**32)):
+        values = rng.integers(0, high, shape)
+        session.write_memory(name, values)
+        assert np.array_equal(session.read_memory(name), values)
+    with pytest.raises(ValueError, match="theta must have shape"):
+        session.write_memory("theta", np.zeros((1, 1), int))
+    with pytest.raises(ValueError, match="levels must hold integers of 1 bytes"):
+        session.write_memory("levels", np.full((RACE.tiles * RACE.rows, 5), 256))
+
+
+def test_another_chip_is_refused_field_by_field():
+    other = dataclasses.replace(RACE, neurons=6, trace_shift=4, fire_mode="threshold", winners=1, learners=1)
+    with pytest.raises(LinkError) as caught:
+        LinkSession(LossyPort(ReferenceDevice(other), seed=0, rate=0.0), RACE)
+    for part in ("neurons is 6, expected 5", "trace_shift is 4, expected 3", "fire_mode is threshold, expected race"):
+        assert part in str(caught.value)
+
+
+def test_silence_ends_in_an_error():
+    port = LossyPort(ReferenceDevice(RACE), seed=0, rate=0.0)
+    session = LinkSession(port, RACE)
+    port.device.receive = lambda line: b""
+    with pytest.raises(LinkError, match="did not answer program"):
+        session.read_memory("theta")
+    with pytest.raises(LinkError, match="does not answer"):
+        LinkSession(port, RACE)
+
+
+def test_a_chip_that_was_reset_is_noticed():
+    port = LossyPort(ReferenceDevice(RACE), seed=0, rate=0.0)
+    session = LinkSession(port, RACE)
+    port.device = ReferenceDevice(RACE)
+    with pytest.raises(LinkError, match="lost the session"):
+        session.read_memory("theta")
+
+
+def test_a_failed_program_names_its_status():
+    session = LinkSession(LossyPort(ReferenceDevice(RACE), seed=0, rate=0.0), RACE)
+    with pytest.raises(LinkError, match="BAD_INSTRUCTION to the program ee"):
+        list(session.run([b"\xee"]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chip", [RACE, FREE], ids=["race", "free"])
+def test_the_rtl_over_a_bad_line_equals_the_oracle(chip):
+    with compile_chip(chip, lanes=2) as rtl:
+        port = CompiledPort(rtl, patience=200_000)
+        session = LinkSession(port, chip)
+        rng = np.random.default_rng(4)
+
+        def damaging(data):
+            if rng.random() < 0.1:
+                data = bytearray(data)
+                data[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
+            if rng.random() < 0.05:
+                data = bytes(data) + bytes(data)
+            rtl.write(bytes(data))
+
+        port.write = damaging
+        assert learned_alike(LinkTarget(chip, session), chip, rng, rounds=8) == ""
+        assert session.resent > 0 and session.naks > 0
