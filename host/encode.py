@@ -5,11 +5,12 @@ import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode
-from ohmspike.chip.initial import Stream, mix
+from ohmspike.chip.initial import Stream
 
 __all__ = ["latency_events", "rate_events"]
 
 _STEP, _DECIDE, _DARK, _END = (int(code) for code in (EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END))
+_SEED, _STREAM, _INDEX = 0x9E3779B97F4A7C15, np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 def _pixels(chip: Chip, images: np.ndarray) -> np.ndarray:
@@ -17,7 +18,7 @@ def _pixels(chip: Chip, images: np.ndarray) -> np.ndarray:
     if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (chip.plane_height, chip.plane_width):
         raise ValueError(f"images must be uint8 of shape (samples, {chip.plane_height}, {chip.plane_width}), "
                          f"not {images.dtype} of {images.shape}")
-    return np.ascontiguousarray(images).reshape(len(images), -1)
+    return np.ascontiguousarray(images).reshape(len(images), chip.lines)
 
 
 def latency_events(chip: Chip, images: np.ndarray, *, learn: bool) -> EventBatch:
@@ -93,18 +94,53 @@ def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak
         raise ValueError(f"steps must be 1 to 254, not {steps!r}")
     if not 0.0 <= peak <= 1.0:
         raise ValueError(f"peak must be 0 to 1, not {peak!r}")
-    limits = (pixels.astype(np.uint64) * np.uint64(int(peak * 2**32))) // np.uint64(255)
+    if first_sample < 0:
+        raise ValueError(f"first_sample must be at least 0, not {first_sample!r}")
+    limits = np.arange(256, dtype=np.uint64) * np.uint64(int(peak * 2**32)) // np.uint64(255)
     tail = [_DECIDE, _DARK, _END] if learn else [_DECIDE, _END]
     tail = np.array(tail if chip.fire_mode == "race" else [_END], np.int32)
-    parts, lengths = [], np.zeros(len(pixels), np.int64)
-    lines = np.arange(pixels.shape[1], dtype=np.uint64)
-    for sample, limit in enumerate(limits):
-        start = len(parts)
-        for step in range(steps):
-            index = np.uint64(((first_sample + sample) * 256 + step) * pixels.shape[1]) + lines
-            drawn = mix(chip.seed, Stream.RATE, index) >> np.uint64(32)
-            parts += [np.flatnonzero(drawn < limit).astype(np.int32), np.array([_STEP], np.int32)]
-        parts.append(tail)
-        lengths[sample] = sum(len(part) for part in parts[start:])
-    codes = np.concatenate(parts) if parts else np.zeros(0, np.int32)
-    return EventBatch(codes, np.concatenate([[0], np.cumsum(lengths)]))
+    start = np.uint64((chip.seed * _SEED + int(Stream.RATE) * int(_STREAM)) % 2**64)
+    return EventBatch(*_rate(pixels, limits, start, np.uint64(first_sample), steps, tail))
+
+
+@numba.njit(cache=True)
+def _mix32(start, index):
+    """The upper 32 bits of the generator of contract 7.1; ``start`` holds seed and stream."""
+    z = start + (index + np.uint64(1)) * _INDEX
+    z = (z ^ (z >> np.uint64(30))) * _STREAM
+    z = (z ^ (z >> np.uint64(27))) * _INDEX
+    return (z ^ (z >> np.uint64(31))) >> np.uint64(32)
+
+
+@numba.njit(cache=True)
+def _rate(pixels, limits, start, first_sample, steps, tail):
+    samples, lines = pixels.shape
+    offsets = np.zeros(samples + 1, np.int64)
+    codes = np.empty(0, np.int32)
+    able = np.empty(lines, np.int64)
+    for writing in (False, True):  # drawn twice, so that the codes take the memory of those that spike
+        if writing:
+            codes = np.empty(offsets[samples], np.int32)
+        at = 0
+        for s in range(samples):
+            count = 0
+            for i in range(lines):
+                if limits[pixels[s, i]] > 0:
+                    able[count] = i
+                    count += 1
+            for step in range(steps):
+                base = ((first_sample + np.uint64(s)) * np.uint64(256) + np.uint64(step)) * np.uint64(lines)
+                for k in range(count):
+                    i = able[k]
+                    if _mix32(start, base + np.uint64(i)) < limits[pixels[s, i]]:
+                        if writing:
+                            codes[at] = i
+                        at += 1
+                if writing:
+                    codes[at] = _STEP
+                at += 1
+            if writing:
+                codes[at:at + len(tail)] = tail
+            at += len(tail)
+            offsets[s + 1] = at
+    return codes, offsets

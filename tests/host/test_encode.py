@@ -1,0 +1,160 @@
+"""Codes against section 9 of the contract, written out in plain Python."""
+
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+
+from ohmspike.chip import Chip
+from ohmspike.chip.events import EventCode
+from ohmspike.host.encode import latency_events, rate_events
+
+MASK = 2**64 - 1
+
+
+def chip_of(height=5, width=7, **changes):
+    return dataclasses.replace(Chip.preset("tiny"), plane_height=height, plane_width=width, patch_height=3,
+                               patch_width=3, stride=1, **changes)
+
+
+def images_of(chip, count, seed=0):
+    """Random pixels with many at the ends of the range, a blank image and a full one."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (count, chip.plane_height, chip.plane_width)).astype(np.uint8)
+    images[rng.random(images.shape) < 0.3] = 0
+    images[rng.random(images.shape) < 0.1] = 255
+    images[0], images[-1] = 0, 255
+    return images
+
+
+def samples_of(batch):
+    return [batch.codes[batch.offsets[s]:batch.offsets[s + 1]].tolist() for s in range(len(batch))]
+
+
+def latency_oracle(chip, image, learn):
+    bins, dark = chip.latency_bins, chip.dark_level
+    codes = []
+    for wanted in range(bins):
+        if wanted:
+            codes.append(EventCode.STEP)
+        codes += [line for line, pixel in enumerate(image.reshape(-1).tolist())
+                  if pixel > dark and (255 - pixel) * bins // (255 - dark) == wanted]
+    return codes + [EventCode.DECIDE] + [EventCode.DARK] * learn + [EventCode.END]
+
+
+def mix32(seed, stream, i):
+    z = (seed * 0x9E3779B97F4A7C15 + stream * 0xBF58476D1CE4E5B9 + (i + 1) * 0x94D049BB133111EB) & MASK
+    z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ z >> 27) * 0x94D049BB133111EB) & MASK
+    return (z ^ z >> 31) >> 32
+
+
+def rate_oracle(chip, image, learn, sample, steps, peak):
+    codes = []
+    for step in range(steps):
+        codes += [line for line, pixel in enumerate(image.reshape(-1).tolist())
+                  if mix32(chip.seed, 4, (sample * 256 + step) * chip.lines + line) < pixel * int(peak * 2**32) // 255]
+        codes.append(EventCode.STEP)
+    if chip.fire_mode == "race":
+        codes += [EventCode.DECIDE] + [EventCode.DARK] * learn
+    return codes + [EventCode.END]
+
+
+@pytest.mark.parametrize("learn", [False, True])
+@pytest.mark.parametrize("dark_level", [0, 64, 254, 255])
+@pytest.mark.parametrize("bins", [1, 2, 5, 16])
+def test_latency_code_is_that_of_the_contract(bins, dark_level, learn):
+    chip = chip_of(latency_bins=bins, dark_level=dark_level)
+    images = images_of(chip, 12, seed=bins)
+    batch = latency_events(chip, images, learn=learn)
+    assert samples_of(batch) == [latency_oracle(chip, image, learn) for image in images]
+    assert batch.codes.dtype == np.int32 and batch.offsets.dtype == np.int64
+
+
+def test_every_pixel_value_goes_to_its_bin():
+    chip = dataclasses.replace(Chip.preset("tiny"), plane_height=16, plane_width=16, latency_bins=7, dark_level=30)
+    image = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    assert samples_of(latency_events(chip, image, learn=True)) == [latency_oracle(chip, image[0], True)]
+
+
+@pytest.mark.parametrize("learn", [False, True])
+@pytest.mark.parametrize(("steps", "peak", "first", "seed"), [
+    (1, 0.0, 0, 1), (1, 1.0, 0, 1), (4, 0.25, 0, 7), (9, 0.7, 60_000, 2**63 - 1), (254, 1 / 3, 3, 0), (3, 1e-9, 2, 1)])
+def test_rate_code_is_that_of_the_contract(steps, peak, first, seed, learn):
+    chip = chip_of(seed=seed)
+    images = images_of(chip, 4, seed=steps)
+    batch = rate_events(chip, images, learn=learn, first_sample=first, steps=steps, peak=peak)
+    assert samples_of(batch) == [rate_oracle(chip, image, learn, first + s, steps, peak)
+                                 for s, image in enumerate(images)]
+    assert batch.codes.dtype == np.int32 and batch.offsets.dtype == np.int64
+
+
+@pytest.mark.parametrize("learn", [False, True])
+def test_threshold_mode_has_neither_decide_nor_dark(learn):
+    chip = Chip.preset("spiking")
+    images = images_of(chip, 3)
+    batch = rate_events(chip, images, learn=learn, steps=6, peak=0.2)
+    assert samples_of(batch) == [rate_oracle(chip, image, learn, s, 6, 0.2) for s, image in enumerate(images)]
+
+
+def test_rate_code_does_not_depend_on_how_samples_are_batched():
+    chip = chip_of()
+    images = images_of(chip, 9)
+    whole = samples_of(rate_events(chip, images, learn=True, first_sample=5, steps=8, peak=0.5))
+    parts = [samples_of(rate_events(chip, images[a:b], learn=True, first_sample=5 + a, steps=8, peak=0.5))
+             for a, b in ((0, 2), (2, 3), (3, 9))]
+    assert whole == sum(parts, [])
+
+
+def test_brightest_pixel_spikes_at_the_peak_probability():
+    chip = chip_of()
+    images = np.full((400, 5, 7), 255, np.uint8)
+    codes = rate_events(chip, images, learn=False, steps=50, peak=0.3).codes
+    assert (codes >= 0).sum() / (400 * 50 * 35) == pytest.approx(0.3, abs=0.003)
+
+
+def test_no_images_make_an_empty_batch():
+    chip = chip_of()
+    none = np.zeros((0, 5, 7), np.uint8)
+    for batch in (latency_events(chip, none, learn=True), rate_events(chip, none, learn=True, steps=3, peak=0.5)):
+        assert len(batch) == 0 and len(batch.codes) == 0 and batch.offsets.tolist() == [0]
+
+
+def test_strided_images_are_read_as_they_look():
+    chip = chip_of()
+    images = images_of(chip, 8)
+    assert samples_of(latency_events(chip, images[::-2], learn=False)) == \
+        samples_of(latency_events(chip, images[::-2].copy(), learn=False))
+
+
+@pytest.mark.parametrize("images", [
+    np.zeros((2, 7, 5), np.uint8), np.zeros((5, 7), np.uint8), np.zeros((2, 5, 7), float), np.zeros((2, 35), np.uint8)])
+def test_images_of_another_plane_are_refused(images):
+    for encode in (latency_events, lambda *a, **k: rate_events(*a, **k, steps=1, peak=0.5)):
+        with pytest.raises(ValueError, match=r"images must be uint8 of shape \(samples, 5, 7\), not (uint8|float64)"):
+            encode(chip_of(), images, learn=False)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"steps": 0}, "steps must be 1 to 254, not 0"), ({"steps": 255}, "steps must be 1 to 254, not 255"),
+    ({"peak": -0.1}, "peak must be 0 to 1, not -0.1"), ({"peak": 1.01}, "peak must be 0 to 1, not 1.01"),
+    ({"peak": float("nan")}, "peak must be 0 to 1, not nan"),
+    ({"first_sample": -1}, "first_sample must be at least 0, not -1")])
+def test_bad_parameters_of_the_rate_code_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        rate_events(chip_of(), np.zeros((1, 5, 7), np.uint8), learn=False, **{"steps": 3, "peak": 0.5, **changes})
+
+
+@pytest.mark.slow
+def test_latency_code_makes_300_000_images_a_second():
+    chip = Chip.preset("paper400")
+    rng = np.random.default_rng(0)
+    images = np.where(rng.random((30_000, 28, 28)) < 0.15, 200, 0).astype(np.uint8)
+    latency_events(chip, images[:10], learn=True)
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        latency_events(chip, images, learn=True)
+        seconds.append(time.perf_counter() - started)
+    assert len(images) / min(seconds) > 300_000
