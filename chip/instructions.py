@@ -76,11 +76,11 @@ class Memory:
 
 REGISTERS = {
     "learn": "1: plasticity, post-traces and homeostasis are on",
-    "theta_step": "homeostasis h, added to the first winner's threshold",
-    "theta_base": "threshold mode: common threshold theta0",
+    "theta_step": "homeostasis h, added to the first winner's threshold; 16 bits",
+    "theta_base": "threshold mode: common threshold theta0; threshold_bits bits",
     "report": "1: fires are put into replies (1 after reset)",
 }
-"""Registers, 32 bits each, in address order."""
+"""Registers in address order; 4 bytes each on the link, of which a chip keeps as many bits as told here."""
 
 COUNTERS = {
     "samples": "END events",
@@ -113,7 +113,7 @@ BIN_COUNTERS = {
 
 STATUS_WORDS = {
     "busy_cycles": "clocks with a program in execution, modulo 2^32",
-    "bad_frames": "frames with a wrong CRC or length, modulo 2^16",
+    "bad_frames": "frames with a wrong CRC, length or kind, modulo 2^16",
     "out_of_sequence": "frames refused for their sequence number, modulo 2^16",
     "repeats": "frames answered again without acting, modulo 2^16",
 }

@@ -9,7 +9,7 @@ from ..chip.description import Chip
 from ..chip.events import EventBatch, EventCode, Fires
 from ..chip.instructions import counter_names
 from . import kernels
-from .state import ChipState
+from .state import THETA_STEP_BITS, ChipState
 
 __all__ = ["ExactModel"]
 
@@ -62,8 +62,8 @@ class ExactModel:
 
     def set_theta_step(self, theta_step: int):
         """Write the register h (contract 6.1)."""
-        if not 0 <= theta_step < 1 << 32:
-            raise ValueError(f"theta_step must be 0 to {(1 << 32) - 1}, not {theta_step!r}")
+        if not 0 <= theta_step < 1 << THETA_STEP_BITS:
+            raise ValueError(f"theta_step must be 0 to {(1 << THETA_STEP_BITS) - 1}, not {theta_step!r}")
         self.state.theta_step = int(theta_step)
 
     # running

@@ -10,7 +10,10 @@ from ..chip.events import Fires
 from ..chip.initial import initial_levels, initial_random
 from ..chip.instructions import BIN_COUNTERS, COUNTERS, counter_names
 
-__all__ = ["ChipState", "fires_difference"]
+__all__ = ["THETA_STEP_BITS", "ChipState", "fires_difference"]
+
+THETA_STEP_BITS = 16
+"""Width of the register h (contract 2.1)."""
 
 
 @dataclass(eq=False)
@@ -103,9 +106,9 @@ class ChipState:
                 raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
             if high is not None and array.max() > high:
                 raise ValueError(f"{name} must be 0 to {high}, not {array.max()}")
-        for name in ("theta_step", "theta_base"):
-            if not 0 <= getattr(self, name) < 1 << 32:
-                raise ValueError(f"{name} must be 0 to {(1 << 32) - 1}, not {getattr(self, name)!r}")
+        for name, bits in (("theta_step", THETA_STEP_BITS), ("theta_base", chip.threshold_bits)):
+            if not 0 <= getattr(self, name) < 1 << bits:
+                raise ValueError(f"{name} must be 0 to {(1 << bits) - 1}, not {getattr(self, name)!r}")
 
     def _values(self):
         return [getattr(self, spec.name) for spec in dataclasses.fields(self)]
