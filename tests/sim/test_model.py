@@ -153,7 +153,7 @@ def test_bad_tables_are_refused():
         model.set_tables(np.zeros((16, 64), int), np.full((16, 64), 65536))
     with pytest.raises(ValueError, match=r"^weights must hold integers 0 to 63$"):
         model.set_weights(np.full(64, 64))
-    with pytest.raises(ValueError, match=r"^theta_step must be 0 to 4294967295, not -1$"):
+    with pytest.raises(ValueError, match=r"^theta_step must be 0 to 65535, not -1$"):
         model.set_theta_step(-1)
     with pytest.raises(ValueError, match="weight_store fixed"):
         ExactModel(Chip.preset("up5k")).set_weights(np.arange(64))
@@ -163,7 +163,7 @@ def test_bad_tables_are_refused():
     ("levels", np.full((4, 196, 12), 64, np.uint8), r"^levels must be 0 to 63, not 64$"),
     ("theta", np.zeros((4, 12), np.int32), r"^theta must be a contiguous array of uint32, not int32$"),
     ("random", np.zeros(3, np.uint32), r"^random must have shape \(4,\), not \(3,\)$"),
-    ("theta_base", -1, r"^theta_base must be 0 to 4294967295, not -1$"),
+    ("theta_base", -1, r"^theta_base must be 0 to 65535, not -1$"),
 ])
 def test_bad_states_are_refused(name, value, message):
     chip = Chip.preset("tiny")
