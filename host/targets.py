@@ -237,7 +237,9 @@ TARGETS = {"model": ModelTarget, "rtl": RtlTarget}
 
 
 def open_target(name: str, chip: Chip, **options) -> Target:
-    """Open a target by name: ``model``, or ``rtl``; ``options`` go to its class.
+    """Open a target by name, ``model`` or ``rtl``, in the state before the first sample.
+
+    ``options`` go to its class.
 
     Raises
     ------
@@ -246,4 +248,6 @@ def open_target(name: str, chip: Chip, **options) -> Target:
     """
     if name not in TARGETS:
         raise UserError(f"target must be one of {', '.join(TARGETS)}, not {name!r}")
-    return TARGETS[name](chip, **options)
+    target = TARGETS[name](chip, **options)
+    target.load(ChipState.initial(chip))
+    return target

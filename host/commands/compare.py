@@ -5,7 +5,7 @@ import sys
 import click
 import numpy as np
 
-from ohmspike.sim.state import ChipState, fires_difference
+from ohmspike.sim.state import fires_difference
 
 from .. import console
 from ..data import load_mnist
@@ -87,7 +87,6 @@ def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, pea
 
     with opened(name_a) as a, opened(name_b) as b:
         for target in (a, b):
-            target.load(ChipState.initial(chip))
             target.set_rates(1.0)
         if altered:
             _alter(b, altered)

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import click
 
-from ohmspike.sim.state import ChipState
-
 from .. import console
 from ..data import load_mnist
 from ..errors import Interrupted, UserError
@@ -63,7 +61,6 @@ def mnist(chip_name, target, seed, data_directory, images, passes, test_images, 
         raise UserError(f"{checkpoint}: no checkpoint to resume from", hint="start the run without --resume")
     options = {"progress": console.status} if target == "rtl" else {}
     with open_target(target, chip, **options) as body:
-        body.load(ChipState.initial(chip))
         try:
             with console.progress("learning") as shown:
                 learned = learn(body, train, passes=passes, encoding=code, progress=shown, checkpoint=checkpoint,
