@@ -1,46 +1,40 @@
 """Pictures of a chip: what it learned, and how one image is decided."""
 
+import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from ohmspike.chip import Chip
+from ohmspike.chip.events import EventCode
 from ohmspike.sim.state import ChipState
 
 from .encode import latency_events
+from .errors import UserError
 
 __all__ = ["conductance_maps", "race"]
 
-_CONDUCTANCE = "magma"
-_INK, _QUIET, _BRIGHT, _DARK = "#22252b", "#c3c8d0", "#d1495b", "#9aa3b2"
-_WINNERS = ("#d1495b", "#e07a5f", "#eda96b", "#f2c57c", "#f7dfa5")
+_CONDUCTANCE = colormaps["magma"].with_extremes(bad="white")
+_INK, _SOFT, _QUIET, _PAPER, _ACCENT, _NIGHT = "#22252b", "#6b7280", "#cdd2da", "#eef0f3", "#d8344f", "#4b3f72"
+_WINNERS = ("#d8344f", "#ec6a4c", "#f59a57", "#f8bd6e", "#f7d894")
+_DPI = 120
+_BARS = 40
 
 
-def _figure(width, height):
-    figure = Figure(figsize=(width, height), dpi=120, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _mosaic(maps, columns, gap, fill):
-    """Maps of shape (count, height, width) side by side, ``columns`` to a row, ``gap`` pixels of ``fill`` between."""
-    count, height, width = maps.shape
-    rows = -(-count // columns)
-    canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), fill, float)
-    for index, image in enumerate(maps):
-        y, x = divmod(index, columns)
-        canvas[y * (height + gap):y * (height + gap) + height, x * (width + gap):x * (width + gap) + width] = image
-    return canvas
+# what was learned
 
 
 def conductance_maps(chip: Chip, levels: np.ndarray, usage: np.ndarray, path) -> None:
     """Draw what the neurons learned: the level of every cell, at the place of its pixel.
 
-    Of one crossbar the most used neurons are shown; of a grid the most used four of every tile, where it sees.
+    Of one crossbar the most used neurons are shown, most used first; of a grid the most used 9 (4 or 1 where the grid
+    is large) of every tile, where the tile sees the plane.
 
     Parameters
     ----------
@@ -49,135 +43,287 @@ def conductance_maps(chip: Chip, levels: np.ndarray, usage: np.ndarray, path) ->
         How often each neuron fired: the most used are drawn.
     path : path
         PNG file.
+
+    Raises
+    ------
+    ValueError
+        ``levels`` or ``usage`` is not of this chip.
+    UserError
+        The file cannot be written.
     """
-    shape = (chip.patch_height, chip.patch_width)
-    order = np.argsort(-usage, axis=1, kind="stable")
+    for name, array, shape in (("levels", levels, (chip.tiles, chip.rows, chip.neurons)),
+                               ("usage", usage, (chip.tiles, chip.neurons))):
+        if np.shape(array) != shape:
+            raise ValueError(f"{name} must have shape {shape}, not {np.shape(array)}")
+    order = np.argsort(-np.asarray(usage, np.int64), axis=1, kind="stable")
     if chip.tiles == 1:
-        columns = min(16, int(np.ceil(np.sqrt(chip.neurons))))
+        columns = min(20, int(np.ceil(np.sqrt(chip.neurons))))
         shown = min(chip.neurons, columns * columns)
-        maps = levels[0][:, order[0, :shown]].T.reshape(shown, *shape)
-        canvas = _mosaic(maps, columns, 2, np.nan)
-        note = f"{shown} most used of {chip.neurons} neurons, {chip.rows} cells each"
+        canvas = _mosaic(_patches(chip, levels, 0, order[0, :shown]), columns, 2)
+        which = f"all {shown}" if shown == chip.neurons else f"{shown} of {chip.neurons}"
+        note = f"{which} neurons, most used first, {chip.rows} cells each"
     else:
-        shown = min(4, chip.neurons)
-        side = int(np.ceil(np.sqrt(shown)))
-        tiles = np.stack([
-            _mosaic(levels[tile][:, order[tile, :shown]].T.reshape(shown, *shape), side, 1, np.nan)
-            for tile in range(chip.tiles)])
-        canvas = _mosaic(tiles, chip.grid_width, 4, np.nan)
-        note = (f"{chip.grid_height}×{chip.grid_width} tiles where they see the plane; of each the {shown} most used "
-                f"of {chip.neurons} neurons, {chip.rows} cells each")
-    height = 8.2 * canvas.shape[0] / canvas.shape[1]
-    figure = _figure(9.4, min(max(height, 3), 14) + 0.7)
-    axes = figure.add_subplot()
-    drawn = axes.imshow(canvas, cmap=_CONDUCTANCE, vmin=0, vmax=chip.levels - 1, interpolation="nearest")
+        side = next((side for side in (3, 2) if chip.grid_width * (side * (chip.patch_width + 1) + 3) <= 240
+                     and chip.neurons >= side * side), 1)
+        shown = side * side
+        tiles = np.stack([_mosaic(_patches(chip, levels, tile, order[tile, :shown]), side, 1)
+                          for tile in range(chip.tiles)])
+        canvas = _mosaic(tiles, chip.grid_width, 4)
+        note = (f"{chip.grid_height} × {chip.grid_width} tiles at their places; of each the {shown} most used of "
+                f"{chip.neurons} neurons, {chip.rows} cells each")
+    _save(_mapped(canvas, chip, note), path)
+
+
+def _patches(chip, levels, tile, neurons):
+    """Levels of some neurons of a tile as images: (neurons, patch_height, patch_width)."""
+    return np.asarray(levels)[tile][:, neurons].T.reshape(len(neurons), chip.patch_height, chip.patch_width)
+
+
+def _mosaic(maps, columns, gap):
+    """Maps of shape (count, height, width) side by side, ``columns`` to a row, ``gap`` empty cells between."""
+    count, height, width = maps.shape
+    rows = -(-count // columns)
+    canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan)
+    for index, image in enumerate(maps):
+        y, x = (position * (size + gap) for position, size in zip(divmod(index, columns), (height, width), strict=True))
+        canvas[y:y + height, x:x + width] = image
+    return canvas
+
+
+def _mapped(canvas, chip, note):
+    """A figure of a mosaic in which every cell takes the same whole number of pixels."""
+    rows, columns = canvas.shape
+    scale = max(2, 1040 // max(rows, columns))
+    left, right, top, bottom = 36, 120, 92, 36
+    inner = max(columns * scale, 640), max(rows * scale, 240)
+    width, height = inner[0] + left + right, inner[1] + top + bottom
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((left / width, 1 - (top + rows * scale) / height, columns * scale / width,
+                            rows * scale / height))
+    drawn = axes.imshow(canvas, cmap=_CONDUCTANCE, vmin=0, vmax=chip.levels - 1, interpolation="nearest",
+                        aspect="auto")
     axes.set_axis_off()
-    axes.set_title(f"Learned conductances of {chip.name}", loc="left", fontsize=13, fontweight="bold", color=_INK,
-                   pad=20)
-    axes.text(0, 1.008, note, transform=axes.transAxes, fontsize=9, color=_INK, va="bottom")
-    bar = figure.colorbar(drawn, ax=axes, shrink=0.6, aspect=35, pad=0.02)
-    bar.set_label(f"conductance level, 0 … {chip.levels - 1}", fontsize=9)
+    length = min(inner[1], 480)
+    beside = figure.add_axes(((left + inner[0] + 28) / width, 1 - (top + length) / height, 16 / width,
+                              length / height))
+    bar = figure.colorbar(drawn, cax=beside, ticks=np.unique(np.linspace(0, chip.levels - 1, 5).round()))
+    bar.set_label("conductance level", fontsize=9, color=_INK)
     bar.outline.set_visible(False)
-    _save(figure, path)
+    bar.ax.tick_params(labelsize=8, length=3, color=_SOFT, labelcolor=_INK)
+    figure.text(left / width, 1 - 42 / height, f"Chip {chip.name}: learned conductances", fontsize=14,
+                fontweight="bold", color=_INK)
+    figure.text(left / width, 1 - 68 / height, note, fontsize=9, color=_SOFT)
+    return figure
+
+
+# how one image is decided
+
+
+@dataclass(frozen=True)
+class _Decision:
+    """One image before its DECIDE: what every tile has read, and who fires."""
+
+    bins: np.ndarray  # (lines,): bin of the line's spike, -1 where it is dark
+    reads: np.ndarray  # (tiles,)
+    scores: np.ndarray  # (tiles, neurons): V - theta, theta from the smallest of its tile in race mode
+    order: np.ndarray  # (tiles, neurons): neurons by falling score, ties lowest first
+    live: np.ndarray  # (tiles,): whether the tile evaluates at DECIDE
+
+
+def _decide(chip, state, image):
+    codes = latency_events(chip, np.asarray(image)[None], learn=False).codes
+    steps = np.cumsum(codes == EventCode.STEP)
+    bins = np.full(chip.lines, -1)
+    bins[codes[codes >= 0]] = steps[codes >= 0]
+    seen = (bins >= 0)[chip.row_lines]
+    sums = np.stack([state.weight[levels[spiked]].sum(axis=0, dtype=np.int64)
+                     for levels, spiked in zip(state.levels, seen, strict=True)])
+    theta = state.theta.astype(np.int64)
+    if chip.fire_mode == "race":
+        theta = theta - theta.min(axis=1, keepdims=True)
+    scores = np.minimum(sums, (1 << chip.membrane_bits) - 1) - theta
+    reads = seen.sum(axis=1)
+    live = (reads >= max(1, chip.min_spikes)) & (chip.fire_mode == "race")
+    return _Decision(bins, reads, scores, np.argsort(-scores, axis=1, kind="stable"), live)
 
 
 def race(chip: Chip, state: ChipState, image: np.ndarray, path) -> None:
     """Draw how one image is decided: its spikes, the race in the tile that reads most, and the winners everywhere.
+
+    A chip in threshold mode has no race: its membranes are drawn against the threshold, as if no neuron had been reset.
 
     Parameters
     ----------
     image : uint8 array of shape (plane_height, plane_width)
     path : path
         PNG file.
-    """
-    bins = _bins(chip, image)
-    spoke = bins >= 0
-    seen = spoke[chip.row_lines]
-    weights = state.weight[state.levels].astype(np.int64)
-    membranes = np.minimum(np.einsum("tr,trn->tn", seen, weights), (1 << chip.membrane_bits) - 1)
-    scores = membranes - state.theta.astype(np.int64)
-    reads = seen.sum(axis=1)
-    tile = int(reads.argmax())
 
-    figure = _figure(13, 4.6)
-    pixels, raster, contest = figure.subplots(1, 3, width_ratios=[1, 1.25, 1.6])
-    _draw_pixels(pixels, chip, image, tile)
-    _draw_spikes(raster, chip, bins)
-    _draw_race(contest, chip, scores[tile], tile, int(reads[tile]))
-    figure.suptitle(f"One image on {chip.name}", x=0.01, ha="left", fontsize=13, fontweight="bold", color=_INK)
+    Raises
+    ------
+    ValueError
+        ``image`` is not of the chip's plane.
+    UserError
+        The file cannot be written.
+    """
+    decision = _decide(chip, state, image)
+    tile = int(decision.reads.argmax())
+    figure = Figure(figsize=(13.5, 8), dpi=_DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(2, 3, width_ratios=[1, 0.66, 1.85], left=0.022, right=0.982, top=0.875, bottom=0.055,
+                               wspace=0.2, hspace=0.2)
+    _draw_pixels(figure.add_subplot(grid[0, 0]), chip, image, tile)
+    _draw_winners(figure.add_subplot(grid[1, 0]), chip, state, decision, tile)
+    _draw_spikes(figure.add_subplot(grid[:, 1]), chip, decision.bins)
+    _draw_race(figure.add_subplot(grid[:, 2]), chip, state, decision, tile)
+    figure.suptitle(f"Chip {chip.name}: how one image is decided", x=0.022, y=0.975, ha="left", fontsize=14,
+                    fontweight="bold", color=_INK)
     _save(figure, path)
 
 
-def _bins(chip, image):
-    """Bin of every line's spike, -1 where it is dark, by way of the events themselves."""
-    codes = latency_events(chip, image[None], learn=False).codes
-    steps = np.cumsum(codes == -1)
-    bins = np.full(chip.lines, -1)
-    bins[codes[codes >= 0]] = steps[codes >= 0]
-    return bins
+def _titled(axes, title, note=""):
+    axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=_INK, pad=22 if note else 8)
+    if note:
+        axes.annotate(note, (0, 1), (0, 7), xycoords="axes fraction", textcoords="offset points", fontsize=8.5,
+                      color=_SOFT)
+
+
+def _bare(axes):
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    axes.set_anchor("NW")
 
 
 def _draw_pixels(axes, chip, image, tile):
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    y, x = divmod(int(chip.row_lines[tile, 0]), chip.plane_width)
+    note = f"{chip.plane_height} × {chip.plane_width} lines"
     if chip.tiles > 1:
-        axes.add_patch(_rectangle(x, y, chip))
-        axes.text(x, y - 1.1, f"tile {tile}", color=_BRIGHT, fontsize=8)
-    axes.set_title("Input plane", loc="left", fontsize=10, color=_INK)
-    axes.set_xticks([])
-    axes.set_yticks([])
+        y, x = divmod(int(chip.row_lines[tile, 0]), chip.plane_width)
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), chip.patch_width, chip.patch_height, fill=False, color=_ACCENT,
+                                 linewidth=2))
+        note += f", framed: tile {tile}"
+    _bare(axes)
+    _titled(axes, "Input plane", note)
 
 
-def _rectangle(x, y, chip):
-    return Rectangle((x - 0.5, y - 0.5), chip.patch_width, chip.patch_height, fill=False, color=_BRIGHT, linewidth=1.6)
+def _draw_winners(axes, chip, state, decision, tile):
+    """The learned patches of the first winners: of every tile of a grid, or of all ranks of one crossbar."""
+    if chip.tiles > 1:
+        gap, columns, ranked = 1, chip.grid_width, [None] * chip.tiles
+        maps = np.stack([_patches(chip, state.levels, t, decision.order[t, :1])[0] for t in range(chip.tiles)])
+        maps = np.where(decision.live[:, None, None], maps, np.nan)
+        ranked[tile] = _ACCENT if decision.live[tile] else None
+        title, note = "First winner of every tile", f"what it learned; grey: silent, {(~decision.live).sum()} tiles"
+    else:
+        winners = chip.winners if decision.live[0] else 0
+        gap, columns = 3, int(np.ceil(np.sqrt(max(winners, 1))))
+        ranked = [_WINNERS[min(rank, len(_WINNERS) - 1)] for rank in range(winners)]
+        maps = _patches(chip, state.levels, 0, decision.order[0, :winners]).astype(float)
+        title, note = "Winners", "what they learned, in the order in which they fired"
+        if not winners:
+            maps = np.full((1, chip.patch_height, chip.patch_width), np.nan)
+            note = "none"
+    canvas = _mosaic(maps, columns, gap)
+    places = np.isfinite(_mosaic(np.ones_like(maps), columns, gap))
+    axes.imshow(np.where(places, 1.0, np.nan), cmap=ListedColormap([_PAPER]), interpolation="nearest")
+    axes.imshow(canvas, cmap=_CONDUCTANCE.with_extremes(bad=(0, 0, 0, 0)), vmin=0, vmax=chip.levels - 1,
+                interpolation="nearest")
+    for index, colour in enumerate(ranked):
+        if colour:
+            y, x = divmod(index, columns)
+            axes.add_patch(Rectangle((x * (chip.patch_width + gap) - 1, y * (chip.patch_height + gap) - 1),
+                                     chip.patch_width + 1, chip.patch_height + 1, fill=False, color=colour,
+                                     linewidth=2, clip_on=False))
+    _bare(axes)
+    _titled(axes, title, note)
 
 
 def _draw_spikes(axes, chip, bins):
-    lines = np.arange(chip.lines)
-    dark = bins < 0
-    last = chip.latency_bins
-    axes.scatter(bins[~dark], lines[~dark], s=3, color=_BRIGHT, marker="s", linewidths=0)
-    axes.scatter(np.full(dark.sum(), last + 0.6), lines[dark], s=3, color=_DARK, marker="s", linewidths=0)
-    axes.axvline(last - 0.2, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
-    axes.text(last - 0.15, -0.012 * chip.lines, "DECIDE", fontsize=8, color=_INK, va="bottom", ha="center")
-    axes.set_xlim(-0.6, last + 1.2)
+    """A raster: a column per bin, then the dark lines beyond DECIDE."""
+    dark, beyond = bins < 0, chip.latency_bins + 0.3
+    raster = np.full((chip.lines, chip.latency_bins), np.nan)
+    raster[np.flatnonzero(~dark), bins[~dark]] = 1
+    shown = {"interpolation": "nearest", "aspect": "auto", "origin": "upper"}
+    for content, left, colour in ((raster, 0, _ACCENT), (np.where(dark, 1.0, np.nan)[:, None], beyond, _NIGHT)):
+        axes.imshow(content, cmap=ListedColormap([colour]), **shown,
+                    extent=(left, left + content.shape[1], chip.lines, 0))
+    for edge in range(1, chip.latency_bins):
+        axes.axvline(edge, color=_QUIET, linewidth=0.8)
+    axes.axvline(chip.latency_bins + 0.15, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
+    axes.set_xlim(0, beyond + 1)
     axes.set_ylim(chip.lines, 0)
-    axes.set_xticks([*range(last), last + 0.6], [*(f"bin {b}" for b in range(last)), "dark"], fontsize=8)
-    axes.set_ylabel("line", fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.set_title(f"Spikes: {int((~dark).sum())} bright lines, then {int(dark.sum())} dark ones", loc="left",
-                   fontsize=10, color=_INK, pad=14)
-    axes.spines[["top", "right"]].set_visible(False)
+    every = -(-chip.latency_bins // 4)
+    axes.set_xticks([*(b + 0.5 for b in range(0, chip.latency_bins, every)), beyond + 0.5],
+                    [*(f"bin {b}" if every == 1 else f"{b}" for b in range(0, chip.latency_bins, every)), "dark"])
+    axes.set_ylabel("line", fontsize=9, color=_INK)
+    axes.tick_params(labelsize=8, length=0, labelcolor=_INK)
+    axes.spines[:].set_visible(False)
+    axes.annotate("DECIDE", (chip.latency_bins + 0.15, chip.lines), (0, -8), textcoords="offset points", fontsize=8,
+                  fontweight="bold", color=_INK, va="top", ha="center", annotation_clip=False)
+    _titled(axes, "Spikes", f"{(~dark).sum()} bright lines, then {dark.sum()} dark ones")
 
 
-def _draw_race(axes, chip, scores, tile, reads):
-    order = np.argsort(-scores, kind="stable")[:min(len(scores), 40)]
-    winners = min(chip.winners, len(order))
-    colours = [_WINNERS[min(rank, len(_WINNERS) - 1)] if rank < winners else _QUIET for rank in range(len(order))]
-    axes.bar(range(len(order)), scores[order], color=colours, width=0.8)
-    floor = scores[order[winners - 1]]
-    axes.axhline(floor, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
-    span = scores[order].max() - scores[order].min() or 1
-    axes.set_ylim(scores[order].min() - 0.1 * span, scores[order].max() + 0.12 * span)
+def _draw_race(axes, chip, state, decision, tile):
+    """Bars of the best neurons of one tile and the reference that falls onto them."""
+    order, scores = decision.order[tile, :_BARS], decision.scores[tile]
+    winners = min(chip.winners, len(order)) if decision.live[tile] else 0
+    best, worst = int(scores[order[0]]), int(scores[order[-1]])
+    span = max(best - worst, 10)
+    floor, start = worst - 0.08 * span, best + 0.16 * span
+    places = np.arange(len(order))
+    colours = [_WINNERS[min(rank, len(_WINNERS) - 1)] if rank < winners else _QUIET for rank in places]
+    axes.bar(places, scores[order] - floor, bottom=floor, color=colours, width=0.82)
     for rank in range(winners):
-        axes.text(rank, scores[order[rank]] + 0.015 * span, f"{order[rank]}", ha="center", fontsize=7, color=_INK)
-    axes.legend(handles=[Line2D([], [], color=_INK, linestyle=(0, (4, 3)), linewidth=1,
-                                label=f"the falling reference when {winners} have fired")],
-                loc="upper right", fontsize=8, frameon=False)
+        axes.annotate(f"{order[rank]}", (rank, scores[order[rank]]), (0, 3), textcoords="offset points", ha="center",
+                      fontsize=8, color=_INK, fontweight="bold" if rank == 0 else "normal")
+    right = len(order) - 0.4
     where = f"tile {tile}" if chip.tiles > 1 else "the crossbar"
-    axes.set_title(f"Race in {where} after {reads} reads: winners by neuron", loc="left", fontsize=10, color=_INK)
-    axes.set_xlabel(f"neurons in the order in which the reference meets them (first {len(order)})", fontsize=9)
-    axes.set_ylabel("V − θ", fontsize=9)
+    if winners:
+        end = int(scores[order[winners - 1]])
+        axes.fill_between((-0.6, right), end, start, color=_ACCENT, alpha=0.05, linewidth=0)
+        axes.axhline(start, color=_SOFT, linewidth=1)
+        axes.axhline(end, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
+        at = -0.6 + 0.62 * (right + 0.6)
+        axes.annotate("", (at, end), (at, start), arrowprops={"arrowstyle": "-|>", "color": _INK, "linewidth": 1.4})
+        axes.annotate("the reference falls", (at, (start + end) / 2), (9, 0), textcoords="offset points", fontsize=9,
+                      color=_INK, va="center")
+        axes.annotate(f"{winners} fired: it stops, all others are inhibited" if winners > 1 else
+                      "one fired: it stops, all others are inhibited", (right, end), (0, -5),
+                      textcoords="offset points", fontsize=8.5, color=_SOFT, va="top", ha="right")
+        title = f"Race in {where}"
+        note = f"{decision.reads[tile]} reads; the {winners} winners with their numbers" if winners > 1 else \
+            f"{decision.reads[tile]} reads; the winner with its number"
+    elif chip.fire_mode == "race":
+        title = f"No race in {where}"
+        note = f"{decision.reads[tile]} reads, it takes part from {max(1, chip.min_spikes)} on"
+    else:
+        start, floor = max(start, state.theta_base + 0.05 * span), min(floor, state.theta_base - 0.05 * span)
+        axes.axhline(state.theta_base, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
+        title, note = f"Membranes of {where}", f"{decision.reads[tile]} reads; dashed: θ0, from which a neuron fires"
+    axes.set_xlim(-0.6, right)
+    axes.set_ylim(floor, start + 0.02 * span)
+    shown = f"the best {len(order)} of {chip.neurons} neurons" if len(order) < chip.neurons else \
+        f"all {chip.neurons} neurons"
+    axes.set_xlabel(f"{shown}, in the order in which the reference meets them" if winners else
+                    f"{shown}, highest first", fontsize=9, color=_INK)
+    axes.set_ylabel("V − θ, θ counted from the smallest of the tile" if chip.fire_mode == "race" else "V − θ",
+                    fontsize=9, color=_INK)
     axes.set_xticks([])
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8, color=_QUIET, labelcolor=_INK)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.spines["left"].set_color(_QUIET)
+    _titled(axes, title, note)
 
 
 def _save(figure, path):
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         figure.savefig(temporary, format="png")
         temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}",
+                        hint="free some space or name another place") from None
     finally:
         temporary.unlink(missing_ok=True)
