@@ -223,7 +223,7 @@ def _draw_winners(axes, chip, state, decision, tile):
         title, note = "Winners", "what they learned, in the order in which they fired"
         if not winners:
             maps = np.full((1, chip.patch_height, chip.patch_width), np.nan)
-            note = "none"
+            note = "none" if chip.fire_mode == "race" else "none: neurons fire by threshold"
     canvas = _mosaic(maps, columns, gap)
     places = np.isfinite(_mosaic(np.ones_like(maps), columns, gap))
     axes.imshow(np.where(places, 1.0, np.nan), cmap=ListedColormap([_PAPER]), interpolation="nearest")
@@ -241,26 +241,29 @@ def _draw_winners(axes, chip, state, decision, tile):
 
 def _draw_spikes(axes, chip, bins):
     """A raster: a column per bin, then the dark lines beyond DECIDE."""
-    dark, beyond = bins < 0, chip.latency_bins + 0.3
+    dark, last = bins < 0, chip.latency_bins
+    wide = max(1, last / 3)
+    decide, beyond = last + 0.15 * wide, last + 0.3 * wide
     raster = np.full((chip.lines, chip.latency_bins), np.nan)
     raster[np.flatnonzero(~dark), bins[~dark]] = 1
     shown = {"interpolation": "nearest", "aspect": "auto", "origin": "upper"}
-    for content, left, colour in ((raster, 0, _ACCENT), (np.where(dark, 1.0, np.nan)[:, None], beyond, _NIGHT)):
-        axes.imshow(content, cmap=ListedColormap([colour]), **shown,
-                    extent=(left, left + content.shape[1], chip.lines, 0))
-    for edge in range(1, chip.latency_bins):
+    for content, left, right, colour in ((raster, 0, last, _ACCENT),
+                                         (np.where(dark, 1.0, np.nan)[:, None], beyond, beyond + wide, _NIGHT)):
+        axes.imshow(content, cmap=ListedColormap([colour]), **shown, extent=(left, right, chip.lines, 0))
+    for edge in range(1, last):
         axes.axvline(edge, color=_QUIET, linewidth=0.8)
-    axes.axvline(chip.latency_bins + 0.15, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
-    axes.set_xlim(0, beyond + 1)
+    axes.set_xlim(0, beyond + wide)
     axes.set_ylim(chip.lines, 0)
-    every = -(-chip.latency_bins // 4)
-    axes.set_xticks([*(b + 0.5 for b in range(0, chip.latency_bins, every)), beyond + 0.5],
-                    [*(f"bin {b}" if every == 1 else f"{b}" for b in range(0, chip.latency_bins, every)), "dark"])
+    labelled = range(0, last, -(-last // 4))
+    axes.set_xticks([*(b + 0.5 for b in labelled), beyond + wide / 2],
+                    [*(f"bin {b}" if b == 0 else f"{b}" for b in labelled), "dark"])
     axes.set_ylabel("line", fontsize=9, color=_INK)
     axes.tick_params(labelsize=8, length=0, labelcolor=_INK)
     axes.spines[:].set_visible(False)
-    axes.annotate("DECIDE", (chip.latency_bins + 0.15, chip.lines), (0, -8), textcoords="offset points", fontsize=8,
-                  fontweight="bold", color=_INK, va="top", ha="center", annotation_clip=False)
+    if chip.fire_mode == "race":
+        axes.axvline(decide, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.annotate("DECIDE", (decide, chip.lines), (0, -16), textcoords="offset points", fontsize=8,
+                      fontweight="bold", color=_INK, va="top", ha="center", annotation_clip=False)
     _titled(axes, "Spikes", f"{(~dark).sum()} bright lines, then {dark.sum()} dark ones")
 
 
@@ -271,6 +274,8 @@ def _draw_race(axes, chip, state, decision, tile):
     best, worst = int(scores[order[0]]), int(scores[order[-1]])
     span = max(best - worst, 10)
     floor, start = worst - 0.08 * span, best + 0.16 * span
+    if chip.fire_mode != "race":
+        floor, start = min(worst, 0), 1.1 * max(best, state.theta_base, 10)
     places = np.arange(len(order))
     colours = [_WINNERS[min(rank, len(_WINNERS) - 1)] if rank < winners else _QUIET for rank in places]
     axes.bar(places, scores[order] - floor, bottom=floor, color=colours, width=0.82)
@@ -298,7 +303,6 @@ def _draw_race(axes, chip, state, decision, tile):
         title = f"No race in {where}"
         note = f"{decision.reads[tile]} reads, it takes part from {max(1, chip.min_spikes)} on"
     else:
-        start, floor = max(start, state.theta_base + 0.05 * span), min(floor, state.theta_base - 0.05 * span)
         axes.axhline(state.theta_base, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
         title, note = f"Membranes of {where}", f"{decision.reads[tile]} reads; dashed: θ0, from which a neuron fires"
     axes.set_xlim(-0.6, right)
