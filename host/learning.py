@@ -11,16 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch
 from ohmspike.chip.initial import presentation_order
 
 from .encode import latency_events, rate_events
 from .errors import UserError
 from .files import load, read_arrays, save
-from .targets import Target
+from .targets import ModelTarget, Target
 from .vote import Vote
 
-__all__ = ["Encoding", "Learned", "classify", "learn", "train_vote"]
+__all__ = ["Encoding", "Learned", "classify", "learn", "train_vote", "warm_up"]
 
 RELOAD_IMAGES = 1000
 """Images between two reloads of the plasticity tables: the grain of the annealing, and of a checkpoint."""
@@ -59,6 +60,15 @@ class Learned:
     images: int
     seconds: float
     resumed: bool
+
+
+def warm_up(chip: Chip, encoding: Encoding | None = None) -> None:
+    """Have everything compiled that a run will need, so that its timing is that of the run alone."""
+    encoding = Encoding() if encoding is None else encoding
+    images = np.full((2, chip.plane_height, chip.plane_width), 255, np.uint8)
+    target = ModelTarget(chip)
+    for learning in (True, False):
+        target.present(encoding(chip, images, learn=learning), learn=learning)
 
 
 class _Interruption:

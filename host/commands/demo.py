@@ -12,7 +12,7 @@ from .. import console
 from ..data import load_mnist
 from ..errors import UserError
 from ..files import save
-from ..learning import Encoding, classify, learn, train_vote
+from ..learning import Encoding, classify, learn, train_vote, warm_up
 from ..plots import conductance_maps, race
 from ..runs import RunFolder, tool_versions
 from ..targets import ModelTarget, RtlTarget
@@ -68,6 +68,8 @@ def demo(chip_name, seed, data_directory, learn_on, test_images, out, as_json):
     chip = chip_of(chip_name, seed)
     data = load_mnist(data_directory, progress=console.status)
     folder = RunFolder.create(out, chip.name, "demo")
+    console.say("compiling the model")
+    warm_up(chip)
     model = ModelTarget(chip)
     model.load(ChipState.initial(chip))
     with console.progress("learning in the model") as shown:

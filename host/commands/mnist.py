@@ -9,7 +9,7 @@ from .. import console
 from ..data import load_mnist
 from ..errors import Interrupted, UserError
 from ..files import save
-from ..learning import classify, learn, train_vote
+from ..learning import classify, learn, train_vote, warm_up
 from ..runs import RunFolder, tool_versions
 from ..targets import open_target
 from .options import (
@@ -59,6 +59,8 @@ def mnist(chip_name, target, seed, data_directory, images, passes, test_images, 
     checkpoint = checkpoint or out / f"{chip.name}-{target}-{chip.seed}.checkpoint.npz"
     if resume and not checkpoint.exists():
         raise UserError(f"{checkpoint}: no checkpoint to resume from", hint="start the run without --resume")
+    if target == "model":
+        warm_up(chip, code)
     options = {"progress": console.status} if target == "rtl" else {}
     with open_target(target, chip, **options) as body:
         try:

@@ -9,6 +9,7 @@ import pytest
 
 from ohmspike.chip import Chip
 from ohmspike.host import cli, data
+from ohmspike.host.targets import ModelTarget
 
 
 @pytest.fixture
@@ -95,6 +96,31 @@ def test_model_and_rtl_do_not_differ(ohmspike, small_mnist, encoding, seed):
                               "--seed", seed, "--encoding", encoding, "--steps", 12, "--json")
     assert code == 0, err
     assert json.loads(out)["differences"] == 0
+
+
+@pytest.mark.slow
+def test_the_demo_compares_and_draws(ohmspike, small_mnist, tmp_path):
+    code, out, err = ohmspike("demo", "--chip", "tiny", "--learn-on", 30, "--test-images", 40, "--out",
+                              tmp_path, "--json")
+    assert code == 0, err
+    metrics = json.loads(out)
+    assert metrics["differences"] == 0 and metrics["counters"]["samples"] == 70
+    run = next(tmp_path.iterdir())
+    assert {"conductances.png", "race.png", "learned.npz", "metrics.json"} <= {entry.name for entry in run.iterdir()}
+
+
+@pytest.mark.slow
+def test_the_demo_notices_a_model_that_differs(ohmspike, small_mnist, tmp_path, monkeypatch):
+    """A planted bug: the model draws one number more than the chip."""
+    class Off(ModelTarget):
+        def present(self, batch, *, learn):
+            fires = super().present(batch, learn=learn)
+            self.model.state.random[0] ^= learn
+            return fires
+
+    monkeypatch.setattr("ohmspike.host.commands.demo.ModelTarget", Off)
+    code, _, err = ohmspike("demo", "--chip", "tiny", "--learn-on", 30, "--test-images", 40, "--out", tmp_path)
+    assert code == 1 and "differ" in err
 
 
 @pytest.mark.slow
