@@ -114,6 +114,17 @@ def test_brightest_pixel_spikes_at_the_peak_probability():
     assert (codes >= 0).sum() / (400 * 50 * 35) == pytest.approx(0.3, abs=0.003)
 
 
+@pytest.mark.parametrize("line", [0, 17, 34])
+def test_a_draw_equal_to_the_limit_does_not_spike(line):
+    chip = chip_of()
+    image = np.zeros((1, 5, 7), np.uint8)
+    image.reshape(-1)[line] = 255
+    drawn = mix32(chip.seed, 4, line)
+    for limit, expected in ((drawn, []), (drawn + 1, [line])):
+        codes = rate_events(chip, image, learn=False, steps=1, peak=limit / 2**32).codes
+        assert codes[codes >= 0].tolist() == expected
+
+
 def test_no_images_make_an_empty_batch():
     chip = chip_of()
     none = np.zeros((0, 5, 7), np.uint8)
