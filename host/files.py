@@ -1,10 +1,7 @@
 """A learned chip in one file: description, state and vote."""
 
 import json
-import os
-import tempfile
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +10,7 @@ from ohmspike.sim.state import ChipState
 
 from .errors import UserError
 from .vote import Vote
+from .whole import write_whole
 
 __all__ = ["FORMAT", "load", "read_arrays", "save", "write_arrays"]
 
@@ -21,28 +19,8 @@ _ARRAYS = ("levels", "theta", "random", "weight", "set", "reset", "counters")
 
 
 def write_arrays(path, arrays: dict[str, np.ndarray]) -> None:
-    """Write a compressed ``.npz`` to a temporary name beside ``path`` and rename it.
-
-    Raises
-    ------
-    UserError
-        The file cannot be written; nothing of it stays.
-    """
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = file.name
-            np.savez_compressed(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}",
-                        hint="free some space or name another place") from None
+    """Write a compressed ``.npz``, whole or not at all (:func:`~ohmspike.host.whole.write_whole`)."""
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def read_arrays(path) -> dict[str, np.ndarray]:

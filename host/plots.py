@@ -1,8 +1,6 @@
 """Pictures of a chip: what it learned, and how one image is decided."""
 
-import uuid
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
@@ -16,7 +14,7 @@ from ohmspike.chip.events import EventCode
 from ohmspike.sim.state import ChipState
 
 from .encode import latency_events
-from .errors import UserError
+from .whole import write_whole
 
 __all__ = ["conductance_maps", "race"]
 
@@ -321,13 +319,4 @@ def _draw_race(axes, chip, state, decision, tile):
 
 
 def _save(figure, path):
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        figure.savefig(temporary, format="png")
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}",
-                        hint="free some space or name another place") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, lambda file: figure.savefig(file, format="png"))

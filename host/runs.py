@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import re
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 
 from .errors import UserError
+from .whole import write_whole
 
 __all__ = ["RunError", "RunFolder", "tool_versions"]
 
@@ -96,20 +96,7 @@ class RunFolder:
         return self._write(name, lambda file: np.savez_compressed(file, **arrays))
 
     def _write(self, name: str, fill: Callable[[BinaryIO], object]) -> Path:
-        path = self.path / name
-        temporary = self.path / f".{name}.{uuid.uuid4().hex}"
-        try:
-            with open(temporary, "xb") as file:
-                fill(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except OSError as error:
-            raise RunError(f"{path}: cannot be written: {error.strerror or error}",
-                           hint="free some space or name another place") from None
-        finally:
-            temporary.unlink(missing_ok=True)
-        return path
+        return write_whole(self.path / name, fill, error=RunError)
 
 
 def _plain(value):

@@ -121,8 +121,8 @@ def test_an_image_of_another_plane_is_refused(tmp_path):
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     chip = CHIPS["grid"]
 
-    def full(figure, path, **options):
-        path.write_bytes(b"half")
+    def full(figure, file, **options):
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(plots.Figure, "savefig", full)

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from ohmspike.host import runs
+from ohmspike.host import runs, whole
 from ohmspike.host.runs import RunError, RunFolder, tool_versions
 
 WRITES = {
@@ -96,7 +96,7 @@ def test_a_full_disk_leaves_the_old_file(folder, kind, monkeypatch):
         open(path, mode).close()
         return open("/dev/full", "wb")
 
-    monkeypatch.setattr(runs, "open", on_full_disk, raising=False)
+    monkeypatch.setattr(whole, "open", on_full_disk, raising=False)
     with pytest.raises(RunError, match="file: cannot be written: No space left on device"):
         WRITES[kind](folder)
     assert names(folder) == ["file"] and (folder.path / "file").read_text() == "old"
