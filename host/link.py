@@ -36,12 +36,15 @@ __all__ = ["CompiledPort", "FireParser", "FrameReader", "Identity", "LinkError",
            "encode_frame", "programs_of"]
 
 _RETRIES = 8
+_FRUITLESS = 1000  # waits that brought something, but no reply
+_LONGEST = 2 * (7 + 65535)  # a frame with every byte escaped
 _BURST_HEADER = 8
 _STEP, _DECIDE = int(EventCode.STEP), int(EventCode.DECIDE)
 _DARK, _END = int(EventCode.DARK), int(EventCode.END)
 _SPIKE, _FRAME = int(Opcode.SPIKE), int(Opcode.FRAME)
 _OPCODE_OF = np.zeros(5, np.uint8)  # by the negative of the event code
 _OPCODE_OF[[-_STEP, -_DECIDE, -_DARK, -_END]] = Opcode.STEP, Opcode.DECIDE, Opcode.DARK, Opcode.END
+_LINE_MAX = 0xFFFF
 _DTYPES = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<u8"}
 
 
@@ -71,7 +74,8 @@ class FrameReader:
 
     def feed(self, data: bytes) -> list[tuple[int, int, bytes]]:
         """The frames that are complete now: (sequence number, kind, payload)."""
-        *pieces, self._rest = (self._rest + data).split(bytes([FLAG]))
+        *pieces, rest = (self._rest + data).split(bytes([FLAG]))
+        self._rest = rest[:_LONGEST + 1]
         frames = []
         for piece in pieces:
             if not piece:
@@ -115,7 +119,7 @@ class CompiledPort:
     Parameters
     ----------
     patience : int
-        Clocks without a byte after which a wait ends.
+        Clocks after which a wait ends, whatever came.
     """
 
     def __init__(self, rtl: CompiledRtl, *, patience: int = 20_000_000):
@@ -151,6 +155,17 @@ class Identity:
         return cls(protocol, window, max_request, max_reply, payload[10:18], int.from_bytes(payload[18:], "little"))
 
 
+@dataclass
+class _Flight:
+    """A program under way."""
+
+    seq: int
+    program: bytes
+    frame: bytes
+    reply: bytes | None = None
+    asked: bool = False  # for its reply, since the last time-out
+
+
 class LinkSession:
     """A session with one chip: programs go out, their outputs come back, each executed exactly once.
 
@@ -171,6 +186,10 @@ class LinkSession:
         self._reader = FrameReader()
         self.resent = self.naks = 0
         self._next = secrets.randbelow(1 << 16)
+        self._flights: deque[_Flight] = deque()  # oldest first
+        self._owner = None  # the run whose programs are under way
+        self._timeouts = self._fruitless = 0  # since the last reply
+        self._refusal = None  # expected number of the last NAK, and how far beyond it the refused frame was
         self.identity = self._hello()
         if self.identity.protocol != PROTOCOL_VERSION:
             raise LinkError(f"link protocol must be {PROTOCOL_VERSION}, not {self.identity.protocol}",
@@ -212,64 +231,111 @@ class LinkSession:
     def run(self, programs: Iterable[bytes]) -> Iterator[bytes]:
         """Execute programs and yield their outputs, in order, without the status.
 
-        Up to a window of programs is under way. What is refused or lost is sent again.
+        Up to a window of programs is under way. What is refused or lost is sent again. If the iterator is given up,
+        or a program fails, those already under way are executed all the same.
 
         Raises
         ------
         LinkError
             A program failed, or the chip no longer answers.
+        RuntimeError
+            Another run began before this one ended.
         """
-        source = iter(programs)
-        waiting = deque()  # (seq, program, frame), oldest first
-        replies = {}
-        idle_rounds = 0
-        exhausted = False
-        while True:
-            while not exhausted and len(waiting) < self.identity.window:
-                program = next(source, None)
-                if program is None:
-                    exhausted = True
-                    break
-                frame = encode_frame(self._next, FrameKind.RUN, program)
-                waiting.append((self._next, program, frame))
-                self._next = (self._next + 1) & 0xFFFF
-                self._port.write(frame)
-            if not waiting:
-                return
-            self._port.wait(1)
-            progressed = refused = False
-            known = {seq for seq, _, _ in waiting}
-            for seq, kind, payload in self._reader.feed(self._port.read()):
-                if kind == FrameKind.REPLY and seq in known and seq not in replies:
-                    replies[seq] = payload
-                    progressed = True
-                elif kind == FrameKind.NAK and len(payload) == 3:
-                    self.naks += 1
-                    refused = True
-                    self._check_expected(payload, waiting)
-            while waiting and waiting[0][0] in replies:
-                seq, program, _ = waiting.popleft()
-                yield self._output(replies.pop(seq), program)
-            if progressed:
-                idle_rounds = 0
-            else:
-                idle_rounds += 1
-                if idle_rounds > _RETRIES:
-                    raise LinkError(f"the chip did not answer program {waiting[0][0]} in {_RETRIES} attempts",
-                                    hint="its state is unknown: load a saved state before going on")
-            if refused or not progressed:
-                for seq, _, frame in waiting:
-                    if seq not in replies:
-                        self.resent += 1
-                        self._port.write(frame)
+        owner = self._owner = object()
+        for _ in self._answered(iter(())):  # of a run that was given up
+            pass
+        for program, reply in self._answered(iter(programs)):
+            yield self._output(reply, program)
+            if self._owner is not owner:
+                raise RuntimeError("a run must end before the next one begins")
 
-    def _check_expected(self, payload, waiting):
-        """A chip that expects a number that is not ours has lost the session."""
-        expected = int.from_bytes(payload[1:], "little")
-        numbers = [seq for seq, _, _ in waiting] + [self._next]
-        if payload[0] == NakReason.SEQUENCE and expected not in numbers:
-            raise LinkError(f"the chip lost the session: it expects program {expected}, not one of {numbers}",
-                            hint="it may have been reset: load a saved state before going on")
+    def _answered(self, source):
+        """Programs and their replies, in order, a window of them under way."""
+        more = True
+        while True:
+            while more and len(self._flights) < self.identity.window:
+                program = next(source, None)
+                if more := program is not None:
+                    flight = _Flight(self._next, program, encode_frame(self._next, FrameKind.RUN, program))
+                    self._flights.append(flight)
+                    self._next = (self._next + 1) & 0xFFFF
+                    self._port.write(flight.frame)
+            if not self._flights:
+                return
+            self._exchange()
+            while self._flights and self._flights[0].reply is not None:
+                flight = self._flights.popleft()
+                yield flight.program, flight.reply
+
+    def _exchange(self):
+        """Take what comes next, and send again what got lost."""
+        self._port.wait(1)
+        damaged = self._reader.damaged
+        data = self._port.read()
+        replied = False
+        for seq, kind, payload in self._reader.feed(data):
+            if kind == FrameKind.REPLY:
+                replied |= self._take_reply(seq, payload)
+            elif kind == FrameKind.NAK and len(payload) == 3:
+                self._take_nak(seq, payload[0], int.from_bytes(payload[1:], "little"))
+        if replied:
+            self._timeouts = self._fruitless = 0
+        elif data:
+            self._fruitless += 1
+        else:
+            self._timeouts += 1
+        if self._timeouts > _RETRIES or self._fruitless > _FRUITLESS:
+            self._timeouts = self._fruitless = 0
+            raise LinkError(f"the chip did not answer program {self._flights[0].seq} in {_RETRIES} attempts",
+                            hint="its state is unknown: load a saved state before going on")
+        if not data:  # nothing is under way any more
+            self._refusal = None
+            self._resend(self._flights)
+        else:
+            self._ask_again(self._reader.damaged != damaged)
+
+    def _take_reply(self, seq, payload):
+        for flight in self._flights:
+            if flight.seq == seq and flight.reply is None:
+                flight.reply = payload
+                return True
+        return False
+
+    def _take_nak(self, seq, reason, expected):
+        """Go back to the expected number, once for all refusals that follow one lost frame.
+
+        These come with rising numbers; a number that does not rise belongs to a frame sent after going back.
+        """
+        self.naks += 1
+        oldest, window = self._flights[0].seq, self.identity.window
+        ahead = (expected - oldest) & 0xFFFF
+        if ahead > len(self._flights):
+            if reason == NakReason.SEQUENCE and ahead < 0x10000 - 2 * window:  # else it is an old NAK
+                raise LinkError(f"the chip lost the session: it expects program {expected}, not {oldest}",
+                                hint="it may have been reset: load a saved state before going on")
+            return
+        beyond = (seq - expected) & 0xFFFF
+        if self._refusal is None or self._refusal[0] != expected or beyond <= self._refusal[1]:
+            self._resend(list(self._flights)[ahead:])
+            self._refusal = expected, 0
+        if beyond <= window:  # else the number was damaged
+            self._refusal = expected, beyond
+
+    def _ask_again(self, damaged):
+        """Ask for the oldest reply if it seems to be lost: replies come oldest first."""
+        place = next((i for i, flight in enumerate(self._flights) if flight.reply is None), None)
+        if place is None or self._flights[place].asked:
+            return
+        if damaged or any(flight.reply is not None for flight in list(self._flights)[place:]):
+            self._resend([self._flights[place]])
+            self._flights[place].asked = True
+
+    def _resend(self, flights):
+        for flight in flights:
+            flight.asked = False
+            if flight.reply is None:
+                self.resent += 1
+                self._port.write(flight.frame)
 
     @staticmethod
     def _output(reply, program):
@@ -330,7 +396,9 @@ def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int
     Raises
     ------
     LinkError
-        The fires of one event may not fit a reply, or a frame does not fit a program.
+        The fires of one event may not fit a reply.
+    ValueError
+        A code is none of an event.
     """
     frame_bytes = 1 + -(-chip.lines // 8)
     record = tile_bytes(chip) + chip.winners * neuron_bytes(chip)
@@ -340,12 +408,24 @@ def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int
                         hint="build the chip with a larger max_reply")
     step_talk = talk if chip.fire_mode == "threshold" else 0
     decide_talk = talk if chip.fire_mode == "race" else 0
-    codes = np.ascontiguousarray(batch.codes, np.int32)
+    codes = _codes(chip, batch)
     data, ends = _assemble(codes, chip.lines, frame_bytes, frame_bytes <= max_request, max_request, max_output,
                            step_talk, decide_talk, dark)
     data = data.tobytes()
-    starts = [0, *ends[:-1].tolist()]
-    return [data[start:end] for start, end in zip(starts, ends.tolist(), strict=True)]
+    ends = ends.tolist()
+    return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _codes(chip, batch):
+    """The codes of a batch as the link can say them: a line that no chip has stands for any this one has not."""
+    codes = np.ascontiguousarray(batch.codes, np.int32)
+    if len(codes) and codes.min() < min(EventCode):
+        raise ValueError(f"codes must be lines or event codes, not {codes.min()}")
+    if len(codes) and codes.max() > _LINE_MAX:
+        if chip.lines > _LINE_MAX:
+            raise ValueError(f"lines must be at most {_LINE_MAX}, not {codes.max()}")
+        codes = np.minimum(codes, _LINE_MAX)
+    return codes
 
 
 @numba.njit(cache=True)
@@ -354,13 +434,15 @@ def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, ste
     ends = np.empty(len(codes) + 1, np.int64)
     programs, size, start, talk = 0, 0, 0, 0
     i = 0
+    looked = 0  # no run that is worth a frame begins before
     while i < len(codes):
         code = codes[i]
         run = 0  # spikes on ascending lines from here
         above = -1
-        while i + run < len(codes) and above < codes[i + run] < lines:
+        while i >= looked and i + run < len(codes) and above < codes[i + run] < lines:
             above = codes[i + run]
             run += 1
+        looked = max(looked, i + run)
         framed = may_frame and not dark and 3 * run > frame_bytes
         dark = (dark or code == _DARK) and code != _END
         need = frame_bytes if framed else 3 if code >= 0 else 1
@@ -416,6 +498,9 @@ class FireParser:
             chip.fire_mode == "race", chip.winners, tile_bytes(chip), neuron_bytes(chip))
         if used != len(output):
             raise LinkError(f"fires must take {used} bytes, not {len(output)}")
+        for name, found, count in (("tile", tile, chip.tiles), ("neuron", neuron, chip.neurons)):
+            if len(found) and found.max() >= count:
+                raise LinkError(f"{name} of a fire must be 0 to {count - 1}, not {found.max()}")
         return Fires(tile, neuron, offsets)
 
 
