@@ -19,8 +19,8 @@ _ARRAYS = ("levels", "theta", "random", "weight", "set", "reset", "counters")
 
 
 def write_arrays(path, arrays: dict[str, np.ndarray]) -> None:
-    """Write a compressed ``.npz``, whole or not at all (:func:`~ohmspike.host.whole.write_whole`)."""
-    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+    """Write a compressed ``.npz``, whole or not at all, and the folder it is in if there is none."""
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays), make_folder=True)
 
 
 def read_arrays(path) -> dict[str, np.ndarray]:

@@ -11,8 +11,11 @@ from .errors import UserError
 __all__ = ["write_whole"]
 
 
-def write_whole(path, fill: Callable[[BinaryIO], object], *, error: type[UserError] = UserError) -> Path:
+def write_whole(path, fill: Callable[[BinaryIO], object], *, error: type[UserError] = UserError,
+                make_folder: bool = False) -> Path:
     """Have ``fill`` write a temporary file beside ``path``, then give it its name.
+
+    The folder is made if it is not there and ``make_folder`` says so.
 
     Raises
     ------
@@ -22,6 +25,8 @@ def write_whole(path, fill: Callable[[BinaryIO], object], *, error: type[UserErr
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "xb") as file:
             fill(file)
             file.flush()

@@ -37,7 +37,7 @@ def test_a_run_that_was_interrupted_and_resumed_ends_in_the_same_bits(tmp_path):
     images, _ = pictures(3500)
     whole = target_of()
     learn(whole, images, passes=2)
-    checkpoint = tmp_path / "run.npz"
+    checkpoint = tmp_path / "not" / "there" / "yet" / "run.npz"
 
     def interrupt(done, total):
         if done >= 4500:
