@@ -152,6 +152,8 @@ class Identity:
             raise LinkError(f"identity must be 20 bytes that begin with b'OHMS', not {payload[:24]!r}",
                             hint="is something else connected there?")
         protocol, window, max_request, max_reply = struct.unpack_from("<BBHH", payload, 4)
+        if window == 0:
+            raise LinkError("window must be at least 1, not 0", hint="is something else connected there?")
         return cls(protocol, window, max_request, max_reply, payload[10:18], int.from_bytes(payload[18:], "little"))
 
 
@@ -350,7 +352,7 @@ class LinkSession:
     def read_memory(self, name: str) -> np.ndarray:
         """Contents of a memory, of shape (rows, columns)."""
         entry, rows, columns = self._memory(name)
-        limit = min((self.identity.max_reply - 1) // entry.cell_bytes, 65535)
+        limit = self._cells(entry, "max_reply", self.identity.max_reply - 1)
         bursts = (self._burst(Opcode.READ, entry, first, min(limit, rows * columns - first), columns)
                   for first in range(0, rows * columns, limit))
         data = b"".join(self.run(bursts))
@@ -367,7 +369,7 @@ class LinkSession:
         if name == "counters":  # any write clears them all
             values = values[:, :1]
         flat = values.astype(_DTYPES[entry.cell_bytes]).ravel()
-        limit = (self.identity.max_request - _BURST_HEADER) // entry.cell_bytes
+        limit = self._cells(entry, "max_request", self.identity.max_request - _BURST_HEADER)
         bursts = (self._burst(Opcode.WRITE, entry, first, len(flat[first:first + limit]), columns)
                   + flat[first:first + limit].tobytes() for first in range(0, len(flat), limit))
         for _ in self.run(bursts):
@@ -376,6 +378,14 @@ class LinkSession:
     def _memory(self, name):
         entry = next(entry for entry in MEMORIES if entry.name == name)
         return entry, entry.rows(self._chip), entry.columns(self._chip)
+
+    @staticmethod
+    def _cells(entry, buffer, size):
+        """Cells of a memory that fit what a buffer leaves for them."""
+        if size < entry.cell_bytes:
+            raise LinkError(f"{buffer} leaves {max(size, 0)} bytes, a cell of {entry.name} takes {entry.cell_bytes}",
+                            hint=f"build the chip with a larger {buffer}")
+        return size // entry.cell_bytes
 
     @staticmethod
     def _burst(opcode, entry, first, count, columns):

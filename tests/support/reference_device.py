@@ -1,5 +1,7 @@
 """A chip at the far end of a bad line: the protocol of docs/link.md over the reference executor, and seeded faults."""
 
+import heapq
+import itertools
 import struct
 import zlib
 
@@ -11,7 +13,7 @@ from ohmspike.chip.instructions import PROTOCOL_VERSION, FrameKind, NakReason
 
 from .programs import ReferenceExecutor
 
-__all__ = ["LossyPort", "ReferenceDevice"]
+__all__ = ["DelayingPort", "LossyPort", "ReferenceDevice"]
 
 
 class ReferenceDevice:
@@ -117,3 +119,55 @@ class LossyPort:
 
     def wait(self, frames):
         pass
+
+
+class DelayingPort:
+    """A line on which everything takes its time, so that many frames are under way; each may get lost or damaged.
+
+    Parameters
+    ----------
+    delay : int
+        Ticks a frame travels one way; a program takes one.
+    patience : int
+        Ticks after which a wait ends.
+    """
+
+    def __init__(self, device, *, seed: int, rate: float = 0.0, delay: int = 5, patience: int = 400):
+        self.device = device
+        self.rate = rate
+        self.written = self.faults = self.now = 0
+        self._rng = np.random.default_rng(seed)
+        self._delay, self._patience = delay, patience
+        self._travelling = []  # (arrival, order, to the device, frame)
+        self._order = itertools.count()
+        self._busy_until = 0
+        self._out = b""
+
+    def _send(self, start, inward, frame):
+        if self._rng.random() < self.rate:
+            self.faults += 1
+            fault, place = self._rng.integers(3), int(self._rng.integers(len(frame)))
+            broken = bytes([frame[place] ^ 1 << int(self._rng.integers(8))])
+            frame = (b"", frame[:place], frame[:place] + broken + frame[place + 1:])[fault]
+        heapq.heappush(self._travelling, (start + self._delay, next(self._order), inward, frame))
+
+    def write(self, data):
+        self.written += 1
+        self._send(self.now, True, bytes(data))
+
+    def read(self):
+        out, self._out = self._out, b""
+        return out
+
+    def wait(self, frames):
+        end = self.now + self._patience
+        while self._travelling and self._travelling[0][0] <= end:
+            self.now, _, inward, frame = heapq.heappop(self._travelling)
+            if inward:
+                for answer in filter(None, self.device.receive(frame).split(b"~")):
+                    self._busy_until = max(self._busy_until, self.now) + 1
+                    self._send(self._busy_until, False, b"~" + answer + b"~")
+            elif frame:
+                self._out += frame
+                return
+        self.now = end
