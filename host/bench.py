@@ -52,8 +52,8 @@ def main(names, images, rtl_images):
             target = ModelTarget(chip, threads=threads)
             target.load(ChipState.initial(chip))
             infer = measure(target, batches(images, False), learn=False)[0]
-            learn = f"{measure(target, batches(images, True), learn=True)[0]:12,.0f}" if threads == 1 else f"{'':12}"
-            write(f"{name:10} {f'model, {threads} threads':22} {learn} {infer:12,.0f}\n")
+            learn = measure(target, batches(images, True), learn=True)[0]
+            write(f"{name:10} {f'model, {threads} threads':22} {learn:12,.0f} {infer:12,.0f}\n")
         if rtl_images:
             with RtlTarget(chip, progress=console.status) as target:
                 target.load(ChipState.initial(chip))

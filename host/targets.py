@@ -114,12 +114,12 @@ def _array_of(state, name):
 
 
 class ModelTarget(Target):
-    """The exact model; inference is shared among all cores.
+    """The exact model, on all cores.
 
     Parameters
     ----------
     threads : int, optional
-        Threads of inference; as many as there are cores if absent.
+        As many as there are cores if absent; results do not depend on it.
     """
 
     name = "model"
@@ -152,7 +152,7 @@ class ModelTarget(Target):
     def present(self, batch, *, learn):
         self.model.state.learn = learn
         if learn:
-            return self.model.run(batch)
+            return self.model.run(batch, threads=self._threads)
         return self.model.infer(batch, self._threads)
 
     def close(self):

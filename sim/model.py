@@ -1,5 +1,6 @@
 """The exact model: the contract compiled to machine code, identical to the oracle and to the RTL to the bit."""
 
+import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +16,9 @@ __all__ = ["ExactModel"]
 
 _CHUNK_BYTES = 1 << 17
 """Stamps of a chunk of samples: they stay in the second-level cache while the tiles take turns."""
+
+_GROUPS_PER_THREAD = 4
+"""Groups of tiles for every thread: tiles differ in work, corners see little."""
 
 _STRETCH = 1024
 """Samples carried out event by event before the faster way is tried again."""
@@ -68,17 +72,27 @@ class ExactModel:
 
     # running
 
-    def run(self, batch: EventBatch, *, fires: bool = True) -> Fires | None:
+    def run(self, batch: EventBatch, *, fires: bool = True, threads: int | None = None) -> Fires | None:
         """Carry out the events of a batch; a sample may begin or end in the middle of one.
+
+        Samples of latency code share the tiles among threads, since no tile sees another; the bits do not depend on
+        their number.
 
         Parameters
         ----------
         fires : bool
             Collect what fired; counters count it in any case.
+        threads : int, optional
+            As many as there are cores if absent.
         """
         codes, offsets = _checked(batch)
-        work = _Work(self.chip, self._geometry, self._cells(self.state.learn), fires)
-        self._between_samples = work.run(codes, offsets, 0, len(batch), self._transient, self._between_samples)
+        threads = _thread_count(threads)
+        with contextlib.ExitStack() as stack:
+            pool = None
+            if threads > 1 and self.chip.tiles > 1:
+                pool = stack.enter_context(ThreadPoolExecutor(threads))
+            work = _Work(self.chip, self._geometry, self._cells(self.state.learn), fires, pool, threads)
+            self._between_samples = work.run(codes, offsets, 0, len(batch), self._transient, self._between_samples)
         self._count(work.tally)
         return work.fires() if fires else None
 
@@ -104,9 +118,7 @@ class ExactModel:
         open_ended = np.flatnonzero(codes[offsets[1:][filled] - 1] != EventCode.END)
         if len(open_ended):
             raise ValueError(f"sample {np.flatnonzero(filled)[open_ended[0]]} does not finish with END")
-        threads = (os.cpu_count() or 1) if threads is None else threads
-        if threads < 1:
-            raise ValueError(f"threads must be at least 1, not {threads!r}")
+        threads = _thread_count(threads)
         cells = self._cells(False)
         bounds = [len(batch) * i // threads for i in range(threads + 1)]
 
@@ -137,16 +149,19 @@ class ExactModel:
 
 
 class _Work:
-    """Buffers and results of one run on one thread."""
+    """Buffers and results of one run. With a pool, groups of tiles are shared among its threads."""
 
-    def __init__(self, chip, geometry, cells, keep):
-        self._geometry, self._cells, self._keep = geometry, cells, keep
+    def __init__(self, chip, geometry, cells, keep, pool=None, threads=1):
+        self._geometry, self._cells, self._keep, self._pool = geometry, cells, keep, pool
         self.tally = np.zeros(len(counter_names(chip)), np.int64)
         sum_top = chip.rows * ((1 << chip.weight_bits) - 1)
         key_bits = 1 + max(chip.membrane_bits, chip.threshold_bits) + geometry.index_bits
         narrow = sum_top < 1 << 16 and key_bits <= 32 and cells.weights.dtype == np.uint8
-        self._sums = np.empty(chip.neurons, np.uint16 if narrow else np.uint32)
-        self._keys = np.empty(chip.neurons, np.int32 if narrow else np.int64)
+        groups = min(chip.tiles, _GROUPS_PER_THREAD * threads) if pool is not None else 1
+        self._bounds = [chip.tiles * i // groups for i in range(groups + 1)]
+        self._buffers = [(np.empty(chip.neurons, np.uint16 if narrow else np.uint32),
+                          np.empty(chip.neurons, np.int32 if narrow else np.int64), np.zeros_like(self.tally))
+                         for _ in range(groups)]
         self._wide_keys = np.empty(chip.neurons, np.int64)
         self._chunk = max(1, min(1024, _CHUNK_BYTES // chip.lines))
         self._stamps = np.empty((self._chunk, chip.lines), np.uint8)
@@ -181,8 +196,7 @@ class _Work:
             found = kernels.scan_samples(self._geometry, codes, offsets, sample, sample + wanted, self._stamps,
                                          self._steps, self._dark, self.tally)
             if found:
-                kernels.race_samples(self._geometry, self._cells, self._stamps, self._steps, self._dark, found, 0,
-                                     self._geometry.tiles, self._sums, self._keys, self._winners, self.tally)
+                self._race_tiles(found)
                 if self._keep:
                     ends = np.zeros(found + 1, np.int64)
                     total = kernels.count_fires(self._winners, found, ends)
@@ -193,6 +207,19 @@ class _Work:
             if found < wanted:
                 break
         return sample - first
+
+    def _race_tiles(self, count):
+        """Carry scanned samples through all tiles, group by group."""
+        def carry_out(group):
+            sums, keys, tally = self._buffers[group]
+            tally[:] = 0
+            kernels.race_samples(self._geometry, self._cells, self._stamps, self._steps, self._dark, count,
+                                 self._bounds[group], self._bounds[group + 1], sums, keys, self._winners, tally)
+
+        groups = range(len(self._buffers))
+        list(map(carry_out, groups) if self._pool is None else self._pool.map(carry_out, groups))
+        for _, _, tally in self._buffers:
+            self.tally += tally
 
     def _run_any(self, codes, offsets, transient):
         """Carry out any events."""
@@ -209,6 +236,13 @@ class _Work:
     def fires(self) -> Fires:
         """What fired, of all samples carried out."""
         return _joined(self._parts)
+
+
+def _thread_count(threads):
+    threads = (os.cpu_count() or 1) if threads is None else threads
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads!r}")
+    return threads
 
 
 def _joined(parts):

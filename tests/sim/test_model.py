@@ -114,6 +114,22 @@ def test_inference_ignores_the_number_of_threads(chip, seed):
         assert not model.state.differences(sequential.state)
 
 
+@settings(max_examples=25, deadline=None)
+@given(chip=chips(), seed=st.integers(0, 2**32 - 1), threads=st.integers(2, 5))
+def test_learning_ignores_the_number_of_threads(chip, seed, threads):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (20, chip.plane_height, chip.plane_width)).astype(np.uint8)
+    codes = [np.r_[np.flatnonzero(image.ravel() > 128), DECIDE, DARK, END] for image in images]
+    batch = EventBatch(np.concatenate(codes).astype(np.int32), np.cumsum([0] + [len(code) for code in codes]))
+    state = random_state(chip, rng)
+    state.learn = True
+    one, several, sequential = ExactModel(chip, state), ExactModel(chip, state), Oracle(chip, state)
+    expected = sequential.run(batch)
+    for model, count in ((one, 1), (several, threads)):
+        assert not fires_difference(model.run(batch, threads=count), expected)
+        assert not model.state.differences(sequential.state)
+
+
 def test_inference_needs_whole_samples():
     model = ExactModel(Chip.preset("tiny"))
     with pytest.raises(ValueError, match=r"^sample 1 does not finish with END$"):
