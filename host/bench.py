@@ -16,7 +16,7 @@ from .targets import ModelTarget, RtlTarget
 
 __all__ = ["measure"]
 
-_CHIPS = ("paper100", "paper400", "tiles", "up5k")
+_CHIPS = ("paper100", "paper400", "paper", "tiles", "up5k")
 _REPEATS = 3
 
 
@@ -53,7 +53,7 @@ def main(names, images, rtl_images):
             target.load(ChipState.initial(chip))
             infer = measure(target, batches(images, False), learn=False)[0]
             learn = measure(target, batches(images, True), learn=True)[0]
-            write(f"{name:10} {f'model, {threads} threads':22} {learn:12,.0f} {infer:12,.0f}\n")
+            write(f"{name:10} {f'model, threads: {threads}':22} {learn:12,.0f} {infer:12,.0f}\n")
         if rtl_images:
             with RtlTarget(chip, progress=console.status) as target:
                 target.load(ChipState.initial(chip))
