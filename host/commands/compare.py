@@ -1,5 +1,6 @@
 """``ohmspike compare``: the same events through two targets, to the first difference."""
 
+import dataclasses
 import sys
 
 import click
@@ -30,7 +31,12 @@ def difference_of(a, b, images, code, *, learn: bool, first: int) -> str:
     """Present images to two targets and describe the first difference in fires, state or counters, if any."""
     batch = code(a.chip, images, learn=learn, first_sample=first)
     found = fires_difference(a.present(batch, learn=learn), b.present(batch, learn=learn))
-    return f"fires: {found}" if found else a.state().differences(b.state())
+    if found:
+        return f"fires: {found}"
+    ours, theirs = a.state(), b.state()
+    # what the events changed comes before what was loaded
+    alike = dataclasses.replace(theirs, weight=ours.weight, set=ours.set, reset=ours.reset)
+    return ours.differences(alike) or ours.differences(theirs)
 
 
 def _first_difference(a, b, images, code, *, learn, progress):
