@@ -1,7 +1,6 @@
 """Codes against section 9 of the contract, written out in plain Python."""
 
 import dataclasses
-import time
 
 import numpy as np
 import pytest
@@ -155,17 +154,3 @@ def test_images_of_another_plane_are_refused(images):
 def test_bad_parameters_of_the_rate_code_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         rate_events(chip_of(), np.zeros((1, 5, 7), np.uint8), learn=False, **{"steps": 3, "peak": 0.5, **changes})
-
-
-@pytest.mark.slow
-def test_latency_code_makes_300_000_images_a_second():
-    chip = Chip.preset("paper400")
-    rng = np.random.default_rng(0)
-    images = np.where(rng.random((30_000, 28, 28)) < 0.15, 200, 0).astype(np.uint8)
-    latency_events(chip, images[:10], learn=True)
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        latency_events(chip, images, learn=True)
-        seconds.append(time.perf_counter() - started)
-    assert len(images) / min(seconds) > 300_000

@@ -1,7 +1,6 @@
 """The exact model against the oracle: fires, state and counters, to the bit."""
 
 import importlib.util
-import time
 from pathlib import Path
 
 import numba
@@ -252,22 +251,3 @@ def test_planted_bugs_are_seen(planted):
     free = varied(base, fire_mode="threshold", winners=1, learners=2, theta_base=3)
     found = next(filter(None, (session_difference(chip, seed) for seed in range(25) for chip in (base, free))), "")
     assert bool(found) == (planted != "none"), found
-
-
-@pytest.mark.parametrize("name, floor", [("paper400", 50_000), ("tiles", 12_000)])
-def test_learning_keeps_its_pace(name, floor):
-    """Images per second, learning, all counters on: a quarter of what an idle core does, against lost vectorisation."""
-    chip = Chip.preset(name)
-    rng = np.random.default_rng(1)
-    centre = np.exp(-((np.indices((28, 28)) - 13.5) ** 2).sum(0) / 60).ravel() * 0.45  # about 80 lines of MNIST's area
-    codes = [np.r_[np.flatnonzero(rng.random(784) < centre), DECIDE, DARK, END] for _ in range(2000)]
-    batch = EventBatch(np.concatenate(codes).astype(np.int32), np.cumsum([0] + [len(code) for code in codes]))
-    model = ExactModel(chip)
-    model.state.learn = True
-    model.run(batch[:10])
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        model.run(batch)
-        seconds.append(time.perf_counter() - start)
-    assert len(batch) / min(seconds) >= floor
