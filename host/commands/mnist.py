@@ -41,7 +41,7 @@ __all__ = ["mnist"]
 @click.option("--checkpoint", type=click.Path(path_type=Path, dir_okay=False), default=None,
               help="file that keeps an interrupted learning run  [default: OUT/CHIP-TARGET-SEED.checkpoint.npz]")
 @click.option("--resume", is_flag=True, help="go on from the checkpoint of an interrupted run")
-@click.option("--spikes", is_flag=True, help="keep the fires of the test images in the run folder")
+@click.option("--spikes", is_flag=True, help="keep fires, answers and labels of the test images in the run folder")
 @json_option
 def mnist(chip_name, target, seed, data_directory, images, passes, test_images, validate, encoding, steps, peak, out,
           checkpoint, resume, spikes, as_json):
@@ -81,6 +81,7 @@ def mnist(chip_name, target, seed, data_directory, images, passes, test_images, 
             answers = classify(body, test, vote, encoding=code, progress=shown)
         infer_seconds = time.perf_counter() - started
         counters = body.counters()
+        fires = body.present(code(chip, test, learn=False), learn=False) if spikes else None
     metrics = {
         "chip": chip.name, "digest": chip.digest, "target": target, "seed": chip.seed,
         "accuracy": float((answers == test_labels).mean()), "judged_on": "validation" if validate else "test",
@@ -96,8 +97,9 @@ def mnist(chip_name, target, seed, data_directory, images, passes, test_images, 
     folder.write_json("versions.json", tool_versions())
     folder.write_json("metrics.json", metrics)
     save(folder.path / "learned.npz", chip, state, vote)
-    if spikes:
-        folder.write_arrays("answers.npz", answers=answers, labels=test_labels)
+    if fires is not None:
+        folder.write_arrays("fires.npz", tile=fires.tile, neuron=fires.neuron, offsets=fires.offsets, answers=answers,
+                            labels=test_labels)
     checkpoint.unlink(missing_ok=True)
     console.show(metrics, as_json=as_json, text="\n".join([
         f"{chip.name} on {target}, seed {chip.seed}: {metrics['accuracy']:.2%} of {len(test):,} "

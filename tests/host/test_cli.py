@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.host import cli, data
+from ohmspike.chip.events import Fires
+from ohmspike.host import cli, data, load
 from ohmspike.host.targets import ModelTarget
 
 
@@ -73,6 +74,16 @@ def test_mnist_prints_metrics_and_fills_a_run_folder(ohmspike, small_mnist, tmp_
     assert json.loads((run / "metrics.json").read_text())["accuracy"] == metrics["accuracy"]
     assert {"chip.json", "versions.json", "metrics.json", "learned.npz"} <= {entry.name for entry in run.iterdir()}
     assert not list(tmp_path.glob("*.checkpoint.npz"))
+
+
+def test_mnist_keeps_fires_where_asked(ohmspike, small_mnist, tmp_path):
+    code, _, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--spikes", "--out", tmp_path)
+    assert code == 0, err
+    with np.load(next(tmp_path.glob("*/fires.npz"))) as kept:
+        fires = Fires(kept["tile"], kept["neuron"], kept["offsets"])
+        assert len(fires) == len(kept["answers"]) == 300 and len(kept["tile"]) > 300
+    chip, state, vote = load(next(tmp_path.glob("*/learned.npz")))
+    assert vote.answers(chip, fires).tolist() == np.load(next(tmp_path.glob("*/fires.npz")))["answers"].tolist()
 
 
 def test_mnist_repeats_itself(ohmspike, small_mnist, tmp_path):
