@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Chip", "DescriptionError", "STEP_MAX", "presets"]
+__all__ = ["Chip", "DescriptionError", "Phase", "STEP_MAX", "presets"]
 
 STEP_MAX = 254
 """Steps one sample may hold (contract 2.3): a stamp is 8 bits wide and 255 means "silent"."""
@@ -37,6 +37,45 @@ def _real(section, low, high, summary, default):
 def _choice(section, options, summary, default):
     meta = {"section": section, "options": options, "summary": summary, "structure": True, "kind": str}
     return field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a learning schedule: passes over the training images, with what learns and how fast.
+
+    Rates of the tiles (their tables and ``theta_step``) are scaled by ``scale * decay ** p``, *p* the passes done in
+    this phase, fractions included; those of the read-out alike.
+    """
+
+    passes: int = 1
+    learn: bool = True
+    teach: bool = False
+    scale: float = 1.0
+    decay: float = 1.0
+    read_out_scale: float = 1.0
+    read_out_decay: float = 1.0
+
+    def __post_init__(self):
+        for name, kind, low, high in (("passes", int, 1, 1000), ("learn", bool, 0, 1), ("teach", bool, 0, 1),
+                                      *((name, float, 0.0001, 100.0) for name in (
+                                          "scale", "decay", "read_out_scale", "read_out_decay"))):
+            value = getattr(self, name)
+            if kind is float and type(value) is int:
+                object.__setattr__(self, name, value := float(value))
+            if type(value) is not kind or not low <= value <= high:
+                raise DescriptionError(f"{name} of a phase must be {kind.__name__}, {low} to {high}, not {value!r}")
+        if not (self.learn or self.teach):
+            raise DescriptionError("a phase must learn or teach")
+
+    @classmethod
+    def from_dict(cls, document) -> "Phase":
+        """Build a phase from a TOML table; unknown names are refused."""
+        names = [spec.name for spec in dataclasses.fields(cls)]
+        if not isinstance(document, dict) or (unknown := sorted(set(document) - set(names))):
+            what = f"a table is wanted, not {document!r}"
+            what = f"unknown field {unknown[0]}" if isinstance(document, dict) else what
+            raise DescriptionError(f"schedule: {what}; expected some of {', '.join(names)}")
+        return cls(**document)
 
 
 @dataclass(frozen=True)
@@ -75,18 +114,27 @@ class Chip:
     trace_shift: int = _integer("trace", 1, 7, "decay of a trace at every STEP, x -= ceil(x / 2^shift)", default=3)
     amplitudes: int = _integer("plasticity", 1, 16, "amplitude bins of a pulse, a power of two", default=16)
     fraction_bits: int = _integer("plasticity", 8, 16, "fraction bits of a plasticity table entry", default=12)
+    classes: int = _integer("read_out", 0, 255, "columns of the read-out crossbar, one per class; 0 is no read-out",
+                            default=0)
+    score_bits: int = _integer("read_out", 8, 24, "width of a class's score, unsigned, saturating", default=16)
 
     set_step: float = _real("plasticity", 0.0, 1.0, "full SET pulse on an erased cell, fraction of the range", 0.1)
     set_bound: float = _real("plasticity", 0.0, 20.0, "soft bound of SET: step * exp(-bound * g)", 3.0)
     reset_step: float = _real("plasticity", 0.0, 1.0, "full RESET pulse on a full cell, fraction of the range", 0.1)
     reset_bound: float = _real("plasticity", 0.0, 20.0, "soft bound of RESET: step * exp(-bound * (1 - g))", 3.0)
+    read_out_set_step: float = _real("read_out", 0.0, 1.0, "as set_step, for the read-out", 0.016)
+    read_out_set_bound: float = _real("read_out", 0.0, 20.0, "as set_bound, for the read-out", 0.0)
+    read_out_reset_step: float = _real("read_out", 0.0, 1.0, "as reset_step, for the read-out", 0.016)
+    read_out_reset_bound: float = _real("read_out", 0.0, 20.0, "as reset_bound, for the read-out", 0.0)
+    margin: int = _integer("read_out", 0, (1 << 24) - 1, "lead of the label's score below which a label teaches",
+                           structure=False, default=1000)
     theta_step: float = _real("fire", 0.0, 65535.0, "homeostasis: rise of the first winner's threshold (h)", 0.0)
     theta_base: int = _integer("fire", 0, (1 << 24) - 1, "threshold mode: common threshold (theta0)", structure=False,
                                default=0)
     seed: int = _integer("random", 0, (1 << 63) - 1, "seed of initial levels, random streams and orders",
                          structure=False, default=1)
-    passes: int = _integer("schedule", 1, 1000, "passes over the training set", structure=False, default=1)
-    decay: float = _real("schedule", 0.0001, 1.0, "factor on all steps per pass (annealing)", 1.0)
+    schedule: tuple[Phase, ...] = field(default=(Phase(),), metadata={
+        "section": "", "structure": False, "kind": tuple, "summary": "phases of learning, one after the other"})
     latency_bins: int = _integer("code", 1, 16, "bins of the latency code", structure=False, default=1)
     dark_level: int = _integer("code", 0, 255, "pixels up to this value are dark", structure=False, default=64)
 
@@ -97,6 +145,10 @@ class Chip:
         "section": "plasticity", "structure": False, "kind": tuple, "summary": "SET table [amplitude][level]"})
     reset_table: tuple[tuple[int, ...], ...] | None = field(default=None, metadata={
         "section": "plasticity", "structure": False, "kind": tuple, "summary": "RESET table [amplitude][level]"})
+    read_out_set_table: tuple[tuple[int, ...], ...] | None = field(default=None, metadata={
+        "section": "read_out", "structure": False, "kind": tuple, "summary": "SET table of the read-out"})
+    read_out_reset_table: tuple[tuple[int, ...], ...] | None = field(default=None, metadata={
+        "section": "read_out", "structure": False, "kind": tuple, "summary": "RESET table of the read-out"})
 
     def __post_init__(self):
         for spec in dataclasses.fields(self):
@@ -104,6 +156,7 @@ class Chip:
         self._check_geometry()
         self._check_widths()
         self._check_tables()
+        self._check_schedule()
 
     def _check_field(self, spec):
         value, meta = getattr(self, spec.name), spec.metadata
@@ -119,6 +172,12 @@ class Chip:
             raise DescriptionError(f"{spec.name} must be one of {', '.join(meta['options'])}, not {value!r}")
         if "low" in meta and not meta["low"] <= value <= meta["high"]:  # also refuses NaN
             raise DescriptionError(f"{spec.name} must be {meta['low']} to {meta['high']}, not {value!r}")
+
+    def _check_schedule(self):
+        if not self.schedule or not all(type(phase) is Phase for phase in self.schedule):
+            raise DescriptionError(f"schedule must hold one phase or more, not {self.schedule!r}")
+        if not self.classes and any(phase.teach for phase in self.schedule):
+            raise DescriptionError("schedule may not teach a chip of no classes")
 
     def _check_geometry(self):
         for patch, plane in (("patch_height", "plane_height"), ("patch_width", "plane_width")):
@@ -140,12 +199,20 @@ class Chip:
                 raise DescriptionError(f"winners must be 1 in threshold mode, not {self.winners}")
             if self.learners > self.neurons:
                 raise DescriptionError(f"learners must be at most neurons = {self.neurons}, not {self.learners}")
+        if self.classes == 1:
+            raise DescriptionError("classes must be 0 (no read-out) or 2 to 255, not 1")
+        if self.classes and self.fire_mode != "race":
+            raise DescriptionError(f"classes must be 0 unless fire_mode is race, not {self.classes}")
+        if self.classes and self.read_out_rows > 65536:
+            raise DescriptionError(f"tiles x neurons must be at most 65536 with a read-out, not {self.read_out_rows}")
 
     def _check_widths(self):
         if self.amplitudes & (self.amplitudes - 1):
             raise DescriptionError(f"amplitudes must be a power of two, not {self.amplitudes}")
         if self.theta_base >> self.threshold_bits:
             raise DescriptionError(f"theta_base must fit threshold_bits = {self.threshold_bits}, not {self.theta_base}")
+        if self.margin >> self.score_bits and self.classes:
+            raise DescriptionError(f"margin must fit score_bits = {self.score_bits}, not {self.margin}")
 
     def _check_tables(self):
         if self.weights is None and self.levels > 1 << self.weight_bits:
@@ -153,7 +220,7 @@ class Chip:
                                    f"table of {self.levels} levels, not {self.weight_bits}")
         if self.weights is not None:
             self._check_entries("weights", self.weights, self.levels, (1 << self.weight_bits) - 1)
-        for name in ("set_table", "reset_table"):
+        for name in ("set_table", "reset_table", "read_out_set_table", "read_out_reset_table"):
             table = getattr(self, name)
             if table is None:
                 continue
@@ -161,7 +228,8 @@ class Chip:
                 raise DescriptionError(f"{name} must have amplitudes = {self.amplitudes} rows, not {len(table)}")
             for row in table:
                 self._check_entries(name, row, self.levels, _WORD)
-        for name in ("set_step", "reset_step"):
+        taught = ("read_out_set_step", "read_out_reset_step") if self.classes else ()
+        for name in ("set_step", "reset_step", *taught):
             peak = getattr(self, name) * (self.levels - 1) * 2**self.fraction_bits
             if round(peak) > _WORD:
                 limit = _WORD / ((self.levels - 1) * 2**self.fraction_bits)
@@ -213,6 +281,26 @@ class Chip:
     def synapses(self) -> int:
         return self.tiles * self.rows * self.neurons
 
+    @property
+    def read_out_rows(self) -> int:
+        """Rows of the read-out crossbar, one per neuron: row ``tile * neurons + neuron``."""
+        return self.tiles * self.neurons
+
+    @property
+    def read_out_synapses(self) -> int:
+        return self.read_out_rows * self.classes
+
+    @property
+    def pulses_of_rank(self) -> list[int]:
+        """Read pulses that a fire of every rank sends to the read-out (contract 10.2)."""
+        return [self.winners - rank for rank in range(self.winners)]
+
+    @property
+    def trace_of_rank(self) -> list[int]:
+        """Trace that a fire of every rank leaves on its row of the read-out (contract 10.3)."""
+        full = (1 << self.trace_bits) - 1
+        return [-(-full * pulses // self.winners) for pulses in self.pulses_of_rank]
+
     @cached_property
     def row_lines(self) -> np.ndarray:
         """The line of every row: int32 of shape (tiles, rows)."""
@@ -235,12 +323,19 @@ class Chip:
         Entry ``[a][l]`` is the mean step of a pulse of amplitude bin ``a`` on level ``l`` in units of
         ``2**-fraction_bits`` levels (contract 5.4): ``step * (levels - 1) * exp(-bound * g) * (2a + 1) / (2A - 1)``.
         """
+        return self._tables("", scale)
+
+    def read_out_tables(self, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`plasticity_tables`, for the read-out crossbar (contract 10.6)."""
+        return self._tables("read_out_", scale)
+
+    def _tables(self, prefix, scale):
         gain = (2 * np.arange(self.amplitudes)[:, None] + 1) / (2 * self.amplitudes - 1)
         gain = gain * (scale * (self.levels - 1) * 2**self.fraction_bits)
         conductance = np.arange(self.levels)[None, :] / (self.levels - 1)
         tables = []
-        for given, step, bound, distance in ((self.set_table, self.set_step, self.set_bound, conductance),
-                                             (self.reset_table, self.reset_step, self.reset_bound, 1 - conductance)):
+        for kind, distance in (("set", conductance), ("reset", 1 - conductance)):
+            step, bound, given = (getattr(self, f"{prefix}{kind}_{what}") for what in ("step", "bound", "table"))
             table = gain * step * np.exp(-bound * distance) if given is None else scale * np.array(given, float)
             tables.append(np.minimum(np.rint(table), _WORD).astype(np.uint16))
         return tables[0], tables[1]
@@ -297,12 +392,16 @@ class Chip:
                     hint = f"expected one of {', '.join(expected)}"
                     hint = hint if expected else f"sections are {', '.join(sections)}"
                     raise DescriptionError(f"{source}: unknown field {f'[{where}] ' if where else ''}{key}; {hint}")
-                fields[name] = _tuples(value)
+                fields[name] = _tuples(value) if name != "schedule" else value
         missing = [f"[{s.metadata['section']}] {s.name}" for s in dataclasses.fields(cls)
                    if s.default is dataclasses.MISSING and s.name not in fields]
         if missing:
             raise DescriptionError(f"{source}: missing {', '.join(missing)}")
         try:
+            if "schedule" in fields:
+                if not isinstance(fields["schedule"], list):
+                    raise DescriptionError(f"schedule must be a list of tables, not {fields['schedule']!r}")
+                fields["schedule"] = tuple(Phase.from_dict(phase) for phase in fields["schedule"])
             return cls(**fields)
         except DescriptionError as error:
             raise DescriptionError(f"{source}: {error}") from None
@@ -312,7 +411,9 @@ class Chip:
         document = {}
         for spec in dataclasses.fields(self):
             value = getattr(self, spec.name)
-            if value is not None:
+            if spec.name == "schedule":
+                document["schedule"] = [dataclasses.asdict(phase) for phase in value]
+            elif value is not None:
                 section = spec.metadata["section"]
                 (document.setdefault(section, {}) if section else document)[spec.name] = value
         return document

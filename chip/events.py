@@ -1,20 +1,37 @@
-"""Event batches going into a chip and fires coming out: what encoders, models and targets exchange."""
+"""Event batches going into a chip, fires and answers coming out: what encoders, models and targets exchange."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
-__all__ = ["EventBatch", "EventCode", "Fires"]
+__all__ = ["CODE_MIN", "Answers", "EventBatch", "EventCode", "Fires", "LABELS_MAX", "label_code"]
+
+LABELS_MAX = 255
+"""Labels an event can name."""
 
 
 class EventCode(IntEnum):
-    """Codes of events other than SPIKE in an :class:`EventBatch`; codes from 0 up are SPIKEs on that line."""
+    """Codes of events other than SPIKE in an :class:`EventBatch`; codes from 0 up are SPIKEs on that line.
+
+    LABEL is the label 0; label *c* is ``LABEL - c`` (:func:`label_code`).
+    """
 
     STEP = -1
     DECIDE = -2
     DARK = -3
     END = -4
+    ANSWER = -5
+    LABEL = -6
+
+
+CODE_MIN = EventCode.LABEL - (LABELS_MAX - 1)
+"""The lowest code there is."""
+
+
+def label_code(label):
+    """The code of the event LABEL of a class, or of an array of classes."""
+    return EventCode.LABEL - label
 
 
 @dataclass(frozen=True)
@@ -24,7 +41,7 @@ class EventBatch:
     Parameters
     ----------
     codes : int32 array
-        Lines (SPIKE) and :class:`EventCode`, all samples one after the other.
+        Lines (SPIKE), :class:`EventCode` and :func:`label_code`, all samples one after the other.
     offsets : int64 array of shape (samples + 1,)
         Sample *s* is ``codes[offsets[s]:offsets[s + 1]]``; it need not end with END.
     """
@@ -45,6 +62,32 @@ class EventBatch:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What the read-out crossbar answered, one for every ANSWER (contract 10.4).
+
+    Parameters
+    ----------
+    label, score, margin : int32 arrays of shape (answers,)
+        The column with the largest score, that score, and its lead over the best of the others.
+    offsets : int64 array of shape (samples + 1,)
+        Answers of sample *s* are ``[offsets[s]:offsets[s + 1]]``.
+    """
+
+    label: np.ndarray
+    score: np.ndarray
+    margin: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def none(cls, samples: int) -> "Answers":
+        """No answers to ``samples`` samples."""
+        return cls(*(np.zeros(0, np.int32) for _ in range(3)), np.zeros(samples + 1, np.int64))
+
+    def __len__(self):
+        return len(self.offsets) - 1
+
+
+@dataclass(frozen=True)
 class Fires:
     """Neurons that fired, in the order of contract 3.7.
 
@@ -53,11 +96,18 @@ class Fires:
     tile, neuron : int32 arrays of shape (fires,)
     offsets : int64 array of shape (samples + 1,)
         Fires of sample *s* are ``[offsets[s]:offsets[s + 1]]``.
+    answers : :class:`Answers`
+        What the read-out answered to the same samples; none if absent.
     """
 
     tile: np.ndarray
     neuron: np.ndarray
     offsets: np.ndarray
+    answers: Answers | None = None
+
+    def __post_init__(self):
+        if self.answers is None:
+            object.__setattr__(self, "answers", Answers.none(len(self)))
 
     def __len__(self):
         return len(self.offsets) - 1

@@ -6,7 +6,7 @@ import numpy as np
 
 from .description import Chip
 
-__all__ = ["Stream", "initial_levels", "initial_random", "mix", "presentation_order"]
+__all__ = ["Stream", "initial_levels", "initial_random", "initial_read_out", "mix", "presentation_order"]
 
 
 class Stream(IntEnum):
@@ -37,9 +37,15 @@ def initial_levels(chip: Chip) -> np.ndarray:
 
 
 def initial_random(chip: Chip) -> np.ndarray:
-    """State of the xorshift of every tile, never zero: uint32 of shape (tiles,)."""
-    state = (mix(chip.seed, Stream.RANDOM, np.arange(chip.tiles)) >> np.uint64(32)).astype(np.uint32)
+    """State of the xorshift of every tile, then of the read-out if there is one, never zero: uint32."""
+    streams = np.arange(chip.tiles + (chip.classes > 0))
+    state = (mix(chip.seed, Stream.RANDOM, streams) >> np.uint64(32)).astype(np.uint32)
     return np.maximum(state, np.uint32(1))
+
+
+def initial_read_out(chip: Chip) -> np.ndarray:
+    """Levels of the read-out before it is taught, the middle: uint8 of shape (tiles * neurons, classes)."""
+    return np.full((chip.read_out_rows, chip.classes), chip.levels // 2, np.uint8)
 
 
 def presentation_order(chip: Chip, learning_pass: int, count: int) -> np.ndarray:

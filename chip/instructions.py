@@ -10,9 +10,9 @@ from enum import IntEnum
 from .description import Chip
 
 __all__ = [
-    "COUNTERS", "FLAG", "ESCAPE", "ESCAPE_XOR", "FrameKind", "IDENTITY_WORDS", "MEMORIES", "Memory", "NakReason",
-    "Opcode", "PROTOCOL_VERSION", "REGISTERS", "STATUS_WORDS", "Status", "counter_names", "memory", "neuron_bytes",
-    "tile_bytes",
+    "ANSWER_BYTES", "BIN_COUNTERS", "COUNTERS", "FLAG", "ESCAPE", "ESCAPE_XOR", "FrameKind", "IDENTITY_WORDS",
+    "MEMORIES", "Memory", "NakReason", "Opcode", "PROTOCOL_VERSION", "READ_OUT_COUNTERS", "REGISTERS", "STATUS_WORDS",
+    "Status", "counter_names", "memory", "neuron_bytes", "tile_bytes",
 ]
 
 PROTOCOL_VERSION = 1
@@ -57,6 +57,8 @@ class Opcode(IntEnum):
     DECIDE = 0x04  # outputs fires
     DARK = 0x05
     END = 0x06
+    ANSWER = 0x07  # outputs the answer of the read-out
+    LABEL = 0x08  # class:1
     WRITE = 0x10  # memory:1 row:2 column:2 count:2, then count cells
     READ = 0x11  # memory:1 row:2 column:2 count:2; outputs count cells
 
@@ -79,6 +81,7 @@ REGISTERS = {
     "theta_step": "homeostasis h, added to the first winner's threshold; 16 bits",
     "theta_base": "threshold mode: common threshold theta0; threshold_bits bits",
     "report": "1: fires are put into replies (1 after reset)",
+    "margin": "read-out: lead of the label's score below which a label teaches; score_bits bits",
 }
 """Registers in address order; 4 bytes each on the link, of which a chip keeps as many bits as told here."""
 
@@ -104,10 +107,20 @@ COUNTERS = {
 }
 """Scalar counters, 64 bits each, in address order; the amplitude-bin counters follow (:func:`counter_names`)."""
 
+READ_OUT_COUNTERS = {
+    "answers": "ANSWER events",
+    "labels": "LABEL events",
+    "labels_right": "LABEL events whose label was the answer",
+    "taught": "LABEL events that taught",
+    "read_out_reads": "read pulses on rows of the read-out",
+    "read_out_sum": "sum of the weights of all reads of the read-out",
+}
+"""Counters of chips with a read-out; they come last."""
+
 BIN_COUNTERS = {
-    "set_pulses": "SET pulses of this amplitude bin",
+    "set_pulses": "SET pulses of this amplitude bin, those on the read-out too",
     "set_weight": "sum of the weights before those pulses",
-    "reset_pulses": "RESET pulses of this amplitude bin",
+    "reset_pulses": "RESET pulses of this amplitude bin, those on the read-out too",
     "reset_weight": "sum of the weights before those pulses",
 }
 
@@ -125,14 +138,17 @@ IDENTITY_WORDS = [name for name in Chip.structure_fields()]
 
 def counter_names(chip: Chip) -> list[str]:
     """All counters of a chip in address order."""
-    return list(COUNTERS) + [f"{name}[{bin_}]" for name in BIN_COUNTERS for bin_ in range(chip.amplitudes)]
+    bins = [f"{name}[{bin_}]" for name in BIN_COUNTERS for bin_ in range(chip.amplitudes)]
+    return list(COUNTERS) + bins + (list(READ_OUT_COUNTERS) if chip.classes else [])
 
 
 MEMORIES = [
+    # a memory of no rows is one that a chip without a read-out does not have
     Memory("levels", 0, lambda chip: chip.tiles * chip.rows, lambda chip: chip.neurons, 1, True,
            "conductance level of every cell; row = tile * rows + row"),
     Memory("theta", 1, lambda chip: chip.tiles, lambda chip: chip.neurons, 4, True, "adaptive thresholds"),
-    Memory("random", 2, lambda chip: chip.tiles, lambda chip: 1, 4, True, "xorshift state of every tile"),
+    Memory("random", 2, lambda chip: chip.tiles + (chip.classes > 0), lambda chip: 1, 4, True,
+           "xorshift state of every tile, then of the read-out"),
     Memory("weight", 3, lambda chip: 1, lambda chip: chip.levels, 2, True, "weight table (not writable if fixed)"),
     Memory("set", 4, lambda chip: chip.amplitudes, lambda chip: chip.levels, 2, True, "SET table"),
     Memory("reset", 5, lambda chip: chip.amplitudes, lambda chip: chip.levels, 2, True, "RESET table"),
@@ -141,12 +157,22 @@ MEMORIES = [
            "event counters; a write clears all of them, whatever is written"),
     Memory("status", 8, lambda chip: 1, lambda chip: len(STATUS_WORDS), 4, False, "state of the implementation"),
     Memory("identity", 9, lambda chip: 1, lambda chip: len(IDENTITY_WORDS), 2, False, "the chip's structure fields"),
+    Memory("read_out", 10, lambda chip: chip.read_out_rows if chip.classes else 0, lambda chip: chip.classes, 1, True,
+           "conductance level of every cell of the read-out; row = tile * neurons + neuron"),
+    Memory("read_out_set", 11, lambda chip: chip.amplitudes if chip.classes else 0, lambda chip: chip.levels, 2, True,
+           "SET table of the read-out"),
+    Memory("read_out_reset", 12, lambda chip: chip.amplitudes if chip.classes else 0, lambda chip: chip.levels, 2,
+           True, "RESET table of the read-out"),
 ]
 
 
 def memory(name: str) -> Memory:
     """The declaration of a memory by its name."""
     return next(entry for entry in MEMORIES if entry.name == name)
+
+
+ANSWER_BYTES = 7
+"""Bytes of an answer: label:1 score:3 margin:3."""
 
 
 def tile_bytes(chip: Chip) -> int:

@@ -9,6 +9,7 @@ from .instructions import (
     COUNTERS,
     IDENTITY_WORDS,
     MEMORIES,
+    READ_OUT_COUNTERS,
     REGISTERS,
     STATUS_WORDS,
     FrameKind,
@@ -29,6 +30,8 @@ OPERANDS = {
     Opcode.DECIDE: ("", "DECIDE (3.4); puts out fires in race mode"),
     Opcode.DARK: ("", "DARK (3.5)"),
     Opcode.END: ("", "END (3.6)"),
+    Opcode.ANSWER: ("", "ANSWER (10.4); puts out label:1 score:3 margin:3 if the chip has a read-out"),
+    Opcode.LABEL: ("class:1", "LABEL (10.5)"),
     Opcode.WRITE: ("memory:1 row:2 column:2 count:2, then count cells", "write cells, along columns, then rows"),
     Opcode.READ: ("memory:1 row:2 column:2 count:2", "read cells alike; puts out count cells"),
 }
@@ -58,8 +61,10 @@ def tables() -> str:
         "## Counters\n", _table(["column", "name", "counts"], [
             *((column, *pair) for column, pair in enumerate(COUNTERS.items())),
             *((f"{len(COUNTERS)} + {kind} A + bin", name, what)
-              for kind, (name, what) in enumerate(BIN_COUNTERS.items()))]),
-        "A is the number of amplitude bins of the chip.\n\n",
+              for kind, (name, what) in enumerate(BIN_COUNTERS.items())),
+            *((f"{len(COUNTERS)} + {len(BIN_COUNTERS)} A + {place}", name, what)
+              for place, (name, what) in enumerate(READ_OUT_COUNTERS.items()))]),
+        "A is the number of amplitude bins of the chip. The last ones are there if the chip has a read-out.\n\n",
         "## Status words\n", _table(["column", "name", "meaning"], [
             (column, *pair) for column, pair in enumerate(STATUS_WORDS.items())]),
         "## Identity words\n", _table(["column", "field", "meaning"], [

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from .layout import Layout, saturate
 
-__all__ = ["Accumulator", "WeightTable"]
+__all__ = ["Accumulator", "WeightTable", "total"]
 
 
 class WeightTable(wiring.Component):
@@ -129,8 +129,13 @@ class Accumulator(wiring.Component):
             m.d.comb += self.raised[lane].eq(saturate(membrane + table.weight, layout.chip.membrane_bits))
             spare = lane >= layout.last_lanes
             weights.append(Mux(self.last_word, 0, table.weight) if spare else table.weight)
-        while len(weights) > 1:
-            pairs = [a + b for a, b in zip(weights[::2], weights[1::2], strict=False)]
-            weights = pairs + weights[len(pairs) * 2:]
-        m.d.sync += self.weight_sum.eq(weights[0])
+        m.d.sync += self.weight_sum.eq(total(weights))
         return m
+
+
+def total(values):
+    """The sum of unsigned values, as a balanced tree."""
+    while len(values) > 1:
+        pairs = [a + b for a, b in zip(values[::2], values[1::2], strict=False)]
+        values = pairs + values[len(pairs) * 2:]
+    return values[0]

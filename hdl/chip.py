@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out, connect
 from ohmspike.chip.instructions import STATUS_WORDS
 
 from .core import Core
-from .decode import Decoder, FireWriter, byte_shape
+from .decode import Decoder, RecordWriter, byte_shape
 from .layout import Layout
 from .link import Link
 
@@ -49,9 +49,10 @@ class Executor(wiring.Component):
         m = Module()
         m.submodules.core = core = self.core
         m.submodules.decoder = decoder = Decoder(self._layout)
-        m.submodules.fire_writer = writer = FireWriter(self._layout)
+        m.submodules.record_writer = writer = RecordWriter(self._layout)
         connect(m, decoder.events, core.events)
         connect(m, core.fires, writer.fires)
+        connect(m, core.answers, writer.answers)
         connect(m, wiring.flipped(self.program), decoder.program)
         m.d.comb += [
             core.access.eq(decoder.access),

@@ -7,7 +7,15 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from ohmspike.chip.description import STEP_MAX
-from ohmspike.chip.instructions import BIN_COUNTERS, COUNTERS, IDENTITY_WORDS, MEMORIES, REGISTERS, STATUS_WORDS
+from ohmspike.chip.instructions import (
+    BIN_COUNTERS,
+    COUNTERS,
+    IDENTITY_WORDS,
+    MEMORIES,
+    READ_OUT_COUNTERS,
+    REGISTERS,
+    STATUS_WORDS,
+)
 
 from .accumulator import Accumulator
 from .counters import CounterBank
@@ -15,9 +23,10 @@ from .layout import SILENT, Layout, lookup, saturate
 from .levels import LevelMemory
 from .pulses import PulseMode, Pulses, TraceLookup
 from .race import Race
+from .read_out import ReadOut
 from .router import Router
 
-__all__ = ["Core", "EventKind", "access_shape", "counter_peaks", "event_shape", "fire_shape"]
+__all__ = ["Core", "EventKind", "access_shape", "answer_shape", "counter_peaks", "event_shape", "fire_shape"]
 
 READS_MAX = 4095
 
@@ -31,16 +40,23 @@ class EventKind(enum.Enum, shape=3):
     DARK = 3
     END = 4
     REFUSE = 5
+    ANSWER = 6
+    LABEL = 7
 
 
 def event_shape():
-    """An event: its kind, and the line of a SPIKE."""
+    """An event: its kind, and the line of a SPIKE or the column of a LABEL."""
     return data.StructLayout({"kind": EventKind, "line": 16})
 
 
 def fire_shape(layout: Layout):
     """A fire; ``first`` opens the record of a tile, ``end`` closes the records of an event."""
     return data.StructLayout({"tile": layout.tile, "neuron": layout.neuron, "first": 1, "end": 1})
+
+
+def answer_shape():
+    """What the read-out answers (contract 10.4)."""
+    return data.StructLayout({"label": 8, "score": 24, "margin": 24})
 
 
 def access_shape(layout: Layout):
@@ -64,6 +80,9 @@ def counter_peaks(layout: Layout) -> dict[str, int]:
     for name in BIN_COUNTERS:
         for bin_ in range(chip.amplitudes):
             peaks[f"{name}_{bin_}"] = weight if name.endswith("weight") else 1
+    if chip.classes:
+        peaks |= dict.fromkeys(READ_OUT_COUNTERS, 1)
+        peaks |= {"read_out_reads": chip.winners, "read_out_sum": weight * chip.classes}
     return peaks
 
 
@@ -77,6 +96,7 @@ class Core(wiring.Component):
         fires  <- Race  <- V - theta  <------------------------------+
                    |
                    +-> post-trace unit -> Pulses (SET or RESET down the column) -> levels
+                   +-> ReadOut: scores of the classes -> answers; a label -> Pulses -> levels of the read-out
 
     Every other event waits until the reads before it are done and then has the memories to itself.
 
@@ -99,6 +119,7 @@ class Core(wiring.Component):
     events : :py:`In(stream.Signature(event_shape()))`
     fires : :py:`Out(stream.Signature(fire_shape(layout)))`
         Only while the register ``report`` is 1.
+    answers : :py:`Out(stream.Signature(answer_shape()))`
     access, access_valid, access_ready, access_data
         One cell read or written; accepted when done, with the data of a read.
     idle : :py:`Out(1)`
@@ -114,6 +135,7 @@ class Core(wiring.Component):
         super().__init__({
             "events": In(stream.Signature(event_shape())),
             "fires": Out(stream.Signature(fire_shape(layout))),
+            "answers": Out(stream.Signature(answer_shape())),
             "access": In(access_shape(layout)),
             "access_valid": In(1),
             "access_ready": Out(1),
@@ -157,7 +179,8 @@ class Core(wiring.Component):
         self.tile_read, self.tile_write = memory_of("tile_states", self.tile_shape, chip.tiles, bypass)
         self.unit_read, self.unit_write = memory_of("units", self.unit_shape, unit_depth)
         self.line_read, self.line_write = memory_of("lines", unsigned(8), chip.lines)
-        self.random_read, self.random_write = memory_of("randoms", unsigned(32), chip.tiles)
+        self.random_read, self.random_write = memory_of(
+            "randoms", unsigned(32), chip.tiles + (chip.classes > 0))
 
         m.submodules.router = self.router = Router(layout)
         m.submodules.accumulator = self.accumulator = Accumulator(layout)
@@ -171,11 +194,13 @@ class Core(wiring.Component):
         self.report = Signal(init=1)
         self.theta_step = Signal(16)
         self.theta_base = Signal(chip.threshold_bits)
+        self.margin = Signal(chip.score_bits)
         self.step = Signal(8)
         self.spoken = Signal(range(chip.lines + 1))
         self.any_units = Signal()
         self.dark_sample = Signal()
         self.visits_quiet = Signal()
+        self.quiet = Signal()  # no read is under way, in the tiles or in the read-out
         m.d.comb += self.dark.eq(self.dark_sample)
 
     def _unit_address(self, tile, unit):
@@ -310,6 +335,85 @@ class Core(wiring.Component):
         ]
         self._count(m, "read_sum", Mux(summed, self.accumulator.weight_sum, 0))
 
+    # read-out
+
+    def _read_out(self, m):
+        """Fires of ranks 0 to K - 1 send K to 1 pulses; the pulse generator and the host share what is left."""
+        chip, pulses = self.layout.chip, self.pulses
+        if not chip.classes:
+            m.d.comb += self.quiet.eq(self.visits_quiet)
+            return
+        m.submodules.read_out = read_out = self.read_out = ReadOut(self.layout)
+        self.tile_row = Signal(self.layout.read_out_row)
+        neuron = self.race.winner.neuron
+        m.d.comb += [
+            self.quiet.eq(self.visits_quiet & read_out.idle),
+            read_out.fire.row.eq(self.tile_row + neuron.word * self.layout.lanes + neuron.lane),
+            read_out.fire.pulses.eq(chip.winners - self.rank),
+            read_out.but.eq(self.events.payload.line[:self.layout.label.width]),
+            read_out.apart.eq(self.events.payload.kind == EventKind.LABEL),
+            read_out.place.eq(pulses.place),
+            read_out.address.eq(Mux(pulses.start_ready, self.access.row[:self.layout.read_out_row.width],
+                                    pulses.read_out_address)),
+            read_out.write_address.eq(pulses.read_out_write_address),
+            read_out.write_data.eq(pulses.read_out_write_data),
+            read_out.write.eq(pulses.read_out_write),
+            read_out.load.eq(self.accumulator.write),
+            read_out.load_level.eq(self.accumulator.write_level),
+            read_out.load_weight.eq(self.accumulator.write_weight),
+            pulses.listed.eq(read_out.listed),
+            pulses.row.eq(read_out.row),
+            pulses.read_out_data.eq(read_out.data),
+        ]
+        self._count(m, "read_out_sum", read_out.weight_sum)
+
+    def _answer(self, m):
+        """ANSWER puts out the best column; LABEL teaches its column and the best rival's if the lead is too small."""
+        if not self.layout.chip.classes:
+            return
+        event, read_out, pulses = self.events.payload, self.read_out, self.pulses
+        lead_wanted = Signal(self.layout.chip.score_bits + 1)
+        m.d.comb += [
+            self.answers.payload.label.eq(read_out.best),
+            self.answers.payload.score.eq(read_out.best_score),
+            self.answers.payload.margin.eq(read_out.best_score - read_out.second_score),
+            lead_wanted.eq(read_out.best_score + self.margin),
+        ]
+        with m.State("SEARCH"):
+            m.d.comb += read_out.ask.eq(1)
+            m.next = "SEARCHING"
+        with m.State("SEARCHING"):
+            with m.If(read_out.done):
+                m.next = "LABELLED"
+                with m.If(event.kind == EventKind.ANSWER):
+                    m.next = "ANSWERED"
+        with m.State("ANSWERED"):
+            m.d.comb += [self.answers.valid.eq(1), self.events.ready.eq(self.answers.ready)]
+            with m.If(self.answers.ready):
+                self._count(m, "answers")
+                m.next = "IDLE"
+        with m.State("LABELLED"):
+            own, best = read_out.own_score, read_out.best_score
+            teaches = own < lead_wanted
+            self._count(m, "labels")
+            self._count(m, "labels_right", (own > best) | ((own == best) & (event.line < read_out.best)))
+            self._count(m, "taught", teaches)
+            m.next = "LABEL DONE"
+            with m.If(teaches & (read_out.listed != 0)):
+                m.next = "TEACH"
+        for state, mode, column, then in (("TEACH", PulseMode.TEACH, event.line, "UNTEACH"),
+                                          ("UNTEACH", PulseMode.UNTEACH, read_out.best, "LABEL DONE")):
+            with m.State(state):
+                m.d.comb += [pulses.start_valid.eq(1), pulses.start.mode.eq(mode),
+                             pulses.start.lane.eq(column[:len(pulses.start.lane)])]
+                m.next = f"{state}ING"
+            with m.State(f"{state}ING"):
+                with m.If(pulses.start_ready):
+                    m.next = then
+        with m.State("LABEL DONE"):
+            m.d.comb += self.events.ready.eq(1)
+            m.next = "IDLE"
+
     # sequence
 
     def _sequence(self, m):
@@ -347,6 +451,7 @@ class Core(wiring.Component):
             m.d.comb += [self.level_read.addr.eq(self.pulses.level_address),
                          self.line_read.addr.eq(self.pulses.line_address)]
         self._race_feed(m)
+        self._read_out(m)
         self._access_paths(m)
         with m.FSM(init="CLEAR", name="event") as fsm:
             self._accept(m)
@@ -354,9 +459,10 @@ class Core(wiring.Component):
             self._fire(m)
             self._learn(m)
             self._darken(m)
+            self._answer(m)
             self._end(m)
             self._access(m)
-        m.d.comb += self.idle.eq(fsm.ongoing("IDLE") & self.visits_quiet & ~self.events.valid)
+        m.d.comb += self.idle.eq(fsm.ongoing("IDLE") & self.quiet & ~self.events.valid)
 
     def _accept(self, m):
         """Take an event; all but SPIKE wait for the reads under way."""
@@ -369,7 +475,7 @@ class Core(wiring.Component):
                     m.d.comb += refuse.eq(1)
                 with m.Elif(self.pulses.start_ready):
                     m.next = "SPIKE"
-            with m.Elif(self.events.valid & self.visits_quiet):
+            with m.Elif(self.events.valid & self.quiet):
                 with m.Switch(event.kind):
                     with m.Case(EventKind.STEP):
                         with m.If(self.dark_sample | (self.step == STEP_MAX)):
@@ -395,9 +501,17 @@ class Core(wiring.Component):
                         if chip.theta_leak:
                             with m.If(self.learn):
                                 m.next = "LEAK"
+                    if chip.classes:
+                        with m.Case(EventKind.ANSWER):
+                            m.next = "SEARCH"
+                        with m.Case(EventKind.LABEL):
+                            m.next = "SEARCH"
+                            with m.If(event.line >= chip.classes):
+                                m.d.comb += refuse.eq(1)
+                                m.next = "IDLE"
                     with m.Default():
                         m.d.comb += refuse.eq(1)
-            with m.Elif(~self.events.valid & self.access_valid & self.visits_quiet):
+            with m.Elif(~self.events.valid & self.access_valid & self.quiet):
                 m.next = "ADDRESS"
             with m.If(refuse):
                 m.d.comb += self.events.ready.eq(1)
@@ -424,6 +538,8 @@ class Core(wiring.Component):
         chip = self.layout.chip
         m.d.sync += [self.tile.eq(0), self.tile_x.eq(0), self.tile_level.eq(0), self.rank.eq(0), self.unit.eq(0),
                      self.tile_line.eq(chip.top * chip.plane_width + chip.left)]
+        if chip.classes:
+            m.d.sync += self.tile_row.eq(0)
 
     def _advance(self, m):
         """On to the next tile, or to the end of the walk."""
@@ -436,6 +552,8 @@ class Core(wiring.Component):
             self.rank.eq(0),
             self.unit.eq(0),
         ]
+        if chip.classes:
+            m.d.sync += self.tile_row.eq(self.tile_row + chip.neurons)
         with m.If(self.tile_x == chip.grid_width - 1):
             back = chip.stride * (chip.plane_width - chip.grid_width + 1)
             m.d.sync += [self.tile_x.eq(0), self.tile_line.eq(self.tile_line + back)]
@@ -508,20 +626,24 @@ class Core(wiring.Component):
             with m.If(self.race.done):
                 m.next = "FOUND"
         with m.State("FOUND"):
-            fires = Signal()
-            m.d.comb += fires.eq(1)
+            fires, taken = Signal(), Signal()
+            read = self.read_out.fire_ready if chip.classes else 1
+            m.d.comb += [fires.eq(1), taken.eq(read & (~self.report | self.fires.ready))]
             if chip.fire_mode == "threshold":
                 m.d.comb += fires.eq(winner.score >= self.theta_base)
             m.d.comb += [
-                self.fires.valid.eq(fires & self.report),
+                self.fires.valid.eq(fires & self.report & read),
                 self.fires.payload.tile.eq(self.tile),
                 self.fires.payload.neuron.eq(winner.neuron),
                 self.fires.payload.first.eq(self.rank == 0),
             ]
             with m.If(~fires):
                 self._advance(m)
-            with m.Elif(~self.report | self.fires.ready):
+            with m.Elif(taken):
                 self._count(m, "out_spikes")
+                if chip.classes:
+                    m.d.comb += self.read_out.fire_valid.eq(1)
+                    self._count(m, "read_out_reads", chip.winners - self.rank)
                 with m.If(self.rank == 0):
                     m.d.sync += self.first_winner.eq(winner.neuron)
                 with m.If(self.learn & (self.rank < chip.learners)):
@@ -664,6 +786,8 @@ class Core(wiring.Component):
             with m.If(swept == last):
                 m.d.sync += [swept.eq(0), self.step.eq(0), self.spoken.eq(0), self.any_units.eq(0),
                              self.dark_sample.eq(0)]
+                if chip.classes:
+                    m.d.comb += self.read_out.clear.eq(1)
                 m.next = "CLEARED"
         with m.State("CLEARED"):
             m.d.comb += self.events.ready.eq(self.ending)
@@ -676,14 +800,16 @@ class Core(wiring.Component):
     def _access_paths(self, m):
         """What an access addresses whether it is under way or not, and how long all counting has been over."""
         layout, chip, access = self.layout, self.layout.chip, self.access
+        code = {entry.name: entry.code for entry in MEMORIES}
         self.resting = Signal()  # no event acts in this clock
         self.settled = Signal(range(self.counters.settle + 1))
-        with m.If(~self.resting | ~self.visits_quiet):
+        with m.If(~self.resting | ~self.quiet):
             m.d.sync += self.settled.eq(0)
         with m.Elif(self.settled != self.counters.settle):
             m.d.sync += self.settled.eq(self.settled + 1)
         level = access.column[:layout.level.width]
-        place = Cat(level, access.row[:layout.bin.width]) if layout.bin.width else level
+        taught = (access.memory == code["read_out_set"]) | (access.memory == code["read_out_reset"])
+        place = Cat(level, access.row[:layout.bin.width], taught)[:layout.table_address.width]
         m.d.comb += [
             self.counters.address.eq(access.column[:len(self.counters.address)]),
             self.pulses.table_address.eq(place),
@@ -709,7 +835,7 @@ class Core(wiring.Component):
         with m.State("CELL"):
             m.d.comb += [self.resting.eq(1), self.counters.hold.eq(access.memory == code["counters"])]
             m.d.comb += [self.level_read.addr.eq(level_address), self.theta_read.addr.eq(neuron_address),
-                         self.random_read.addr.eq(access.row[:layout.tile.width])]
+                         self.random_read.addr.eq(access.row[:layout.stream.width])]
             m.next = "DATA"
         with m.State("DATA"):
             m.next = "IDLE"
@@ -734,19 +860,29 @@ class Core(wiring.Component):
                 with m.Case(code["random"]):
                     m.d.comb += [
                         self.access_data.eq(self.random_read.data),
-                        self.random_write.addr.eq(access.row[:layout.tile.width]),
+                        self.random_write.addr.eq(access.row[:layout.stream.width]),
                         self.random_write.data.eq(access.data[:32]),
                         self.random_write.en.eq(access.write),
                     ]
                 with m.Case(code["weight"]):
                     m.d.comb += [self.access_data.eq(self.pulses.weight_value),
                                  self.pulses.weight_write.eq(access.write), self.accumulator.write.eq(access.write)]
-                with m.Case(code["set"]):
+                with m.Case(*(code[name] for name in ("set", "read_out_set")[:1 + (chip.classes > 0)])):
                     m.d.comb += [self.access_data.eq(self.pulses.table_value_set),
                                  self.pulses.table_write_set.eq(access.write)]
-                with m.Case(code["reset"]):
+                with m.Case(*(code[name] for name in ("reset", "read_out_reset")[:1 + (chip.classes > 0)])):
                     m.d.comb += [self.access_data.eq(self.pulses.table_value_reset),
                                  self.pulses.table_write_reset.eq(access.write)]
+                if chip.classes:
+                    with m.Case(code["read_out"]):
+                        cell, column = self.read_out, access.column[:layout.label.width]
+                        m.d.comb += [
+                            self.access_data.eq(cell.data[column]),
+                            cell.write_address.eq(access.row[:layout.read_out_row.width]),
+                            cell.write_data.eq(cell.data),
+                            cell.write.eq(access.write),
+                        ]
+                        m.d.comb += cell.write_data[column].eq(access.data[:layout.level.width])
                 with m.Case(code["registers"]):
                     self._registers(m)
                 with m.Case(code["counters"]):
@@ -770,7 +906,7 @@ class Core(wiring.Component):
     def _registers(self, m):
         access = self.access
         registers = {"learn": self.learn, "theta_step": self.theta_step, "theta_base": self.theta_base,
-                     "report": self.report}
+                     "report": self.report, "margin": self.margin}
         with m.Switch(access.column[:bits_for(len(REGISTERS) - 1)]):
             for address, name in enumerate(REGISTERS):
                 with m.Case(address):

@@ -1,21 +1,22 @@
-"""From the bytes of a program to events and memory accesses, and from fires to bytes."""
+"""From the bytes of a program to events and memory accesses, and from fires and answers to bytes."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmspike.chip.instructions import MEMORIES, Opcode, Status, neuron_bytes, tile_bytes
+from ohmspike.chip.instructions import ANSWER_BYTES, MEMORIES, Opcode, Status, neuron_bytes, tile_bytes
 
-from .core import EventKind, access_shape, event_shape, fire_shape
+from .core import EventKind, access_shape, answer_shape, event_shape, fire_shape
 from .layout import Layout
 
-__all__ = ["Decoder", "FireWriter", "byte_shape"]
+__all__ = ["Decoder", "RecordWriter", "byte_shape"]
 
 PLAIN_EVENTS = {
     Opcode.STEP: EventKind.STEP,
     Opcode.DECIDE: EventKind.DECIDE,
     Opcode.DARK: EventKind.DARK,
     Opcode.END: EventKind.END,
+    Opcode.ANSWER: EventKind.ANSWER,
 }
 
 
@@ -24,21 +25,22 @@ def byte_shape():
     return data.StructLayout({"data": 8, "last": 1})
 
 
-class FireWriter(wiring.Component):
-    """Write fires as the records of docs/link.md.
+class RecordWriter(wiring.Component):
+    """Write fires and answers as the records of docs/link.md; they never come at once.
 
     Timing
     ------
     Throughput
-        One byte per clock, and a clock to take a fire.
+        One byte per clock, and a clock to take a fire or an answer.
     Latency
-        1 clock from a fire to its first byte.
+        1 clock from what is taken to its first byte.
     Reset
         Drops the record under way.
 
     Members
     -------
     fires : :py:`In(stream.Signature(fire_shape(layout)))`
+    answers : :py:`In(stream.Signature(answer_shape()))`
     output : :py:`Out(stream.Signature(8))`
     idle : :py:`Out(1)`
     """
@@ -47,6 +49,7 @@ class FireWriter(wiring.Component):
         self._layout = layout
         super().__init__({
             "fires": In(stream.Signature(fire_shape(layout))),
+            "answers": In(stream.Signature(answer_shape())),
             "output": Out(stream.Signature(8)),
             "idle": Out(1),
         })
@@ -56,14 +59,16 @@ class FireWriter(wiring.Component):
         layout, chip = self._layout, self._layout.chip
         fire = self.fires.payload
         tile_count, neuron_count = tile_bytes(chip), neuron_bytes(chip)
-        record = Signal(8 * (tile_count + neuron_count))
-        left = Signal(range(tile_count + neuron_count + 1))
+        longest = max(tile_count + neuron_count, ANSWER_BYTES if chip.classes else 0)
+        record = Signal(8 * longest)
+        left = Signal(range(longest + 1))
         tile, neuron = Signal(8 * tile_count), Signal(8 * neuron_count)
         m.d.comb += [
             tile.eq(Mux(fire.end, -1, fire.tile)),
             neuron.eq(fire.neuron.word * layout.lanes + fire.neuron.lane),
             self.fires.ready.eq(left == 0),
-            self.idle.eq((left == 0) & ~self.fires.valid),
+            self.answers.ready.eq(left == 0),
+            self.idle.eq((left == 0) & ~self.fires.valid & ~self.answers.valid),
             self.output.valid.eq(left != 0),
             self.output.payload.eq(record[:8]),
         ]
@@ -76,6 +81,9 @@ class FireWriter(wiring.Component):
                 m.d.sync += [record.eq(Cat(tile, neuron)), left.eq(tile_count + neuron_count)]
             with m.Else():
                 m.d.sync += [record.eq(neuron), left.eq(neuron_count)]
+        if chip.classes:
+            with m.If(self.answers.valid & self.answers.ready):
+                m.d.sync += [record.eq(self.answers.payload), left.eq(ANSWER_BYTES)]
         return m
 
 
@@ -105,7 +113,7 @@ class Decoder(wiring.Component):
     events, access... :
         Towards :class:`~ohmspike.hdl.core.Core`.
     idle, dark : :py:`In(1)`
-        The core and the fire writer are idle; the sample is dark.
+        The core and the record writer are idle; the sample is dark.
     """
 
     def __init__(self, layout: Layout):
@@ -172,6 +180,9 @@ class Decoder(wiring.Component):
                     with m.Case(Opcode.SPIKE):
                         m.d.sync += [self._kind.eq(EventKind.SPIKE), self._missing.eq(2)]
                         self._with_operands(m, last, "OPERANDS")
+                    with m.Case(Opcode.LABEL):
+                        m.d.sync += [self._kind.eq(EventKind.LABEL), self._missing.eq(1)]
+                        self._with_operands(m, last, "OPERANDS")
                     with m.Case(Opcode.FRAME):
                         self._with_operands(m, last, "FRAME START")
                     with m.Case(Opcode.WRITE, Opcode.READ):
@@ -186,7 +197,7 @@ class Decoder(wiring.Component):
                 m.d.sync += self._missing.eq(self._missing - 1)
                 with m.If(self._missing == 1):
                     m.next = "BURST"
-                    with m.If(self._kind == EventKind.SPIKE):
+                    with m.If((self._kind == EventKind.SPIKE) | (self._kind == EventKind.LABEL)):
                         m.next = "EVENT"
                 with m.Elif(last):
                     self._fail(m, Status.BAD_INSTRUCTION, last)
@@ -201,7 +212,8 @@ class Decoder(wiring.Component):
             m.d.comb += [
                 self.events.valid.eq(1),
                 self.events.payload.kind.eq(self._kind),
-                self.events.payload.line.eq(self._operands[40:]),
+                self.events.payload.line.eq(
+                    Mux(self._kind == EventKind.LABEL, self._operands[48:], self._operands[40:])),
             ]
             with m.If(self.events.ready):
                 self._next_instruction(m, self._ended)
@@ -264,6 +276,8 @@ class Decoder(wiring.Component):
         self._cell_bytes, self._writable = Signal(4), Signal()
         with m.Switch(self._code):
             for entry in MEMORIES:
+                if not entry.rows(chip):
+                    continue
                 with m.Case(entry.code):
                     allowed = entry.writable and not (entry.name == "weight" and chip.weight_store == "fixed")
                     m.d.comb += [self._rows.eq(entry.rows(chip)), self._columns.eq(entry.columns(chip)),

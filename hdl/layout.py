@@ -132,7 +132,41 @@ class Layout:
 
     @property
     def table_address(self):
-        return unsigned(self.level.width + self.bin.width)
+        """Level, bin, and above them whether the table is that of the read-out."""
+        return unsigned(self.level.width + self.bin.width + (self.chip.classes > 0))
+
+    # the read-out; of no use without one
+
+    @property
+    def label(self):
+        return unsigned(bits_for(max(1, self.chip.classes - 1)))
+
+    @property
+    def read_out_row(self):
+        return unsigned(bits_for(self.chip.read_out_rows - 1))
+
+    @property
+    def read_out_word(self):
+        """A row of the read-out: the level of every class."""
+        return data.ArrayLayout(self.level, max(1, self.chip.classes))
+
+    @property
+    def fire_count(self):
+        return unsigned(bits_for(self.chip.tiles * self.chip.winners))
+
+    @property
+    def stream(self):
+        """Number of a random state: that of a tile, or one more for the read-out."""
+        return unsigned(bits_for(self.chip.tiles - (self.chip.classes == 0)))
+
+    @property
+    def pulsed_word(self):
+        """A word that the pulse generator changes: of a tile or of the read-out, whichever is wider."""
+        return data.ArrayLayout(self.level, max(self.lanes, self.chip.classes))
+
+    @property
+    def pulsed_lane(self):
+        return unsigned(bits_for(max(self.lanes, self.chip.classes) - 1))
 
     def neuron_address(self, tile, word):
         """Address of a word of membranes or thresholds."""

@@ -1,6 +1,6 @@
 """The STDP pulse generator: SET and RESET pulses down a column, or on one cell."""
 
-from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -12,12 +12,14 @@ from .layout import SILENT, Layout, lookup, narrow
 __all__ = ["PulseMode", "Pulses", "TraceLookup", "stepped_level"]
 
 
-class PulseMode(enum.Enum, shape=2):
+class PulseMode(enum.Enum, shape=3):
     """Which rows of a column get a pulse, and which."""
 
     POST = 0  # SET where the line has a pre-trace, amplitude that trace (contract 5.3)
     DARK = 1  # RESET where the line has not spoken, amplitude the unit's trace (contract 3.5)
     CELL = 2  # one RESET, amplitude the unit's trace (contract 3.1b)
+    TEACH = 4  # SET in the read-out where a row fired, amplitude the trace of its rank (contract 10.5)
+    UNTEACH = 5  # RESET alike
 
 
 def stepped_level(level, step, *, lower, top: int):
@@ -56,11 +58,11 @@ class TraceLookup(wiring.Component):
 
 
 class Pulses(wiring.Component):
-    """Sweep one column of a tile with pulses: stochastic, saturating read-modify-write of levels.
+    """Sweep one column of a tile, or of the read-out, with pulses: stochastic, saturating read-modify-write of levels.
 
     A pulse draws ``u`` and moves the level by ``(table[bin][level] + u) >> fraction_bits`` (contract 5.2)::
 
-        0 fetch     level word and line stamp are addressed
+        0 fetch     level word and line stamp are addressed; in the read-out the row listed at the place asked before
         1 select    the lane's level is picked; stamp -> trace -> is there a pulse, of which bin?
         2 look up   table entry and weight are addressed; the random state advances if there is a pulse
         3 step      level +- step, held at the rails; counted
@@ -72,7 +74,8 @@ class Pulses(wiring.Component):
         One row per clock within a sweep; one per 2 clocks where the level memory has a single port.
     Latency
         ``rows + 8`` clocks from an accepted :py:`start` to the clock in which :py:`start.ready` is back
-        (one row in mode CELL: 9); with a single port ``2 * rows + 8`` (10).
+        (one row in mode CELL: 9; rows that fired and one clock more in the read-out); with a single port
+        ``2 * rows + 8`` (10).
     Reset
         Drops the sweep under way: rows not yet written keep their levels, the random state is not stored.
 
@@ -84,7 +87,8 @@ class Pulses(wiring.Component):
     -------
     start_valid, start_ready, start : :py:`In`, :py:`Out`
         A sweep: ``mode``; ``address`` of the column's word in its first row; ``lane``; ``line`` of the first row;
-        ``trace`` of the unit; ``tile`` whose random state is used.
+        ``trace`` of the unit; ``tile`` whose random state is used. In the read-out ``lane`` is the column, and
+        at least one row must be listed.
     step : :py:`In(8)`
         Step of the sample.
     level_address, level_data, level_write_address, level_write_data, level_write
@@ -93,6 +97,10 @@ class Pulses(wiring.Component):
         The line memory, alike.
     random_address, random_data, random_write_data, random_write
         The random states of the tiles, alike; one address for both.
+    listed, place, row : :py:`In`, :py:`Out`, :py:`In`
+        How many rows of the read-out have fired; and the row listed at a place, one clock after it.
+    read_out_address, read_out_data, read_out_write_address, read_out_write_data, read_out_write
+        The levels of the read-out, as those of the tiles.
     table_* : loading and reading back the tables; :py:`table_value` one clock after the address while idle.
     pulse, pulse_reset, pulse_bin, pulse_weight, clipped : :py:`Out`
         What was done, for the counters: in stage 3.
@@ -104,7 +112,7 @@ class Pulses(wiring.Component):
             "start_valid": In(1),
             "start_ready": Out(1),
             "start": In(data.StructLayout({
-                "mode": PulseMode, "address": layout.level_address, "lane": layout.lane, "line": layout.line,
+                "mode": PulseMode, "address": layout.level_address, "lane": layout.pulsed_lane, "line": layout.line,
                 "trace": layout.trace, "tile": layout.tile})),
             "step": In(8),
             "level_address": Out(layout.level_address),
@@ -114,7 +122,15 @@ class Pulses(wiring.Component):
             "level_write": Out(1),
             "line_address": Out(layout.line),
             "line_stamp": In(8),
-            "random_address": Out(layout.tile),
+            "listed": In(layout.fire_count),
+            "place": Out(layout.fire_count),
+            "row": In(layout.read_out_row),
+            "read_out_address": Out(layout.read_out_row),
+            "read_out_data": In(layout.read_out_word),
+            "read_out_write_address": Out(layout.read_out_row),
+            "read_out_write_data": Out(layout.read_out_word),
+            "read_out_write": Out(1),
+            "random_address": Out(layout.stream),
             "random_data": In(32),
             "random_write_data": Out(32),
             "random_write": Out(1),
@@ -142,27 +158,39 @@ class Pulses(wiring.Component):
         sweep = Signal.like(self.start)
         random = Signal(32)
         issue = Signal()
+        fetched = Signal()  # stage 0: level word and stamp are addressed in this clock
         drained = Signal()
+        teaching = sweep.mode.as_value()[2] if chip.classes else Const(0)
+        rank = Signal(range(chip.winners))
+        m.d.comb += fetched.eq(issue)
+        if chip.classes:
+            listing = Signal()  # the row listed at the place of the clock before is there
+            m.d.sync += listing.eq(issue & teaching)
+            m.d.comb += fetched.eq(Mux(teaching, listing, issue))
         self._sequence(m, sweep, random, issue, drained)
 
         # stage 1: select
         # a single-ported memory reads in even clocks of a sweep; one more stage lets it write in odd ones
         stages = 4 if layout.level_ports == 2 else 5
         travelling = Signal(stages)  # stages 1 to 4 or 5
-        m.d.sync += travelling.eq(Cat(issue, travelling))
-        m.d.comb += drained.eq(~issue & ~travelling.any())
-        addresses = [self.level_address]
-        words = [self.level_data]
+        m.d.sync += travelling.eq(Cat(fetched, travelling))
+        m.d.comb += drained.eq(~issue & ~fetched & ~travelling.any())
+        addresses = [Mux(teaching, self.row, self.level_address) if chip.classes else self.level_address]
+        taken = Signal(layout.pulsed_word)
+        for lane in range(layout.pulsed_word.length):
+            tile = self.level_data[lane] if lane < layout.lanes else 0
+            m.d.comb += taken[lane].eq(Mux(teaching, self.read_out_data[lane], tile) if lane < chip.classes else tile)
+        words = [taken]
         for stage in range(1, stages + 1):
-            address = Signal(layout.level_address, name=f"address_{stage}")
+            address = Signal(max(layout.level_address.width, layout.read_out_row.width), name=f"address_{stage}")
             m.d.sync += address.eq(addresses[-1])
             addresses.append(address)
         m.submodules.pre_trace = pre = TraceLookup(layout)
-        m.d.comb += [pre.stamp.eq(self.line_stamp), pre.step.eq(self.step)]
+        m.d.comb += [pre.stamp.eq(self.line_stamp), pre.step.eq(self.step), self.read_out_address.eq(self.row)]
         level = Signal(layout.level)
         trace = Signal(layout.trace)
         selected = Signal()
-        m.d.sync += [level.eq(self.level_data[sweep.lane]), trace.eq(sweep.trace)]
+        m.d.sync += [level.eq(taken[sweep.lane]), trace.eq(sweep.trace)]
         with m.Switch(sweep.mode):
             with m.Case(PulseMode.POST):
                 m.d.sync += [selected.eq(travelling[0] & (pre.trace != 0)), trace.eq(pre.trace)]
@@ -170,17 +198,24 @@ class Pulses(wiring.Component):
                 m.d.sync += selected.eq(travelling[0] & (self.line_stamp == SILENT))
             with m.Default():
                 m.d.sync += selected.eq(travelling[0])
+        if chip.classes:
+            with m.If(teaching):
+                m.d.sync += trace.eq(lookup(m, rank, chip.trace_of_rank, name="trace_of_rank"))
+            with m.If(self.start_ready):
+                m.d.sync += rank.eq(0)
+            with m.Elif(travelling[0]):
+                m.d.sync += rank.eq(Mux(rank == chip.winners - 1, 0, rank + 1))
         for stage in (2, 3):
-            word = Signal(layout.level_word, name=f"word_{stage}")
+            word = Signal(layout.pulsed_word, name=f"word_{stage}")
             m.d.sync += word.eq(words[-1])
             words.append(word)
 
         # stage 2: look up, draw
-        resetting = sweep.mode != PulseMode.POST
+        resetting = (sweep.mode != PulseMode.POST) & (sweep.mode != PulseMode.TEACH)
         bin_ = Signal(max(1, layout.bin.width))
         if layout.bin.width:
             m.d.comb += bin_.eq(trace[-layout.bin.width:])
-        place = Cat(level, bin_)[:layout.table_address.width]
+        place = Cat(level, bin_[:layout.bin.width], teaching)[:layout.table_address.width]
         tables = {}
         for name, write in (("set", self.table_write_set), ("reset", self.table_write_reset)):
             m.submodules[f"{name}_table"] = table = Memory(shape=unsigned(16), init=[],
@@ -224,17 +259,20 @@ class Pulses(wiring.Component):
         ]
 
         # stage 4: write
-        pulse_4, word_4 = Signal(), Signal(layout.level_word)
+        pulse_4, word_4 = Signal(), Signal(layout.pulsed_word)
         m.d.sync += [pulse_4.eq(pulse_3), word_4.eq(words[2])]
         m.d.sync += word_4[sweep.lane].eq(held)
         if layout.level_ports == 1:
-            pulse_5, word_5 = Signal(), Signal(layout.level_word)
+            pulse_5, word_5 = Signal(), Signal(layout.pulsed_word)
             m.d.sync += [pulse_5.eq(pulse_4), word_5.eq(word_4)]
             pulse_4, word_4 = pulse_5, word_5
         m.d.comb += [
-            self.level_write.eq(pulse_4),
-            self.level_write_data.eq(word_4),
-            self.level_write_address.eq(addresses[-1]),
+            self.level_write.eq(pulse_4 & ~teaching),
+            narrow(self.level_write_data.as_value(), word_4.as_value()),
+            narrow(self.level_write_address, addresses[-1]),
+            self.read_out_write.eq(pulse_4 & teaching),
+            narrow(self.read_out_write_data.as_value(), word_4.as_value()),
+            narrow(self.read_out_write_address, addresses[-1]),
         ]
         return m
 
@@ -242,9 +280,10 @@ class Pulses(wiring.Component):
         """Fetch the random state, issue the rows, wait until the last is written, store the random state."""
         layout, chip = self._layout, self._layout.chip
         row_x = Signal(range(chip.patch_width))
-        left = Signal(range(chip.rows + 1))
+        left = Signal(range(max(chip.rows, chip.tiles * chip.winners if chip.classes else 0) + 1))
         m.d.comb += [
-            self.random_address.eq(sweep.tile),
+            self.random_address.eq(Mux(sweep.mode.as_value()[2], chip.tiles, sweep.tile) if chip.classes
+                                   else sweep.tile),
             self.random_write_data.eq(random),
             self.level_address.eq(sweep.address),
             self.line_address.eq(sweep.line),
@@ -257,7 +296,11 @@ class Pulses(wiring.Component):
                         sweep.eq(self.start),
                         row_x.eq(0),
                         left.eq(Mux(self.start.mode == PulseMode.CELL, 1, chip.rows)),
+                        self.place.eq(0),
                     ]
+                    if chip.classes:
+                        with m.If(self.start.mode.as_value()[2]):
+                            m.d.sync += left.eq(self.listed)
                     m.next = "FETCH"
             with m.State("FETCH"):
                 m.next = "LOAD"
@@ -273,6 +316,7 @@ class Pulses(wiring.Component):
                     m.next = "TURN"
                 m.d.sync += [
                     left.eq(left - 1),
+                    self.place.eq(self.place + 1),
                     sweep.address.eq(sweep.address + layout.words),
                     sweep.line.eq(sweep.line + 1),
                     row_x.eq(row_x + 1),

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.chip.events import EventBatch, EventCode
+from ohmspike.chip.events import EventBatch, EventCode, label_code
 from ohmspike.chip.initial import Stream
 
 __all__ = ["latency_events", "rate_events"]
@@ -21,7 +21,25 @@ def _pixels(chip: Chip, images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images).reshape(len(images), chip.lines)
 
 
-def latency_events(chip: Chip, images: np.ndarray, *, learn: bool) -> EventBatch:
+def _tails(chip, samples, learn, labels, answer):
+    """What follows the spikes of every sample (contract 9.1), int32 of shape (samples, events)."""
+    columns = [np.full(samples, _DECIDE)]
+    if answer:
+        columns.append(np.full(samples, EventCode.ANSWER))
+    if labels is not None:
+        labels = np.asarray(labels)
+        if labels.shape != (samples,) or labels.dtype.kind not in "iu":
+            raise ValueError(f"labels must be integers of shape ({samples},), not {labels.dtype} of {labels.shape}")
+        if samples and (labels.min() < 0 or labels.max() >= chip.classes):
+            raise ValueError(f"labels must be 0 to classes - 1 = {chip.classes - 1}, not {labels.min()} to "
+                             f"{labels.max()}")
+        columns.append(label_code(labels.astype(np.int64)))
+    columns += [np.full(samples, _DARK)] * learn + [np.full(samples, _END)]
+    return np.stack(columns, axis=1).astype(np.int32)
+
+
+def latency_events(chip: Chip, images: np.ndarray, *, learn: bool, labels: np.ndarray | None = None,
+                   answer: bool = False) -> EventBatch:
     """Latency code, dark last (contract 9.1): bright pixels spike early, silent lines at DARK.
 
     Parameters
@@ -29,23 +47,27 @@ def latency_events(chip: Chip, images: np.ndarray, *, learn: bool) -> EventBatch
     images : uint8 array of shape (samples, plane_height, plane_width)
     learn : bool
         With DARK, for learning.
+    labels : integer array of shape (samples,), optional
+        With LABEL, for the read-out to be taught.
+    answer : bool
+        With ANSWER, before the label is told.
     """
     pixels = _pixels(chip, images)
     values = np.arange(256)
     bins = (255 - values) * chip.latency_bins // (255 - chip.dark_level) if chip.dark_level < 255 else values * 0
     bin_of = np.where(values > chip.dark_level, bins, -1).astype(np.int16)
-    return EventBatch(*_latency(pixels, bin_of, chip.latency_bins, learn))
+    return EventBatch(*_latency(pixels, bin_of, chip.latency_bins, _tails(chip, len(pixels), learn, labels, answer)))
 
 
 @numba.njit(cache=True)
-def _latency(pixels, bin_of, bins, learn):
+def _latency(pixels, bin_of, bins, tails):
     samples, lines = pixels.shape
     offsets = np.zeros(samples + 1, np.int64)
     for s in range(samples):
         spikes = 0
         for i in range(lines):
             spikes += bin_of[pixels[s, i]] >= 0
-        offsets[s + 1] = offsets[s] + spikes + bins + 1 + learn
+        offsets[s + 1] = offsets[s] + spikes + bins - 1 + tails.shape[1]
     codes = np.empty(offsets[samples], np.int32)
     cursor = np.empty(bins, np.int64)
     for s in range(samples):
@@ -59,12 +81,10 @@ def _latency(pixels, bin_of, bins, learn):
             count = cursor[b]
             cursor[b] = at
             at += count
-            codes[at] = _STEP if b + 1 < bins else _DECIDE
-            at += 1
-        if learn:
-            codes[at] = _DARK
-            at += 1
-        codes[at] = _END
+            if b + 1 < bins:
+                codes[at] = _STEP
+                at += 1
+        codes[at:at + tails.shape[1]] = tails[s]
         for i in range(lines):
             b = bin_of[pixels[s, i]]
             if b >= 0:
@@ -73,8 +93,8 @@ def _latency(pixels, bin_of, bins, learn):
     return codes, offsets
 
 
-def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak: float,
-                first_sample: int = 0) -> EventBatch:
+def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak: float, first_sample: int = 0,
+                labels: np.ndarray | None = None, answer: bool = False) -> EventBatch:
     """Rate code (contract 9.2): every line spikes at every step with a probability in proportion to its pixel.
 
     Parameters
@@ -88,6 +108,8 @@ def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak
         Probability of a spike of the brightest pixel at one step, 0 to 1.
     first_sample : int
         Number of the first sample: other numbers, other spikes.
+    labels, answer :
+        As in :func:`latency_events`; race mode only.
     """
     pixels = _pixels(chip, images)
     if not 1 <= steps <= 254:
@@ -97,10 +119,11 @@ def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak
     if first_sample < 0:
         raise ValueError(f"first_sample must be at least 0, not {first_sample!r}")
     limits = np.arange(256, dtype=np.uint64) * np.uint64(int(peak * 2**32)) // np.uint64(255)
-    tail = [_DECIDE, _DARK, _END] if learn else [_DECIDE, _END]
-    tail = np.array(tail if chip.fire_mode == "race" else [_END], np.int32)
+    tails = np.full((len(pixels), 1), _END, np.int32)
+    if chip.fire_mode == "race":
+        tails = _tails(chip, len(pixels), learn, labels, answer)
     start = np.uint64((chip.seed * _SEED + int(Stream.RATE) * int(_STREAM)) % 2**64)
-    return EventBatch(*_rate(pixels, limits, start, np.uint64(first_sample), steps, tail))
+    return EventBatch(*_rate(pixels, limits, start, np.uint64(first_sample), steps, tails))
 
 
 @numba.njit(cache=True)
@@ -113,7 +136,7 @@ def _mix32(start, index):
 
 
 @numba.njit(cache=True)
-def _rate(pixels, limits, start, first_sample, steps, tail):
+def _rate(pixels, limits, start, first_sample, steps, tails):
     samples, lines = pixels.shape
     offsets = np.zeros(samples + 1, np.int64)
     codes = np.empty(0, np.int32)
@@ -140,7 +163,7 @@ def _rate(pixels, limits, start, first_sample, steps, tail):
                     codes[at] = _STEP
                 at += 1
             if writing:
-                codes[at:at + len(tail)] = tail
-            at += len(tail)
+                codes[at:at + tails.shape[1]] = tails[s]
+            at += tails.shape[1]
             offsets[s + 1] = at
     return codes, offsets

@@ -14,8 +14,10 @@ from .whole import write_whole
 
 __all__ = ["FORMAT", "load", "read_arrays", "save", "write_arrays"]
 
-FORMAT = 1
-_ARRAYS = ("levels", "theta", "random", "weight", "set", "reset", "counters")
+FORMAT = 2
+_ARRAYS = ("levels", "theta", "random", "weight", "set", "reset", "counters", "read_out", "read_out_set",
+           "read_out_reset")
+_REGISTERS = ("theta_step", "theta_base", "margin")
 
 
 def write_arrays(path, arrays: dict[str, np.ndarray]) -> None:
@@ -41,12 +43,12 @@ def read_arrays(path) -> dict[str, np.ndarray]:
 def save(path, chip: Chip, state: ChipState, vote: Vote | None = None, **extra: np.ndarray) -> None:
     """Save a learned chip: an ``.npz`` of plain arrays.
 
-    ``header`` is JSON text (``format``, ``chip``, ``digest``, ``learn``, ``theta_step``, ``theta_base``), the rest are
-    the arrays of :class:`~ohmspike.sim.state.ChipState`, ``vote`` the table of the vote read-out, and ``extra``.
+    ``header`` is JSON text (``format``, ``chip``, ``digest``, ``learn``, ``theta_step``, ``theta_base``, ``margin``),
+    the rest are the arrays of :class:`~ohmspike.sim.state.ChipState`, ``vote`` the table of the vote, and ``extra``.
     """
     state.validate(chip)
     header = {"format": FORMAT, "chip": chip.to_dict(), "digest": chip.digest, "learn": bool(state.learn),
-              "theta_step": int(state.theta_step), "theta_base": int(state.theta_base)}
+              **{name: int(getattr(state, name)) for name in _REGISTERS}}
     arrays = {name: getattr(state, name) for name in _ARRAYS}
     if vote is not None:
         arrays["vote"] = vote.table
@@ -74,8 +76,8 @@ def load(path, chip: Chip | None = None) -> tuple[Chip, ChipState, Vote | None]:
         found = Chip.from_dict(header["chip"], source=str(path))
         if found.digest != header["digest"]:
             raise UserError(f"{path}: digest of the description must be {header['digest']}, not {found.digest}")
-        state = ChipState(learn=bool(header["learn"]), theta_step=int(header["theta_step"]),
-                          theta_base=int(header["theta_base"]), **{name: arrays[name] for name in _ARRAYS})
+        state = ChipState(learn=bool(header["learn"]), **{name: int(header[name]) for name in _REGISTERS},
+                          **{name: arrays[name] for name in _ARRAYS})
         state.validate(found)
         vote = None if "vote" not in arrays else Vote(_vote_table(arrays["vote"], found))
     except KeyError as error:

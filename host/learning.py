@@ -1,5 +1,6 @@
 """Learning runs: the schedule, what interrupts it, and how it goes on; classification."""
 
+import dataclasses
 import hashlib
 import json
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ohmspike.chip import Chip
+from ohmspike.chip import Chip, Phase
 from ohmspike.chip.events import EventBatch
 from ohmspike.chip.initial import presentation_order
 
@@ -21,7 +22,7 @@ from .files import load, read_arrays, save
 from .targets import ModelTarget, Target
 from .vote import Vote
 
-__all__ = ["Encoding", "Learned", "classify", "learn", "train_vote", "warm_up"]
+__all__ = ["Encoding", "Learned", "classify", "learn", "schedule_of", "train_vote", "warm_up"]
 
 RELOAD_IMAGES = 1000
 """Images between two reloads of the plasticity tables: the grain of the annealing, and of a checkpoint."""
@@ -46,20 +47,36 @@ class Encoding:
     steps: int = 0
     peak: float = 0.25
 
-    def __call__(self, chip, images, *, learn: bool, first_sample: int = 0) -> EventBatch:
+    def __call__(self, chip, images, *, learn: bool, first_sample: int = 0, labels: np.ndarray | None = None,
+                 answer: bool = False) -> EventBatch:
         """Events of the images; ``first_sample`` numbers the first of them for the rate code."""
+        told = {"learn": learn, "labels": labels, "answer": answer}
         if self.steps == 0:
-            return latency_events(chip, images, learn=learn)
-        return rate_events(chip, images, learn=learn, first_sample=first_sample, steps=self.steps, peak=self.peak)
+            return latency_events(chip, images, **told)
+        return rate_events(chip, images, first_sample=first_sample, steps=self.steps, peak=self.peak, **told)
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What a learning run did: images presented now, seconds of the learning loop, whether it had been resumed."""
+    """What a learning run did.
+
+    Parameters
+    ----------
+    images : int
+        Images presented now.
+    seconds : float
+        Time of the learning loop.
+    resumed : bool
+        The run had been interrupted.
+    curve : list of (int, float)
+        While labels were taught: images presented so far in the whole run, and which share of the 1,000 or fewer before
+        was answered right, each before its label was told (prequential accuracy).
+    """
 
     images: int
     seconds: float
     resumed: bool
+    curve: list[tuple[int, float]]
 
 
 def warm_up(chip: Chip, encoding: Encoding | None = None) -> None:
@@ -67,8 +84,11 @@ def warm_up(chip: Chip, encoding: Encoding | None = None) -> None:
     encoding = Encoding() if encoding is None else encoding
     images = np.full((2, chip.plane_height, chip.plane_width), 255, np.uint8)
     target = ModelTarget(chip)
+    labels = np.array([0, 1]) if chip.classes else None
     for learning in (True, False):
-        target.present(encoding(chip, images, learn=learning), learn=learning)
+        for told in (None, labels):
+            batch = encoding(chip, images, learn=learning, labels=told, answer=bool(chip.classes))
+            target.present(batch, learn=learning)
 
 
 class _Interruption:
@@ -93,17 +113,36 @@ class _Interruption:
         self.asked = True
 
 
-def learn(target: Target, images: np.ndarray, *, passes: int | None = None, encoding: Encoding | None = None,
-          progress: Progress | None = None, checkpoint: Path | None = None, resume: bool = False) -> Learned:
-    """Learn images on a target, by the schedule of its chip.
-
-    Pass *p* presents the images in the order ``presentation_order(chip, p)``. Every 1,000 images all rates are
-    scaled to ``decay ** (p + i / n)``; after a pass of race mode the thresholds are rebased (contract 6.2).
+def schedule_of(chip: Chip, *, passes: int | None = None, labelled: bool = True) -> list[Phase]:
+    """The schedule of a chip.
 
     Parameters
     ----------
     passes : int, optional
-        Passes over the images; those of the chip if absent.
+        Passes of every phase in which the tiles learn, in place of the chip's.
+    labelled : bool
+        There are labels to teach; without them the read-out learns nothing, and phases that only teach are left out.
+    """
+    phases = [dataclasses.replace(phase, passes=passes) if passes is not None and phase.learn else phase
+              for phase in chip.schedule]
+    return phases if labelled else [dataclasses.replace(phase, teach=False) for phase in phases if phase.learn]
+
+
+def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, *, passes: int | None = None,
+          encoding: Encoding | None = None, progress: Progress | None = None, checkpoint: Path | None = None,
+          resume: bool = False) -> Learned:
+    """Learn images on a target, by the schedule of its chip.
+
+    Pass *p* of the run presents the images in the order ``presentation_order(chip, p)``. Every 1,000 images the rates
+    are reloaded as the phase tells (:class:`~ohmspike.chip.Phase`); after a pass of race mode in which the tiles
+    learned the thresholds are rebased (contract 6.2).
+
+    Parameters
+    ----------
+    labels : integer array of shape (samples,), optional
+        Taught to the read-out, in the phases that teach; nothing else sees them.
+    passes : int, optional
+        Passes of every phase in which the tiles learn; those of the chip if absent.
     checkpoint : path, optional
         Where to save state and position about every 10 seconds and when interrupted. A run that
         is resumed ends in the same bits as one that was not interrupted.
@@ -118,35 +157,55 @@ def learn(target: Target, images: np.ndarray, *, passes: int | None = None, enco
         The checkpoint belongs to another chip, other images or another schedule.
     """
     chip, count = target.chip, len(images)
-    passes = chip.passes if passes is None else passes
+    phases = schedule_of(chip, passes=passes, labelled=labels is not None)
+    plan = [(phase, number) for phase in phases for number in range(phase.passes)]
     encoding = Encoding() if encoding is None else encoding
-    total, done = passes * count, 0
-    run = {"images": hashlib.sha256(np.ascontiguousarray(images)).hexdigest(), "passes": passes,
-           "steps": encoding.steps, "peak": encoding.peak}
+    total, done, curve = len(plan) * count, 0, []
+    run = {"images": _digest(images), "labels": None if labels is None else _digest(labels),
+           "schedule": [dataclasses.asdict(phase) for phase in phases], "steps": encoding.steps, "peak": encoding.peak}
     if resumed := resume and checkpoint is not None and Path(checkpoint).exists():
-        done = _resume(target, Path(checkpoint), run)
+        done, curve = _resume(target, Path(checkpoint), run)
     started, saved, begun = time.perf_counter(), time.perf_counter(), done
     order, order_pass = None, -1
     with _Interruption() as interruption:
         while done < total:
             learning_pass, position = divmod(done, count)
+            phase, number = plan[learning_pass]
             if order_pass != learning_pass:
                 order, order_pass = presentation_order(chip, learning_pass, count), learning_pass
-            target.set_rates(chip.decay ** (learning_pass + position / count))
             chosen = order[position:position + RELOAD_IMAGES]
-            target.present(encoding(chip, images[chosen], learn=True, first_sample=done), learn=True)
+            right = _present(target, phase, number + position / count, encoding, images[chosen],
+                             None if labels is None else labels[chosen], done)
             done += len(chosen)
-            if done % count == 0 and chip.fire_mode == "race":
+            if right is not None:
+                curve.append((done, right))
+            if done % count == 0 and phase.learn and chip.fire_mode == "race":
                 target.rebase()
             if progress is not None:
                 progress(done, total)
             due = time.perf_counter() - saved > CHECKPOINT_SECONDS
             if checkpoint is not None and (interruption.asked or (due and done < total)):
-                _save_checkpoint(target, Path(checkpoint), {**run, "done": done})
+                _save_checkpoint(target, Path(checkpoint), {**run, "done": done, "curve": curve})
                 saved = time.perf_counter()
             if interruption.asked:
                 raise KeyboardInterrupt
-    return Learned(done - begun, time.perf_counter() - started, resumed)
+    return Learned(done - begun, time.perf_counter() - started, resumed, curve)
+
+
+def _present(target, phase, passed, encoding, images, labels, first_sample):
+    """Present images in a phase, ``passed`` passes of it done; returns the share answered right, if it teaches."""
+    if phase.learn:
+        target.set_rates(phase.scale * phase.decay**passed)
+    if phase.teach:
+        target.set_read_out_rates(phase.read_out_scale * phase.read_out_decay**passed)
+    batch = encoding(target.chip, images, learn=phase.learn, first_sample=first_sample,
+                     labels=labels if phase.teach else None, answer=phase.teach)
+    answers = target.present(batch, learn=phase.learn, fires=False).answers
+    return float((answers.label == labels).mean()) if phase.teach else None
+
+
+def _digest(array):
+    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
 
 
 def _save_checkpoint(target, path, run):
@@ -164,7 +223,7 @@ def _resume(target, path, run):
             raise UserError(f"{path}: checkpoint of another run: {name} is {found.get(name)!r}, expected {expected!r}",
                             hint="remove the checkpoint, or give the options of the interrupted run")
     target.load(state, keep_counters=True)
-    return found["done"]
+    return found["done"], [tuple(point) for point in found["curve"]]
 
 
 def train_vote(target: Target, images: np.ndarray, labels: np.ndarray, *, classes: int = 10,
@@ -176,17 +235,26 @@ def train_vote(target: Target, images: np.ndarray, labels: np.ndarray, *, classe
     return Vote.from_counts(counts)
 
 
-def classify(target: Target, images: np.ndarray, vote: Vote, *, encoding: Encoding | None = None,
+def classify(target: Target, images: np.ndarray, vote: Vote | None = None, *, encoding: Encoding | None = None,
              progress: Progress | None = None) -> np.ndarray:
-    """The class of every image by the vote read-out, learning off: int64 of shape (images,)."""
-    answers = [vote.answers(target.chip, fires) for _, fires in _fires(target, images, encoding, progress)]
-    return np.concatenate(answers) if answers else np.zeros(0, np.int64)
+    """The class of every image, learning off: int64 of shape (images,).
+
+    The read-out of the chip answers; with a ``vote`` the host counts the votes of the neurons that fired.
+    """
+    if vote is None and not target.chip.classes:
+        raise ValueError(f"{target.chip.name} has no read-out: a vote is needed")
+    if vote is None:
+        answers = [fires.answers.label for _, fires in _fires(target, images, encoding, progress, answer=True)]
+    else:
+        answers = [vote.answers(target.chip, fires) for _, fires in _fires(target, images, encoding, progress)]
+    return np.concatenate(answers).astype(np.int64) if answers else np.zeros(0, np.int64)
 
 
-def _fires(target, images, encoding, progress, chunk=1000):
+def _fires(target, images, encoding, progress, *, answer=False, chunk=1000):
     encoding = Encoding() if encoding is None else encoding
     for first in range(0, len(images), chunk):
         part = images[first:first + chunk]
-        yield first, target.present(encoding(target.chip, part, learn=False, first_sample=first), learn=False)
+        batch = encoding(target.chip, part, learn=False, first_sample=first, answer=answer)
+        yield first, target.present(batch, learn=False, fires=not answer)
         if progress is not None:
             progress(first + len(part), len(images))

@@ -13,8 +13,9 @@ import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.description import STEP_MAX
-from ohmspike.chip.events import EventBatch, EventCode, Fires
+from ohmspike.chip.events import CODE_MIN, Answers, EventBatch, EventCode, Fires
 from ohmspike.chip.instructions import (
+    ANSWER_BYTES,
     ESCAPE,
     ESCAPE_XOR,
     FLAG,
@@ -32,7 +33,7 @@ from ohmspike.sim.compiled import CompiledRtl
 
 from .errors import UserError
 
-__all__ = ["CompiledPort", "FireParser", "FrameReader", "Identity", "LinkError", "LinkSession", "Port",
+__all__ = ["CompiledPort", "FrameReader", "Identity", "LinkError", "LinkSession", "OutputParser", "Port",
            "encode_frame", "programs_of"]
 
 _RETRIES = 8
@@ -41,9 +42,11 @@ _LONGEST = 2 * (7 + 65535)  # a frame with every byte escaped
 _BURST_HEADER = 8
 _STEP, _DECIDE = int(EventCode.STEP), int(EventCode.DECIDE)
 _DARK, _END = int(EventCode.DARK), int(EventCode.END)
-_SPIKE, _FRAME = int(Opcode.SPIKE), int(Opcode.FRAME)
-_OPCODE_OF = np.zeros(5, np.uint8)  # by the negative of the event code
-_OPCODE_OF[[-_STEP, -_DECIDE, -_DARK, -_END]] = Opcode.STEP, Opcode.DECIDE, Opcode.DARK, Opcode.END
+_ANSWER, _LABEL = int(EventCode.ANSWER), int(EventCode.LABEL)
+_SPIKE, _FRAME, _TEACH = int(Opcode.SPIKE), int(Opcode.FRAME), int(Opcode.LABEL)
+_OPCODE_OF = np.zeros(6, np.uint8)  # by the negative of the event code
+for _code in (EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END, EventCode.ANSWER):
+    _OPCODE_OF[-_code] = Opcode[_code.name]
 _LINE_MAX = 0xFFFF
 _DTYPES = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<u8"}
 
@@ -418,9 +421,10 @@ def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int
                         hint="build the chip with a larger max_reply")
     step_talk = talk if chip.fire_mode == "threshold" else 0
     decide_talk = talk if chip.fire_mode == "race" else 0
+    answer_talk = ANSWER_BYTES if chip.classes else 0
     codes = _codes(chip, batch)
     data, ends = _assemble(codes, chip.lines, frame_bytes, frame_bytes <= max_request, max_request, max_output,
-                           step_talk, decide_talk, dark)
+                           step_talk, decide_talk, answer_talk, dark)
     data = data.tobytes()
     ends = ends.tolist()
     return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
@@ -429,7 +433,7 @@ def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int
 def _codes(chip, batch):
     """The codes of a batch as the link can say them: a line that no chip has stands for any this one has not."""
     codes = np.ascontiguousarray(batch.codes, np.int32)
-    if len(codes) and codes.min() < min(EventCode):
+    if len(codes) and codes.min() < CODE_MIN:
         raise ValueError(f"codes must be lines or event codes, not {codes.min()}")
     if len(codes) and codes.max() > _LINE_MAX:
         if chip.lines > _LINE_MAX:
@@ -439,7 +443,8 @@ def _codes(chip, batch):
 
 
 @numba.njit(cache=True)
-def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, step_talk, decide_talk, dark):
+def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, step_talk, decide_talk, answer_talk,
+              dark):
     data = np.zeros(3 * len(codes) + 1, np.uint8)
     ends = np.empty(len(codes) + 1, np.int64)
     programs, size, start, talk = 0, 0, 0, 0
@@ -455,8 +460,9 @@ def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, ste
         looked = max(looked, i + run)
         framed = may_frame and not dark and 3 * run > frame_bytes
         dark = (dark or code == _DARK) and code != _END
-        need = frame_bytes if framed else 3 if code >= 0 else 1
-        says = step_talk if code == _STEP else decide_talk if code == _DECIDE else 0
+        need = frame_bytes if framed else 3 if code >= 0 else 2 if code <= _LABEL else 1
+        says = (step_talk if code == _STEP else decide_talk if code == _DECIDE
+                else answer_talk if code == _ANSWER else 0)
         if size + need - start > max_request or talk + says > max_output:
             ends[programs] = size
             programs += 1
@@ -471,6 +477,8 @@ def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, ste
         else:
             if code >= 0:
                 data[size], data[size + 1], data[size + 2] = _SPIKE, code & 255, code >> 8
+            elif code <= _LABEL:
+                data[size], data[size + 1] = _TEACH, _LABEL - code
             else:
                 data[size] = _OPCODE_OF[-code]
             i += 1
@@ -481,8 +489,8 @@ def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, ste
     return data[:size], ends[:programs]
 
 
-class FireParser:
-    """Fire records back to fires. Knows which events say nothing because they are refused (contract 3.8)."""
+class OutputParser:
+    """Records back to fires and answers. Knows which events say nothing because they are refused (contract 3.8)."""
 
     def __init__(self, chip: Chip):
         self._chip = chip
@@ -493,8 +501,13 @@ class FireParser:
         """Whether the events so far ended in a dark sample."""
         return bool(self._sample[1])
 
-    def parse(self, output: bytes, batch: EventBatch) -> Fires:
-        """The fires in the joined outputs of the programs of a batch.
+    def parse(self, output: bytes, batch: EventBatch, *, report: bool = True) -> Fires:
+        """The fires and answers in the joined outputs of the programs of a batch.
+
+        Parameters
+        ----------
+        report : bool
+            Fires were put into the replies.
 
         Raises
         ------
@@ -503,15 +516,18 @@ class FireParser:
         """
         chip = self._chip
         codes = np.ascontiguousarray(batch.codes, np.int32)
-        tile, neuron, offsets, used = _parse(
-            np.frombuffer(output, np.uint8), codes, np.asarray(batch.offsets, np.int64), self._sample,
-            chip.fire_mode == "race", chip.winners, tile_bytes(chip), neuron_bytes(chip))
+        asked = np.count_nonzero(codes == EventCode.ANSWER) if chip.classes else 0
+        answers = np.zeros((asked, 3), np.int32)
+        tile, neuron, offsets, answer_offsets, used = _parse(
+            np.frombuffer(output, np.uint8), codes, np.asarray(batch.offsets, np.int64), self._sample, answers,
+            report, chip.fire_mode == "race", chip.winners, tile_bytes(chip), neuron_bytes(chip))
         if used != len(output):
-            raise LinkError(f"fires must take {used} bytes, not {len(output)}")
-        for name, found, count in (("tile", tile, chip.tiles), ("neuron", neuron, chip.neurons)):
+            raise LinkError(f"fires and answers must take {used} bytes, not {len(output)}")
+        for name, found, count in (("tile of a fire", tile, chip.tiles), ("neuron of a fire", neuron, chip.neurons),
+                                   ("label of an answer", answers[:, 0], chip.classes)):
             if len(found) and found.max() >= count:
-                raise LinkError(f"{name} of a fire must be 0 to {count - 1}, not {found.max()}")
-        return Fires(tile, neuron, offsets)
+                raise LinkError(f"{name} must be 0 to {count - 1}, not {found.max()}")
+        return Fires(tile, neuron, offsets, Answers(*answers.T.copy(), answer_offsets))
 
 
 @numba.njit(cache=True)
@@ -524,36 +540,41 @@ def _number(data, at, size):
 
 
 @numba.njit(cache=True)
-def _parse(data, codes, starts, sample, race, winners, tile_size, neuron_size):
+def _parse(data, codes, starts, sample, answers, report, race, winners, tile_size, neuron_size):
     capacity = len(data) // neuron_size + 1
     tiles, neurons = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
-    offsets = np.zeros(len(starts), np.int64)
+    offsets, answer_offsets = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.int64)
     none = (1 << 8 * tile_size) - 1
-    at, count = 0, 0
+    at, count, given = 0, 0, 0
     for s in range(len(starts) - 1):
         for i in range(starts[s], starts[s + 1]):
             code = codes[i]
             dark = sample[1] != 0
-            speaks = (code == _DECIDE and race and not dark) or (
-                code == _STEP and not race and not dark and sample[0] < STEP_MAX)
+            speaks = report and not dark and (
+                (code == _DECIDE and race) or (code == _STEP and not race and sample[0] < STEP_MAX))
             while speaks:
                 if at >= len(data):
-                    return tiles[:count], neurons[:count], offsets, at + 1  # too short
+                    return tiles[:count], neurons[:count], offsets, answer_offsets, at + 1  # too short
                 tile = _number(data, at, tile_size)
                 at += tile_size
                 if tile == none:
                     break
                 for _ in range(winners):
                     if count == capacity:
-                        return tiles[:count], neurons[:count], offsets, at + 1
+                        return tiles[:count], neurons[:count], offsets, answer_offsets, at + 1
                     tiles[count], neurons[count] = tile, _number(data, at, neuron_size)
                     at += neuron_size
                     count += 1
-            if code == _STEP and not dark and sample[0] < STEP_MAX:
+            if code == _ANSWER and given < len(answers):
+                answers[given, 0] = _number(data, at, 1)
+                answers[given, 1], answers[given, 2] = _number(data, at + 1, 3), _number(data, at + 4, 3)
+                at += ANSWER_BYTES
+                given += 1
+            elif code == _STEP and not dark and sample[0] < STEP_MAX:
                 sample[0] += 1
             elif code == _DARK:
                 sample[1] = 1
             elif code == _END:
                 sample[0] = sample[1] = 0
-        offsets[s + 1] = count
-    return tiles[:count], neurons[:count], offsets, at
+        offsets[s + 1], answer_offsets[s + 1] = count, given
+    return tiles[:count], neurons[:count], offsets, answer_offsets, at

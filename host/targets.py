@@ -6,14 +6,14 @@ from collections.abc import Callable
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.chip.events import EventBatch, Fires
+from ohmspike.chip.events import EventBatch, EventCode, Fires
 from ohmspike.chip.instructions import MEMORIES, REGISTERS, counter_names
 from ohmspike.sim.model import ExactModel
 from ohmspike.sim.rtl import compile_chip
 from ohmspike.sim.state import ChipState
 
 from .errors import UserError
-from .link import CompiledPort, FireParser, LinkSession, programs_of
+from .link import CompiledPort, LinkSession, OutputParser, programs_of
 
 __all__ = ["LinkTarget", "ModelTarget", "RtlTarget", "TARGETS", "Target", "open_target"]
 
@@ -42,8 +42,11 @@ class Target(ABC):
         """Let go of whatever the target holds."""
 
     @abstractmethod
-    def present(self, batch: EventBatch, *, learn: bool) -> Fires:
-        """Carry out the events of a batch with learning on or off, and return what fired."""
+    def present(self, batch: EventBatch, *, learn: bool, fires: bool = True) -> Fires:
+        """Carry out the events of a batch with learning on or off, and return what fired and was answered.
+
+        Without ``fires`` the answers alone are told. ``learn`` is for the tiles: a LABEL teaches in any case.
+        """
 
     def __enter__(self):
         return self
@@ -71,16 +74,23 @@ class Target(ABC):
             levels=self.read("levels").reshape(chip.tiles, chip.rows, chip.neurons),
             theta=self.read("theta"), random=self.read("random").ravel(), weight=self.read("weight").ravel(),
             set=self.read("set"), reset=self.read("reset"), learn=bool(words["learn"]),
-            theta_step=words["theta_step"], theta_base=words["theta_base"], counters=self._all_counters())
+            theta_step=words["theta_step"], theta_base=words["theta_base"], counters=self._all_counters(),
+            read_out=self.read("read_out").reshape(chip.read_out_rows, chip.classes),
+            read_out_set=self.read("read_out_set"), read_out_reset=self.read("read_out_reset"), margin=words["margin"])
 
     def set_rates(self, scale: float) -> None:
-        """Reload the plasticity tables and the homeostasis step, all scaled (annealing)."""
+        """Reload the plasticity tables of the tiles and the homeostasis step, all scaled (annealing)."""
         set_table, reset_table = self.chip.plasticity_tables(scale)
         self.write("set", set_table)
         self.write("reset", reset_table)
         registers = self.read("registers").ravel()
         registers[list(REGISTERS).index("theta_step")] = int(self.chip.theta_step * scale + 0.5)
         self.write("registers", registers)
+
+    def set_read_out_rates(self, scale: float) -> None:
+        """Reload the plasticity tables of the read-out, scaled."""
+        for name, table in zip(("read_out_set", "read_out_reset"), self.chip.read_out_tables(scale), strict=True):
+            self.write(name, table)
 
     def rebase(self) -> None:
         """Subtract the smallest threshold of every tile from its thresholds (contract 6.2, race mode)."""
@@ -98,12 +108,14 @@ class Target(ABC):
 
     @staticmethod
     def _registers(state):
-        words = {"learn": int(state.learn), "theta_step": state.theta_step, "theta_base": state.theta_base, "report": 1}
+        words = {"learn": int(state.learn), "theta_step": state.theta_step, "theta_base": state.theta_base,
+                 "report": 1, "margin": state.margin}
         return np.array([words[name] for name in REGISTERS], np.uint32)
 
 
 def _loaded(chip):
     names = ["levels", "theta", "random", "set", "reset"]
+    names += ["read_out", "read_out_set", "read_out_reset"] if chip.classes else []
     return names if chip.weight_store == "fixed" else [*names, "weight"]
 
 
@@ -143,17 +155,18 @@ class ModelTarget(Target):
             words = dict(zip(REGISTERS, np.asarray(values).ravel().tolist(), strict=True))
             state.learn = bool(words["learn"])
             state.theta_step, state.theta_base = words["theta_step"], words["theta_base"]
+            state.margin = words["margin"]
         elif memory == "counters":
             state.counters[:] = 0
         else:
             array = getattr(state, memory)
             array[...] = np.asarray(values).reshape(array.shape)
 
-    def present(self, batch, *, learn):
+    def present(self, batch, *, learn, fires=True):
         self.model.state.learn = learn
-        if learn:
-            return self.model.run(batch, threads=self._threads)
-        return self.model.infer(batch, self._threads)
+        if learn or (len(batch.codes) and batch.codes.min() <= EventCode.LABEL):
+            return self.model.run(batch, threads=self._threads, fires=fires)
+        return self.model.infer(batch, self._threads, fires=fires)
 
     def close(self):
         pass
@@ -173,7 +186,7 @@ class LinkTarget(Target):
     def __init__(self, chip: Chip, session: LinkSession):
         self.chip = chip
         self.session = session
-        self._fires = FireParser(chip)
+        self._parser = OutputParser(chip)
         self._registers_known = None
 
     def read(self, memory):
@@ -186,19 +199,20 @@ class LinkTarget(Target):
             self._registers_known = None
         self.session.write_memory(memory, np.asarray(values).reshape(shape))
 
-    def present(self, batch, *, learn):
-        self._learn(learn)
+    def present(self, batch, *, learn, fires=True):
+        self._switch(learn=learn, report=fires)
         identity = self.session.identity
-        programs = programs_of(self.chip, batch, identity.max_request, identity.max_reply - 1, dark=self._fires.dark)
-        return self._fires.parse(b"".join(self.session.run(programs)), batch)
+        programs = programs_of(self.chip, batch, identity.max_request, identity.max_reply - 1, dark=self._parser.dark)
+        return self._parser.parse(b"".join(self.session.run(programs)), batch, report=fires)
 
-    def _learn(self, learn):
+    def _switch(self, **wanted):
+        """Set registers, if they are not already."""
         if self._registers_known is None:
             self._registers_known = self.read("registers").ravel()
-        position = list(REGISTERS).index("learn")
-        if self._registers_known[position] != learn:
-            registers = self._registers_known.copy()
-            registers[position] = learn
+        registers = self._registers_known.copy()
+        for name, value in wanted.items():
+            registers[list(REGISTERS).index(name)] = value
+        if not np.array_equal(registers, self._registers_known):
             self.write("registers", registers)
             self._registers_known = registers
 

@@ -5,9 +5,11 @@ Two ways through the events give the same bits:
 :func:`run_events`
     event by event, tiles inside, for whatever may come;
 :func:`scan_samples` and :func:`race_samples`
-    tile by tile, samples inside, for whole latency-coded samples: ``(SPIKE | STEP)* DECIDE [DARK] END`` in race mode,
-    every line spiking at most once. Until DECIDE such a sample only adds up weights, so its membranes are one sum, and
-    no tile sees another's state (contract 3): a tile takes all samples of a chunk while its cells stay in the cache.
+    tile by tile, samples inside, for whole latency-coded samples:
+    ``(SPIKE | STEP)* DECIDE [ANSWER] [LABEL] [DARK] END`` in race mode, every line spiking at most once.
+    Until DECIDE such a sample only adds up weights, so its membranes are one sum, and no tile sees another's state
+    (contract 3): a tile takes all samples of a chunk while its cells stay in the cache.
+    Nothing flows back from the read-out, so :func:`read_out_samples` follows when all tiles are through.
 
 Numbers in comments are clauses of docs/contract.md.
 """
@@ -17,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-__all__ = ["Cells", "Geometry", "TALLY", "Transient", "count_fires", "list_fires", "race_samples", "run_events",
-           "scan_samples"]
+__all__ = ["Cells", "Geometry", "TALLY", "Transient", "count_fires", "list_fires", "race_samples", "read_out_samples",
+           "run_events", "scan_samples"]
 
 SILENT = 255
 """Stamp of a line that has not spoken in a sample."""
@@ -28,14 +30,15 @@ _READS_MAX = 4095
 TALLY = ("samples", "steps", "in_spikes", "dark_spikes", "row_reads", "shut_rows", "read_sum", "active_sq_sum",
          "decisions", "out_spikes", "set_events", "reset_rows", "pre_recharge", "post_recharge", "clipped_high",
          "clipped_low", "theta_clipped", "refused")
-"""Scalar counters in the order the kernels keep them; the amplitude-bin counters follow."""
+"""Scalar counters in the order the kernels keep them; the amplitude-bin counters follow, then those of the read-out."""
 
 (_SAMPLES, _STEPS, _IN_SPIKES, _DARK_SPIKES, _ROW_READS, _SHUT_ROWS, _READ_SUM, _ACTIVE_SQ_SUM, _DECISIONS, _OUT_SPIKES,
  _SET_EVENTS, _RESET_ROWS, _PRE_RECHARGE, _POST_RECHARGE, _CLIPPED_HIGH, _CLIPPED_LOW, _THETA_CLIPPED,
  _REFUSED) = range(len(TALLY))
 _BINS = len(TALLY)
+_ANSWERS, _LABELS, _LABELS_RIGHT, _TAUGHT, _READ_OUT_READS, _READ_OUT_SUM = range(6)  # behind the bins
 
-_STEP, _DECIDE, _DARK, _END = -1, -2, -3, -4
+_STEP, _DECIDE, _DARK, _END, _ANSWER, _LABEL = -1, -2, -3, -4, -5, -6
 _STEP_MAX = 254
 
 
@@ -58,6 +61,9 @@ class Geometry(NamedTuple):
     amplitudes: int
     fraction_bits: int
     index_bits: int
+    classes: int
+    score_top: int
+    rank_bins: np.ndarray  # (winners,): amplitude bin of the trace that a rank leaves on the read-out
     row_lines: np.ndarray  # (tiles, rows)
     sight_offsets: np.ndarray  # (lines + 1,): the (tile, row) that see line i are [offsets[i], offsets[i + 1])
     sight_tiles: np.ndarray
@@ -79,6 +85,11 @@ class Cells(NamedTuple):
     theta_step: int
     theta_base: int
     learn: bool
+    read_out: np.ndarray
+    read_out_weights: np.ndarray  # mirrors read_out
+    read_out_set: np.ndarray
+    read_out_reset: np.ndarray
+    margin: int
 
 
 class Transient(NamedTuple):
@@ -93,7 +104,9 @@ class Transient(NamedTuple):
     unit_neuron: np.ndarray  # (tiles, learners)
     unit_stamp: np.ndarray
     line_stamp: np.ndarray  # (lines,)
-    scalars: np.ndarray  # step number, dark
+    scalars: np.ndarray  # step number, dark, number of fires
+    scores: np.ndarray  # (classes,)
+    fired: np.ndarray  # (tiles * winners,): rows of the read-out in the order in which they fired, ranks in turn
 
 
 @njit(cache=True, inline="always")
@@ -168,10 +181,11 @@ def _reset_rows(geometry, cells, tile, neuron, amplitude, rows, count, tally):
 
 
 @njit(cache=True, nogil=True)
-def scan_samples(geometry, codes, offsets, first, stop, stamps, steps, dark, tally):
+def scan_samples(geometry, codes, offsets, first, stop, stamps, steps, dark, asked, labels, tally):
     """Read samples ``first`` to ``stop`` into stamps per line, up to the first that :func:`race_samples` cannot take.
 
-    Counts what belongs to no tile. Returns how many samples were read.
+    ``asked`` tells whether a sample holds ANSWER, ``labels`` its label or -1. Counts what belongs to no tile. Returns
+    how many samples were read.
     """
     for sample in range(first, stop):
         begin, end = offsets[sample], offsets[sample + 1]
@@ -180,9 +194,18 @@ def scan_samples(geometry, codes, offsets, first, stop, stamps, steps, dark, tal
         row[:] = SILENT
         if end - begin < 2 or codes[end - 1] != _END:
             return slot
-        has_dark = codes[end - 2] == _DARK
-        decide = end - 3 if has_dark else end - 2
-        if decide < begin or codes[decide] != _DECIDE:
+        decide = end - 2
+        has_dark = codes[decide] == _DARK
+        decide -= has_dark
+        label, answer = -1, False
+        if decide >= begin and codes[decide] <= _LABEL:
+            label = _LABEL - codes[decide]
+            decide -= 1
+        if decide >= begin and codes[decide] == _ANSWER:
+            answer = True
+            decide -= 1
+        if decide < begin or codes[decide] != _DECIDE or label >= geometry.classes or (
+                answer and geometry.classes == 0):
             return slot
         step = 0
         for i in range(begin, decide):
@@ -194,8 +217,7 @@ def scan_samples(geometry, codes, offsets, first, stop, stamps, steps, dark, tal
             else:
                 return slot
         spikes = decide - begin - step
-        steps[slot] = step
-        dark[slot] = has_dark
+        steps[slot], dark[slot], asked[slot], labels[slot] = step, has_dark, answer, label
         tally[_SAMPLES] += 1
         tally[_STEPS] += step
         tally[_IN_SPIKES] += spikes
@@ -328,6 +350,97 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
 
 
 @njit(cache=True, nogil=True)
+def read_out_samples(geometry, cells, winners, first, stop, asked, labels, scores, fired, answers, tally):
+    """Carry the fires of the samples ``first`` to ``stop`` of a chunk through the read-out (contract 10).
+
+    ``answers[sample]`` takes column, score and margin where ``asked``. ``scores`` and ``fired`` are scratch.
+    """
+    local = np.zeros_like(tally)
+    tiles, ranks, neurons, classes = geometry.tiles, geometry.winners, geometry.neurons, geometry.classes
+    weights, top = cells.read_out_weights, geometry.score_top
+    reads, total = 0, 0
+    for sample in range(first, stop):
+        scores[:] = 0
+        count = 0
+        for tile in range(tiles):
+            if winners[sample, tile, 0] >= 0:
+                for rank in range(ranks):
+                    row = tile * neurons + winners[sample, tile, rank]
+                    fired[count] = row
+                    count += 1
+                    pulses = ranks - rank
+                    for c in range(classes):
+                        scores[c] += pulses * np.int64(weights[row, c])
+        for c in range(classes):
+            total += scores[c]
+            scores[c] = min(scores[c], top)  # weights are not negative: holding a sum once is holding it always
+        reads += count // ranks * (ranks * (ranks + 1) // 2)
+        if asked[sample]:
+            answers[sample, 0], answers[sample, 1], answers[sample, 2] = _answer(geometry, scores, local)
+        if labels[sample] >= 0:
+            _label(geometry, cells, scores, fired, count, labels[sample], local)
+    base = _BINS + 4 * geometry.amplitudes
+    local[base + _READ_OUT_READS] += reads
+    local[base + _READ_OUT_SUM] += total
+    tally += local
+
+
+@njit(cache=True, nogil=True)
+def _best_column(scores, but):
+    """The column with the largest score but one, ties the lowest."""
+    best = -1
+    for c in range(scores.shape[0]):
+        if c != but and (best < 0 or scores[c] > scores[best]):
+            best = c
+    return best
+
+
+@njit(cache=True, nogil=True)
+def _answer(geometry, scores, tally):
+    """10.4"""
+    tally[_BINS + 4 * geometry.amplitudes + _ANSWERS] += 1
+    best = _best_column(scores, -1)
+    return best, scores[best], scores[best] - scores[_best_column(scores, best)]
+
+
+@njit(cache=True, nogil=True)
+def _label(geometry, cells, scores, fired, count, label, tally):
+    """10.5"""
+    base = _BINS + 4 * geometry.amplitudes
+    tally[base + _LABELS] += 1
+    rival = _best_column(scores, label)
+    lead = scores[label] - scores[rival]
+    tally[base + _LABELS_RIGHT] += lead > 0 or (lead == 0 and label < rival)
+    if lead < cells.margin:
+        tally[base + _TAUGHT] += 1
+        _teach(geometry, cells, fired, count, label, 1, cells.read_out_set, _BINS, tally)
+        _teach(geometry, cells, fired, count, rival, -1, cells.read_out_reset, _BINS + 2 * geometry.amplitudes, tally)
+
+
+@njit(cache=True, nogil=True)
+def _teach(geometry, cells, fired, count, column, sign, table, bins, tally):
+    """10.5: a pulse on one column of every row that fired; its counters are at ``bins``."""
+    levels, weights, weight_table = cells.read_out, cells.read_out_weights, cells.weight_table
+    top, fraction, ranks = geometry.top_level, geometry.fraction_bits, geometry.winners
+    shift = np.uint32(32 - fraction)
+    x, clipped, rank = cells.random[geometry.tiles], 0, 0
+    for i in range(count):
+        row, amplitude = fired[i], geometry.rank_bins[rank]
+        rank = 0 if rank == ranks - 1 else rank + 1
+        level = np.int64(levels[row, column])
+        tally[bins + amplitude] += 1
+        tally[bins + geometry.amplitudes + amplitude] += np.int64(weights[row, column])
+        x = _advance(x)
+        moved = level + sign * ((np.int64(table[amplitude, level]) + np.int64(x >> shift)) >> fraction)  # 5.2
+        level = max(0, min(moved, top))
+        clipped += moved != level
+        levels[row, column] = level
+        weights[row, column] = weight_table[level]
+    cells.random[geometry.tiles] = x
+    tally[_CLIPPED_HIGH if sign > 0 else _CLIPPED_LOW] += clipped
+
+
+@njit(cache=True, nogil=True)
 def count_fires(winners, count, offsets):
     """Running number of fires of ``count`` samples into ``offsets[1:]``, ``offsets[0]`` given. Returns the last."""
     tiles, ranks = winners.shape[1], winners.shape[2]
@@ -357,14 +470,14 @@ def list_fires(winners, count, tiles, neurons):
 
 @njit(cache=True, nogil=True)
 def run_events(geometry, cells, transient, codes, offsets, keys, winners, fire_tiles, fire_neurons, fire_offsets,
-               tally):
+               answers, answer_offsets, tally):
     """Carry out any events: sample *s* is ``codes[offsets[s]:offsets[s + 1]]``.
 
-    ``fire_tiles`` and ``fire_neurons`` must have room for every fire that could come.
+    ``fire_tiles``, ``fire_neurons`` and ``answers`` must have room for every fire and answer that could come.
     """
     local = np.zeros_like(tally)
-    fires = 0
-    fire_offsets[0] = 0
+    fires, given = 0, 0
+    fire_offsets[0], answer_offsets[0] = 0, 0
     for sample in range(offsets.shape[0] - 1):
         for event in range(offsets[sample], offsets[sample + 1]):
             code = codes[event]
@@ -376,9 +489,16 @@ def run_events(geometry, cells, transient, codes, offsets, keys, winners, fire_t
                 fires = _decide(geometry, cells, transient, keys, winners, fire_tiles, fire_neurons, fires, local)
             elif code == _DARK:
                 _go_dark(geometry, cells, transient, local)
-            else:
+            elif code == _END:
                 _end(geometry, cells, transient, local)
-        fire_offsets[sample + 1] = fires
+            elif code == _ANSWER and geometry.classes > 0:
+                answers[given, 0], answers[given, 1], answers[given, 2] = _answer(geometry, transient.scores, local)
+                given += 1
+            elif code <= _LABEL and _LABEL - code < geometry.classes:
+                _label(geometry, cells, transient.scores, transient.fired, transient.scalars[2], _LABEL - code, local)
+            else:  # 10.7
+                local[_REFUSED] += 1
+        fire_offsets[sample + 1], answer_offsets[sample + 1] = fires, given
     tally += local
 
 
@@ -482,6 +602,8 @@ def _decide(geometry, cells, transient, keys, winners, fire_tiles, fire_neurons,
             for rank in range(geometry.winners):
                 fire_tiles[fires], fire_neurons[fires] = tile, winners[rank]
                 fires += 1
+                if geometry.classes > 0:
+                    _read_read_out(geometry, cells, transient, tile * geometry.neurons + winners[rank], rank, tally)
             if cells.learn:
                 _raise_theta(geometry, cells, tile, winners[0], tally)
                 for rank in range(geometry.learners):
@@ -489,6 +611,21 @@ def _decide(geometry, cells, transient, keys, winners, fire_tiles, fire_neurons,
                     _post_spike(geometry, cells, transient, tile, winners[rank], tally)
             transient.closed[tile] = True
     return fires
+
+
+@njit(cache=True, nogil=True)
+def _read_read_out(geometry, cells, transient, row, rank, tally):
+    """10.2, 10.3"""
+    scores, pulses, total = transient.scores, geometry.winners - rank, 0
+    for c in range(geometry.classes):
+        added = pulses * np.int64(cells.read_out_weights[row, c])
+        total += added
+        scores[c] = min(scores[c] + added, geometry.score_top)
+    base = _BINS + 4 * geometry.amplitudes
+    tally[base + _READ_OUT_READS] += pulses
+    tally[base + _READ_OUT_SUM] += total
+    transient.fired[transient.scalars[2]] = row
+    transient.scalars[2] += 1
 
 
 @njit(cache=True, nogil=True)
@@ -562,4 +699,5 @@ def _end(geometry, cells, transient, tally):
     transient.unit_neuron[:] = -1
     transient.line_stamp[:] = -1
     transient.scalars[:] = 0
+    transient.scores[:] = 0
     tally[_SAMPLES] += 1

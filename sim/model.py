@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ..chip.description import Chip
-from ..chip.events import EventBatch, EventCode, Fires
+from ..chip.events import CODE_MIN, Answers, EventBatch, EventCode, Fires
 from ..chip.instructions import counter_names
 from . import kernels
 from .state import THETA_STEP_BITS, ChipState
@@ -58,6 +58,12 @@ class ExactModel:
         shape = (self.chip.amplitudes, self.chip.levels)
         self.state.set, self.state.reset = _words("set", set_table, shape), _words("reset", reset_table, shape)
 
+    def set_read_out_tables(self, set_table, reset_table):
+        """Reload the SET and RESET tables of the read-out (contract 10.6)."""
+        shape = self.state.read_out_set.shape
+        self.state.read_out_set = _words("read_out_set", set_table, shape)
+        self.state.read_out_reset = _words("read_out_reset", reset_table, shape)
+
     def set_weights(self, weights):
         """Reload the weight table."""
         if self.chip.weight_store == "fixed":
@@ -72,7 +78,7 @@ class ExactModel:
 
     # running
 
-    def run(self, batch: EventBatch, *, fires: bool = True, threads: int | None = None) -> Fires | None:
+    def run(self, batch: EventBatch, *, fires: bool = True, threads: int | None = None) -> Fires:
         """Carry out the events of a batch; a sample may begin or end in the middle of one.
 
         Samples of latency code share the tiles among threads, since no tile sees another; the bits do not depend on
@@ -81,7 +87,7 @@ class ExactModel:
         Parameters
         ----------
         fires : bool
-            Collect what fired; counters count it in any case.
+            Collect what fired; counters count it in any case, and answers are given.
         threads : int, optional
             As many as there are cores if absent.
         """
@@ -94,22 +100,22 @@ class ExactModel:
             work = _Work(self.chip, self._geometry, self._cells(self.state.learn), fires, pool, threads)
             self._between_samples = work.run(codes, offsets, 0, len(batch), self._transient, self._between_samples)
         self._count(work.tally)
-        return work.fires() if fires else None
+        return work.fires()
 
-    def infer(self, batch: EventBatch, threads: int | None = None) -> Fires:
+    def infer(self, batch: EventBatch, threads: int | None = None, *, fires: bool = True) -> Fires:
         """Carry out whole samples with learning off, shared among threads; the bits do not depend on their number.
 
         Nothing changes but the counters; the ``learn`` register is left as it is.
 
         Parameters
         ----------
-        threads : int, optional
-            As many as there are cores if absent.
+        threads, fires :
+            As in :meth:`run`.
 
         Raises
         ------
         ValueError
-            The chip is in the middle of a sample, or a sample of the batch does not finish with END.
+            The chip is in the middle of a sample, a sample of the batch does not finish with END, or one has a LABEL.
         """
         codes, offsets = _checked(batch)
         if not self._between_samples:
@@ -118,12 +124,14 @@ class ExactModel:
         open_ended = np.flatnonzero(codes[offsets[1:][filled] - 1] != EventCode.END)
         if len(open_ended):
             raise ValueError(f"sample {np.flatnonzero(filled)[open_ended[0]]} does not finish with END")
+        if len(codes) and codes.min() <= EventCode.LABEL:
+            raise ValueError("infer takes no LABEL: teaching changes the chip, in the order of the samples")
         threads = _thread_count(threads)
         cells = self._cells(False)
         bounds = [len(batch) * i // threads for i in range(threads + 1)]
 
         def carry_out(first, stop):
-            work = _Work(self.chip, self._geometry, cells, True)
+            work = _Work(self.chip, self._geometry, cells, fires)
             work.run(codes, offsets, first, stop, _transient(self.chip), True)
             return work
 
@@ -137,12 +145,14 @@ class ExactModel:
         state = self.state
         state.validate(self.chip)
         if np.array_equal(state.weight, np.arange(self.chip.levels)):
-            weights, weight_table = state.levels, state.weight.astype(np.uint8)
+            weight_table = state.weight.astype(np.uint8)
+            weights, read_out_weights = state.levels, state.read_out
         else:
             weight_table = state.weight.astype(np.uint8 if self.chip.weight_bits <= 8 else np.uint16)
-            weights = weight_table[state.levels]
+            weights, read_out_weights = weight_table[state.levels], weight_table[state.read_out]
         return kernels.Cells(state.levels, weights, weight_table, state.theta, state.random, state.set, state.reset,
-                             int(state.theta_step), int(state.theta_base), bool(learn))
+                             int(state.theta_step), int(state.theta_base), bool(learn), state.read_out,
+                             read_out_weights, state.read_out_set, state.read_out_reset, int(state.margin))
 
     def _count(self, tally):
         self.state.counters += tally[self._tally_order].view(np.uint64)
@@ -166,9 +176,11 @@ class _Work:
         self._chunk = max(1, min(1024, _CHUNK_BYTES // chip.lines))
         self._stamps = np.empty((self._chunk, chip.lines), np.uint8)
         self._steps = np.empty(self._chunk, np.int64)
-        self._dark = np.empty(self._chunk, np.bool_)
+        self._dark, self._asked = np.empty(self._chunk, np.bool_), np.empty(self._chunk, np.bool_)
+        self._labels = np.empty(self._chunk, np.int16)
         self._winners = np.empty((self._chunk, chip.tiles, chip.winners), np.int16)
         self._fired = np.empty(chip.winners, np.int16)
+        self._scores, self._rows = np.empty(chip.classes, np.int64), np.empty(chip.tiles * chip.winners, np.int32)
         self._parts = []
 
     def run(self, codes, offsets, first, stop, transient, between_samples):
@@ -194,15 +206,10 @@ class _Work:
         while sample < stop:
             wanted = min(self._chunk, stop - sample)
             found = kernels.scan_samples(self._geometry, codes, offsets, sample, sample + wanted, self._stamps,
-                                         self._steps, self._dark, self.tally)
+                                         self._steps, self._dark, self._asked, self._labels, self.tally)
             if found:
                 self._race_tiles(found)
-                if self._keep:
-                    ends = np.zeros(found + 1, np.int64)
-                    total = kernels.count_fires(self._winners, found, ends)
-                    part = Fires(np.empty(total, np.int32), np.empty(total, np.int32), ends)
-                    kernels.list_fires(self._winners, found, part.tile, part.neuron)
-                    self._parts.append(part)
+                self._parts.append(self._listed(found, self._read_out(found)))
             sample += found
             if found < wanted:
                 break
@@ -221,20 +228,42 @@ class _Work:
         for _, _, tally in self._buffers:
             self.tally += tally
 
+    def _read_out(self, count):
+        """Carry the fires of scanned samples through the read-out; returns its answers."""
+        if self._geometry.classes == 0:
+            return Answers.none(count)
+        table = np.empty((count, 3), np.int32)
+        kernels.read_out_samples(self._geometry, self._cells, self._winners, 0, count, self._asked, self._labels,
+                                 self._scores, self._rows, table, self.tally)
+        asked = self._asked[:count]
+        return Answers(*table[asked].T.copy(), np.r_[0, np.cumsum(asked)])
+
+    def _listed(self, count, answers):
+        """The fires of scanned samples, one after the other."""
+        ends = np.zeros(count + 1, np.int64)
+        total = kernels.count_fires(self._winners, count, ends) if self._keep else 0
+        part = Fires(np.empty(total, np.int32), np.empty(total, np.int32), ends, answers)
+        if self._keep:
+            kernels.list_fires(self._winners, count, part.tile, part.neuron)
+        return part
+
     def _run_any(self, codes, offsets, transient):
         """Carry out any events."""
+        codes_here = codes[offsets[0]:offsets[-1]]
         deciding = EventCode.DECIDE if self._geometry.race else EventCode.STEP
-        decisions = np.count_nonzero(codes[offsets[0]:offsets[-1]] == deciding)
+        decisions = np.count_nonzero(codes_here == deciding)
         room = decisions * self._geometry.tiles * self._geometry.winners  # virtual memory: only what fires is touched
-        part = Fires(np.empty(room, np.int32), np.empty(room, np.int32), np.empty(len(offsets), np.int64))
+        tiles, neurons, ends = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(len(offsets), np.int64)
+        table = np.empty((np.count_nonzero(codes_here == EventCode.ANSWER), 3), np.int32)
+        answer_ends = np.empty(len(offsets), np.int64)
         kernels.run_events(self._geometry, self._cells, transient, codes, offsets, self._wide_keys, self._fired,
-                           part.tile, part.neuron, part.offsets, self.tally)
-        if self._keep:
-            total = part.offsets[-1]
-            self._parts.append(Fires(part.tile[:total].copy(), part.neuron[:total].copy(), part.offsets))
+                           tiles, neurons, ends, table, answer_ends, self.tally)
+        total, ends = (ends[-1], ends) if self._keep else (0, np.zeros_like(ends))
+        self._parts.append(Fires(tiles[:total].copy(), neurons[:total].copy(), ends,
+                                 Answers(*table[:answer_ends[-1]].T.copy(), answer_ends)))
 
     def fires(self) -> Fires:
-        """What fired, of all samples carried out."""
+        """What fired and was answered, of all samples carried out."""
         return _joined(self._parts)
 
 
@@ -246,19 +275,27 @@ def _thread_count(threads):
 
 
 def _joined(parts):
-    if not parts:
-        return Fires(np.empty(0, np.int32), np.empty(0, np.int32), np.zeros(1, np.int64))
-    starts = np.cumsum([0] + [part.offsets[-1] for part in parts[:-1]])
-    return Fires(np.concatenate([part.tile for part in parts]), np.concatenate([part.neuron for part in parts]),
-                 np.concatenate([[0]] + [part.offsets[1:] + start for part, start in zip(parts, starts, strict=True)])
-                 .astype(np.int64))
+    def chained(records, *names):
+        arrays = ([getattr(record, name) for record in records] for name in names)
+        return [np.concatenate(column) if column else np.empty(0, np.int32) for column in arrays]
+
+    answers = [part.answers for part in parts]
+    return Fires(*chained(parts, "tile", "neuron"), _running(parts),
+                 Answers(*chained(answers, "label", "score", "margin"), _running(answers)))
+
+
+def _running(parts):
+    """Offsets of parts one after the other."""
+    starts = np.cumsum([0] + [part.offsets[-1] for part in parts])
+    return np.concatenate([np.zeros(1, np.int64)] + [part.offsets[1:] + start
+                                                     for part, start in zip(parts, starts, strict=False)])
 
 
 def _checked(batch):
     codes, offsets = np.ascontiguousarray(batch.codes, np.int32), np.ascontiguousarray(batch.offsets, np.int64)
     if len(offsets) < 1 or offsets[0] != 0 or offsets[-1] != len(codes) or (np.diff(offsets) < 0).any():
         raise ValueError("offsets must rise from 0 to the number of codes")
-    if len(codes) and codes.min() < min(EventCode):
+    if len(codes) and codes.min() < CODE_MIN:
         raise ValueError(f"codes must be lines or {', '.join(code.name for code in EventCode)}, not {codes.min()}")
     return codes, offsets
 
@@ -267,7 +304,7 @@ def _words(name, values, shape, high=(1 << 16) - 1):
     array = np.array(values)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
-    if array.dtype.kind not in "iu" or array.min() < 0 or array.max() > high:
+    if array.dtype.kind not in "iu" or (array.size and (array.min() < 0 or array.max() > high)):
         raise ValueError(f"{name} must hold integers 0 to {high}")
     return array.astype(np.uint16)
 
@@ -283,7 +320,9 @@ def _geometry(chip):
         learners=chip.learners, min_spikes=chip.min_spikes, race=chip.fire_mode == "race", top_level=chip.levels - 1,
         membrane_top=(1 << chip.membrane_bits) - 1, threshold_top=(1 << chip.threshold_bits) - 1,
         theta_leak=chip.theta_leak, full_scale=(1 << chip.trace_bits) - 1, amplitudes=chip.amplitudes,
-        fraction_bits=chip.fraction_bits, index_bits=(chip.neurons - 1).bit_length(), row_lines=row_lines,
+        fraction_bits=chip.fraction_bits, index_bits=(chip.neurons - 1).bit_length(), classes=chip.classes,
+        score_top=(1 << chip.score_bits) - 1,
+        rank_bins=np.array(chip.trace_of_rank, np.int64) * chip.amplitudes >> chip.trace_bits, row_lines=row_lines,
         sight_offsets=np.r_[0, np.cumsum(np.bincount(row_lines.ravel(), minlength=chip.lines))].astype(np.int64),
         sight_tiles=order // chip.rows, sight_rows=order % chip.rows, traces=traces, pulse_bins=pulse_bins)
 
@@ -295,4 +334,5 @@ def _transient(chip):
         step_reads=np.zeros(tiles, np.int32), fresh=np.ones(tiles, np.bool_), closed=np.zeros(tiles, np.bool_),
         next_unit=np.zeros(tiles, np.int32), unit_neuron=np.full(units, -1, np.int32),
         unit_stamp=np.zeros(units, np.int32), line_stamp=np.full(chip.lines, -1, np.int32),
-        scalars=np.zeros(2, np.int64))
+        scalars=np.zeros(3, np.int64), scores=np.zeros(chip.classes, np.int64),
+        fired=np.zeros(tiles * chip.winners, np.int32))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..chip.description import STEP_MAX, Chip
-from ..chip.events import EventBatch, EventCode, Fires
+from ..chip.events import Answers, EventBatch, EventCode, Fires
 from ..chip.instructions import counter_names
 from .state import ChipState
 
@@ -82,6 +82,11 @@ class Oracle:
     def units(self) -> list[list[tuple[int, int] | None]]:
         """Post-trace units per tile: (neuron, trace), or None if never taken."""
         return [[unit and (unit.neuron, unit.trace) for unit in tile.units] for tile in self._tiles]
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Scores of the read-out, int64 of shape (classes,)."""
+        return np.array(self._scores, np.int64)
 
     @property
     def pre_traces(self) -> np.ndarray:
@@ -162,6 +167,8 @@ class Oracle:
                 winners = self._race_order(t)[:self.chip.winners]
                 self._count("out_spikes", len(winners))  # 8.4
                 fires += [(t, neuron) for neuron in winners]
+                for rank, neuron in enumerate(winners):
+                    self._read_read_out(t * self.chip.neurons + neuron, rank)
                 if self.state.learn:
                     self._raise_threshold(t, winners[0])
                     for neuron in winners[:self.chip.learners]:
@@ -187,6 +194,31 @@ class Oracle:
         self._dark = True
         return []
 
+    def answer(self) -> tuple[int, int, int] | None:
+        """ANSWER (10.4): column, score and margin; None if refused."""
+        if not self.chip.classes:  # 3.8
+            self._refuse()
+            return None
+        self._count("answers")
+        best = max(range(self.chip.classes), key=lambda c: (self._scores[c], -c))
+        rival = max(score for c, score in enumerate(self._scores) if c != best)
+        return best, self._scores[best], self._scores[best] - rival
+
+    def label(self, label: int) -> list[tuple[int, int]]:
+        """LABEL (10.5)."""
+        if label >= self.chip.classes:  # 3.8
+            return self._refuse()
+        self._count("labels")
+        scores = self._scores
+        rival = max((c for c in range(self.chip.classes) if c != label), key=lambda c: (scores[c], -c))
+        self._count("labels_right", int((scores[label], -label) > (scores[rival], -rival)))
+        if scores[label] - scores[rival] < self.state.margin:
+            self._count("taught")
+            for column, sign in ((label, +1), (rival, -1)):
+                for row, rank in self._fired:
+                    self._teach(row, rank, column, sign)
+        return []
+
     def end(self) -> list[tuple[int, int]]:
         """END (3.6)."""
         if self.chip.theta_leak > 0 and self.state.learn:
@@ -199,15 +231,21 @@ class Oracle:
 
     def run(self, batch: EventBatch) -> Fires:
         """Carry out the events of a batch; a sample may begin or end in the middle of one."""
-        fires, offsets = [], [0]
+        fires, answers, offsets = [], [], [(0, 0)]
         events = {EventCode.STEP: self.step, EventCode.DECIDE: self.decide, EventCode.DARK: self.dark,
                   EventCode.END: self.end}
         for sample in range(len(batch)):
             for code in batch.codes[batch.offsets[sample]:batch.offsets[sample + 1]].tolist():
-                fires += self.spike(code) if code >= 0 else events[EventCode(code)]()
-            offsets.append(len(fires))
-        pairs = np.array(fires, np.int32).reshape(-1, 2)
-        return Fires(pairs[:, 0].copy(), pairs[:, 1].copy(), np.array(offsets, np.int64))
+                if code == EventCode.ANSWER:
+                    answers += [found for found in [self.answer()] if found is not None]
+                elif code <= EventCode.LABEL:
+                    self.label(EventCode.LABEL - code)
+                else:
+                    fires += self.spike(code) if code >= 0 else events[EventCode(code)]()
+            offsets.append((len(fires), len(answers)))
+        pairs, triples = np.array(fires, np.int32).reshape(-1, 2), np.array(answers, np.int32).reshape(-1, 3)
+        ends = np.array(offsets, np.int64)
+        return Fires(*pairs.T.copy(), ends[:, 0].copy(), Answers(*triples.T.copy(), ends[:, 1].copy()))
 
     # the parts of events
 
@@ -222,6 +260,8 @@ class Oracle:
         self._pre_traces = [0] * self.chip.lines  # 4.2
         self._step = 0
         self._dark = False
+        self._scores = [0] * self.chip.classes
+        self._fired = []  # rows of the read-out and ranks, in the order in which they fired (10.3)
 
     def _spike(self, line):
         """3.1"""
@@ -290,20 +330,43 @@ class Oracle:
                 self._pulse(t, row, neuron, self._pre_traces[line], +1)
 
     def _pulse(self, t, row, neuron, trace, sign):
-        """5.2: a SET pulse (sign +1) or a RESET pulse (sign -1) of amplitude ``trace``."""
+        """A SET pulse (sign +1) or a RESET pulse (sign -1) of amplitude ``trace`` on a cell of a tile."""
+        table = self.state.set if sign > 0 else self.state.reset
+        self.state.levels[t, row, neuron] = self._pulsed(int(self.state.levels[t, row, neuron]), table, trace, sign, t)
+
+    def _pulsed(self, level, table, trace, sign, stream):
+        """5.2: the level after a pulse."""
+        kind = "set" if sign > 0 else "reset"
         amplitude = trace * self.chip.amplitudes // 2**self.chip.trace_bits  # 5.1
-        kind, table = ("set", self.state.set) if sign > 0 else ("reset", self.state.reset)
         self._count(f"{kind}_pulses[{amplitude}]")  # 8.7
-        self._count(f"{kind}_weight[{amplitude}]", self._weight(t, row, neuron))  # 8.7
-        level = int(self.state.levels[t, row, neuron])
-        level += sign * ((int(table[amplitude, level]) + self._draw(t)) // 2**self.chip.fraction_bits)
+        self._count(f"{kind}_weight[{amplitude}]", int(self.state.weight[level]))  # 8.7
+        level += sign * ((int(table[amplitude, level]) + self._draw(stream)) // 2**self.chip.fraction_bits)
         if level > self.chip.levels - 1:
             self._count("clipped_high")  # 8.6
-            level = self.chip.levels - 1
+            return self.chip.levels - 1
         if level < 0:
             self._count("clipped_low")  # 8.6
-            level = 0
-        self.state.levels[t, row, neuron] = level
+            return 0
+        return level
+
+    def _read_read_out(self, row, rank):
+        """10.2"""
+        if not self.chip.classes:
+            return
+        for _ in range(self.chip.winners - rank):
+            self._count("read_out_reads")
+            for c in range(self.chip.classes):
+                weight = int(self.state.weight[self.state.read_out[row, c]])
+                self._count("read_out_sum", weight)
+                self._scores[c] = min(self._scores[c] + weight, 2**self.chip.score_bits - 1)
+        self._fired.append((row, rank))
+
+    def _teach(self, row, rank, column, sign):
+        """10.5: a pulse of the amplitude of 10.3."""
+        trace = math.ceil(self._full_scale * (self.chip.winners - rank) / self.chip.winners)
+        table = self.state.read_out_set if sign > 0 else self.state.read_out_reset
+        self.state.read_out[row, column] = self._pulsed(int(self.state.read_out[row, column]), table, trace, sign,
+                                                        self.chip.tiles)
 
     def _raise_threshold(self, t, neuron):
         """6.1"""

@@ -7,8 +7,8 @@ import numpy as np
 
 from ..chip.description import Chip
 from ..chip.events import Fires
-from ..chip.initial import initial_levels, initial_random
-from ..chip.instructions import BIN_COUNTERS, COUNTERS, counter_names
+from ..chip.initial import initial_levels, initial_random, initial_read_out
+from ..chip.instructions import BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS, counter_names
 
 __all__ = ["THETA_STEP_BITS", "ChipState", "fires_difference"]
 
@@ -26,8 +26,8 @@ class ChipState:
         Conductance level of every cell.
     theta : uint32 array of shape (tiles, neurons)
         Adaptive thresholds.
-    random : uint32 array of shape (tiles,)
-        State of every tile's xorshift.
+    random : uint32 array of shape (tiles,), one more with a read-out
+        State of every tile's xorshift, then that of the read-out.
     weight : uint16 array of shape (levels,)
         Weight table.
     set, reset : uint16 arrays of shape (amplitudes, levels)
@@ -38,6 +38,12 @@ class ChipState:
         Registers h and θ0.
     counters : uint64 array
         Counters in the order of :func:`ohmspike.chip.instructions.counter_names`.
+    read_out : uint8 array of shape (tiles * neurons, classes)
+        Conductance level of every cell of the read-out; no columns without one.
+    read_out_set, read_out_reset : uint16 arrays of shape (amplitudes, levels)
+        Plasticity tables of the read-out; no rows without one.
+    margin : int
+        Register of this name.
     """
 
     levels: np.ndarray
@@ -50,16 +56,22 @@ class ChipState:
     theta_step: int
     theta_base: int
     counters: np.ndarray
+    read_out: np.ndarray
+    read_out_set: np.ndarray
+    read_out_reset: np.ndarray
+    margin: int
 
     @classmethod
     def initial(cls, chip: Chip) -> "ChipState":
         """The state of a chip before its first sample: seeded levels, thresholds 0, learning off."""
         set_table, reset_table = chip.plasticity_tables()
+        taught = [table[:chip.amplitudes if chip.classes else 0] for table in chip.read_out_tables()]
         return cls(
             levels=initial_levels(chip), theta=np.zeros((chip.tiles, chip.neurons), np.uint32),
             random=initial_random(chip), weight=chip.weight_table, set=set_table, reset=reset_table, learn=False,
             theta_step=int(chip.theta_step + 0.5), theta_base=chip.theta_base,
-            counters=np.zeros(len(counter_names(chip)), np.uint64))
+            counters=np.zeros(len(counter_names(chip)), np.uint64), read_out=initial_read_out(chip),
+            read_out_set=taught[0], read_out_reset=taught[1], margin=chip.margin if chip.classes else 0)
 
     def copy(self) -> "ChipState":
         """A state of its own with the same contents."""
@@ -91,22 +103,26 @@ class ChipState:
             An array has another type or shape than ``chip`` asks for, or a value is out of its range.
         """
         cells, tables = (chip.tiles, chip.rows, chip.neurons), (chip.amplitudes, chip.levels)
+        taught = (chip.amplitudes if chip.classes else 0, chip.levels)
         for name, dtype, shape, high in (
                 ("levels", np.uint8, cells, chip.levels - 1),
                 ("theta", np.uint32, (chip.tiles, chip.neurons), (1 << chip.threshold_bits) - 1),
-                ("random", np.uint32, (chip.tiles,), None),
+                ("random", np.uint32, (chip.tiles + (chip.classes > 0),), None),
                 ("weight", np.uint16, (chip.levels,), (1 << chip.weight_bits) - 1),
                 ("set", np.uint16, tables, None), ("reset", np.uint16, tables, None),
-                ("counters", np.uint64, (len(counter_names(chip)),), None)):
+                ("counters", np.uint64, (len(counter_names(chip)),), None),
+                ("read_out", np.uint8, (chip.read_out_rows, chip.classes), chip.levels - 1),
+                ("read_out_set", np.uint16, taught, None), ("read_out_reset", np.uint16, taught, None)):
             array = getattr(self, name)
             if not isinstance(array, np.ndarray) or array.dtype != dtype or not array.flags.c_contiguous:
                 raise ValueError(f"{name} must be a contiguous array of {np.dtype(dtype)}, not "
                                  f"{getattr(array, 'dtype', type(array).__name__)}")
             if array.shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
-            if high is not None and array.max() > high:
+            if high is not None and array.size and array.max() > high:
                 raise ValueError(f"{name} must be 0 to {high}, not {array.max()}")
-        for name, bits in (("theta_step", THETA_STEP_BITS), ("theta_base", chip.threshold_bits)):
+        for name, bits in (("theta_step", THETA_STEP_BITS), ("theta_base", chip.threshold_bits),
+                           ("margin", chip.score_bits)):
             if not 0 <= getattr(self, name) < 1 << bits:
                 raise ValueError(f"{name} must be 0 to {(1 << bits) - 1}, not {getattr(self, name)!r}")
 
@@ -114,22 +130,29 @@ class ChipState:
         return [getattr(self, spec.name) for spec in dataclasses.fields(self)]
 
     def _counter_name(self, index: int) -> str:
-        if index < len(COUNTERS):
-            return list(COUNTERS)[index]
-        kind, bin_ = divmod(index - len(COUNTERS), len(self.set))
-        return f"{list(BIN_COUNTERS)[kind]}[{bin_}]"
+        amplitudes = len(self.set)
+        bins = [f"{name}[{bin_}]" for name in BIN_COUNTERS for bin_ in range(amplitudes)]
+        return [*COUNTERS, *bins, *READ_OUT_COUNTERS][index]
 
 
 def fires_difference(fires: Fires, expected: Fires) -> str:
-    """The first fire in which two results differ, with its sample; empty if they are the same."""
+    """The first fire, or answer, in which two results differ, with its sample; empty if they are the same."""
     if len(fires) != len(expected):
         return f"{len(fires)} samples, expected {len(expected)}"
     for sample in range(len(expected)):
-        ours, theirs = (list(zip(f.tile[f.offsets[sample]:f.offsets[sample + 1]].tolist(),
-                                 f.neuron[f.offsets[sample]:f.offsets[sample + 1]].tolist(), strict=True))
-                        for f in (fires, expected))
-        if ours != theirs:
-            index = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
-                         min(len(ours), len(theirs)))
-            return f"sample {sample}, fire {index} is {ours[index:index + 1]}, expected {theirs[index:index + 1]}"
+        for what in ("fire", "answer"):
+            ours, theirs = (_records(each, what, sample) for each in (fires, expected))
+            if ours != theirs:
+                index = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
+                             min(len(ours), len(theirs)))
+                return (f"sample {sample}, {what} {index} is {ours[index:index + 1]}, "
+                        f"expected {theirs[index:index + 1]}")
     return ""
+
+
+def _records(fires, what, sample):
+    """Fires or answers of a sample as tuples."""
+    source = fires if what == "fire" else fires.answers
+    columns = (source.tile, source.neuron) if what == "fire" else (source.label, source.score, source.margin)
+    first, stop = source.offsets[sample:sample + 2]
+    return list(zip(*(column[first:stop].tolist() for column in columns), strict=True))

@@ -27,29 +27,34 @@ __all__ = ["compare", "difference_of"]
 CHUNK = 10
 
 
-def difference_of(a, b, images, code, *, learn: bool, first: int) -> str:
-    """Present images to two targets and describe the first difference in fires, state or counters, if any."""
-    batch = code(a.chip, images, learn=learn, first_sample=first)
+def difference_of(a, b, images, labels, code, *, learn: bool, first: int) -> str:
+    """Present images to two targets and describe the first difference in fires, answers, state or counters, if any.
+
+    A read-out answers every image; while learning it is taught the labels.
+    """
+    taught = labels if learn and a.chip.classes else None
+    batch = code(a.chip, images, learn=learn, first_sample=first, labels=taught, answer=bool(a.chip.classes))
     found = fires_difference(a.present(batch, learn=learn), b.present(batch, learn=learn))
     if found:
         return f"fires: {found}"
     ours, theirs = a.state(), b.state()
     # what the events changed comes before what was loaded
-    alike = dataclasses.replace(theirs, weight=ours.weight, set=ours.set, reset=ours.reset)
+    loaded = ("weight", "set", "reset", "read_out_set", "read_out_reset", "margin")
+    alike = dataclasses.replace(theirs, **{name: getattr(ours, name) for name in loaded})
     return ours.differences(alike) or ours.differences(theirs)
 
 
-def _first_difference(a, b, images, code, *, learn, progress):
+def _first_difference(a, b, images, labels, code, *, learn, progress):
     """Chunks of images, and in the first chunk that differs one image after the other."""
     for start in range(0, len(images), CHUNK):
         before = {target: target.state() for target in (a, b)}
-        chunk = images[start:start + CHUNK]
-        if whole := difference_of(a, b, chunk, code, learn=learn, first=start):
+        chunk, told = images[start:start + CHUNK], labels[start:start + CHUNK]
+        if whole := difference_of(a, b, chunk, told, code, learn=learn, first=start):
             for target, state in before.items():
                 target.load(state, keep_counters=True)
             for index in range(len(chunk)):
-                image = chunk[index:index + 1]
-                if found := difference_of(a, b, image, code, learn=learn, first=start + index):
+                image, label = chunk[index:index + 1], told[index:index + 1]
+                if found := difference_of(a, b, image, label, code, learn=learn, first=start + index):
                     return {"image": start + index, "what": found}
             return {"image": start, "what": f"{whole} (only if {len(chunk)} images are presented at once)"}
         progress(start + len(chunk), len(images))
@@ -74,7 +79,8 @@ def _alter(target, entries):
 @click.option("--a", "name_a", type=click.Choice(list(TARGETS)), default="model", show_default=True, help="one target")
 @click.option("--b", "name_b", type=click.Choice(list(TARGETS)), default="rtl", show_default=True, help="the other")
 @click.option("--images", type=click.IntRange(1), default=50, show_default=True, help="images presented")
-@click.option("--learn/--no-learn", default=False, show_default=True, help="with plasticity on")
+@click.option("--learn/--no-learn", default=False, show_default=True,
+              help="with plasticity on, labels taught to the read-out")
 @seed_option
 @encoding_options
 @data_option
@@ -85,8 +91,8 @@ def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, pea
     """the same events through two targets; the first difference, exit code 1 if there is one"""
     chip = chip_of(chip_name, seed)
     code = encoding_of(encoding, steps, peak)
-    shown = load_mnist(data_directory, progress=console.status).train_images
-    chosen = shown[np.random.default_rng(chip.seed).permutation(len(shown))[:images]]
+    data = load_mnist(data_directory, progress=console.status)
+    order = np.random.default_rng(chip.seed).permutation(len(data.train_images))[:images]
 
     def opened(name):
         return open_target(name, chip, **({"progress": console.status} if name == "rtl" else {}))
@@ -94,15 +100,18 @@ def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, pea
     with opened(name_a) as a, opened(name_b) as b:
         for target in (a, b):
             target.set_rates(1.0)
+            if chip.classes:
+                target.set_read_out_rates(1.0)
         if altered:
             _alter(b, altered)
         with console.progress("comparing") as progress:
-            first = _first_difference(a, b, chosen, code, learn=learn, progress=progress)
+            first = _first_difference(a, b, data.train_images[order], data.train_labels[order], code, learn=learn,
+                                      progress=progress)
     result = {"chip": chip.name, "digest": chip.digest, "a": name_a, "b": name_b, "seed": chip.seed,
               "images": images, "learn": learn, "encoding": encoding,
               "differences": 0 if first is None else 1, "first_difference": first}
-    text = (f"{images} images through {name_a} and {name_b}: no difference in fires, levels, thresholds, "
-            "random states and counters")
+    text = (f"{images} images through {name_a} and {name_b}: no difference in fires, "
+            f"{'answers, ' if chip.classes else ''}levels, thresholds, random states and counters")
     if first is not None:
         text = f"{name_a} and {name_b} differ at image {first['image']}: {first['what']}"
     console.show(result, as_json=as_json, text=text)

@@ -1,4 +1,4 @@
-"""``ohmspike demo``: the main job. Learn in the model, learn on in the RTL, compare everything."""
+"""``ohmspike demo``: the main job. Learn in the model, learn on in the RTL, compare everything, let the chip answer."""
 
 import time
 from pathlib import Path
@@ -12,7 +12,7 @@ from .. import console
 from ..data import load_mnist
 from ..errors import UserError
 from ..files import save
-from ..learning import Encoding, classify, learn, train_vote, warm_up
+from ..learning import Encoding, learn, train_vote, warm_up
 from ..plots import conductance_maps, race
 from ..runs import RunFolder, tool_versions
 from ..targets import ModelTarget, RtlTarget
@@ -23,12 +23,18 @@ __all__ = ["demo"]
 CHUNK = 100
 
 
-def _together(model, rtl, images, *, learn_on, description):
-    """Present images to both and compare every fire; returns fires of the RTL and the seconds of each."""
+def _together(model, rtl, images, *, labels=None, description):
+    """Present images to both and compare every fire and answer; returns those of the RTL and the seconds of each.
+
+    With labels both learn, tiles and read-out.
+    """
+    learn_on = labels is not None
     code, seconds, found = Encoding(), {"model": 0.0, "rtl": 0.0}, []
     with console.progress(description) as shown:
         for first in range(0, len(images), CHUNK):
-            batch = code(model.chip, images[first:first + CHUNK], learn=learn_on)
+            told = labels[first:first + CHUNK] if learn_on and model.chip.classes else None
+            batch = code(model.chip, images[first:first + CHUNK], learn=learn_on, labels=told,
+                         answer=bool(model.chip.classes))
             fires = {}
             for name, target in (("model", model), ("rtl", rtl)):
                 started = time.perf_counter()
@@ -36,7 +42,7 @@ def _together(model, rtl, images, *, learn_on, description):
                 seconds[name] += time.perf_counter() - started
             if difference := fires_difference(fires["rtl"], fires["model"]):
                 where = f"images {first} to {first + CHUNK - 1}"
-                raise UserError(f"RTL and model differ in the fires of {where}: {difference}",
+                raise UserError(f"RTL and model differ in the fires or answers of {where}: {difference}",
                                 hint="ohmspike compare finds the first image that differs")
             found.append(fires["rtl"])
             shown(min(first + CHUNK, len(images)), len(images))
@@ -58,13 +64,13 @@ def _equal_states(model, rtl):
 @data_option
 @click.option("--learn-on", type=click.IntRange(1), default=1000, show_default=True,
               help="images learned in the RTL and the model alike")
-@click.option("--test-images", type=click.IntRange(1), default=2000, show_default=True,
+@click.option("--test-images", type=click.IntRange(1), default=10_000, show_default=True,
               help="test images classified in the RTL")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
               help="where the run folder is made")
 @json_option
 def demo(chip_name, seed, data_directory, learn_on, test_images, out, as_json):
-    """learn in the model, learn on in the RTL, compare everything, classify"""
+    """learn in the model, learn on in the RTL, compare everything, have the RTL answer"""
     chip = chip_of(chip_name, seed)
     data = load_mnist(data_directory, progress=console.status)
     folder = RunFolder.create(out, chip.name, "demo")
@@ -73,7 +79,7 @@ def demo(chip_name, seed, data_directory, learn_on, test_images, out, as_json):
     model = ModelTarget(chip)
     model.load(ChipState.initial(chip))
     with console.progress("learning in the model") as shown:
-        learned = learn(model, data.train_images, progress=shown)
+        learned = learn(model, data.train_images, data.train_labels, progress=shown)
     with console.progress("counting the vote") as shown:
         vote = train_vote(model, data.train_images, data.train_labels, progress=shown)
 
@@ -83,32 +89,34 @@ def demo(chip_name, seed, data_directory, learn_on, test_images, out, as_json):
         loaded = model.state()
         rtl.load(loaded)
         model.load(loaded)
-        more = data.train_images[np.random.default_rng(chip.seed).permutation(len(data.train_images))[:learn_on]]
+        more = np.random.default_rng(chip.seed).permutation(len(data.train_images))[:learn_on]
         before = rtl.cycles
-        _, learn_seconds = _together(model, rtl, more, learn_on=True, description="learning on, both")
+        _, learn_seconds = _together(model, rtl, data.train_images[more], labels=data.train_labels[more],
+                                     description="learning on, both")
         learn_cycles = (rtl.cycles - before) / len(more)
         console.say("comparing every conductance, threshold, random state and counter")
         state = _equal_states(model, rtl)
+        counters_learn = rtl.counters()
         tests, labels = data.test_images[:test_images], data.test_labels[:test_images]
         before = rtl.cycles
-        fires, infer_seconds = _together(model, rtl, tests, learn_on=False, description="classifying, both")
+        fires, infer_seconds = _together(model, rtl, tests, description="classifying, both")
         infer_cycles = (rtl.cycles - before) / len(tests)
         _equal_states(model, rtl)
         counters = rtl.counters()
-    answers = np.concatenate([vote.answers(chip, part) for part in fires])
-    with console.progress("whole test set, model") as shown:
-        everything = classify(model, data.test_images, vote, progress=shown)
-
+    accuracies = {"vote": np.concatenate([vote.answers(chip, part) for part in fires]) == labels}
+    if chip.classes:
+        accuracies["crossbar"] = np.concatenate([part.answers.label for part in fires]) == labels
+    accuracies = {name: float(right.mean()) for name, right in accuracies.items()}
+    read_out, accuracy = list(accuracies.items())[-1]
     metrics = {
-        "chip": chip.name, "digest": chip.digest, "target": "rtl", "seed": chip.seed, "read_out": "vote",
-        "accuracy": float((answers == labels).mean()), "test_images": len(tests),
-        "accuracy_model_all_test_images": float((everything == data.test_labels).mean()),
+        "chip": chip.name, "digest": chip.digest, "target": "rtl", "seed": chip.seed, "read_out": read_out,
+        "accuracy": accuracy, "accuracy_vote": accuracies["vote"], "test_images": len(tests),
         "differences": 0, "images_learned_model": learned.images, "images_learned_rtl": len(more),
         "images_per_s_learn": len(more) / learn_seconds["rtl"], "images_per_s_infer": len(tests) / infer_seconds["rtl"],
         "images_per_s_learn_model": learned.images / learned.seconds,
         "images_per_s_infer_model": len(tests) / infer_seconds["model"],
         "cycles_per_image_learn": learn_cycles, "cycles_per_image_infer": infer_cycles,
-        "counters": counters, "run": str(folder.path),
+        "counters_learn": counters_learn, "counters": counters, "run": str(folder.path),
     }
     folder.write_json("chip.json", chip.to_dict())
     folder.write_json("versions.json", tool_versions())
@@ -124,14 +132,16 @@ def demo(chip_name, seed, data_directory, learn_on, test_images, out, as_json):
 
 def _text(chip, metrics):
     counters = "\n".join(f"  {name:18} {value:>15,}" for name, value in metrics["counters"].items() if value)
+    crossbar = ""
+    if metrics["read_out"] == "crossbar":
+        crossbar = f"\n  the chip's own answer, read-out taught by labels        {metrics['accuracy']:.2%}"
     return f"""
-{chip.name}: {chip.tiles} tiles of {chip.rows}x{chip.neurons}, {chip.synapses:,} synapses
+{chip.name}: {chip.tiles} tiles of {chip.rows}x{chip.neurons}, {chip.synapses + chip.read_out_synapses:,} synapses
 learned {metrics['images_learned_model']:,} images in the model, then {metrics['images_learned_rtl']:,} in both:
-every conductance, threshold, random state, counter and fire is equal
+every conductance, threshold, random state, counter, fire and answer is equal
 
-accuracy, vote, learned without labels
-  RTL, {metrics['test_images']:,} test images     {metrics['accuracy']:.2%}
-  model, all test images     {metrics['accuracy_model_all_test_images']:.2%}
+accuracy of the RTL, {metrics['test_images']:,} test images
+  vote of the neurons, learned without labels             {metrics['accuracy_vote']:.2%}{crossbar}
 
 images/s                     learning    inference
   model                  {metrics['images_per_s_learn_model']:>12,.0f} {metrics['images_per_s_infer_model']:>12,.0f}

@@ -1,5 +1,6 @@
 """``ohmspike mnist``: learn and classify handwritten digits on a target."""
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from .. import console
 from ..data import load_mnist
 from ..errors import Interrupted, UserError
 from ..files import save
-from ..learning import classify, learn, train_vote, warm_up
+from ..learning import classify, learn, schedule_of, train_vote, warm_up
 from ..runs import RunFolder, tool_versions
 from ..targets import open_target
 from .options import (
@@ -32,7 +33,10 @@ __all__ = ["mnist"]
 @seed_option
 @data_option
 @click.option("--images", type=click.IntRange(1), default=None, help="training images  [default: all, 60,000]")
-@click.option("--passes", type=click.IntRange(1), default=None, help="passes over them  [default: the chip's]")
+@click.option("--passes", type=click.IntRange(1), default=None,
+              help="passes of every phase in which the tiles learn  [default: the chip's]")
+@click.option("--labels/--no-labels", default=True, show_default=True,
+              help="teach them to the read-out, if the chip has one; without, a vote answers")
 @click.option("--test-images", type=click.IntRange(1), default=None, help="test images  [default: all, 10,000]")
 @click.option("--validate", is_flag=True, help="judge on the last 10,000 training images, learn on the others")
 @encoding_options
@@ -43,9 +47,9 @@ __all__ = ["mnist"]
 @click.option("--resume", is_flag=True, help="go on from the checkpoint of an interrupted run")
 @click.option("--spikes", is_flag=True, help="keep fires, answers and labels of the test images in the run folder")
 @json_option
-def mnist(chip_name, target, seed, data_directory, images, passes, test_images, validate, encoding, steps, peak, out,
-          checkpoint, resume, spikes, as_json):
-    """learn MNIST without labels, count a vote, classify"""
+def mnist(chip_name, target, seed, data_directory, images, passes, labels, test_images, validate, encoding, steps, peak,
+          out, checkpoint, resume, spikes, as_json):
+    """learn MNIST, classify by the read-out of the chip and by a vote"""
     chip = chip_of(chip_name, seed)
     code = encoding_of(encoding, steps, peak)
     data = load_mnist(data_directory, progress=console.status)
@@ -61,12 +65,13 @@ def mnist(chip_name, target, seed, data_directory, images, passes, test_images, 
         raise UserError(f"{checkpoint}: no checkpoint to resume from", hint="start the run without --resume")
     if target == "model":
         warm_up(chip, code)
+    taught = labels and any(phase.teach for phase in chip.schedule)
     options = {"progress": console.status} if target == "rtl" else {}
     with open_target(target, chip, **options) as body:
         try:
             with console.progress("learning") as shown:
-                learned = learn(body, train, passes=passes, encoding=code, progress=shown, checkpoint=checkpoint,
-                                resume=resume)
+                learned = learn(body, train, train_labels if taught else None, passes=passes, encoding=code,
+                                progress=shown, checkpoint=checkpoint, resume=resume)
         except KeyboardInterrupt:
             raise Interrupted(f"the run goes on from {checkpoint} with --resume") from None
         counters_learn = body.counters()
@@ -76,17 +81,24 @@ def mnist(chip_name, target, seed, data_directory, images, passes, test_images, 
             console.say(f"warning: {clipped} thresholds reached the top of threshold_bits = {chip.threshold_bits}")
         with console.progress("counting the vote") as shown:
             vote = train_vote(body, train, train_labels, encoding=code, progress=shown)
-        started = time.perf_counter()
-        with console.progress("classifying") as shown:
-            answers = classify(body, test, vote, encoding=code, progress=shown)
-        infer_seconds = time.perf_counter() - started
+        answers = {}
+        for read_out in ("vote", "crossbar")[:1 + taught]:
+            started = time.perf_counter()
+            with console.progress(f"classifying, {read_out}") as shown:
+                answers[read_out] = classify(body, test, vote if read_out == "vote" else None, encoding=code,
+                                             progress=shown)
+            infer_seconds = time.perf_counter() - started
         counters = body.counters()
         fires = body.present(code(chip, test, learn=False), learn=False) if spikes else None
+    accuracies = {name: float((found == test_labels).mean()) for name, found in answers.items()}
+    read_out, accuracy = list(accuracies.items())[-1]
     metrics = {
         "chip": chip.name, "digest": chip.digest, "target": target, "seed": chip.seed,
-        "accuracy": float((answers == test_labels).mean()), "judged_on": "validation" if validate else "test",
-        "read_out": "vote", "encoding": encoding, "train_images": len(train), "test_images": len(test),
-        "passes": chip.passes if passes is None else passes, "resumed": learned.resumed,
+        "accuracy": accuracy, "read_out": read_out, "accuracy_vote": accuracies["vote"],
+        "judged_on": "validation" if validate else "test", "labels": taught, "encoding": encoding,
+        "train_images": len(train), "test_images": len(test),
+        "schedule": [dataclasses.asdict(phase) for phase in schedule_of(chip, passes=passes, labelled=taught)],
+        "prequential": learned.curve, "resumed": learned.resumed,
         "images_per_s_learn": learned.images / learned.seconds if learned.images else None,
         "images_per_s_infer": len(test) / infer_seconds,
         "counters_learn": counters_learn, "counters": counters,
@@ -98,12 +110,13 @@ def mnist(chip_name, target, seed, data_directory, images, passes, test_images, 
     folder.write_json("metrics.json", metrics)
     save(folder.path / "learned.npz", chip, state, vote)
     if fires is not None:
-        folder.write_arrays("fires.npz", tile=fires.tile, neuron=fires.neuron, offsets=fires.offsets, answers=answers,
-                            labels=test_labels)
+        folder.write_arrays("fires.npz", tile=fires.tile, neuron=fires.neuron, offsets=fires.offsets,
+                            answers=answers[read_out], labels=test_labels)
     checkpoint.unlink(missing_ok=True)
+    how = {"vote": "vote of the neurons, learned without labels", "crossbar": "read-out crossbar, taught by labels"}
     console.show(metrics, as_json=as_json, text="\n".join([
-        f"{chip.name} on {target}, seed {chip.seed}: {metrics['accuracy']:.2%} of {len(test):,} "
-        f"{metrics['judged_on']} images (vote, learned without labels)",
+        f"{chip.name} on {target}, seed {chip.seed}, {len(test):,} {metrics['judged_on']} images",
+        *(f"{value:.2%} {how[name]}" for name, value in accuracies.items()),
         f"learning {metrics['images_per_s_learn'] or 0:,.0f} images/s, inference "
         f"{metrics['images_per_s_infer']:,.0f} images/s",
         f"run folder {folder.path}"]))

@@ -8,7 +8,7 @@ import tomllib
 import numpy as np
 import pytest
 
-from ohmspike.chip import Chip, DescriptionError, presets
+from ohmspike.chip import Chip, DescriptionError, Phase, presets
 
 BASE = Chip(name="base", plane_height=8, plane_width=6, patch_height=3, patch_width=2, stride=2, neurons=4, winners=2)
 
@@ -26,6 +26,9 @@ def to_toml(chip: Chip) -> str:
         if isinstance(value, dict):
             sections.append(f"[{key}]")
             sections += [f"{name} = {json.dumps(entry)}" for name, entry in value.items()]
+        elif key == "schedule":
+            phases = [", ".join(f"{name} = {json.dumps(entry)}" for name, entry in phase.items()) for phase in value]
+            lines.append(f"schedule = [{', '.join(f'{{ {phase} }}' for phase in phases)}]")
         else:
             lines.append(f"{key} = {json.dumps(value)}")
     return "\n".join(lines + sections)
@@ -93,7 +96,7 @@ def test_contradictions_are_refused(fields, message):
 @pytest.mark.parametrize("document, message", [
     ({"tile": {"neuron": 4}}, r"^here: unknown field \[tile\] neuron; expected one of .*\bneurons\b"),
     ({"tiles": {"neurons": 4}}, r"^here: unknown field \[tiles\] neurons; sections are .*\btile\b"),
-    ({"nam": "x"}, r"^here: unknown field nam; expected one of name$"),
+    ({"nam": "x"}, r"^here: unknown field nam; expected one of name, schedule$"),
     ({"name": "x", "plane": {"height": 2, "width": 2}}, r"^here: missing \[grid\] patch_height, .*\[tile\] neurons$"),
     (BASE.to_dict() | {"fire": {"mode": "fast"}}, r"^here: fire_mode must be one of race, threshold, not 'fast'$"),
 ])
@@ -151,6 +154,51 @@ def test_short_and_full_keys_are_the_same():
     assert Chip.from_dict(document) == BASE
 
 
+# read-out and schedule
+
+
+def test_a_read_out_is_structure_and_what_it_learns_is_not():
+    assert vary(classes=3).structure_digest != BASE.structure_digest
+    chip = vary(classes=3, winners=2, trace_bits=8)
+    assert chip.read_out_rows == chip.tiles * 4 and chip.pulses_of_rank == [2, 1] and chip.trace_of_rank == [255, 128]
+    same = vary(classes=3, read_out_set_step=0.05, margin=3)
+    assert same.structure_digest == chip.structure_digest and same.digest != chip.digest
+
+
+@pytest.mark.parametrize("fields, message", [
+    ({"classes": 1}, r"^classes must be 0 \(no read-out\) or 2 to 255, not 1$"),
+    ({"classes": 2, "fire_mode": "threshold", "winners": 1}, "^classes must be 0 unless fire_mode is race, not 2$"),
+    ({"classes": 2, "score_bits": 8, "margin": 256}, "^margin must fit score_bits = 8, not 256$"),
+    ({"classes": 2, "read_out_set_step": 1.0}, "^read_out_set_step must be at most 0.2540 for 64 levels"),
+    ({"schedule": ()}, r"^schedule must hold one phase or more, not \(\)$"),
+    ({"schedule": ({},)}, "^schedule must hold one phase or more"),
+    ({"schedule": (Phase(teach=True),)}, "^schedule may not teach a chip of no classes$"),
+])
+def test_bad_read_outs_and_schedules_are_refused(fields, message):
+    with pytest.raises(DescriptionError, match=message):
+        vary(**fields)
+
+
+@pytest.mark.parametrize("fields, message", [
+    ({"passes": 0}, "^passes of a phase must be int, 1 to 1000, not 0$"),
+    ({"passes": True}, "^passes of a phase must be int, 1 to 1000, not True$"),
+    ({"decay": math.nan}, "^decay of a phase must be float, 0.0001 to 100.0, not nan$"),
+    ({"learn": 1}, "^learn of a phase must be bool, 0 to 1, not 1$"),
+    ({"learn": False}, "^a phase must learn or teach$"),
+])
+def test_bad_phases_are_refused(fields, message):
+    with pytest.raises(DescriptionError, match=message):
+        Phase(**fields)
+
+
+def test_unknown_fields_of_phases_are_refused():
+    for schedule, message in (([{"pass": 1}], "unknown field pass; expected some of passes, learn"),
+                              ([3], "a table is wanted, not 3"), ({"passes": 1}, "unknown field")):
+        document = BASE.to_dict() | {"schedule": schedule}
+        with pytest.raises(DescriptionError, match=message):
+            Chip.from_dict(document, source="here")
+
+
 # geometry and tables
 
 
@@ -197,7 +245,7 @@ def test_annealing_scales_all_tables():
 
 def test_structure_is_what_decides_the_gates():
     assert "neurons" in Chip.structure_fields() and "seed" not in Chip.structure_fields()
-    same = vary(seed=9, set_step=0.01, theta_step=3.0, name="other", passes=3)
+    same = vary(seed=9, set_step=0.01, theta_step=3.0, name="other", schedule=(Phase(passes=3),))
     assert same.structure_digest == BASE.structure_digest and same.digest != BASE.digest
     assert vary(neurons=5).structure_digest != BASE.structure_digest
     assert vary(name="other").digest == BASE.digest

@@ -16,6 +16,7 @@ RACE = Chip(name="race", plane_height=2, plane_width=3, patch_height=2, patch_wi
             learners=2, levels=16, weight_bits=4, membrane_bits=6, threshold_bits=7, amplitudes=2, trace_shift=2,
             set_step=0.3, set_bound=1.0, reset_step=0.3, reset_bound=1.0)
 THRESHOLD = varied(RACE, fire_mode="threshold", winners=1, learners=3, theta_leak=2, theta_base=12)
+READ_OUT = varied(RACE, classes=3, score_bits=8, margin=9, read_out_set_step=0.3, read_out_reset_step=0.3)
 ONE = varied(RACE, plane_height=1, plane_width=1, patch_height=1, patch_width=1, neurons=1, winners=1, learners=1)
 
 CORNERS = {
@@ -36,6 +37,12 @@ CORNERS = {
     "lines that no tile sees": (varied(RACE, plane_height=4, plane_width=3, patch_height=1, patch_width=1, stride=2),
                                 3),
     "several read pulses to be live": (varied(RACE, min_spikes=3), 3),
+    "read-out narrower than a word": (varied(READ_OUT, classes=2), 3),
+    "read-out wider than a word": (varied(READ_OUT, classes=5, winners=3), 2),
+    "read-out, one lane": (READ_OUT, 1),
+    "read-out, fixed weights": (varied(READ_OUT, weight_store="fixed", weights=tuple(range(15, -1, -1))), 2),
+    "read-out, one row": (varied(ONE, classes=2, read_out_set_step=0.3, read_out_reset_step=0.3), 1),
+    "read-out, scores at their top": (varied(READ_OUT, weight_bits=8, weights=tuple(range(0, 256, 16))), 2),
     "small membranes and thresholds": (varied(RACE, membrane_bits=4, threshold_bits=4), 2),
 }
 
@@ -63,7 +70,7 @@ def test_programs_match_the_oracle(corner):
                  idle=0.1, stall=0.1, seed=len(corner), context=corner)
 
 
-@pytest.mark.parametrize("mode", [RACE, THRESHOLD], ids=["race", "threshold"])
+@pytest.mark.parametrize("mode", [RACE, THRESHOLD, READ_OUT], ids=["race", "threshold", "read-out"])
 def test_single_ported_levels_match_the_oracle(mode):
     run_programs(Layout(mode, 2, level_ports=1),
                  lambda chip, rng: [random_program(chip, rng, 14) for _ in range(3)], seed=21)
@@ -119,7 +126,9 @@ FAILURES = {
     "spike without a line": b"\x01",
     "spike with half a line": b"\x01\x00",
     "frame without a bitmap": b"\x02",
-    "unknown opcode": b"\x07\x06",
+    "unknown opcode": b"\x09\x06",
+    "label without a class": b"\x08",
+    "no read-out to answer": b"\x07\x08\x00",
     "unknown last opcode": b"\x06\xff",
     "write without operands": b"\x10\x00\x00",
     "write cut in a cell": write("theta", [1, 2])[:-3],
@@ -133,7 +142,8 @@ FAILURES = {
     "over the end": read("levels", 30, row=6),
     "write over the end": write("levels", [1] * 8, row=6, column=1),
     "write over row ends": write("levels", [1] * 5, row=1, column=2),
-    "no such memory": b"\x11\x0a" + bytes(6) + b"\x06",
+    "no such memory": b"\x11\x0d" + bytes(6) + b"\x06",
+    "no memory of a read-out": read("read_out", 1),
     "not writable": write("status", [1]),
     "counters cleared": write("counters", [1, 2]),
     "counters cleared between events": b"\x06" + write("counters", [1]) + b"\x06",

@@ -1,4 +1,4 @@
-"""The decoder and the fire writer on their own: what reaches the core, what comes out, and in how many clocks."""
+"""The decoder and the record writer on their own: what reaches the core, what comes out, and in how many clocks."""
 
 import random
 
@@ -6,7 +6,7 @@ import pytest
 
 from ohmspike.chip import Chip
 from ohmspike.hdl.core import EventKind
-from ohmspike.hdl.decode import Decoder, FireWriter
+from ohmspike.hdl.decode import Decoder, RecordWriter
 from ohmspike.hdl.layout import Layout
 from support.bench import Bench, Scoreboard
 from support.programs import encode_events, frame, read, write
@@ -140,7 +140,7 @@ WRITERS = {
 
 
 def write_fires(layout, fires, *, idle=0.0, stall=0.0, seed=0):
-    bench = Bench(FireWriter(layout))
+    bench = Bench(RecordWriter(layout))
     source = bench.source(bench.dut.fires, idle=idle, seed=seed)
     sink = bench.sink(bench.dut.output, stall=stall, seed=seed + 1)
     for tile, neuron, first in fires:

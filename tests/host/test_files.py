@@ -42,7 +42,7 @@ def test_what_was_saved_is_loaded(tmp_path):
     ({"vote": lambda a: a[0]}, "vote must be float32 of shape"),
     ({"header": lambda a: np.array("[]")}, "not a saved chip"),
     ({"header": lambda a: np.array("{")}, "not a saved chip"),
-    ({"header": lambda a: np.array(str(a).replace('"format": 1', '"format": 2'))}, "file format must be 1, not 2"),
+    ({"header": lambda a: np.array(str(a).replace('"format": 2', '"format": 1'))}, "file format must be 2, not 1"),
     ({"header": lambda a: np.array(str(a).replace('"seed": 1', '"seed": 2'))}, "digest of the description must be"),
 ])
 def test_damage_is_named(tmp_path, changes, message):

@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 
-from ohmspike.chip import Chip
+from ohmspike.chip import Chip, Phase
 from ohmspike.chip.events import Fires
 from ohmspike.host import Vote, classify, learn, train_vote
 from ohmspike.host.errors import UserError
@@ -60,7 +60,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         learn(target_of(), images, passes=2, checkpoint=checkpoint, progress=interrupt)
-    with pytest.raises(UserError, match="another run: passes is 2, expected 3"):
+    with pytest.raises(UserError, match="another run: schedule is "):
         learn(target_of(), images, passes=3, checkpoint=checkpoint, resume=True)
     with pytest.raises(UserError, match="another run: images"):
         learn(target_of(), images[::-1], passes=2, checkpoint=checkpoint, resume=True)
@@ -69,7 +69,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
 
 
 def test_rates_follow_the_schedule_and_thresholds_are_rebased():
-    chip = dataclasses.replace(CHIP, decay=0.25)
+    chip = dataclasses.replace(CHIP, schedule=(Phase(decay=0.25),))
     target, images = target_of(chip), pictures(2000)[0]
     seen = []
     set_rates = target.set_rates
@@ -86,6 +86,55 @@ def test_it_learns_two_classes_without_labels():
     vote = train_vote(target, images, labels, classes=2)
     tests, answers = pictures(500, seed=1)
     assert (classify(target, tests, vote) == answers).mean() > 0.97
+
+
+TAUGHT = dataclasses.replace(CHIP, classes=2, margin=20, read_out_set_step=0.05, read_out_reset_step=0.05, schedule=(
+    Phase(decay=0.5, teach=True), Phase(learn=False, teach=True, read_out_scale=0.5, read_out_decay=0.5)))
+
+
+def test_the_read_out_is_taught_while_the_tiles_learn_and_after():
+    images, labels = pictures(3000)
+    target = target_of(TAUGHT)
+    learned = learn(target, images, labels)
+    tests, answers = pictures(500, seed=1)
+    assert (classify(target, tests) == answers).mean() > 0.97
+    assert [done for done, _ in learned.curve] == [1000, 2000, 3000, 4000, 5000, 6000]
+    assert learned.curve[-1][1] > 0.95
+    counters = target.counters()
+    assert counters["answers"] == 6500 and counters["labels"] == 6000
+    assert counters["labels_right"] == pytest.approx(sum(right for _, right in learned.curve) * 1000)
+    assert 0 < counters["taught"] < 6000
+
+
+def test_without_labels_the_read_out_learns_nothing():
+    images, _ = pictures(1000)
+    taught, untaught = target_of(TAUGHT), target_of(dataclasses.replace(TAUGHT, schedule=(Phase(decay=0.5),)))
+    assert learn(taught, images).images == learn(untaught, images).images == 1000
+    assert taught.state().equal(untaught.state()) and (taught.read("read_out") == 32).all()
+
+
+def test_an_interrupted_teaching_run_ends_in_the_same_bits(tmp_path):
+    images, labels = pictures(2000)
+    whole, resumed, checkpoint = target_of(TAUGHT), target_of(TAUGHT), tmp_path / "run.npz"
+    curve = learn(whole, images, labels).curve
+
+    def interrupt(done, total):
+        if done == 3000:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(resumed, images, labels, checkpoint=checkpoint, progress=interrupt)
+    resumed = target_of(TAUGHT)
+    assert learn(resumed, images, labels, checkpoint=checkpoint, resume=True).curve == curve
+    assert resumed.state().differences(whole.state()) == ""
+    with pytest.raises(UserError, match="another run: labels"):
+        learn(target_of(TAUGHT), images, 1 - labels, checkpoint=checkpoint, resume=True)
+
+
+def test_labels_outside_the_read_out_are_an_error():
+    images, labels = pictures(20)
+    with pytest.raises(ValueError, match="^labels must be 0 to classes - 1 = 1, not 0 to 2$"):
+        learn(target_of(TAUGHT), images, np.where(labels == 1, 2, 0))
 
 
 def test_learning_off_changes_nothing_but_counters():

@@ -13,7 +13,15 @@ from reference_link import encode, split
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, Fires
-from ohmspike.host.link import CompiledPort, FireParser, FrameReader, LinkError, LinkSession, encode_frame, programs_of
+from ohmspike.host.link import (
+    CompiledPort,
+    FrameReader,
+    LinkError,
+    LinkSession,
+    OutputParser,
+    encode_frame,
+    programs_of,
+)
 from ohmspike.host.targets import LinkTarget
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.rtl import compile_chip
@@ -214,7 +222,7 @@ def test_programs_keep_to_the_buffers_and_give_the_events_of_the_batch(seed, req
     device = ReferenceDevice(chip)
     outputs = [device.executor.run(program) for program in programs]
     assert all(output[-1] == 0 and len(output) - 1 <= reply for output in outputs)
-    fires = FireParser(chip).parse(b"".join(output[:-1] for output in outputs), batch)
+    fires = OutputParser(chip).parse(b"".join(output[:-1] for output in outputs), batch)
     state = ChipState.initial(chip)
     state.theta_base = 0
     oracle = Oracle(chip, state)
@@ -238,13 +246,13 @@ def test_frame_and_spikes_have_the_same_effect(chip):
     batch = EventBatch(batch.codes, np.array([0, len(batch.codes)]))
     programs = programs_of(chip, batch, 512, 511)
     assert b"\x02" in b"".join(programs)
-    fires = FireParser(chip).parse(b"".join(device.run(program)[:-1] for program in programs), batch)
+    fires = OutputParser(chip).parse(b"".join(device.run(program)[:-1] for program in programs), batch)
     assert fires_difference(fires, oracle.run(batch)) == ""
     assert device.oracle.state.differences(oracle.state) == ""
 
 
 def test_a_batch_may_begin_in_a_dark_sample():
-    device, oracle, parser = ReferenceDevice(RACE).executor, Oracle(RACE), FireParser(RACE)
+    device, oracle, parser = ReferenceDevice(RACE).executor, Oracle(RACE), OutputParser(RACE)
     oracle.state.theta_base = oracle.state.theta_step = 0
     for codes in ([-1] * 250, [-1] * 6, [3, -3], [*range(30), -2, -1], [-4, *range(30), -2, -4]):
         batch = EventBatch(np.array(codes, np.int32), np.array([0, len(codes)]))
@@ -257,7 +265,7 @@ def test_a_batch_may_begin_in_a_dark_sample():
 def test_an_empty_batch_is_no_program():
     batch = EventBatch(np.zeros(0, np.int32), np.zeros(3, np.int64))
     assert programs_of(RACE, batch, 512, 511) == []
-    assert len(FireParser(RACE).parse(b"", batch)) == 2
+    assert len(OutputParser(RACE).parse(b"", batch)) == 2
 
 
 def test_codes_the_link_cannot_say_are_not_said():
@@ -266,8 +274,8 @@ def test_codes_the_link_cannot_say_are_not_said():
     wide = dataclasses.replace(RACE, plane_height=256, plane_width=256, stride=200)
     with pytest.raises(ValueError, match="lines must be at most 65535, not 65539"):
         programs_of(wide, batch, 512, 511)
-    with pytest.raises(ValueError, match="codes must be lines or event codes, not -5"):
-        programs_of(RACE, EventBatch(np.array([-5], np.int32), np.array([0, 1])), 512, 511)
+    with pytest.raises(ValueError, match="codes must be lines or event codes, not -261"):
+        programs_of(RACE, EventBatch(np.array([-261], np.int32), np.array([0, 1])), 512, 511)
 
 
 def test_fires_outside_the_chip_are_an_error():
@@ -275,15 +283,15 @@ def test_fires_outside_the_chip_are_an_error():
     for output, name in ((b"\x06\x00\x01\xff", "tile of a fire must be 0 to 5, not 6"),
                          (b"\x00\x00\x05\xff", "neuron of a fire must be 0 to 4, not 5")):
         with pytest.raises(LinkError, match=name):
-            FireParser(RACE).parse(output, batch)
+            OutputParser(RACE).parse(output, batch)
 
 
 def test_output_that_does_not_fit_the_events_is_an_error():
     batch = EventBatch(np.array([-2, -4], np.int32), np.array([0, 2]))
     for output in (b"", b"\x00\x01", b"\xff\xff"):
-        with pytest.raises(LinkError, match="fires must take"):
-            FireParser(RACE).parse(output, batch)
-    assert isinstance(FireParser(RACE).parse(b"\xff", batch), Fires)
+        with pytest.raises(LinkError, match="fires and answers must take"):
+            OutputParser(RACE).parse(output, batch)
+    assert isinstance(OutputParser(RACE).parse(b"\xff", batch), Fires)
 
 
 def test_an_event_that_says_more_than_a_reply_holds_is_refused():

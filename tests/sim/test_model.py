@@ -43,6 +43,11 @@ def session_difference(chip: Chip, seed: int, runs: int = 4) -> str:
             tables = rng.integers(0, 1 << 14, (2, chip.amplitudes, chip.levels))
             model.set_tables(*tables)
             oracle.state.set, oracle.state.reset = tables.astype(np.uint16)
+        if rng.random() < 0.3 and chip.classes:
+            tables = rng.integers(0, 1 << 14, (2, chip.amplitudes, chip.levels))
+            model.set_read_out_tables(*tables)
+            oracle.state.read_out_set, oracle.state.read_out_reset = tables.astype(np.uint16)
+            model.state.margin = oracle.state.margin = int(rng.integers(0, 256))
         if rng.random() < 0.2:
             weights = rng.integers(0, 1 << chip.weight_bits, chip.levels)
             model.set_weights(weights)
@@ -101,7 +106,7 @@ def test_whole_samples_equal_single_events():
 def test_inference_ignores_the_number_of_threads(chip, seed):
     rng = np.random.default_rng(seed)
     state = random_state(chip, rng)
-    batch = random_samples(chip, rng, 9)
+    batch = random_samples(chip, rng, 9, labels=False)
     codes = [np.r_[batch.codes[a:b], END] for a, b in zip(batch.offsets[:-1], batch.offsets[1:], strict=True)]
     batch = EventBatch(np.concatenate(codes).astype(np.int32), np.cumsum([0] + [len(code) for code in codes]))
     one, several, sequential = ExactModel(chip, state), ExactModel(chip, state), Oracle(chip, state)
@@ -118,7 +123,9 @@ def test_inference_ignores_the_number_of_threads(chip, seed):
 def test_learning_ignores_the_number_of_threads(chip, seed, threads):
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (20, chip.plane_height, chip.plane_width)).astype(np.uint8)
-    codes = [np.r_[np.flatnonzero(image.ravel() > 128), DECIDE, DARK, END] for image in images]
+    taught = [[EventCode.ANSWER, EventCode.LABEL - i % chip.classes] if chip.classes else [] for i in range(20)]
+    codes = [np.r_[np.flatnonzero(image.ravel() > 128), DECIDE, *label, DARK, END]
+             for image, label in zip(images, taught, strict=True)]
     batch = EventBatch(np.concatenate(codes).astype(np.int32), np.cumsum([0] + [len(code) for code in codes]))
     state = random_state(chip, rng)
     state.learn = True
@@ -136,6 +143,8 @@ def test_inference_needs_whole_samples():
     model.run(EventBatch(np.array([3], np.int32), np.array([0, 1])))
     with pytest.raises(ValueError, match="between two samples"):
         model.infer(EventBatch(np.array([END], np.int32), np.array([0, 1])))
+    with pytest.raises(ValueError, match="^infer takes no LABEL"):
+        ExactModel(Chip.preset("tiny")).infer(EventBatch(np.array([EventCode.LABEL, END], np.int32), np.array([0, 2])))
     with pytest.raises(ValueError, match="^threads must be at least 1, not 0$"):
         ExactModel(Chip.preset("tiny")).infer(EventBatch(np.array([END], np.int32), np.array([0, 1])), 0)
 
@@ -145,8 +154,9 @@ def test_fires_may_be_left_out():
     batch = random_samples(chip, np.random.default_rng(1), 20)
     one, other = ExactModel(chip), ExactModel(chip)
     one.state.learn = other.state.learn = True
-    assert one.run(batch, fires=False) is None
-    other.run(batch)
+    quiet, told = one.run(batch, fires=False), other.run(batch)
+    assert len(quiet) == 20 and not len(quiet.tile) and len(told.tile)
+    assert quiet.answers.score.tolist() == told.answers.score.tolist() and len(told.answers.score)
     assert one.state.equal(other.state)
 
 

@@ -23,17 +23,24 @@ __all__ = [
 ]
 
 _PLAIN = {EventCode.STEP: Opcode.STEP, EventCode.DECIDE: Opcode.DECIDE, EventCode.DARK: Opcode.DARK,
-          EventCode.END: Opcode.END}
+          EventCode.END: Opcode.END, EventCode.ANSWER: Opcode.ANSWER}
 _PERSISTENT = ("levels", "theta", "random", "weight", "set", "reset", "registers", "counters")
+_READ_OUT = ("read_out", "read_out_set", "read_out_reset")
+_REGISTERS = ("learn", "theta_step", "theta_base", "margin")
 
 
 def encode_events(codes) -> bytes:
-    """Instructions for a list of event codes: lines, and :class:`EventCode`."""
+    """Instructions for a list of event codes: lines, labels and :class:`EventCode`."""
     if isinstance(codes, EventBatch):
         codes = codes.codes
     program = bytearray()
     for code in map(int, codes):
-        program += bytes([Opcode.SPIKE]) + code.to_bytes(2, "little") if code >= 0 else bytes([_PLAIN[EventCode(code)]])
+        if code >= 0:
+            program += bytes([Opcode.SPIKE]) + code.to_bytes(2, "little")
+        elif code <= EventCode.LABEL:
+            program += bytes([Opcode.LABEL, EventCode.LABEL - code])
+        else:
+            program += bytes([_PLAIN[EventCode(code)]])
     return bytes(program)
 
 
@@ -63,15 +70,18 @@ def read(name: str, count: int, *, row: int = 0, column: int = 0) -> bytes:
 
 def load_state(chip: Chip, state: ChipState) -> bytes:
     """A program that loads everything of a state but the counters, which it clears."""
-    program = b"".join(write(name, getattr(state, name)) for name in ("levels", "theta", "random", "set", "reset"))
+    names = ("levels", "theta", "random", "set", "reset") + (_READ_OUT if chip.classes else ())
+    program = b"".join(write(name, getattr(state, name)) for name in names)
     if chip.weight_store == "memory":
         program += write("weight", state.weight)
-    return program + write("registers", [state.learn, state.theta_step, state.theta_base, 1]) + write("counters", [0])
+    registers = [state.learn, state.theta_step, state.theta_base, 1, state.margin]
+    return program + write("registers", registers) + write("counters", [0])
 
 
 def read_state(chip: Chip) -> bytes:
     """A program that reads back everything that :func:`state_from` takes."""
-    return b"".join(read(name, memory(name).rows(chip) * memory(name).columns(chip)) for name in _PERSISTENT)
+    names = _PERSISTENT + (_READ_OUT if chip.classes else ())
+    return b"".join(read(name, memory(name).rows(chip) * memory(name).columns(chip)) for name in names)
 
 
 def state_from(chip: Chip, output: bytes) -> tuple[ChipState, int]:
@@ -79,20 +89,26 @@ def state_from(chip: Chip, output: bytes) -> tuple[ChipState, int]:
     if output[-1] != Status.OK:
         raise ValueError(f"status must be OK, not {output[-1]!r}")
     arrays, place = {}, 0
-    for name in _PERSISTENT:
+    absent = ChipState.initial(chip)
+    for name in _READ_OUT:
+        arrays[name] = getattr(absent, name)
+    for name in _PERSISTENT + (_READ_OUT if chip.classes else ()):
         entry = memory(name)
         size = entry.rows(chip) * entry.columns(chip) * entry.cell_bytes
         arrays[name] = np.frombuffer(output[place:place + size], f"<u{entry.cell_bytes}").copy()
         place += size
     if place != len(output) - 1:
         raise ValueError(f"output must have {place + 1} bytes, not {len(output)}")
-    learn, theta_step, theta_base, report = (int(value) for value in arrays["registers"])
+    learn, theta_step, theta_base, report, margin = (int(value) for value in arrays["registers"])
     state = ChipState(
         levels=arrays["levels"].reshape(chip.tiles, chip.rows, chip.neurons),
         theta=arrays["theta"].reshape(chip.tiles, chip.neurons), random=arrays["random"], weight=arrays["weight"],
         set=arrays["set"].reshape(chip.amplitudes, chip.levels),
         reset=arrays["reset"].reshape(chip.amplitudes, chip.levels), learn=bool(learn), theta_step=theta_step,
-        theta_base=theta_base, counters=arrays["counters"])
+        theta_base=theta_base, counters=arrays["counters"],
+        read_out=arrays["read_out"].reshape(chip.read_out_rows, chip.classes),
+        read_out_set=arrays["read_out_set"].reshape(-1, chip.levels),
+        read_out_reset=arrays["read_out_reset"].reshape(-1, chip.levels), margin=margin)
     return state, report
 
 
@@ -113,7 +129,8 @@ class ReferenceExecutor:
     def __init__(self, chip: Chip):
         self.chip = chip
         self.oracle = Oracle(chip)
-        self.oracle.state.theta_step = self.oracle.state.theta_base = 0
+        for register in _REGISTERS[1:]:
+            setattr(self.oracle.state, register, 0)
         self.report = 1
 
     def run(self, program: bytes) -> bytes:
@@ -130,7 +147,7 @@ class ReferenceExecutor:
     def reset(self):
         """What a reset does: the sample and the registers go, the rest of the state stays."""
         state = self.oracle.state
-        state.learn, state.theta_step, state.theta_base = False, 0, 0
+        state.learn, state.theta_step, state.theta_base, state.margin = False, 0, 0, 0
         self.report = 1
         self.oracle = Oracle(self.chip, state)
 
@@ -159,6 +176,13 @@ class ReferenceExecutor:
             oracle.dark()
         elif opcode == Opcode.END:
             oracle.end()
+        elif opcode == Opcode.LABEL:
+            oracle.label(self._take(1)[0])
+        elif opcode == Opcode.ANSWER:
+            answer = oracle.answer()
+            if answer is not None:
+                self._output += b"".join(number.to_bytes(size, "little")
+                                         for number, size in zip(answer, (1, 3, 3), strict=True))
         elif opcode in (Opcode.WRITE, Opcode.READ):
             self._burst(opcode)
 
@@ -191,7 +215,7 @@ class ReferenceExecutor:
         code, *operands = self._take(7)
         row, column, count = (int.from_bytes(bytes(operands[i:i + 2]), "little") for i in (0, 2, 4))
         entry = next((entry for entry in MEMORIES if entry.code == code), None)
-        if entry is None or column >= entry.columns(self.chip):
+        if entry is None or not entry.rows(self.chip) or column >= entry.columns(self.chip):
             raise _Failed(Status.BAD_ADDRESS)
         fixed = entry.name == "weight" and self.chip.weight_store == "fixed"
         if opcode == Opcode.WRITE and (fixed or not entry.writable):
@@ -211,12 +235,15 @@ class ReferenceExecutor:
         state, chip = self.oracle.state, self.chip
         return {"levels": lambda: state.levels.reshape(-1, chip.neurons), "theta": lambda: state.theta,
                 "random": lambda: state.random[:, None], "weight": lambda: state.weight[None],
-                "set": lambda: state.set, "reset": lambda: state.reset,
+                "set": lambda: state.set, "reset": lambda: state.reset, "read_out": lambda: state.read_out,
+                "read_out_set": lambda: state.read_out_set, "read_out_reset": lambda: state.read_out_reset,
                 "counters": lambda: state.counters[None]}[name]()
 
     def _write(self, name, row, column, value):
         chip, state = self.chip, self.oracle.state
-        widths = {"levels": (chip.levels - 1).bit_length(), "theta": chip.threshold_bits, "weight": chip.weight_bits}
+        level_bits = (chip.levels - 1).bit_length()
+        widths = {"levels": level_bits, "read_out": level_bits, "theta": chip.threshold_bits,
+                  "weight": chip.weight_bits}
         if name == "counters":
             state.counters[:] = 0
         elif name == "registers":
@@ -224,7 +251,8 @@ class ReferenceExecutor:
             if register == "report":
                 self.report = value & 1
             else:
-                width = {"learn": 1, "theta_step": 16, "theta_base": chip.threshold_bits}[register]
+                width = {"learn": 1, "theta_step": 16, "theta_base": chip.threshold_bits,
+                         "margin": chip.score_bits}[register]
                 setattr(state, register, value & (1 << width) - 1)
         else:
             cells = self._cells(name)
@@ -233,7 +261,7 @@ class ReferenceExecutor:
     def _read(self, name, row, column):
         state = self.oracle.state
         if name == "registers":
-            return int([state.learn, state.theta_step, state.theta_base, self.report][column])
+            return int([state.learn, state.theta_step, state.theta_base, self.report, state.margin][column])
         if name == "status":
             return 0
         if name == "identity":
@@ -247,8 +275,8 @@ def random_program(chip: Chip, rng: np.random.Generator, length: int) -> bytes:
     """Instructions from everywhere: events, refused ones too, frames, bursts over row ends, now and then a failure."""
     program = b""
     for _ in range(length):
-        kind = rng.choice(["spikes", "frame", "step", "decide", "dark", "end", "burst", "learn", "nop", "bad"],
-                          p=[0.3, 0.12, 0.14, 0.14, 0.06, 0.08, 0.07, 0.05, 0.02, 0.02])
+        kind = rng.choice(["spikes", "frame", "step", "decide", "dark", "end", "burst", "learn", "nop", "bad", "answer",
+                           "label"], p=[0.28, 0.11, 0.12, 0.14, 0.05, 0.08, 0.07, 0.05, 0.02, 0.02, 0.03, 0.03])
         if kind == "spikes":
             program += encode_events(rng.integers(0, chip.lines, int(rng.integers(1, 6))))
             if rng.random() < 0.2:
@@ -260,7 +288,9 @@ def random_program(chip: Chip, rng: np.random.Generator, length: int) -> bytes:
             program += _random_burst(chip, rng)
         elif kind == "learn":
             program += write("registers", [rng.random() < 0.8, rng.choice([0, 3, 0xFFFF])])
-            program += write("registers", [rng.random() < 0.8], column=3)
+            program += write("registers", [rng.random() < 0.8, rng.choice([0, 20, 0xFFFFFF])], column=3)
+        elif kind == "label":
+            program += bytes([Opcode.LABEL, int(rng.integers(0, chip.classes + int(rng.random() < 0.2) + 1))])
         elif kind == "nop":
             program += bytes([Opcode.NOP])
         elif kind == "bad":
@@ -272,7 +302,8 @@ def random_program(chip: Chip, rng: np.random.Generator, length: int) -> bytes:
 
 
 def _random_burst(chip, rng):
-    name = rng.choice(["levels", "theta", "random", "set", "reset", "weight", "identity", "status", "registers"])
+    name = rng.choice(["levels", "theta", "random", "set", "reset", "weight", "identity", "status", "registers",
+                       *(_READ_OUT if chip.classes else ())])
     entry = memory(name)
     rows, columns = entry.rows(chip), entry.columns(chip)
     row, column = int(rng.integers(rows)), int(rng.integers(columns))
@@ -282,7 +313,8 @@ def _random_burst(chip, rng):
         return read(name, count, row=row, column=column)
     if name == "weight" and chip.weight_store == "fixed":
         return read(name, count, row=row, column=column)
-    high = {"levels": chip.levels, "theta": 1 << chip.threshold_bits, "weight": 1 << chip.weight_bits,
+    high = {"levels": chip.levels, "read_out": chip.levels, "theta": 1 << chip.threshold_bits,
+            "weight": 1 << chip.weight_bits,
             "random": 1 << 32}.get(name, 1 << 16)
     return write(name, rng.integers(0, high, count), row=row, column=column)
 
@@ -290,9 +322,9 @@ def _random_burst(chip, rng):
 def _random_failure(chip, rng):
     kind = rng.integers(5)
     if kind == 0:
-        return bytes([int(rng.choice([0x07, 0x0F, 0x12, 0x80, 0xFF]))])
+        return bytes([int(rng.choice([0x09, 0x0F, 0x12, 0x80, 0xFF]))])
     if kind == 1:
-        return _burst(Opcode.READ, int(rng.choice([10, 200])), 0, 0, 1)
+        return _burst(Opcode.READ, int(rng.choice([13, 200] if chip.classes else [10, 11, 12, 13, 200])), 0, 0, 1)
     if kind == 2:
         return write("status", [1]) if rng.random() < 0.5 else write("identity", [1])
     if kind == 3:

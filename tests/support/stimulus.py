@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ohmspike.chip import Chip
-from ohmspike.chip.events import EventBatch, EventCode
+from ohmspike.chip.events import EventBatch, EventCode, label_code
 from ohmspike.sim.state import ChipState
 
 
@@ -26,6 +26,7 @@ def chips(draw):
     weights = None if linear else tuple(rng.integers(0, 1 << weight_bits, levels).tolist())
     amplitudes = int(rng.choice([1, 2, 4, 8, 16]))
     threshold_bits = int(rng.choice([4, 8, 16, 24]))
+    classes = int(rng.choice([0, 2, 3, 10])) if mode == "race" else 0
     return Chip(
         name="random", plane_height=int(plane[0]), plane_width=int(plane[1]), patch_height=patch[0],
         patch_width=patch[1], stride=int(rng.integers(1, 4)), neurons=neurons, winners=winners, learners=learners,
@@ -34,10 +35,16 @@ def chips(draw):
         theta_leak=int(rng.choice([0, 1, 4])), trace_bits=int(rng.integers(4, 9)), trace_shift=int(rng.integers(1, 8)),
         amplitudes=amplitudes, fraction_bits=int(rng.integers(8, 17)), set_step=float(rng.random() / 4096),
         reset_step=float(rng.random() / 4096),
-        set_table=tuple(map(tuple, rng.integers(0, 1 << int(rng.integers(1, 17)), (amplitudes, levels)).tolist())),
-        reset_table=tuple(map(tuple, rng.integers(0, 1 << int(rng.integers(1, 17)), (amplitudes, levels)).tolist())),
+        set_table=_table(rng, amplitudes, levels), reset_table=_table(rng, amplitudes, levels),
         theta_step=float(rng.choice([0, 1, 7, 300])), theta_base=int(rng.integers(0, min(1 << threshold_bits, 60))),
-        seed=int(rng.integers(1, 2**40)))
+        classes=classes, score_bits=int(rng.choice([8, 16, 24])), margin=int(rng.integers(0, 256)),
+        read_out_set_step=0.0, read_out_reset_step=0.0,
+        read_out_set_table=_table(rng, amplitudes, levels) if classes else None,
+        read_out_reset_table=_table(rng, amplitudes, levels) if classes else None, seed=int(rng.integers(1, 2**40)))
+
+
+def _table(rng, amplitudes, levels):
+    return tuple(map(tuple, rng.integers(0, 1 << int(rng.integers(1, 17)), (amplitudes, levels)).tolist()))
 
 
 def random_state(chip: Chip, rng: np.random.Generator) -> ChipState:
@@ -48,12 +55,15 @@ def random_state(chip: Chip, rng: np.random.Generator) -> ChipState:
     state.random[:] = rng.integers(0, 1 << 32, state.random.shape)
     state.counters[:] = rng.choice(np.array([0, 2**64 - 3], np.uint64), state.counters.shape)
     state.learn = bool(rng.random() < 0.7)
+    state.read_out[:] = rng.integers(0, chip.levels, state.read_out.shape)
     return state
 
 
-def random_samples(chip: Chip, rng: np.random.Generator, count: int) -> EventBatch:
+def random_samples(chip: Chip, rng: np.random.Generator, count: int, *, labels: bool = True) -> EventBatch:
     """Samples of latency code, of several steps and races, with refused events, and without an end."""
     samples = [_sample(chip, rng) for _ in range(count)]
+    if not labels:
+        samples = [[code for code in sample if code > EventCode.LABEL] for sample in samples]
     return EventBatch(np.concatenate([np.zeros(0, np.int32)] + samples).astype(np.int32),
                       np.cumsum([0] + [len(sample) for sample in samples]))
 
@@ -68,14 +78,22 @@ def _sample(chip, rng):
         codes = []
         for bin_ in range(bins):
             codes += np.flatnonzero(when == bin_).tolist() + [EventCode.STEP] * int(bin_ < bins - 1)
-        return codes + [EventCode.DECIDE] + [EventCode.DARK] * int(rng.random() < 0.8) + [EventCode.END]
+        tail = [[EventCode.ANSWER], [_label(chip, rng)], [EventCode.DARK]]
+        return codes + [EventCode.DECIDE] + [code for part in tail if rng.random() < 0.7 for code in part] + [
+            EventCode.END]
     if kind == "rate":
         codes = []
         for _ in range(int(rng.choice([1, 3, 12, 257], p=[0.4, 0.3, 0.29, 0.01]))):
             codes += np.flatnonzero(rng.random(chip.lines) < 0.4).tolist() + [EventCode.STEP]
-        return codes + [EventCode.DECIDE, EventCode.DARK, EventCode.END]
-    choice = np.concatenate([np.arange(chip.lines + 1), np.repeat(list(EventCode), [6, 3, 1, 1])])
+        return codes + [EventCode.DECIDE, EventCode.ANSWER, EventCode.DARK, _label(chip, rng), EventCode.END]
+    choice = np.concatenate([np.arange(chip.lines + 1), np.repeat(list(EventCode), [6, 3, 1, 1, 1, 1]),
+                             [_label(chip, rng)] * 2])
     return rng.choice(choice, int(rng.integers(1, 40))).tolist()
+
+
+def _label(chip, rng):
+    """LABEL of a class, now and then of one that the chip does not have."""
+    return label_code(int(rng.integers(0, chip.classes + int(rng.random() < 0.2) + (chip.classes == 0))))
 
 
 def cut(batch: EventBatch, at: int) -> tuple[EventBatch, EventBatch]:
