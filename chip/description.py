@@ -44,7 +44,8 @@ class Phase:
     """A part of a learning schedule: passes over the training images, with what learns and how fast.
 
     Rates of the tiles (their tables and ``theta_step``) are scaled by ``scale * decay ** p``, *p* the passes done in
-    this phase, fractions included; those of the read-out alike.
+    this phase, fractions included; those of the read-out alike. Images are shown up to ``shift`` lines off their
+    place, each way (contract 9.3).
     """
 
     passes: int = 1
@@ -54,9 +55,11 @@ class Phase:
     decay: float = 1.0
     read_out_scale: float = 1.0
     read_out_decay: float = 1.0
+    shift: int = 0
 
     def __post_init__(self):
         for name, kind, low, high in (("passes", int, 1, 1000), ("learn", bool, 0, 1), ("teach", bool, 0, 1),
+                                      ("shift", int, 0, 16),
                                       *((name, float, 0.0001, 100.0) for name in (
                                           "scale", "decay", "read_out_scale", "read_out_decay"))):
             value = getattr(self, name)

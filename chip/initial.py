@@ -16,6 +16,7 @@ class Stream(IntEnum):
     RANDOM = 2
     ORDER = 3
     RATE = 4
+    SHIFT = 5
 
 
 def mix(seed: int, stream: int, index) -> np.ndarray:

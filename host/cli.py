@@ -12,6 +12,7 @@ from .commands.compare import compare
 from .commands.demo import demo
 from .commands.info import info
 from .commands.mnist import mnist
+from .commands.search import search_command
 from .errors import Interrupted, UserError
 
 __all__ = ["cli", "main"]
@@ -24,7 +25,7 @@ def cli(verbose):
     """a crossbar chip that learns on itself: exact model and RTL, equal to the bit"""
 
 
-for command in (mnist, compare, info, demo):
+for command in (mnist, compare, info, demo, search_command):
     cli.add_command(command)
 
 

@@ -5,9 +5,9 @@ import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode, label_code
-from ohmspike.chip.initial import Stream
+from ohmspike.chip.initial import Stream, mix
 
-__all__ = ["latency_events", "rate_events"]
+__all__ = ["latency_events", "rate_events", "shifted"]
 
 _STEP, _DECIDE, _DARK, _END = (int(code) for code in (EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END))
 _SEED, _STREAM, _INDEX = 0x9E3779B97F4A7C15, np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -36,6 +36,28 @@ def _tails(chip, samples, learn, labels, answer):
         columns.append(label_code(labels.astype(np.int64)))
     columns += [np.full(samples, _DARK)] * learn + [np.full(samples, _END)]
     return np.stack(columns, axis=1).astype(np.int32)
+
+
+def shifted(chip: Chip, images: np.ndarray, limit: int, *, first_sample: int = 0) -> np.ndarray:
+    """Images up to ``limit`` lines off their place each way, drawn for every sample (contract 9.3).
+
+    Parameters
+    ----------
+    images : uint8 array of shape (samples, plane_height, plane_width)
+    first_sample : int
+        Number of the first sample: other numbers, other shifts.
+    """
+    numbers = np.uint64(2 * first_sample) + np.arange(2 * len(images), dtype=np.uint64)
+    draws = (mix(chip.seed, Stream.SHIFT, numbers) >> np.uint64(32)) * np.uint64(2 * limit + 1) >> np.uint64(32)
+    down, right = draws.astype(np.int64).reshape(-1, 2).T - limit
+    result = np.zeros_like(images)
+    for y, x in np.unique(np.stack([down, right], axis=1), axis=0):
+        chosen = (down == y) & (right == x)
+        height, width = images.shape[1] - abs(y), images.shape[2] - abs(x)
+        if height > 0 and width > 0:
+            result[chosen, max(y, 0):max(y, 0) + height, max(x, 0):max(x, 0) + width] = images[
+                chosen, max(-y, 0):max(-y, 0) + height, max(-x, 0):max(-x, 0) + width]
+    return result
 
 
 def latency_events(chip: Chip, images: np.ndarray, *, learn: bool, labels: np.ndarray | None = None,

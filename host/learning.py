@@ -16,7 +16,7 @@ from ohmspike.chip import Chip, Phase
 from ohmspike.chip.events import EventBatch
 from ohmspike.chip.initial import presentation_order
 
-from .encode import latency_events, rate_events
+from .encode import latency_events, rate_events, shifted
 from .errors import UserError
 from .files import load, read_arrays, save
 from .targets import ModelTarget, Target
@@ -198,6 +198,8 @@ def _present(target, phase, passed, encoding, images, labels, first_sample):
         target.set_rates(phase.scale * phase.decay**passed)
     if phase.teach:
         target.set_read_out_rates(phase.read_out_scale * phase.read_out_decay**passed)
+    if phase.shift:
+        images = shifted(target.chip, images, phase.shift, first_sample=first_sample)
     batch = encoding(target.chip, images, learn=phase.learn, first_sample=first_sample,
                      labels=labels if phase.teach else None, answer=phase.teach)
     answers = target.present(batch, learn=phase.learn, fires=False).answers

@@ -7,7 +7,8 @@ import pytest
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode
-from ohmspike.host.encode import latency_events, rate_events
+from ohmspike.chip.initial import mix
+from ohmspike.host.encode import latency_events, rate_events, shifted
 
 MASK = 2**64 - 1
 
@@ -154,3 +155,22 @@ def test_images_of_another_plane_are_refused(images):
 def test_bad_parameters_of_the_rate_code_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         rate_events(chip_of(), np.zeros((1, 5, 7), np.uint8), learn=False, **{"steps": 3, "peak": 0.5, **changes})
+
+
+# shift
+
+
+def test_shifts_are_those_of_the_contract():
+    chip = dataclasses.replace(Chip.preset("tiny"), seed=11)
+    images = np.random.default_rng(1).integers(0, 256, (40, 28, 28)).astype(np.uint8)
+    found = shifted(chip, images, 2, first_sample=7)
+    for i in range(len(images)):
+        down, right = (((int(mix(11, 5, 2 * (7 + i) + k)) >> 32) * 5 >> 32) - 2 for k in (0, 1))
+        expected = np.zeros((28, 28), np.uint8)
+        for y in range(28):
+            for x in range(28):
+                if 0 <= y - down < 28 and 0 <= x - right < 28:
+                    expected[y, x] = images[i, y - down, x - right]
+        assert np.array_equal(found[i], expected), i
+    assert np.array_equal(shifted(chip, images[3:], 2, first_sample=10), found[3:])
+    assert np.array_equal(shifted(chip, images, 0), images)
