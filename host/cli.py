@@ -8,6 +8,7 @@ import click
 from ohmspike.chip import DescriptionError
 from ohmspike.sim.compiled import RtlError, ToolchainError
 
+from .commands.accuracy import accuracy
 from .commands.compare import compare
 from .commands.demo import demo
 from .commands.info import info
@@ -25,7 +26,7 @@ def cli(verbose):
     """a crossbar chip that learns on itself: exact model and RTL, equal to the bit"""
 
 
-for command in (mnist, compare, info, demo, search_command):
+for command in (mnist, compare, accuracy, search_command, info, demo):
     cli.add_command(command)
 
 

@@ -16,7 +16,7 @@ from ohmspike.sim.state import ChipState
 from .encode import latency_events
 from .whole import write_whole
 
-__all__ = ["conductance_maps", "race"]
+__all__ = ["conductance_maps", "prequential", "race"]
 
 _CONDUCTANCE = colormaps["magma"].with_extremes(bad="white")
 _INK, _SOFT, _QUIET, _PAPER, _ACCENT, _NIGHT = "#22252b", "#6b7280", "#cdd2da", "#eef0f3", "#d8344f", "#4b3f72"
@@ -113,6 +113,61 @@ def _mapped(canvas, chip, note):
                 fontweight="bold", color=_INK)
     figure.text(left / width, 1 - 68 / height, note, fontsize=9, color=_SOFT)
     return figure
+
+
+# how well it answers while it learns
+
+
+def prequential(chip: Chip, curve: list[tuple[int, float]], images: int, path) -> None:
+    """Draw the prequential accuracy of a run: every image answered before its label is told.
+
+    Parameters
+    ----------
+    curve : list of (int, float)
+        Images presented in the run so far, and the share answered right since the point before.
+    images : int
+        Images of a pass; passes are told apart.
+    path : path
+        PNG file.
+
+    Raises
+    ------
+    ValueError
+        The curve has no points.
+    UserError
+        The file cannot be written.
+    """
+    if not curve:
+        raise ValueError("curve must have a point, not none")
+    shown, right = np.array(curve, float).T
+    wrong = 100 * (1 - right)
+    figure = Figure(figsize=(8.4, 4.4), dpi=_DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.09, 0.13, 0.87, 0.68))
+    for edge in np.arange(images, shown[-1], images):
+        axes.axvline(edge, color=_QUIET, linewidth=1)
+    axes.plot(shown, wrong, color=_ACCENT, linewidth=1, alpha=0.45)
+    span = min(10, len(wrong))
+    smooth = np.convolve(wrong, np.ones(span) / span, mode="valid")
+    axes.plot(shown[span - 1:], smooth, color=_INK, linewidth=1.8)
+    axes.annotate(f"{smooth[-1]:.1f} %", (shown[-1], smooth[-1]), (-4, 8), textcoords="offset points", ha="right",
+                  fontsize=10, color=_INK, fontweight="bold")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g} %")
+    axes.yaxis.set_minor_formatter("{x:g}" if wrong.min() > 2 else "")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xlim(0, shown[-1] * 1.01)
+    axes.set_xlabel("images presented", fontsize=9, color=_INK)
+    axes.set_ylabel("answered wrong, before the label was told", fontsize=9, color=_INK)
+    axes.tick_params(labelsize=8, which="both", color=_QUIET, labelcolor=_INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_QUIET)
+    figure.text(0.09, 0.93, f"Chip {chip.name}: error while it is taught", fontsize=14, fontweight="bold", color=_INK)
+    figure.text(0.09, 0.875, f"every 1,000 images (red) and the mean of the last {span} of them (black); a line after "
+                "each pass" if shown[-1] > images else
+                f"every 1,000 images (red) and the mean of the last {span} of them (black); each image is seen once",
+                fontsize=9, color=_SOFT)
+    _save(figure, path)
 
 
 # how one image is decided

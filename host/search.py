@@ -109,9 +109,8 @@ def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], re
     first_seed = chip.seed
     about = {"chip": chip.digest, "spaces": sorted(spaces), "read_out": read_out, "seeds": seeds}
     try:
-        study = optuna.create_study(
-            study_name="ohmspike", storage=f"sqlite:///{study_file}", load_if_exists=True, direction="maximize",
-            sampler=optuna.samplers.TPESampler(seed=first_seed, multivariate=True, n_startup_trials=12))
+        study = optuna.create_study(study_name="ohmspike", storage=f"sqlite:///{study_file}", load_if_exists=True,
+                                    direction="maximize")
     except Exception as error:  # whatever SQLAlchemy says of a file that is no database
         raise UserError(f"{study_file}: not a study: {error}") from None
     for name, value in about.items():
@@ -126,6 +125,9 @@ def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], re
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
         study.enqueue_trial(trial.params)
+    # a seed of its own for every continuation, or the same draws would come again
+    study.sampler = optuna.samplers.TPESampler(seed=first_seed + len(study.trials), multivariate=True,
+                                               n_startup_trials=12)
     warm_up(chip, Encoding())
     finished = len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE]))
 

@@ -11,6 +11,7 @@ from ..data import load_mnist
 from ..errors import Interrupted, UserError
 from ..files import save
 from ..learning import classify, learn, schedule_of, train_vote, warm_up
+from ..plots import prequential
 from ..runs import RunFolder, tool_versions
 from ..targets import open_target
 from .options import (
@@ -112,6 +113,8 @@ def mnist(chip_name, target, seed, data_directory, images, passes, labels, test_
     if fires is not None:
         folder.write_arrays("fires.npz", tile=fires.tile, neuron=fires.neuron, offsets=fires.offsets,
                             answers=answers[read_out], labels=test_labels)
+    if learned.curve:
+        prequential(chip, learned.curve, len(train), folder.path / "prequential.png")
     checkpoint.unlink(missing_ok=True)
     how = {"vote": "vote of the neurons, learned without labels", "crossbar": "read-out crossbar, taught by labels"}
     console.show(metrics, as_json=as_json, text="\n".join([

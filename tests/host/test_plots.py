@@ -10,7 +10,7 @@ from ohmspike.chip import Chip
 from ohmspike.host import plots
 from ohmspike.host.encode import latency_events
 from ohmspike.host.errors import UserError
-from ohmspike.host.plots import conductance_maps, race
+from ohmspike.host.plots import conductance_maps, prequential, race
 from ohmspike.sim.model import ExactModel
 from ohmspike.sim.state import ChipState
 
@@ -137,3 +137,12 @@ def test_pyplot_keeps_no_figure(tmp_path):
     chip = CHIPS["grid"]
     race(chip, state_of(chip), image_of(chip), tmp_path / "race.png")
     assert pyplot.get_fignums() == []
+
+
+@pytest.mark.parametrize("points", [1, 7, 120])
+def test_a_prequential_curve_is_drawn(tmp_path, points):
+    curve = [(1000 * (i + 1), 1 - 0.5 / (i + 1)) for i in range(points)]
+    prequential(BASE, curve, 60_000, tmp_path / "curve.png")
+    picture(tmp_path / "curve.png", colours=5)
+    with pytest.raises(ValueError, match="^curve must have a point, not none$"):
+        prequential(BASE, [], 60_000, tmp_path / "none.png")

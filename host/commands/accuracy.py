@@ -1,0 +1,45 @@
+"""``ohmspike accuracy``: the accuracy tables, from the first image on."""
+
+from pathlib import Path
+
+import click
+
+from .. import console
+from ..accuracy import Results, cases, run_case, table
+from ..data import load_mnist
+from .options import data_option, json_option
+
+__all__ = ["accuracy"]
+
+GROUPS = ("chips", "levels", "codes")
+
+
+@click.command()
+@click.option("--table", "groups", multiple=True, type=click.Choice(GROUPS), default=GROUPS, show_default=True,
+              help="which tables; may be given again")
+@click.option("--only", multiple=True, metavar="LABEL", help="only lines of this name (a preset's, of the table chips)")
+@click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), default=(1, 2, 3), show_default=True,
+              help="seeds; may be given again")
+@click.option("--results", type=click.Path(path_type=Path, dir_okay=False), default=Path("runs/accuracy.jsonl"),
+              show_default=True, help="finished runs, a line of JSON each; what is there is not run again")
+@data_option
+@json_option
+def accuracy(groups, only, seeds, results, data_directory, as_json):
+    """accuracy of every chip on the test set, mean and spread of several seeds, beside what was published"""
+    chosen = [case for case in cases(list(groups)) if not only or case.label in only]
+    if only and (missing := sorted(set(only) - {case.label for case in chosen})):
+        raise click.UsageError(f"--only must be one of {', '.join(case.label for case in cases(list(groups)))}, "
+                               f"not {missing[0]!r}")
+    data, kept, runs = load_mnist(data_directory, progress=console.status), Results(results), []
+    with console.progress("runs") as shown:
+        plan = [(case, seed) for case in chosen for seed in seeds]
+        for number, (case, seed) in enumerate(plan):
+            shown(number, len(plan))
+            key = Results.key(case, seed, "mnist")
+            run = kept.find(key)
+            if run is None:
+                console.status(f"{case.label}, seed {seed}")
+                run = kept.add(key, run_case(case, seed, data))
+            runs.append(run)
+            shown(number + 1, len(plan))
+    console.show({"runs": runs}, as_json=as_json, text=table(runs))
