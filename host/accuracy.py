@@ -63,7 +63,7 @@ def cases(groups: list[str]) -> list[Case]:
     if "chips" in groups:
         found += [Case("chips", name, Chip.preset(name), noise=name == "tiles") for name in (
             "paper100", "paper400", "paper", "up5k", "tiles", "tiles-online", "tiles-annealed", "tiles128", "tiles200",
-            "patches", "tiles512")]
+            "patches", "wide")]
     tiles = Chip.preset("tiles")
     if "levels" in groups:
         found += [Case("levels", f"{levels} levels", dataclasses.replace(
@@ -116,7 +116,8 @@ def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None
             "synapses": chip.synapses, "read_out_synapses": chip.read_out_synapses,
             "passes": sum(phase.passes for phase in phases if phase.learn),
             "read_out_passes": sum(phase.passes for phase in phases if phase.teach),
-            "on_line": learned.curve[-1][1] if learned.curve else None, "curve": [list(point) for point in learned.curve],
+            "on_line": learned.curve[-1][1] if learned.curve else None,
+            "curve": [list(point) for point in learned.curve],
             "seconds": learned.seconds, "images_per_s": learned.images / learned.seconds,
             "threads": threads or os.cpu_count(), **found}
 

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-__all__ = ["Cells", "Geometry", "TALLY", "Transient", "count_fires", "list_fires", "race_samples", "read_out_samples",
-           "run_events", "scan_samples"]
+__all__ = ["Cells", "Geometry", "TALLY", "Transient", "count_fires", "list_fires", "race_chunks", "race_samples",
+           "read_out_samples", "run_events", "scan_samples"]
 
 SILENT = 255
 """Stamp of a line that has not spoken in a sample."""
@@ -155,22 +155,46 @@ def _set_rows(geometry, cells, tile, neuron, rows, ages, count, tally):
 
 
 @njit(cache=True, nogil=True)
+def _set_alike(geometry, cells, tile, neuron, amplitude, rows, count, tally):
+    """5.3 where all pulses are of one amplitude bin; unsigned indices need no check for negative ones."""
+    levels, weights, table = cells.levels[tile], cells.weights[tile], cells.set_table[amplitude]
+    weight_table, fraction, top = cells.weight_table, np.uint32(geometry.fraction_bits), np.int32(geometry.top_level)
+    shift, j = np.uint32(32) - fraction, np.uint64(neuron)
+    x, clipped, weight = cells.random[tile], 0, 0
+    for i in range(count):
+        row = np.uint64(rows[i])
+        level = levels[row, j]
+        weight += np.int64(weights[row, j])
+        x = _advance(x)
+        moved = np.int32(level) + np.int32((np.uint32(table[np.uint64(level)]) + (x >> shift)) >> fraction)  # 5.2
+        clipped += moved > top
+        moved = min(moved, top)
+        levels[row, j] = moved
+        weights[row, j] = weight_table[np.uint64(moved)]
+    cells.random[tile] = x
+    tally[_CLIPPED_HIGH] += clipped
+    tally[_SET_EVENTS] += 1
+    tally[_BINS + amplitude] += count
+    tally[_BINS + geometry.amplitudes + amplitude] += weight
+
+
+@njit(cache=True, nogil=True)
 def _reset_rows(geometry, cells, tile, neuron, amplitude, rows, count, tally):
     """3.5: a RESET pulse of one amplitude bin on the cell of ``neuron`` in every one of ``rows``."""
     levels, weights, table = cells.levels[tile], cells.weights[tile], cells.reset_table[amplitude]
-    weight_table, fraction = cells.weight_table, geometry.fraction_bits
-    shift = np.uint32(32 - fraction)
+    weight_table, fraction = cells.weight_table, np.uint32(geometry.fraction_bits)
+    shift, j, low = np.uint32(32) - fraction, np.uint64(neuron), np.int32(0)
     x, clipped, weight = cells.random[tile], 0, 0
     for i in range(count):
-        row = rows[i]
-        level = np.int64(levels[row, neuron])
-        weight += np.int64(weights[row, neuron])
+        row = np.uint64(rows[i])
+        level = levels[row, j]
+        weight += np.int64(weights[row, j])
         x = _advance(x)
-        level -= (np.int64(table[level]) + np.int64(x >> shift)) >> fraction  # 5.2
-        clipped += level < 0
-        level = max(level, 0)
-        levels[row, neuron] = level
-        weights[row, neuron] = weight_table[level]
+        moved = np.int32(level) - np.int32((np.uint32(table[np.uint64(level)]) + (x >> shift)) >> fraction)  # 5.2
+        clipped += moved < low
+        moved = max(moved, low)
+        levels[row, j] = moved
+        weights[row, j] = weight_table[np.uint64(moved)]
     cells.random[tile] = x
     tally[_CLIPPED_LOW] += clipped
     tally[_BINS + 2 * geometry.amplitudes + amplitude] += count
@@ -225,6 +249,19 @@ def scan_samples(geometry, codes, offsets, first, stop, stamps, steps, dark, ask
         if has_dark:
             tally[_DARK_SPIKES] += geometry.lines - spikes
     return stop - first
+
+
+@njit(cache=True, nogil=True)
+def _gather(lines, stamp_of, last_step, spoken, ages, silent):
+    """The rows whose line has spoken, with their ages, and those whose line has not. Returns how many have."""
+    reads = 0
+    for row in range(lines.shape[0]):
+        stamp = stamp_of[lines[row]]
+        spoken[reads] = row
+        ages[reads] = (last_step - stamp) & 255
+        silent[row - reads] = row
+        reads += stamp != SILENT
+    return reads
 
 
 @njit(cache=True, nogil=True)
@@ -300,13 +337,7 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
         lines, weights, theta = geometry.row_lines[tile], cells.weights[tile], cells.theta[tile]
         for sample in range(count):
             stamp_of, last_step = stamps[sample], steps[sample]
-            reads = 0
-            for row in range(rows):
-                stamp = stamp_of[lines[row]]
-                spoken[reads] = row
-                ages[reads] = (last_step - stamp) & 255
-                silent[row - reads] = row
-                reads += stamp != SILENT
+            reads = _gather(lines, stamp_of, last_step, spoken, ages, silent)
 
             if reads:  # 3.1
                 _add_rows(weights, spoken, reads, sums)
@@ -330,7 +361,11 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
                 if cells.learn:
                     _raise_theta(geometry, cells, tile, fired[0], local)
                     for rank in range(learners):
-                        _set_rows(geometry, cells, tile, fired[rank], spoken, ages, reads, local)
+                        if last_step == 0:
+                            _set_alike(geometry, cells, tile, fired[rank], geometry.amplitudes - 1, spoken, reads,
+                                       local)
+                        else:
+                            _set_rows(geometry, cells, tile, fired[rank], spoken, ages, reads, local)
                     if dark[sample]:  # 3.5: every unit was taken at DECIDE, in the order of ranks
                         for rank in range(learners):
                             _reset_rows(geometry, cells, tile, fired[rank], geometry.amplitudes - 1, silent,
@@ -438,6 +473,14 @@ def _teach(geometry, cells, fired, count, column, sign, table, bins, tally):
         weights[row, column] = weight_table[level]
     cells.random[geometry.tiles] = x
     tally[_CLIPPED_HIGH if sign > 0 else _CLIPPED_LOW] += clipped
+
+
+@njit(cache=True, nogil=True)
+def race_chunks(geometry, cells, stamps, steps, dark, count, chunk, first_tile, last_tile, sums, keys, winners, tally):
+    """:func:`race_samples` on one chunk of samples after the other, so that their stamps stay in the cache."""
+    for first in range(0, count, chunk):
+        race_samples(geometry, cells, stamps[first:], steps[first:], dark[first:], min(chunk, count - first),
+                     first_tile, last_tile, sums, keys, winners[first:], tally)
 
 
 @njit(cache=True, nogil=True)

@@ -17,6 +17,9 @@ __all__ = ["ExactModel"]
 _CHUNK_BYTES = 1 << 17
 """Stamps of a chunk of samples: they stay in the second-level cache while the tiles take turns."""
 
+_BLOCK, _BLOCK_BYTES = 1024, 4 << 20
+"""Samples that threads share among themselves at once: their stamps and winners stay in the last-level cache."""
+
 _GROUPS_PER_THREAD = 4
 """Groups of tiles for every thread: tiles differ in work, corners see little."""
 
@@ -173,14 +176,17 @@ class _Work:
                           np.empty(chip.neurons, np.int32 if narrow else np.int64), np.zeros_like(self.tally))
                          for _ in range(groups)]
         self._wide_keys = np.empty(chip.neurons, np.int64)
-        self._chunk = max(1, min(1024, _CHUNK_BYTES // chip.lines))
-        self._stamps = np.empty((self._chunk, chip.lines), np.uint8)
-        self._steps = np.empty(self._chunk, np.int64)
-        self._dark, self._asked = np.empty(self._chunk, np.bool_), np.empty(self._chunk, np.bool_)
-        self._labels = np.empty(self._chunk, np.int16)
-        self._winners = np.empty((self._chunk, chip.tiles, chip.winners), np.int16)
+        self._chunk = block = max(1, min(_BLOCK, _CHUNK_BYTES // chip.lines))
+        self._threads = 1 if pool is None else threads
+        if pool is not None:
+            block = max(block, min(_BLOCK, _BLOCK_BYTES // (chip.lines + 2 * chip.tiles * chip.winners)))
+        self._block = block
+        self._stamps = np.empty((block, chip.lines), np.uint8)
+        self._steps = np.empty(block, np.int64)
+        self._dark, self._asked = np.empty(block, np.bool_), np.empty(block, np.bool_)
+        self._labels = np.empty(block, np.int16)
+        self._winners = np.empty((block, chip.tiles, chip.winners), np.int16)
         self._fired = np.empty(chip.winners, np.int16)
-        self._scores, self._rows = np.empty(chip.classes, np.int64), np.empty(chip.tiles * chip.winners, np.int32)
         self._parts = []
 
     def run(self, codes, offsets, first, stop, transient, between_samples):
@@ -204,9 +210,8 @@ class _Work:
         """Carry out latency-coded samples up to the first of another kind; return how many."""
         sample = first
         while sample < stop:
-            wanted = min(self._chunk, stop - sample)
-            found = kernels.scan_samples(self._geometry, codes, offsets, sample, sample + wanted, self._stamps,
-                                         self._steps, self._dark, self._asked, self._labels, self.tally)
+            wanted = min(self._block, stop - sample)
+            found = self._scan(codes, offsets, sample, wanted)
             if found:
                 self._race_tiles(found)
                 self._parts.append(self._listed(found, self._read_out(found)))
@@ -215,26 +220,52 @@ class _Work:
                 break
         return sample - first
 
+    def _scan(self, codes, offsets, first, wanted):
+        """Read samples into stamps; return how many came before the first of another kind."""
+        tallies = np.zeros((self._threads, len(self.tally)), np.int64)
+
+        def scan(share, start, stop):
+            return kernels.scan_samples(self._geometry, codes, offsets, first + start, first + stop,
+                                        self._stamps[start:stop], self._steps[start:stop], self._dark[start:stop],
+                                        self._asked[start:stop], self._labels[start:stop], tallies[share])
+
+        found = 0
+        for share, (start, stop, count) in enumerate(self._shared(scan, wanted)):
+            self.tally += tallies[share]
+            found += count
+            if count < stop - start:
+                break  # what other threads read after that is read again
+        return found
+
     def _race_tiles(self, count):
         """Carry scanned samples through all tiles, group by group."""
         def carry_out(group):
             sums, keys, tally = self._buffers[group]
             tally[:] = 0
-            kernels.race_samples(self._geometry, self._cells, self._stamps, self._steps, self._dark, count,
-                                 self._bounds[group], self._bounds[group + 1], sums, keys, self._winners, tally)
+            kernels.race_chunks(self._geometry, self._cells, self._stamps, self._steps, self._dark, count, self._chunk,
+                                self._bounds[group], self._bounds[group + 1], sums, keys, self._winners, tally)
 
-        groups = range(len(self._buffers))
-        list(map(carry_out, groups) if self._pool is None else self._pool.map(carry_out, groups))
+        self._map(carry_out, range(len(self._buffers)))
         for _, _, tally in self._buffers:
             self.tally += tally
 
     def _read_out(self, count):
-        """Carry the fires of scanned samples through the read-out; returns its answers."""
-        if self._geometry.classes == 0:
+        """Carry the fires of scanned samples through the read-out; returns its answers. Labels are taught in order."""
+        classes, ranks = self._geometry.classes, self._geometry.tiles * self._geometry.winners
+        if classes == 0:
             return Answers.none(count)
-        table = np.empty((count, 3), np.int32)
-        kernels.read_out_samples(self._geometry, self._cells, self._winners, 0, count, self._asked, self._labels,
-                                 self._scores, self._rows, table, self.tally)
+        table, tallies = np.empty((count, 3), np.int32), np.zeros((self._threads, len(self.tally)), np.int64)
+
+        def read(share, start, stop):
+            kernels.read_out_samples(self._geometry, self._cells, self._winners, start, stop, self._asked, self._labels,
+                                     np.empty(classes, np.int64), np.empty(ranks, np.int32), table,
+                                     tallies[share])
+
+        if (self._labels[:count] >= 0).any():
+            read(0, 0, count)
+        else:
+            self._shared(read, count)
+        self.tally += tallies.sum(axis=0)
         asked = self._asked[:count]
         return Answers(*table[asked].T.copy(), np.r_[0, np.cumsum(asked)])
 
@@ -243,9 +274,24 @@ class _Work:
         ends = np.zeros(count + 1, np.int64)
         total = kernels.count_fires(self._winners, count, ends) if self._keep else 0
         part = Fires(np.empty(total, np.int32), np.empty(total, np.int32), ends, answers)
+
+        def write(share, start, stop):
+            kernels.list_fires(self._winners[start:stop], stop - start, part.tile[ends[start]:ends[stop]],
+                               part.neuron[ends[start]:ends[stop]])
+
         if self._keep:
-            kernels.list_fires(self._winners, count, part.tile, part.neuron)
+            self._shared(write, count)
         return part
+
+    def _shared(self, function, count):
+        """Call ``function(share, start, stop)`` with a share of ``count`` samples for every thread; a list of (start,
+        stop, result)."""
+        bounds = [count * i // self._threads for i in range(self._threads + 1)]
+        results = self._map(function, range(self._threads), bounds[:-1], bounds[1:])
+        return list(zip(bounds[:-1], bounds[1:], results, strict=True))
+
+    def _map(self, function, *arguments):
+        return list(map(function, *arguments) if self._pool is None else self._pool.map(function, *arguments))
 
     def _run_any(self, codes, offsets, transient):
         """Carry out any events."""

@@ -161,7 +161,7 @@ def test_fires_may_be_left_out():
 
 
 @pytest.mark.parametrize("codes, offsets, message", [
-    ([-5], [0, 1], r"^codes must be lines or STEP, DECIDE, DARK, END, not -5$"),
+    ([-261], [0, 1], r"^codes must be lines or STEP, DECIDE, DARK, END, ANSWER, LABEL, not -261$"),
     ([1, 2], [0, 1], r"^offsets must rise from 0 to the number of codes$"),
     ([1, 2], [0, 2, 1, 2], r"^offsets must rise"),
 ])
@@ -187,7 +187,9 @@ def test_bad_tables_are_refused():
 @pytest.mark.parametrize("name, value, message", [
     ("levels", np.full((4, 196, 12), 64, np.uint8), r"^levels must be 0 to 63, not 64$"),
     ("theta", np.zeros((4, 12), np.int32), r"^theta must be a contiguous array of uint32, not int32$"),
-    ("random", np.zeros(3, np.uint32), r"^random must have shape \(4,\), not \(3,\)$"),
+    ("random", np.zeros(4, np.uint32), r"^random must have shape \(5,\), not \(4,\)$"),
+    ("read_out", np.full((48, 10), 64, np.uint8), "^read_out must be 0 to 63, not 64$"),
+    ("margin", 1 << 16, "^margin must be 0 to 65535, not 65536$"),
     ("theta_base", -1, r"^theta_base must be 0 to 65535, not -1$"),
 ])
 def test_bad_states_are_refused(name, value, message):
@@ -215,11 +217,13 @@ PLANTED = {
     "random shift": ("x >> np.uint32(17)", "x >> np.uint32(16)"),
     "set without random": ("level += (np.int64(table[amplitude, level]) + np.int64(x >> shift))",
                            "level += (np.int64(table[amplitude, level]))"),
-    "reset rounds otherwise": ("level -= (np.int64(table[level])", "level -= (1 + np.int64(table[level])"),
+    "reset rounds otherwise": ("np.int32(level) - np.int32((np.uint32(", "np.int32(level) - np.int32((1 + np.uint32("),
+    "set of one bin rounds otherwise": ("np.int32(level) + np.int32((np.uint32(",
+                                        "np.int32(level) + np.int32((99 + np.uint32("),
     "level wraps": ("level = min(level, top)", "level = level & top"),
     "clip counted at the rail": ("clipped += level > top", "clipped += level >= top"),
     "tie to the highest neuron": ("(index_mask - j)\n", "j\n"),
-    "theta not clipped": ("if theta > geometry.threshold_top:", "if theta > geometry.threshold_top + 1:"),
+    "theta not clipped": ("if theta > geometry.threshold_top:", "if theta > geometry.threshold_top + 5:"),
     "membrane saturates early": ("min(np.int64(membranes[j]), top)", "min(np.int64(membranes[j]), top - 1)"),
     "membrane saturates early, single events": ("np.uint32(membranes[j] + weight), top)",
                                                 "np.uint32(membranes[j] + weight), top - np.uint32(1))"),
@@ -231,6 +235,12 @@ PLANTED = {
     "dark meets open tiles": ("if transient.closed[tile]:\n                count",
                               "if not transient.closed[tile]:\n                count"),
     "squares of sums": ("2 * transient.step_reads[tile] + 1", "2 * transient.step_reads[tile]"),
+    "the rival may be the label": ("if c != but and (best", "if (best"),
+    "a lead as large as the margin teaches": ("lead < cells.margin", "lead <= cells.margin"),
+    "the higher of equal columns": ("scores[c] > scores[best])", "scores[c] >= scores[best])"),
+    "rank 0 sends one pulse less": ("pulses = ranks - rank\n", "pulses = max(1, ranks - rank - 1)\n"),
+    "ranks not in turn": ("rank = 0 if rank == ranks - 1 else rank + 1", "rank = 0"),
+    "label right on a tie with a lower column": ("(lead == 0 and label < rival)", "lead == 0"),
     "ages off by one": ("ages[count] = row, step - stamp", "ages[count] = row, step - stamp + 1"),
 }
 
@@ -247,7 +257,7 @@ def planted(request, tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("planted_kernels", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    for name in ("race_samples", "run_events", "scan_samples"):
+    for name in ("race_chunks", "read_out_samples", "run_events", "scan_samples"):
         monkeypatch.setattr(kernels, name, getattr(module, name))
     return request.param
 
@@ -259,5 +269,7 @@ def test_planted_bugs_are_seen(planted):
                 membrane_bits=4, threshold_bits=5, theta_leak=2, trace_bits=4, trace_shift=1, amplitudes=4,
                 fraction_bits=8, set_step=0.4, reset_step=0.4, theta_step=3.0)
     free = varied(base, fire_mode="threshold", winners=1, learners=2, theta_base=3)
-    found = next(filter(None, (session_difference(chip, seed) for seed in range(25) for chip in (base, free))), "")
+    taught = varied(base, classes=3, score_bits=8, margin=2, read_out_set_step=0.4, read_out_reset_step=0.4)
+    chips_tried = (base, free, taught)
+    found = next(filter(None, (session_difference(chip, seed) for seed in range(25) for chip in chips_tried)), "")
     assert bool(found) == (planted != "none"), found

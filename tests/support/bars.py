@@ -6,7 +6,8 @@ from ohmspike.chip import Chip, Phase
 from ohmspike.host.data import Dataset
 
 CHIP = Chip(name="small", plane_height=6, plane_width=6, patch_height=3, patch_width=3, stride=3, neurons=4, winners=2,
-            min_spikes=1, theta_step=20.0, classes=2, margin=50, schedule=(Phase(teach=True), Phase(learn=False, teach=True)))
+            min_spikes=1, theta_step=20.0, classes=2, margin=50,
+            schedule=(Phase(teach=True), Phase(learn=False, teach=True)))
 
 
 def data(seed=0, images=400):
