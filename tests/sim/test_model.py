@@ -223,7 +223,7 @@ PLANTED = {
     "level wraps": ("level = min(level, top)", "level = level & top"),
     "clip counted at the rail": ("clipped += level > top", "clipped += level >= top"),
     "tie to the highest neuron": ("(index_mask - j)\n", "j\n"),
-    "theta not clipped": ("if theta > geometry.threshold_top:", "if theta > geometry.threshold_top + 5:"),
+    "theta not clipped": ("if theta > geometry.threshold_top:", "if theta > geometry.threshold_top + 1:"),
     "membrane saturates early": ("min(np.int64(membranes[j]), top)", "min(np.int64(membranes[j]), top - 1)"),
     "membrane saturates early, single events": ("np.uint32(membranes[j] + weight), top)",
                                                 "np.uint32(membranes[j] + weight), top - np.uint32(1))"),
@@ -267,7 +267,7 @@ def test_planted_bugs_are_seen(planted):
     base = Chip(name="planted", plane_height=4, plane_width=3, patch_height=2, patch_width=2, stride=1, neurons=4,
                 winners=2, learners=2, min_spikes=2, levels=8, weight_bits=9, weights=(0, 1, 1, 2, 3, 4, 5, 5),
                 membrane_bits=4, threshold_bits=5, theta_leak=2, trace_bits=4, trace_shift=1, amplitudes=4,
-                fraction_bits=8, set_step=0.4, reset_step=0.4, theta_step=3.0)
+                fraction_bits=8, set_step=0.4, reset_step=0.4, theta_step=9.0)
     free = varied(base, fire_mode="threshold", winners=1, learners=2, theta_base=3)
     taught = varied(base, classes=3, score_bits=8, margin=2, read_out_set_step=0.4, read_out_reset_step=0.4)
     chips_tried = (base, free, taught)
