@@ -7,7 +7,7 @@ from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode, label_code
 from ohmspike.chip.initial import Stream, mix
 
-__all__ = ["latency_events", "rate_events", "shifted"]
+__all__ = ["latency_events", "rate_events", "shifted", "tails_of"]
 
 _STEP, _DECIDE, _DARK, _END = (int(code) for code in (EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END))
 _SEED, _STREAM, _INDEX = 0x9E3779B97F4A7C15, np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -21,7 +21,7 @@ def _pixels(chip: Chip, images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images).reshape(len(images), chip.lines)
 
 
-def _tails(chip, samples, learn, labels, answer):
+def tails_of(chip, samples, learn, labels, answer):
     """What follows the spikes of every sample (contract 9.1), int32 of shape (samples, events)."""
     columns = [np.full(samples, _DECIDE)]
     if answer:
@@ -78,7 +78,7 @@ def latency_events(chip: Chip, images: np.ndarray, *, learn: bool, labels: np.nd
     values = np.arange(256)
     bins = (255 - values) * chip.latency_bins // (255 - chip.dark_level) if chip.dark_level < 255 else values * 0
     bin_of = np.where(values > chip.dark_level, bins, -1).astype(np.int16)
-    return EventBatch(*_latency(pixels, bin_of, chip.latency_bins, _tails(chip, len(pixels), learn, labels, answer)))
+    return EventBatch(*_latency(pixels, bin_of, chip.latency_bins, tails_of(chip, len(pixels), learn, labels, answer)))
 
 
 @numba.njit(cache=True)
@@ -143,7 +143,7 @@ def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak
     limits = np.arange(256, dtype=np.uint64) * np.uint64(int(peak * 2**32)) // np.uint64(255)
     tails = np.full((len(pixels), 1), _END, np.int32)
     if chip.fire_mode == "race":
-        tails = _tails(chip, len(pixels), learn, labels, answer)
+        tails = tails_of(chip, len(pixels), learn, labels, answer)
     start = np.uint64((chip.seed * _SEED + int(Stream.RATE) * int(_STREAM)) % 2**64)
     return EventBatch(*_rate(pixels, limits, start, np.uint64(first_sample), steps, tails))
 

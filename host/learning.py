@@ -31,6 +31,9 @@ CHECKPOINT_SECONDS = 10.0
 
 Progress = Callable[[int, int], None]
 
+Encode = Callable[..., EventBatch]
+"""What makes events of samples: an :class:`Encoding`, or one of streams."""
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -129,7 +132,7 @@ def schedule_of(chip: Chip, *, passes: int | None = None, labelled: bool = True)
 
 
 def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, *, passes: int | None = None,
-          encoding: Encoding | None = None, progress: Progress | None = None, checkpoint: Path | None = None,
+          encoding: Encode | None = None, progress: Progress | None = None, checkpoint: Path | None = None,
           resume: bool = False) -> Learned:
     """Learn images on a target, by the schedule of its chip.
 
@@ -139,6 +142,8 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
 
     Parameters
     ----------
+    images : uint8 array of shape (samples, plane_height, plane_width)
+        Or a :class:`~ohmspike.host.streams.Stream`, with an encoding for it; it cannot be shifted.
     labels : integer array of shape (samples,), optional
         Taught to the read-out, in the phases that teach; nothing else sees them.
     passes : int, optional
@@ -162,7 +167,7 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
     encoding = Encoding() if encoding is None else encoding
     total, done, curve = len(plan) * count, 0, []
     run = {"images": _digest(images), "labels": None if labels is None else _digest(labels),
-           "schedule": [dataclasses.asdict(phase) for phase in phases], "steps": encoding.steps, "peak": encoding.peak}
+           "schedule": [dataclasses.asdict(phase) for phase in phases], "encoding": dataclasses.asdict(encoding)}
     if resumed := resume and checkpoint is not None and Path(checkpoint).exists():
         done, curve = _resume(target, Path(checkpoint), run)
     started, saved, begun = time.perf_counter(), time.perf_counter(), done
@@ -198,7 +203,7 @@ def _present(target, phase, passed, encoding, images, labels, first_sample):
         target.set_rates(phase.scale * phase.decay**passed)
     if phase.teach:
         target.set_read_out_rates(phase.read_out_scale * phase.read_out_decay**passed)
-    if phase.shift:
+    if phase.shift and isinstance(images, np.ndarray):
         images = shifted(target.chip, images, phase.shift, first_sample=first_sample)
     batch = encoding(target.chip, images, learn=phase.learn, first_sample=first_sample,
                      labels=labels if phase.teach else None, answer=phase.teach)
@@ -206,8 +211,12 @@ def _present(target, phase, passed, encoding, images, labels, first_sample):
     return float((answers.label == labels).mean()) if phase.teach else None
 
 
-def _digest(array):
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+def _digest(samples):
+    """SHA-256 of an array, or of the arrays of a stream."""
+    digest = hashlib.sha256()
+    for array in [samples] if isinstance(samples, np.ndarray) else [samples.time, samples.line, samples.offsets]:
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
 
 
 def _save_checkpoint(target, path, run):
@@ -229,7 +238,7 @@ def _resume(target, path, run):
 
 
 def train_vote(target: Target, images: np.ndarray, labels: np.ndarray, *, classes: int = 10,
-               encoding: Encoding | None = None, progress: Progress | None = None) -> Vote:
+               encoding: Encode | None = None, progress: Progress | None = None) -> Vote:
     """Count what every neuron answers on labelled images, learning off; the labels are used here alone."""
     counts = 0
     for first, fires in _fires(target, images, encoding, progress):
@@ -237,7 +246,7 @@ def train_vote(target: Target, images: np.ndarray, labels: np.ndarray, *, classe
     return Vote.from_counts(counts)
 
 
-def classify(target: Target, images: np.ndarray, vote: Vote | None = None, *, encoding: Encoding | None = None,
+def classify(target: Target, images: np.ndarray, vote: Vote | None = None, *, encoding: Encode | None = None,
              progress: Progress | None = None) -> np.ndarray:
     """The class of every image, learning off: int64 of shape (images,).
 

@@ -409,13 +409,14 @@ def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int
     Raises
     ------
     LinkError
-        The fires of one event may not fit a reply.
+        The fires or the answer of one event may not fit a reply.
     ValueError
         A code is none of an event.
     """
     frame_bytes = 1 + -(-chip.lines // 8)
     record = tile_bytes(chip) + chip.winners * neuron_bytes(chip)
     talk = chip.tiles * record + tile_bytes(chip)
+    talk = max(talk, ANSWER_BYTES if chip.classes else 0)
     if talk > max_output:
         raise LinkError(f"the fires of an event may take {talk} bytes, but a reply holds {max_output}",
                         hint="build the chip with a larger max_reply")

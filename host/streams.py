@@ -1,15 +1,18 @@
 """Spikes a user has already: event streams (time, line) made into events of a chip (contract, sections 3 and 9)."""
 
+import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode
 
-from .data import LABEL_TOP, DataError, Progress, read_npz
+from .data import LABEL_TOP, DataError, Dataset, Progress, load_dataset, read_npz
+from .encode import tails_of
 
-__all__ = ["STEPS_MAX", "Stream", "load_stream", "stream_events"]
+__all__ = ["STEPS_MAX", "Stream", "StreamEncoding", "load_samples", "load_stream", "stream_events"]
 
 STEPS_MAX = 254
 """STEPs of a sample (contract 2.3), and so one bin more."""
@@ -46,8 +49,14 @@ class Stream:
     def __len__(self):
         return len(self.offsets) - 1
 
-    def __getitem__(self, index: slice) -> "Stream":
-        """Consecutive samples as a stream of their own."""
+    def __getitem__(self, index: slice | np.ndarray) -> "Stream":
+        """Consecutive samples, or those of an array of numbers, as a stream of their own."""
+        if isinstance(index, np.ndarray):
+            lengths = np.diff(self.offsets)[index]
+            offsets = np.r_[0, np.cumsum(lengths)]
+            spikes = np.arange(offsets[-1]) + np.repeat(self.offsets[index] - offsets[:-1], lengths)
+            return Stream(self.time[spikes], self.line[spikes], offsets,
+                          None if self.labels is None else self.labels[index], self.bin, self.name)
         start, stop, step = index.indices(len(self))
         if step != 1:
             raise ValueError(f"step must be 1, not {step}")
@@ -108,7 +117,49 @@ def load_stream(path, progress: Progress | None = None) -> Stream:
     return Stream(time, line, offsets, labels, width, str(path))
 
 
-def stream_events(chip: Chip, stream: Stream, *, learn: bool, width: float | None = None) -> EventBatch:
+@dataclass(frozen=True)
+class StreamEncoding:
+    """How streams become events where images would by :class:`~ohmspike.host.Encoding`: in learning runs.
+
+    Parameters
+    ----------
+    width : float, optional
+        Of a bin, for all samples alike; that of the stream if absent.
+    """
+
+    width: float | None = None
+
+    def __call__(self, chip, stream, *, learn: bool, first_sample: int = 0, labels=None, answer: bool = False):
+        """Events of the samples of a stream."""
+        return stream_events(chip, stream, learn=learn, width=self.width, labels=labels, answer=answer)
+
+
+def load_samples(source, progress: Progress | None = None) -> Dataset:
+    """What ``--data`` names, event streams too (their samples in place of images); see :func:`load_dataset`.
+
+    Of a stream the last seventh of the samples is held out. If it has no ``bin``, it gets the smallest with which its
+    longest sample takes no more than 254 bins, so that all samples are quantised alike.
+
+    Raises
+    ------
+    DataError
+        As :func:`load_dataset` and :func:`load_stream`.
+    """
+    path = None if source is None else Path(source)
+    if path is None or not path.is_file() or "time" not in read_npz(path, _ARRAYS, hint=_HINT)[0]:
+        return load_dataset(source, progress)
+    stream = load_stream(path, progress)
+    if stream.bin is None:
+        stream = dataclasses.replace(stream, bin=_fitting(stream))
+    kept = len(stream) - len(stream) // 7
+    if progress is not None:
+        progress(f"{path}: the last {len(stream) - kept:,} of {len(stream):,} samples are held out")
+    first, last = stream[:kept], stream[kept:]
+    return Dataset(first, first.labels, last, last.labels, path.name, True)
+
+
+def stream_events(chip: Chip, stream: Stream, *, learn: bool, width: float | None = None,
+                  labels: np.ndarray | None = None, answer: bool = False) -> EventBatch:
     """Events of a stream: its spikes, bin by bin, with a STEP between two of them.
 
     A sample begins at its first spike (a STEP before it would do nothing). A spike *t* later falls into bin
@@ -124,6 +175,8 @@ def stream_events(chip: Chip, stream: Stream, *, learn: bool, width: float | Non
     width : float, optional
         Width of a bin in the unit of ``time``; if absent that of the stream, and if it has none, the smallest (at
         least 1 where times are integers) with which the longest sample takes no more than 254 STEPs.
+    labels, answer :
+        With LABEL and ANSWER, as in :func:`~ohmspike.host.encode.latency_events`; race mode only.
 
     Raises
     ------
@@ -147,16 +200,28 @@ def stream_events(chip: Chip, stream: Stream, *, learn: bool, width: float | Non
         worst = int(steps.argmax())
         raise DataError(f"{stream.name}: a sample must take at most {STEPS_MAX} steps, not {steps[worst]} "
                         f"(sample {worst})", hint="take wider bins or shorter samples")
-    tail = [EventCode.DECIDE, *([EventCode.DARK] if learn else []), EventCode.END] if race else [EventCode.END]
-    lengths = np.diff(stream.offsets) + steps + len(tail)
+    tails = np.full((len(stream), 1), EventCode.END, np.int32)
+    if race:
+        tails = tails_of(chip, len(stream), learn, labels, answer)
+    lengths = np.diff(stream.offsets) + steps + tails.shape[1]
     offsets = np.r_[0, np.cumsum(lengths)].astype(np.int64)
     codes = np.full(offsets[-1], EventCode.STEP, np.int32)
     order = np.lexsort((stream.line, bins, samples))
     rank = np.arange(len(samples)) - stream.offsets[samples]  # of a spike in its sample, once they are in order
     codes[offsets[samples] + rank + bins[order]] = stream.line[order]  # bin b is preceded by b STEPs
-    for place, code in enumerate(reversed(tail)):
-        codes[offsets[1:] - 1 - place] = code
+    for place in range(tails.shape[1]):
+        codes[offsets[1:] - 1 - place] = tails[:, -1 - place]
     return EventBatch(codes, offsets)
+
+
+def _fitting(stream):
+    """The width of a bin with which the longest sample takes no more than 254 of them."""
+    spans = [np.ptp(stream.time[first:stop]) for first, stop in zip(stream.offsets, stream.offsets[1:], strict=False)
+             if stop > first]
+    longest = max(spans, default=0)
+    if stream.time.dtype.kind == "i":
+        return float(longest // STEPS_MAX + 1)
+    return float(longest) / STEPS_MAX * (1 + 1e-9) or 1.0
 
 
 def _integers(path, name, array, shape, top):

@@ -6,7 +6,7 @@ import click
 
 from .. import console
 from ..accuracy import Results, cases, run_case, table
-from ..data import load_mnist
+from ..data import load_dataset
 from .options import data_option, json_option
 
 __all__ = ["accuracy"]
@@ -24,18 +24,18 @@ GROUPS = ("chips", "levels", "codes")
               show_default=True, help="finished runs, a line of JSON each; what is there is not run again")
 @data_option
 @json_option
-def accuracy(groups, only, seeds, results, data_directory, as_json):
+def accuracy(groups, only, seeds, results, data_source, as_json):
     """accuracy of every chip on the test set, mean and spread of several seeds, beside what was published"""
     chosen = [case for case in cases(list(groups)) if not only or case.label in only]
     if only and (missing := sorted(set(only) - {case.label for case in chosen})):
         raise click.UsageError(f"--only must be one of {', '.join(case.label for case in cases(list(groups)))}, "
                                f"not {missing[0]!r}")
-    data, kept, runs = load_mnist(data_directory, progress=console.status), Results(results), []
+    data, kept, runs = load_dataset(data_source, progress=console.status), Results(results), []
     with console.progress("runs") as shown:
         plan = [(case, seed) for case in chosen for seed in seeds]
         for number, (case, seed) in enumerate(plan):
             shown(number, len(plan))
-            key = Results.key(case, seed, "mnist")
+            key = Results.key(case, seed, data.name)
             run = kept.find(key)
             if run is None:
                 console.status(f"{case.label}, seed {seed}")

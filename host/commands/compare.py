@@ -9,7 +9,7 @@ import numpy as np
 from ohmspike.sim.state import fires_difference
 
 from .. import console
-from ..data import load_mnist
+from ..data import load_dataset
 from ..errors import UserError
 from ..targets import TARGETS, open_target
 from .options import (
@@ -87,11 +87,11 @@ def _alter(target, entries):
 @click.option("--alter-weight", "altered", multiple=True, metavar="LEVEL=WEIGHT",
               help="change the weight table of the second target: a difference that must be found")
 @json_option
-def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, peak, data_directory, altered, as_json):
+def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, peak, data_source, altered, as_json):
     """the same events through two targets; the first difference, exit code 1 if there is one"""
     chip = chip_of(chip_name, seed)
     code = encoding_of(encoding, steps, peak)
-    data = load_mnist(data_directory, progress=console.status)
+    data = load_dataset(data_source, progress=console.status)
     order = np.random.default_rng(chip.seed).permutation(len(data.train_images))[:images]
 
     def opened(name):

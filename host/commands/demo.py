@@ -9,7 +9,7 @@ import numpy as np
 from ohmspike.sim.state import ChipState, fires_difference
 
 from .. import console
-from ..data import load_mnist
+from ..data import load_dataset
 from ..errors import UserError
 from ..files import save
 from ..learning import Encoding, learn, train_vote, warm_up
@@ -69,10 +69,10 @@ def _equal_states(model, rtl):
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
               help="where the run folder is made")
 @json_option
-def demo(chip_name, seed, data_directory, learn_on, test_images, out, as_json):
+def demo(chip_name, seed, data_source, learn_on, test_images, out, as_json):
     """learn in the model, learn on in the RTL, compare everything, have the RTL answer"""
     chip = chip_of(chip_name, seed)
-    data = load_mnist(data_directory, progress=console.status)
+    data = load_dataset(data_source, progress=console.status)
     folder = RunFolder.create(out, chip.name, "demo")
     console.say("compiling the model")
     warm_up(chip)

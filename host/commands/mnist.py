@@ -1,4 +1,4 @@
-"""``ohmspike mnist``: learn and classify handwritten digits on a target."""
+"""``ohmspike mnist``: learn and classify handwritten digits, or other data, on a target."""
 
 import dataclasses
 import time
@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from .. import console
-from ..data import load_mnist
+from ..data import DataError
 from ..errors import Interrupted, UserError
 from ..files import save
 from ..learning import classify, learn, schedule_of, train_vote, warm_up
 from ..plots import prequential
 from ..runs import RunFolder, tool_versions
+from ..streams import Stream, StreamEncoding, load_samples
 from ..targets import open_target
 from .options import (
     chip_of,
@@ -39,7 +40,8 @@ __all__ = ["mnist"]
 @click.option("--labels/--no-labels", default=True, show_default=True,
               help="teach them to the read-out, if the chip has one; without, a vote answers")
 @click.option("--test-images", type=click.IntRange(1), default=None, help="test images  [default: all, 10,000]")
-@click.option("--validate", is_flag=True, help="judge on the last 10,000 training images, learn on the others")
+@click.option("--validate", is_flag=True,
+              help="judge on the last 10,000 training images (a sixth of fewer than 60,000), learn on the others")
 @encoding_options
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
               help="where the run folder is made")
@@ -48,25 +50,35 @@ __all__ = ["mnist"]
 @click.option("--resume", is_flag=True, help="go on from the checkpoint of an interrupted run")
 @click.option("--spikes", is_flag=True, help="keep fires, answers and labels of the test images in the run folder")
 @json_option
-def mnist(chip_name, target, seed, data_directory, images, passes, labels, test_images, validate, encoding, steps, peak,
+def mnist(chip_name, target, seed, data_source, images, passes, labels, test_images, validate, encoding, steps, peak,
           out, checkpoint, resume, spikes, as_json):
-    """learn MNIST, classify by the read-out of the chip and by a vote"""
+    """learn MNIST (or --data), classify by the read-out of the chip and by a vote"""
     chip = chip_of(chip_name, seed)
-    code = encoding_of(encoding, steps, peak)
-    data = load_mnist(data_directory, progress=console.status)
+    data = load_samples(data_source, progress=console.status)
+    spoken = isinstance(data.train_images, Stream)
+    code = StreamEncoding() if spoken else encoding_of(encoding, steps, peak)
+    if not spoken:
+        data.check_plane(chip)
     train, train_labels = data.train_images, data.train_labels
     test, test_labels = data.test_images, data.test_labels
     if validate:
-        train, test = train[:-10_000], train[-10_000:]
-        train_labels, test_labels = train_labels[:-10_000], train_labels[-10_000:]
-    train, train_labels = train[:images], train_labels[:images]
-    test, test_labels = test[:test_images], test_labels[:test_images]
+        last = min(10_000, len(train) // 6)
+        train, test = train[:-last], train[-last:]
+        if data.classes is not None:
+            train_labels, test_labels = train_labels[:-last], train_labels[-last:]
+    train, test = train[:images], test[:test_images]
+    if data.classes is not None:
+        train_labels, test_labels = train_labels[:images], test_labels[:test_images]
     checkpoint = checkpoint or out / f"{chip.name}-{target}-{chip.seed}.checkpoint.npz"
     if resume and not checkpoint.exists():
         raise UserError(f"{checkpoint}: no checkpoint to resume from", hint="start the run without --resume")
-    if target == "model":
+    if target == "model" and not spoken:
         warm_up(chip, code)
-    taught = labels and any(phase.teach for phase in chip.schedule)
+    taught = labels and data.classes is not None and any(phase.teach for phase in chip.schedule)
+    if taught and data.classes > chip.classes:
+        raise DataError(f"{data.name}: labels must be 0 to {chip.classes - 1} for the read-out of {chip.name}, "
+                        f"not up to {data.classes - 1}",
+                        hint="describe a chip with more classes, or learn with --no-labels")
     options = {"progress": console.status} if target == "rtl" else {}
     with open_target(target, chip, **options) as body:
         try:
@@ -80,10 +92,11 @@ def mnist(chip_name, target, seed, data_directory, images, passes, labels, test_
         clipped = counters_learn["theta_clipped"]
         if clipped:
             console.say(f"warning: {clipped} thresholds reached the top of threshold_bits = {chip.threshold_bits}")
-        with console.progress("counting the vote") as shown:
-            vote = train_vote(body, train, train_labels, encoding=code, progress=shown)
-        answers = {}
-        for read_out in ("vote", "crossbar")[:1 + taught]:
+        answers, vote, infer_seconds = {}, None, None
+        if data.classes is not None:
+            with console.progress("counting the vote") as shown:
+                vote = train_vote(body, train, train_labels, classes=data.classes, encoding=code, progress=shown)
+        for read_out in ("vote", "crossbar")[:(vote is not None) + taught]:
             started = time.perf_counter()
             with console.progress(f"classifying, {read_out}") as shown:
                 answers[read_out] = classify(body, test, vote if read_out == "vote" else None, encoding=code,
@@ -92,16 +105,17 @@ def mnist(chip_name, target, seed, data_directory, images, passes, labels, test_
         counters = body.counters()
         fires = body.present(code(chip, test, learn=False), learn=False) if spikes else None
     accuracies = {name: float((found == test_labels).mean()) for name, found in answers.items()}
-    read_out, accuracy = list(accuracies.items())[-1]
+    read_out, accuracy = list(accuracies.items())[-1] if accuracies else (None, None)
     metrics = {
         "chip": chip.name, "digest": chip.digest, "target": target, "seed": chip.seed,
-        "accuracy": accuracy, "read_out": read_out, "accuracy_vote": accuracies["vote"],
-        "judged_on": "validation" if validate else "test", "labels": taught, "encoding": encoding,
+        "accuracy": accuracy, "read_out": read_out, "accuracy_vote": accuracies.get("vote"), "data": data.name,
+        "judged_on": "validation" if validate else "test", "labels": taught,
+        "encoding": "stream" if spoken else encoding,
         "train_images": len(train), "test_images": len(test),
         "schedule": [dataclasses.asdict(phase) for phase in schedule_of(chip, passes=passes, labelled=taught)],
         "prequential": learned.curve, "resumed": learned.resumed,
         "images_per_s_learn": learned.images / learned.seconds if learned.images else None,
-        "images_per_s_infer": len(test) / infer_seconds,
+        "images_per_s_infer": len(test) / infer_seconds if infer_seconds else None,
         "counters_learn": counters_learn, "counters": counters,
     }
     folder = RunFolder.create(out, chip.name, target)
@@ -111,8 +125,8 @@ def mnist(chip_name, target, seed, data_directory, images, passes, labels, test_
     folder.write_json("metrics.json", metrics)
     save(folder.path / "learned.npz", chip, state, vote)
     if fires is not None:
-        folder.write_arrays("fires.npz", tile=fires.tile, neuron=fires.neuron, offsets=fires.offsets,
-                            answers=answers[read_out], labels=test_labels)
+        known = {"answers": answers[read_out], "labels": test_labels} if answers else {}
+        folder.write_arrays("fires.npz", tile=fires.tile, neuron=fires.neuron, offsets=fires.offsets, **known)
     if learned.curve:
         prequential(chip, learned.curve, len(train), folder.path / "prequential.png")
     checkpoint.unlink(missing_ok=True)
@@ -121,5 +135,5 @@ def mnist(chip_name, target, seed, data_directory, images, passes, labels, test_
         f"{chip.name} on {target}, seed {chip.seed}, {len(test):,} {metrics['judged_on']} images",
         *(f"{value:.2%} {how[name]}" for name, value in accuracies.items()),
         f"learning {metrics['images_per_s_learn'] or 0:,.0f} images/s, inference "
-        f"{metrics['images_per_s_infer']:,.0f} images/s",
+        f"{metrics['images_per_s_infer'] or 0:,.0f} images/s",
         f"run folder {folder.path}"]))

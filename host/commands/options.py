@@ -1,7 +1,6 @@
 """Options that several subcommands share, and what they mean."""
 
 import dataclasses
-from pathlib import Path
 
 import click
 
@@ -19,8 +18,9 @@ seed_option = click.option("--seed", type=click.IntRange(0), default=None,
                            help="seed of levels, random streams and orders  [default: the chip's]")
 target_option = click.option("--target", type=click.Choice(list(TARGETS)), default="rtl", show_default=True,
                              help="what carries out the events")
-data_option = click.option("--data", "data_directory", type=click.Path(path_type=Path), default=None,
-                           help="folder with the four MNIST files  [default: the cache, else fetched]")
+data_option = click.option("--data", "data_source", default=None, metavar="mnist|fashion|FOLDER|FILE.npz",
+                           help="what to learn: a built-in set, a folder with its files, or your own (docs/data.md)"
+                                "  [default: mnist]")
 json_option = click.option("--json", "as_json", is_flag=True, help="print the metrics alone, as JSON")
 
 

@@ -6,7 +6,7 @@ import click
 import tomli_w
 
 from .. import console
-from ..data import load_mnist
+from ..data import load_dataset
 from ..search import HELD_OUT, SPACES, search, suggested
 from ..whole import write_whole
 from .options import chip_of, chip_option, data_option, json_option, seed_option
@@ -30,10 +30,10 @@ __all__ = ["search_command"]
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None,
               help="TOML file for the chip with the best rates")
 @json_option
-def search_command(chip_name, seed, data_directory, study_file, spaces, read_out, trials, seeds, out, as_json):
+def search_command(chip_name, seed, data_source, study_file, spaces, read_out, trials, seeds, out, as_json):
     """search for rates with Optuna, judged on the last 10,000 training images"""
     chip = chip_of(chip_name, seed)
-    data = load_mnist(data_directory, progress=console.status)
+    data = load_dataset(data_source, progress=console.status)
     with console.progress("trials") as shown:
         study = search(chip, data, study_file, spaces=list(spaces), read_out=read_out == "crossbar", trials=trials,
                        seeds=seeds, progress=lambda done, total, best: shown(done, total))

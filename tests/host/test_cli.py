@@ -3,14 +3,18 @@
 import gzip
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import Fires
 from ohmspike.host import cli, data, load
 from ohmspike.host.targets import ModelTarget
+from support.bars import CHIP
+from support.bars import data as bars_data
 
 
 @pytest.fixture
@@ -41,8 +45,8 @@ def small_mnist(monkeypatch):
         return images, labels
 
     made_up = data.Dataset(*made(1500), *made(300))
-    for module in ("mnist", "compare", "demo"):
-        monkeypatch.setattr(f"ohmspike.host.commands.{module}.load_mnist", lambda *args, **kwargs: made_up)
+    for module, name in (("mnist", "load_samples"), ("compare", "load_dataset"), ("demo", "load_dataset")):
+        monkeypatch.setattr(f"ohmspike.host.commands.{module}.{name}", lambda *args, **kwargs: made_up)
     return made_up
 
 
@@ -69,7 +73,8 @@ def test_mnist_prints_metrics_and_fills_a_run_folder(ohmspike, small_mnist, tmp_
     metrics = json.loads(out)
     assert {"chip", "digest", "target", "seed", "accuracy", "images_per_s_learn", "images_per_s_infer",
             "counters"} <= set(metrics)
-    assert metrics["seed"] == 5 and metrics["accuracy"] > 0.5 and metrics["counters_learn"]["samples"] == 1500
+    assert metrics["seed"] == 5 and metrics["accuracy"] > 0.5 and metrics["counters_learn"]["samples"] == 7500
+    assert metrics["read_out"] == "crossbar" and metrics["accuracy_vote"] > 0.5 and len(metrics["prequential"]) == 8
     run = next(entry for entry in tmp_path.iterdir() if entry.is_dir())
     assert json.loads((run / "metrics.json").read_text())["accuracy"] == metrics["accuracy"]
     assert {"chip.json", "versions.json", "metrics.json", "learned.npz"} <= {entry.name for entry in run.iterdir()}
@@ -77,7 +82,7 @@ def test_mnist_prints_metrics_and_fills_a_run_folder(ohmspike, small_mnist, tmp_
 
 
 def test_mnist_keeps_fires_where_asked(ohmspike, small_mnist, tmp_path):
-    code, _, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--spikes", "--out", tmp_path)
+    code, _, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--spikes", "--no-labels", "--out", tmp_path)
     assert code == 0, err
     with np.load(next(tmp_path.glob("*/fires.npz"))) as kept:
         fires = Fires(kept["tile"], kept["neuron"], kept["offsets"])
@@ -124,10 +129,10 @@ def test_the_demo_compares_and_draws(ohmspike, small_mnist, tmp_path):
 def test_the_demo_notices_a_model_that_differs(ohmspike, small_mnist, tmp_path, monkeypatch):
     """A planted bug: the model draws one number more than the chip."""
     class Off(ModelTarget):
-        def present(self, batch, *, learn):
-            fires = super().present(batch, learn=learn)
+        def present(self, batch, *, learn, fires=True):
+            found = super().present(batch, learn=learn, fires=fires)
             self.model.state.random[0] ^= learn
-            return fires
+            return found
 
     monkeypatch.setattr("ohmspike.host.commands.demo.ModelTarget", Off)
     code, _, err = ohmspike("demo", "--chip", "tiny", "--learn-on", 30, "--test-images", 40, "--out", tmp_path)
@@ -215,3 +220,31 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(ohmspike, small_mnist, tmp_p
     code, _, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--images", 200, "--out", tmp_path)
     assert code == 1 and "No space left on device" in err
     assert not list(tmp_path.rglob("learned.npz"))
+
+
+def test_data_of_ones_own_is_learned(ohmspike, tmp_path):
+    """Images of another plane with two classes, with labels and without; and spikes."""
+    taught = tmp_path / "own.toml"
+    taught.write_bytes(tomli_w.dumps(CHIP.to_dict()).encode())
+    bars = bars_data(images=700)
+    np.savez(tmp_path / "own.npz", images=bars.train_images, labels=bars.train_labels)
+    where = ("--target", "model", "--out", tmp_path / "runs", "--json")
+    code, out, err = ohmspike("mnist", "--chip", taught, "--data", tmp_path / "own.npz", *where)
+    found = json.loads(out)
+    assert code == 0 and found["data"] == "own.npz" and found["read_out"] == "crossbar" and found["accuracy"] > 0.9
+    assert "held out" in err
+    assert (Path(found["run"]) / "prequential.png").exists()
+    np.savez(tmp_path / "bare.npz", images=bars.train_images)
+    code, out, _ = ohmspike("mnist", "--chip", taught, "--data", tmp_path / "bare.npz", *where)
+    assert code == 0 and json.loads(out)["accuracy"] is None
+    code, _, err = ohmspike("mnist", "--chip", "tiny", "--data", tmp_path / "own.npz", *where)
+    assert code == 1 and "own.npz: images must be 28x28 for the chip tiny, not 6x6" in err
+    np.savez(tmp_path / "many.npz", images=bars.train_images, labels=bars.train_labels + 2)
+    code, _, err = ohmspike("mnist", "--chip", taught, "--data", tmp_path / "many.npz", *where)
+    assert code == 1 and "labels must be 0 to 1 for the read-out of small, not up to 3" in err
+    sample, line = np.nonzero(bars.train_images.reshape(len(bars.train_images), -1))
+    np.savez(tmp_path / "spikes.npz", time=line % 3, line=line, labels=bars.train_labels,
+             offsets=np.searchsorted(sample, np.arange(len(bars.train_images) + 1)))
+    code, out, _ = ohmspike("mnist", "--chip", taught, "--data", tmp_path / "spikes.npz", *where)
+    found = json.loads(out)
+    assert code == 0 and found["encoding"] == "stream" and found["accuracy"] > 0.9
