@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.chip.instructions import memory, neuron_bytes, tile_bytes
+from ohmspike.chip.instructions import ANSWER_BYTES, memory, neuron_bytes, tile_bytes
 
 from .layout import Layout
 from .race import Race
 
-__all__ = ["Clocks", "dark", "decide", "end", "find_unit", "image", "pass_of_race", "plastic_visit", "sweep", "visit"]
+__all__ = ["Clocks", "answer", "dark", "decide", "end", "find_unit", "image", "label", "pass_of_race", "plastic_visit",
+           "read_out_fire", "sweep", "teach", "visit"]
 
 WALK = 2
 """Clocks to look at a tile in STEP (threshold mode), DECIDE and DARK."""
@@ -56,13 +57,42 @@ def _fire(layout, search):
     return 2 + (search + 1 + sweep(layout) if search else 0)
 
 
+def read_out_fire(pulses: int) -> int:
+    """A fire of ``pulses`` read pulses keeps the read-out from taking the next."""
+    return pulses + 2
+
+
 def decide(layout: Layout, live: int, *, learn: bool) -> int:
-    """DECIDE with ``live`` live tiles, as long as writing the fires holds nothing up."""
+    """DECIDE with ``live`` live tiles, as long as writing the fires holds nothing up.
+
+    A race that finds its winner before the read-out has added the pulses of the rank before waits for it.
+    """
     chip = layout.chip
-    tile = chip.winners * (pass_of_race(layout) + _fire(layout, 0)) + 1
-    if learn:
-        tile += chip.learners * (2 + sweep(layout)) + 2
+    tile = 1 + 2 * learn
+    for rank, pulses in enumerate(chip.pulses_of_rank):
+        clocks = pass_of_race(layout) + _fire(layout, 1 if learn and rank < chip.learners else 0)
+        tile += max(clocks, read_out_fire(pulses)) if chip.classes and rank < chip.winners - 1 else clocks
     return 2 + chip.tiles * WALK + live * tile
+
+
+def search(layout: Layout) -> int:
+    """A search of the best column of the read-out."""
+    return layout.chip.classes + 2
+
+
+def answer(layout: Layout) -> int:
+    """ANSWER."""
+    return search(layout) + 3
+
+
+def teach(layout: Layout, rows: int) -> int:
+    """SET pulses, or RESET pulses, on ``rows`` rows of the read-out."""
+    return sweep(layout, rows) + 1
+
+
+def label(layout: Layout, taught: int = 0) -> int:
+    """LABEL that teaches ``taught`` rows, all that fired; 0 if the lead is large enough."""
+    return search(layout) + 4 + (2 * (teach(layout, taught) + 1) if taught else 0)
 
 
 def dark(layout: Layout, units: int = 0, faded: int = 0) -> int:
@@ -95,7 +125,8 @@ class Clocks:
         self._now = 0  # clock in which the next opcode is taken
         self._quiet = 0  # first clock without a read under way
         self._taken = self._last = -1  # router: the clock its last line was taken, the clock of its last visit
-        self._written = 0  # first clock in which the fire writer is free
+        self._written = 0  # first clock in which the record writer is free
+        self._added = 0  # first clock in which the read-out takes a fire
 
     @property
     def total(self) -> int:
@@ -153,16 +184,20 @@ class Clocks:
             clock += WALK
             for rank in range(chip.winners if is_live else 0):
                 size = neuron_bytes(chip) + (tile_bytes(chip) if rank == 0 else 0)
-                clock = self._found(clock + pass_of_race(layout), size)
+                clock = self._found(max(clock + pass_of_race(layout), self._added), size)
+                if chip.classes:
+                    self._added = clock - 1 + read_out_fire(chip.pulses_of_rank[rank])
                 clock += _fire(layout, 1 if self.learn and rank < chip.learners else 0) - 1
             clock += (1 + 2 * self.learn) if is_live else 0
         self._now = self._closing_record(clock)
 
     def _found(self, clock, size):
         """A winner is found: its record is taken by the writer, which may still be busy."""
-        if self.report:
-            clock = max(clock, self._written)
-            self._written = clock + 1 + size
+        return self._recorded(clock, size) if self.report else clock + 1
+
+    def _recorded(self, clock, size):
+        clock = max(clock, self._written)
+        self._written = clock + 1 + size
         return clock + 1
 
     def _closing_record(self, clock):
@@ -171,6 +206,16 @@ class Clocks:
     def dark(self, units: int = 0, faded: int = 0):
         """DARK."""
         self._event(dark(self.layout, units, faded))
+
+    def answer(self):
+        """ANSWER."""
+        self._event(answer(self.layout) - 1)
+        self._now = self._recorded(self._now, ANSWER_BYTES)
+
+    def label(self, taught: int = 0):
+        """LABEL: the rows it teaches, all that fired in this sample."""
+        self._now += 1
+        self._event(label(self.layout, taught))
 
     def end(self):
         """END."""
@@ -182,8 +227,9 @@ class Clocks:
         self._now = start + cells * (memory(name).cell_bytes + 1 + ACCESS)
 
 
-def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *, bins: int = 1, learn: bool) -> int:
-    """Clocks of a latency-coded image: FRAMEs with a STEP between two, DECIDE, while learning DARK, END.
+def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *, bins: int = 1, learn: bool,
+          answered: bool = False, taught: bool | None = None) -> int:
+    """Clocks of a latency-coded image: FRAMEs with a STEP between two, DECIDE, ANSWER, LABEL, while learning DARK, END.
 
     Parameters
     ----------
@@ -192,6 +238,10 @@ def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *,
         For every line how many tiles see it, ``None`` if its pixel is dark. The lines are dealt to the bins in turn.
     live : sequence
         For every tile whether it is live at DECIDE.
+    answered : :class:`bool`
+        There is an ANSWER.
+    taught : :class:`bool`, optional
+        There is a LABEL, and whether it teaches.
     """
     clocks = Clocks(layout, learn=learn)
     for bin_ in range(bins):
@@ -199,6 +249,10 @@ def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *,
             clocks.step()
         clocks.frame([count if line % bins == bin_ else None for line, count in enumerate(visits)])
     clocks.decide(live)
+    if answered:
+        clocks.answer()
+    if taught is not None:
+        clocks.label(taught * sum(live) * layout.chip.winners)
     if learn:
         clocks.dark(units=sum(live) * layout.chip.learners)
     clocks.end()
@@ -217,9 +271,9 @@ def blob(chip: Chip, spikes: int) -> tuple[list[int | None], list[bool]]:
 
 
 def report(presets: dict[str, Sequence[tuple[int, int]]], spikes: int = 150) -> str:
-    """The cost table of docs/architecture.md: for every preset its choices of lanes and level ports."""
+    """The cost table of docs/architecture.md: for presets with a read-out their choices of lanes and level ports."""
     heads = ["chip (live tiles)", "lanes", "ports", "visit", "sweep", "race", "DECIDE", "DECIDE, learning", "DARK",
-             "END", "image", "image, learning"]
+             "ANSWER", "LABEL, taught", "END", "image", "image, learning", "image, taught"]
     lines = [heads, ["---"] * len(heads)]
     for name, choices in presets.items():
         chip = Chip.preset(name)
@@ -229,8 +283,9 @@ def report(presets: dict[str, Sequence[tuple[int, int]]], spikes: int = 150) -> 
             layout = Layout(chip, lanes, level_ports=ports)
             costs = [lanes, ports, visit(layout), sweep(layout), pass_of_race(layout),
                      decide(layout, count, learn=False), decide(layout, count, learn=True),
-                     dark(layout, count * chip.learners), end(layout), image(layout, visits, live, learn=False),
-                     image(layout, visits, live, learn=True)]
+                     dark(layout, count * chip.learners), answer(layout), label(layout, count * chip.winners),
+                     end(layout), image(layout, visits, live, learn=False, answered=True),
+                     image(layout, visits, live, learn=True), image(layout, visits, live, learn=False, taught=True)]
             lines.append([f"{name} ({count})", *(f"{value:,}" for value in costs)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

@@ -46,10 +46,10 @@ class ReadOut(wiring.Component):
     clear : :py:`In(1)`
         Scores 0 and the list empty.
     ask, apart, but : :py:`In`
-        Search the best column; if ``apart``, among those other than ``but``.
+        Search the best column; if ``apart``, among those other than ``but``. Both are held until :py:`done`.
     done, best, best_score, second_score, own_score : :py:`Out`
         One clock: the search is over. The results stay until the next one: the best column, ties the lowest, its score,
-        the largest of the others, and the score of ``but``.
+        the largest of the others (0 if there are none), and if ``apart`` the score of ``but``.
     listed, place, row : :py:`Out`, :py:`In`, :py:`Out`
         How many rows have fired, and which they were.
     address, data, write_address, write_data, write : :py:`In`, :py:`Out`

@@ -61,7 +61,8 @@ def cost_table(chip: Chip, lanes: int) -> dict[str, int]:
     layout = Layout(chip, lanes)
     visits, live = cost.blob(chip, MNIST_SPIKES)
     count, bins = sum(live), chip.latency_bins
-    return {
+    image = f"image of {MNIST_SPIKES} spikes"
+    table = {
         "read of a row": cost.visit(layout),
         "column sweep": cost.sweep(layout),
         "race, one winner": cost.pass_of_race(layout),
@@ -69,6 +70,14 @@ def cost_table(chip: Chip, lanes: int) -> dict[str, int]:
         f"DECIDE, {count} live tiles, learning": cost.decide(layout, count, learn=True),
         f"DARK, {count} live tiles, learning": cost.dark(layout, count * chip.learners),
         "END": cost.end(layout),
-        f"image of {MNIST_SPIKES} spikes": cost.image(layout, visits, live, bins=bins, learn=False),
-        f"image of {MNIST_SPIKES} spikes, learning": cost.image(layout, visits, live, bins=bins, learn=True),
+        image: cost.image(layout, visits, live, bins=bins, learn=False),
+        f"{image}, learning": cost.image(layout, visits, live, bins=bins, learn=True),
     }
+    if chip.classes:
+        table |= {
+            "ANSWER": cost.answer(layout),
+            f"LABEL, {count * chip.winners} rows taught": cost.label(layout, count * chip.winners),
+            f"{image}, answered": cost.image(layout, visits, live, bins=bins, learn=False, answered=True),
+            f"{image}, taught": cost.image(layout, visits, live, bins=bins, learn=False, taught=True),
+        }
+    return table

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.chip.events import EventCode
+from ohmspike.chip.events import EventCode, label_code
 from ohmspike.hdl.layout import Layout
 from support.bench import ExecutorBench
 from support.programs import ReferenceExecutor, encode_events, frame, load_state, random_program, read, write
-from support.stimulus import random_state, varied
+from support.stimulus import random_samples, random_state, varied
 
 STEP, DECIDE, DARK, END = EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END
+ANSWER, LABEL = EventCode.ANSWER, [label_code(label) for label in range(5)]
 
 RACE = Chip(name="race", plane_height=2, plane_width=3, patch_height=2, patch_width=2, stride=1, neurons=3, winners=2,
             learners=2, levels=16, weight_bits=4, membrane_bits=6, threshold_bits=7, amplitudes=2, trace_shift=2,
@@ -74,6 +75,71 @@ def test_programs_match_the_oracle(corner):
 def test_single_ported_levels_match_the_oracle(mode):
     run_programs(Layout(mode, 2, level_ports=1),
                  lambda chip, rng: [random_program(chip, rng, 14) for _ in range(3)], seed=21)
+
+
+FEW = varied(READ_OUT, levels=4, weights=(0, 9, 12, 15))  # few cells in its tables, so quick to load and to compare
+TAUGHT = {  # of FEW: three neurons a tile, of which two win; tile 0 on lines 0, 1, 3, 4, tile 1 on 1, 2, 4, 5
+    "answer, then label": [0, 1, 2, DECIDE, ANSWER, LABEL[1], END],
+    "a label twice, then others": [0, 4, 5, DECIDE, LABEL[2], ANSWER, LABEL[2], LABEL[0], LABEL[1], ANSWER, END],
+    "before the race": [LABEL[0], ANSWER, 0, 1, LABEL[1], DECIDE, LABEL[2], END],
+    "nothing fired": [0, ANSWER, LABEL[2], ANSWER, END],
+    "in a dark sample": [3, 1, DECIDE, DARK, LABEL[0], ANSWER, LABEL[1], 0, STEP, END],
+    "dark without a race": [DARK, LABEL[1], ANSWER, DECIDE, END],
+    "a race for every tile": [0, 3, DECIDE, ANSWER, LABEL[0], 2, 5, DECIDE, ANSWER, LABEL[0], DECIDE, ANSWER, END],
+    "the other tile first": [5, DECIDE, LABEL[2], 0, DECIDE, LABEL[2], ANSWER, END],
+    "after steps": [0, STEP, 1, STEP, 2, STEP, DECIDE, STEP, ANSWER, LABEL[1], 0, LABEL[1], STEP, ANSWER, END],
+    "forgotten at the end": [0, 1, 2, DECIDE, END, ANSWER, LABEL[0], 4, DECIDE, ANSWER, LABEL[0], END],
+    "no such column": [0, 1, DECIDE, LABEL[3], label_code(254), LABEL[2], END, LABEL[4]],
+}
+
+
+@pytest.mark.parametrize("learn", [0, 1], ids=["inference", "learning"])
+def test_labels_teach_wherever_they_come(learn):
+    samples = list(TAUGHT.values())
+
+    def programs(chip, rng):
+        return [write("registers", [learn]) + b"".join(map(encode_events, part)) for part in (samples[:6], samples[6:])]
+
+    run_programs(Layout(FEW, 2), programs, seed=40 + learn)
+
+
+def test_labels_teach_below_the_margin_alone():
+    """Scores stay as they are when a label teaches, so the counter of every margin tells the lead at which it stops."""
+    chip = varied(FEW, weight_store="fixed", score_bits=9)
+
+    def programs(chip, rng):
+        # two tiles, fires of 2 + 1 pulses: column 0 leads by 6 * (15 - 9) = 36
+        sample = write("read_out", np.tile([3, 1, 1], 6)) + encode_events([0, 1, 2, DECIDE])
+        return [b"".join(sample + write("registers", [margin], column=4) + encode_events([LABEL[0], LABEL[2], END])
+                         for margin in (0, 35, 36, 37, 511))]
+
+    run_programs(Layout(chip, 3), programs, seed=43)
+
+
+@pytest.mark.parametrize("ports, seed", [(1, 50), (2, 51)])
+def test_labelled_samples_match_the_oracle(ports, seed):
+    chip = varied(FEW, plane_height=3, classes=4, score_bits=10, margin=60)
+
+    def programs(chip, rng):
+        batch = random_samples(chip, rng, 20)
+        return [encode_events(batch[:10]), encode_events(batch[10:])]
+
+    run_programs(Layout(chip, 2, level_ports=ports), programs, idle=0.05, stall=0.1, seed=seed)
+
+
+@pytest.mark.parametrize("stall", [0, 0.7])
+def test_races_wait_for_the_read_out(stall):
+    """Fires of up to 9 pulses, a race of 6 clocks."""
+    chip = varied(FEW, plane_height=1, plane_width=2, patch_height=1, patch_width=1, neurons=9, winners=9,
+                  learners=1, score_bits=12, margin=90)
+    events = [0, 1, DECIDE, ANSWER, LABEL[1], 0, DECIDE, LABEL[0], DARK, END,
+              1, DECIDE, 0, DECIDE, ANSWER, LABEL[2], END]
+
+    def programs(chip, rng):
+        return [b"".join(write("registers", [learn]) + write("registers", [report], column=3) + encode_events(events)
+                         for learn, report in ((0, 1), (0, 0), (1, 1)))]
+
+    run_programs(Layout(chip, 9), programs, stall=stall, seed=60)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -173,30 +239,37 @@ def test_two_byte_tiles_and_neurons():
                  context="300 neurons")
 
 
-@pytest.mark.parametrize("mode", [RACE, THRESHOLD], ids=["race", "threshold"])
-def test_reset_in_mid_operation_keeps_what_lasts(mode):
+RESETS = {  # chip, registers, events, clocks between which the resets fall, and how many
+    "race": (RACE, [1, 3, 12, 1], [0, 1, 2, STEP, 3, DECIDE, 4, DARK, END], (1, 120, 6)),
+    "threshold": (THRESHOLD, [1, 3, 12, 1], [0, 1, 2, STEP, 3, DECIDE, 4, DARK, END], (1, 120, 6)),
+    "teaching": (FEW, [0, 3, 12, 1, 255], [0, 2, DECIDE, LABEL[0], ANSWER, LABEL[2], DARK, END], (90, 330, 4)),
+}
+
+
+@pytest.mark.parametrize("case", RESETS)
+def test_reset_in_mid_operation_keeps_what_lasts(case):
     """Wherever a reset falls: the next sample is right, from the state that the reset left."""
-    layout, seed = Layout(mode, 2), 9
+    chip, registers, events, between = RESETS[case]
+    layout, seed = Layout(chip, 2), 9
     rng = np.random.default_rng(seed)
     bench = ExecutorBench(layout, limit=200_000)
-    events = [0, 1, 2, STEP, 3, DECIDE, 4, DARK, END]
-    whole = encode_events(events) * 2
+    whole = write("registers", registers) + encode_events(events) * 2
 
     async def session(bench, ctx):
-        reference = ReferenceExecutor(mode)
-        initial = random_state(mode, rng)
+        reference = ReferenceExecutor(chip)
+        initial = random_state(chip, rng)
         initial.learn, initial.theta_step = True, 3
-        await bench.compare(ctx, reference, [load_state(mode, initial)], context=f"seed {seed}")
-        for after in rng.integers(1, 120, 6).tolist():
-            where = f"seed {seed}, reset after {after} clocks"
+        await bench.compare(ctx, reference, [load_state(chip, initial)], context=f"seed {seed}")
+        for after in rng.integers(*between).tolist():
+            where = f"{case}, seed {seed}, reset after {after} clocks"
             await bench.execute(ctx, whole, reset_after=after)
             state, report = await bench.state(ctx)
-            assert (state.learn, state.theta_step, state.theta_base, report) == (False, 0, 0, 1), where
-            for table in ("weight", "set", "reset"):
+            assert (state.learn, state.theta_step, state.theta_base, report, state.margin) == (0, 0, 0, 1, 0), where
+            for table in ("weight", "set", "reset", "read_out_set", "read_out_reset"):
                 assert np.array_equal(getattr(state, table), getattr(initial, table)), f"{where}: {table}"
             reference.oracle.state = state  # a sweep cut short leaves some of its column
             reference.reset()
-            restart = write("registers", [1, 3, 12, 1])
+            restart = write("registers", registers)
             await bench.compare(ctx, reference, [restart + encode_events(events)], context=where)
 
     bench.run(session)

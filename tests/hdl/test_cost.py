@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.chip.events import EventCode
+from ohmspike.chip.events import EventCode, label_code
 from ohmspike.hdl import cost
 from ohmspike.hdl.layout import Layout
 from ohmspike.sim.state import ChipState
@@ -13,6 +13,7 @@ from support.programs import encode_events, frame, load_state, read, write
 from support.stimulus import varied
 
 STEP, DECIDE, DARK, END = EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END
+ANSWER, LABEL = EventCode.ANSWER, label_code(0)
 
 WIDE = Chip(name="wide", plane_height=4, plane_width=5, patch_height=2, patch_width=3, stride=1, neurons=5, winners=2,
             learners=2, levels=4, weight_bits=2, amplitudes=1, membrane_bits=8, threshold_bits=8)
@@ -22,6 +23,14 @@ LAYOUTS = {
     "5 words, single-ported": Layout(WIDE, 1, level_ports=1),
     "one winner, one unit": Layout(varied(WIDE, winners=1, learners=1, theta_leak=3), 3),
     "unseen lines, one winner": Layout(varied(WIDE, patch_height=1, patch_width=1, stride=2, winners=1, learners=1), 5),
+}
+READ_OUT = varied(WIDE, plane_height=3, plane_width=4, classes=3, score_bits=10, margin=0)
+READ_OUTS = {
+    "3 words": Layout(READ_OUT, 2),
+    "single-ported, ten classes": Layout(varied(READ_OUT, classes=10, learners=1), 5, level_ports=1),
+    "races wait for the read-out": Layout(varied(READ_OUT, plane_height=2, plane_width=4, patch_height=1, neurons=9,
+                                                 winners=9, learners=1), 9),
+    "one winner": Layout(varied(READ_OUT, winners=1, learners=1, plane_height=2, plane_width=3), 5),
 }
 
 
@@ -45,6 +54,11 @@ def facts(chip, lines):
     lit = np.isin(np.arange(chip.lines), lines)
     live = lit[chip.row_lines].sum(1) >= chip.min_spikes
     return [int(count) if on else None for count, on in zip(seen, lit, strict=True)], live.tolist()
+
+
+def visits_of(chip, line):
+    """How many tiles see a line."""
+    return int((chip.row_lines == line).sum())
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -79,6 +93,66 @@ def test_every_event_of_a_race_costs_what_is_stated(name, learn):
         case(encode_events([DARK]), ("dark", units))
         case(encode_events([END]), ("end",))
     assert measured(layout, programs, learn=learn) == expected
+
+
+@pytest.mark.parametrize("name, learn, report", [
+    ("3 words", True, True), ("single-ported, ten classes", True, True), ("one winner", False, True),
+    ("races wait for the read-out", False, True), ("races wait for the read-out", True, False)])
+def test_the_read_out_costs_what_is_stated(name, learn, report):
+    """All cells alike: label 0 leads by nothing, which the margin 0 lets pass."""
+    layout = READ_OUTS[name]
+    chip, rng = layout.chip, np.random.default_rng(13)
+    programs, expected = [write("registers", [report], column=3)], []
+
+    def case(program, *instructions):
+        clocks = cost.Clocks(layout, learn=learn, report=report)
+        for instruction, *arguments in instructions:
+            getattr(clocks, instruction)(*arguments)
+        programs.append(program)
+        expected.append(clocks.total)
+
+    for density, margin in ((0.4, 0), (1, 1023)):
+        lit = np.flatnonzero(rng.random(chip.lines) < density).tolist()
+        visits, live = facts(chip, lit)
+        taught, units = sum(live) * chip.winners * (margin > 0), sum(live) * chip.learners * learn
+        case(write("registers", [margin], column=4), ("burst", "registers", 1, 4))
+        case(frame(chip, lit) + encode_events([DECIDE, ANSWER, LABEL, ANSWER, ANSWER, DARK, END]),
+             ("frame", visits), ("decide", live), ("answer",), ("label", taught), ("answer",), ("answer",),
+             ("dark", units), ("end",))
+        case(frame(chip, lit), ("frame", visits))
+        for code, *instruction in ((DECIDE, "decide", live), (LABEL, "label", taught), (ANSWER, "answer"),
+                                   (DARK, "dark", units), (LABEL, "label", taught), (END, "end"), (LABEL, "label", 0)):
+            case(encode_events([code]), instruction)
+        lines = rng.integers(0, chip.lines, 5).tolist()
+        case(encode_events([*lines, ANSWER, LABEL, *lines, END]), *(("spike", visits_of(chip, line)) for line in lines),
+             ("answer",), ("label", 0), *(("spike", visits_of(chip, line)) for line in lines), ("end",))
+    assert measured(layout, programs, learn=learn)[1:] == expected
+
+
+@pytest.mark.parametrize("name", READ_OUTS)
+def test_functions_of_the_read_out_agree_with_the_clocks_of_programs(name):
+    layout = READ_OUTS[name]
+    for learn in (False, True):
+        clocks = cost.Clocks(layout, learn=learn, report=False)
+        clocks.decide([True] * layout.chip.tiles)
+        assert clocks.total == cost.decide(layout, layout.chip.tiles, learn=learn) + 2
+    for clocks_of, instruction, *taught in ((cost.answer, "answer"), (cost.label, "label"), (cost.label, "label", 4)):
+        clocks = cost.Clocks(layout)
+        getattr(clocks, instruction)(*taught)
+        more = 7 if instruction == "answer" else 1  # bytes of the answer, or of the label
+        assert clocks.total == clocks_of(layout, *taught) + more + 2, instruction
+
+
+@pytest.mark.parametrize("taught", [False, True])
+def test_a_labelled_image_costs_what_is_stated(taught):
+    layout = READ_OUTS["3 words"]
+    chip = layout.chip
+    visits, live = cost.blob(chip, 6)
+    lit = [line for line, count in enumerate(visits) if count is not None]
+    programs = [write("registers", [1023 * taught], column=4),
+                frame(chip, lit) + encode_events([DECIDE, ANSWER, LABEL, DARK, END])]
+    assert measured(layout, programs, learn=True)[1:] == [
+        cost.image(layout, visits, live, learn=True, answered=True, taught=taught)]
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

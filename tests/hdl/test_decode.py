@@ -5,6 +5,7 @@ import random
 import pytest
 
 from ohmspike.chip import Chip
+from ohmspike.chip.events import label_code
 from ohmspike.hdl.core import EventKind
 from ohmspike.hdl.decode import Decoder, RecordWriter
 from ohmspike.hdl.layout import Layout
@@ -17,9 +18,9 @@ CHIP = Chip(name="decode", plane_height=3, plane_width=5, patch_height=3, patch_
 
 
 def kind(event):
-    """An event as the decoder offers it; the line counts for a SPIKE alone."""
+    """An event as the decoder offers it; the line counts for a SPIKE and a LABEL alone."""
     event_kind = EventKind(event["kind"])
-    return (event_kind, event["line"]) if event_kind == EventKind.SPIKE else event_kind
+    return (event_kind, event["line"]) if event_kind in (EventKind.SPIKE, EventKind.LABEL) else event_kind
 
 
 class Core:
@@ -82,6 +83,15 @@ def test_a_program_becomes_events_accesses_and_output(idle, stall):
     board.compare(output, [2], where)
 
 
+@pytest.mark.parametrize("idle, stall", [(0, 0), (0.5, 0.5)])
+def test_labels_are_told_from_lines(idle, stall):
+    program = encode_events([0x0201, -5, label_code(0), 0x0102, label_code(254), -5]) + b"\x08\x07\x08"
+    events, _, output, _ = run_program(program, idle=idle, stall=stall, seed=3)
+    Scoreboard("decoder").compare(events, [spike(0x0201), EventKind.ANSWER, (EventKind.LABEL, 0), spike(0x0102),
+                                           (EventKind.LABEL, 254), EventKind.ANSWER, (EventKind.LABEL, 7)])
+    assert output == b"\x01"  # the last label has no class
+
+
 @pytest.mark.parametrize("lanes", [1, 2, 3, 5])
 @pytest.mark.parametrize("stall", [0, 0.5])
 def test_bursts_run_over_row_ends_at_any_number_of_lanes(lanes, stall):
@@ -96,7 +106,8 @@ def test_bursts_run_over_row_ends_at_any_number_of_lanes(lanes, stall):
 
 
 @pytest.mark.parametrize("program, expected", [
-    (encode_events([1, 2, 3]), 3 * 4), (encode_events([-1, -4]), 2 * 2), (b"\x00" * 7, 7),
+    (encode_events([1, 2, 3]), 3 * 4), (encode_events([-1, -4]), 2 * 2),
+    (encode_events([-5, label_code(3)]), 2 + 3), (b"\x00" * 7, 7),
     (frame(CHIP, []), 2 + 2), (frame(CHIP, range(15)), 2 + 2 + 15), (frame(CHIP, [3, 9, 10]), 2 + 2 + 3),
     (write("theta", [1, 2]), 11 + 2 * (4 + 2)), (read("theta", 2), 11 + 2 * (4 + 2)),
     (read("set", 3, column=2), 11 + 2 + 3 * (2 + 2)), (write("random", []), 11),
@@ -178,3 +189,28 @@ def test_a_record_is_a_byte_per_clock_after_1_clock():
     chip, lanes = WRITERS["256 tiles, two bytes"]
     _, taken, accepted = write_fires(Layout(chip, lanes), [(3, 1, 1), (3, 2, 0)])
     assert [clock - accepted[0] for clock in taken] == [1, 2, 3, 5]  # a fire is taken in the clock between
+
+
+@pytest.mark.parametrize("stall", [0, 0.6])
+def test_answers_are_told_between_fires_a_byte_per_clock(stall):
+    layout = Layout(varied(CHIP, neurons=300, classes=4, margin=0), 7)
+    bench = Bench(RecordWriter(layout))
+    answers, fires = bench.source(bench.dut.answers), bench.source(bench.dut.fires)
+    sink = bench.sink(bench.dut.output, stall=stall, seed=7)
+    answers.send({"label": 3, "score": 0x56789A, "margin": 0xABCDEF}, {"label": 0xFE, "score": 1, "margin": 0})
+
+    async def testbench(ctx):
+        await bench.settle(ctx, lambda: not answers.items)
+        fires.send({"tile": 0, "neuron": {"word": 41, "lane": 6}, "first": 1, "end": 0})
+        await bench.settle(ctx, lambda: not fires.items)
+        answers.send({"label": 0, "score": 0xFFFFFF, "margin": 0xFFFFFF})
+        await bench.settle(ctx, lambda: not answers.items)
+        while not ctx.get(bench.dut.idle):
+            await ctx.tick()
+
+    bench.run(testbench)
+    neuron = (41 * 7 + 6).to_bytes(2, "little")
+    assert bytes(sink.items) == (b"\x03\x9a\x78\x56\xef\xcd\xab" b"\xfe\x01" + bytes(5)
+                                 + b"\x00" + neuron + b"\x00" + b"\xff" * 6)
+    if not stall:
+        assert [clock - answers.accepted[0] for clock in sink.taken[:8]] == [1, 2, 3, 4, 5, 6, 7, 9]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ohmspike.chip import Chip
+from ohmspike.chip.events import EventCode, label_code
 from ohmspike.hdl import core as core_module
 from ohmspike.hdl.layout import Layout
 from support.bench import ExecutorBench
@@ -18,6 +19,11 @@ RACE = Chip(name="planted", plane_height=2, plane_width=3, patch_height=2, patch
             winners=2, learners=2, levels=16, weight_bits=4, membrane_bits=5, threshold_bits=6, amplitudes=2,
             trace_shift=2, set_step=0.3, set_bound=1.0, reset_step=0.3, reset_bound=1.0)
 THRESHOLD = varied(RACE, fire_mode="threshold", winners=1, theta_leak=2)
+READ_OUT = varied(RACE, levels=4, weight_bits=6, weights=(0, 20, 45, 60), classes=3, score_bits=8, margin=16,
+                  read_out_set_step=0.3, read_out_reset_step=0.3)
+MANY = varied(READ_OUT, plane_height=1, plane_width=2, patch_height=1, patch_width=1, neurons=9, winners=9, learners=1)
+STEP, DECIDE, DARK, END = EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END
+ANSWER, LABEL = EventCode.ANSWER, [label_code(label) for label in range(3)]
 
 # file, what stands there, what is planted, chip
 BUGS = {
@@ -40,6 +46,27 @@ BUGS = {
     "reads of all steps squared": ("core", "Mux(same_step, now.step_reads, 0)", "now.step_reads", RACE),
     "the same unit taken again": ("core", "Mux(self.held.next == chip.learners - 1, 0, self.held.next + 1)",
                                   "self.held.next", RACE),
+    "answers tie to the higher column": ("read_out", "(picked > self.best_score)", "(picked >= self.best_score)",
+                                         READ_OUT),
+    "the second best forgets the best before": ("read_out", "self.second_score.eq(self.best_score), any",
+                                                "self.second_score.eq(0), any", READ_OUT),
+    "the label is its own rival": ("read_out", "with m.Elif(leads):", "with m.If(valid & leads):", READ_OUT),
+    "scores wrap": ("read_out", "saturate(score + weight, chip.score_bits)", "(score + weight)[:chip.score_bits]",
+                    READ_OUT),
+    "the list outlives the sample": ("read_out", "Mux(self.clear, 0, self.listed + taken)", "self.listed + taken",
+                                     READ_OUT),
+    "every rank sends as many pulses": ("core", "fire.pulses.eq(chip.winners - self.rank)",
+                                        "fire.pulses.eq(chip.winners)", READ_OUT),
+    "a busy read-out loses fires": ("core", "self.read_out.fire_ready if chip.classes else 1", "1", MANY),
+    "every rank teaches alike": ("pulses", "trace_of_rank, name", "trace_of_rank[:1] * chip.winners, name", MANY),
+    "drawn from the state of a tile": ("pulses", "Mux(sweep.mode.as_value()[2], chip.tiles, sweep.tile)", "sweep.tile",
+                                       READ_OUT),
+    "taught at the margin": ("core", "own < lead_wanted", "own <= lead_wanted", READ_OUT),
+    "RESET before SET": ("core", """(("TEACH", PulseMode.TEACH, event.line, "UNTEACH"),
+                                          ("UNTEACH", PulseMode.UNTEACH, read_out.best, "LABEL DONE"))""",
+                         """(("TEACH", PulseMode.UNTEACH, read_out.best, "UNTEACH"),
+                             ("UNTEACH", PulseMode.TEACH, event.line, "LABEL DONE"))""", READ_OUT),
+    "a tie is right for any label": ("core", "(own == best) & (event.line < read_out.best)", "(own == best)", READ_OUT),
 }
 
 
@@ -54,7 +81,7 @@ def planted(monkeypatch, name, old, new):
     if name == "core":
         monkeypatch.setattr("ohmspike.hdl.chip.Core", broken.Core)
         return
-    for class_name in ("Accumulator", "Pulses", "Race", "TraceLookup"):
+    for class_name in ("Accumulator", "Pulses", "Race", "ReadOut", "TraceLookup"):
         if class_name in broken.__all__:
             monkeypatch.setattr(core_module, class_name, getattr(broken, class_name))
 
@@ -62,7 +89,7 @@ def planted(monkeypatch, name, old, new):
 def run_samples(chip):
     """A few learning samples with ties, rails, silence and a full membrane."""
     rng, reference = np.random.default_rng(1), ReferenceExecutor(chip)
-    bench = ExecutorBench(Layout(chip, 2))
+    bench = ExecutorBench(Layout(chip, max(2, chip.winners)))
     state = random_state(chip, rng)
     state.levels[:] = rng.integers(0, chip.levels, state.levels.shape)
     state.levels[:, :, 1:] = state.levels[:, :, :1]  # ties
@@ -70,7 +97,17 @@ def run_samples(chip):
     state.random[:] = rng.integers(1, 1 << 32, state.random.shape)
     state.learn, state.theta_step, state.theta_base = True, 40, 20
 
+    labelled = [0, 1, DECIDE, ANSWER, LABEL[2], ANSWER, LABEL[0], END,
+                LABEL[1], ANSWER, 1, DECIDE, LABEL[1], ANSWER, END]
+
     async def session(bench, ctx):
+        if chip.classes:
+            state.learn = False
+            state.read_out[:] = [[2, 2, 1], [2, 2, 2], [2, 2, 1]] * (chip.read_out_rows // 3)
+            alike = write("registers", [0], column=4) + encode_events([0, DECIDE, LABEL[0], END])  # leads by the margin
+            program = alike + write("registers", [chip.margin], column=4) + encode_events(labelled * 2)
+            await bench.compare(ctx, reference, [load_state(chip, state) + program])
+            return
         program = frame(chip, range(3)) + encode_events([-1, 1, 2, -1, 5, -2, 4, 0, -1, 1, -3, -4])
         await bench.compare(ctx, reference, [load_state(chip, state), program, program, write("theta", [0] * 6),
                                              frame(chip, range(6)) + encode_events([-1, -1, 0, -1, -2, -4])])
@@ -78,7 +115,8 @@ def run_samples(chip):
     bench.run(session)
 
 
-@pytest.mark.parametrize("chip", [RACE, THRESHOLD], ids=["race", "threshold"])
+@pytest.mark.parametrize("chip", [RACE, THRESHOLD, READ_OUT, MANY],
+                         ids=["race", "threshold", "read-out", "many winners"])
 def test_without_a_bug_all_is_well(chip):
     run_samples(chip)
 

@@ -8,11 +8,12 @@ from ohmspike.hdl.layout import Layout
 from ohmspike.hdl.pulses import PulseMode, Pulses, TraceLookup
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.state import ChipState
-from support.bench import Bench
+from support.bench import Bench, Scoreboard
 from support.stimulus import random_state, varied
 
 CHIP = Chip(name="pulses", plane_height=3, plane_width=4, patch_height=2, patch_width=3, stride=1, neurons=5, levels=16,
             weight_bits=4, amplitudes=4, trace_bits=5, trace_shift=2)
+TILE_MODES = [PulseMode.POST, PulseMode.DARK, PulseMode.CELL]
 CORNERS = {
     "lanes do not divide neurons": Layout(CHIP, 2),
     "one lane": Layout(CHIP, 1),
@@ -25,6 +26,21 @@ CORNERS = {
     "fixed weights": Layout(varied(CHIP, weight_store="fixed"), 2),
     "single-ported levels": Layout(CHIP, 2, level_ports=1),
     "single-ported levels, one word": Layout(CHIP, 5, level_ports=1),
+}
+READ_OUT = varied(CHIP, winners=3, classes=3, score_bits=8, margin=9, read_out_set_step=0.3, read_out_reset_step=0.4,
+                  read_out_set_bound=1.0)
+TAUGHT = {
+    "read-out wider than a word": Layout(READ_OUT, 2),
+    "read-out narrower than a word": Layout(varied(READ_OUT, classes=2), 5),
+    "one winner": Layout(varied(READ_OUT, winners=1), 3),
+    "one row": Layout(varied(READ_OUT, plane_height=1, plane_width=1, patch_height=1, patch_width=1, neurons=1,
+                             winners=1), 1),
+    "ten classes, all win": Layout(varied(READ_OUT, classes=10, winners=5), 1),
+    "two levels, one amplitude": Layout(varied(READ_OUT, levels=2, amplitudes=1, read_out_set_step=1.0), 2),
+    "16 amplitudes, 8 bits of trace": Layout(varied(READ_OUT, amplitudes=16, trace_bits=8, winners=4), 2),
+    "fixed weights": Layout(varied(READ_OUT, weight_store="fixed"), 2),
+    "single-ported levels": Layout(READ_OUT, 2, level_ports=1),
+    "single-ported levels, one winner": Layout(varied(READ_OUT, winners=1), 5, level_ports=1),
 }
 
 
@@ -67,13 +83,39 @@ class Memories:
             clock += 1
 
 
+class ReadOutCells:
+    """The levels of the read-out and the list of rows that fired, one clock from address to data."""
+
+    def __init__(self, dut, state, rows):
+        self.dut, self.rows, self.writes = dut, rows, []  # writes: clock and row
+        self.cells = state.read_out.astype(int)
+
+    async def run(self, ctx):
+        dut, clock = self.dut, 0
+        sampled = ctx.tick().sample(dut.place, dut.read_out_address, dut.read_out_write, dut.read_out_write_address,
+                                    dut.read_out_write_data)
+        while True:
+            _, reset, place, row, write, where, word = await sampled
+            ctx.set(dut.row, self.rows[min(place, len(self.rows) - 1)])
+            ctx.set(dut.read_out_data, self.cells[min(row, len(self.cells) - 1)].tolist())
+            if write and not reset:
+                self.cells[where] = list(word)
+                self.writes.append((clock, where))
+            clock += 1
+
+
+def table_address(chip, address, taught):
+    """Where an entry of a table lies: level, amplitude bin, and above them the tables of the read-out."""
+    bin_, level = divmod(address, chip.levels)
+    return (taught * chip.amplitudes + bin_) << (chip.levels - 1).bit_length() | level
+
+
 async def load(ctx, dut, chip, state):
-    for name in ("set", "reset"):
-        enable = getattr(dut, f"table_write_{name}")
+    for name, taught in (("set", 0), ("reset", 0), ("read_out_set", 1), ("read_out_reset", 1)):
+        enable = getattr(dut, f"table_write_{name.removeprefix('read_out_')}")
         ctx.set(enable, 1)
         for address, entry in enumerate(getattr(state, name).ravel().tolist()):
-            bin_, level = divmod(address, chip.levels)
-            ctx.set(dut.table_address, bin_ << (chip.levels - 1).bit_length() | level)
+            ctx.set(dut.table_address, table_address(chip, address, taught))
             ctx.set(dut.table_write_data, entry)
             await ctx.tick()
         ctx.set(enable, 0)
@@ -118,17 +160,12 @@ def prepared(layout, seed, bench):
 def first_pulses(oracle, chip, mode, tile, row, neuron, trace, stamps, step):
     """Pulses of a sweep on the oracle, by contract 5.2; rows in ascending order."""
     table = [*chip.trace_table.tolist(), *[0] * 256]
-    count = 0
     for r, line in enumerate(chip.row_lines[tile].tolist()):
         silent = stamps[line] == 255
         if mode == PulseMode.POST and not silent and table[step - stamps[line]]:
             oracle._pulse(tile, r, neuron, table[step - stamps[line]], +1)
         elif mode == PulseMode.DARK and silent or mode == PulseMode.CELL and r == row:
             oracle._pulse(tile, r, neuron, trace, -1)
-        else:
-            continue
-        count += 1
-    return count
 
 
 @pytest.mark.parametrize("corner", CORNERS)
@@ -143,7 +180,7 @@ def test_sweeps_match_the_oracle_in_the_stated_clocks(corner):
         ctx.set(bench.dut.step, step)
         for index in range(14):
             where = f"{corner}, seed 17, sweep {index}"
-            mode = list(PulseMode)[index % 3]
+            mode = TILE_MODES[index % 3]
             tile, neuron = int(rng.integers(chip.tiles)), int(rng.integers(chip.neurons))
             row = int(rng.integers(chip.rows)) if mode == PulseMode.CELL else 0
             trace = int(rng.integers(1, 1 << chip.trace_bits))
@@ -153,20 +190,93 @@ def test_sweeps_match_the_oracle_in_the_stated_clocks(corner):
                 line=int(chip.row_lines[tile, row]), trace=trace, tile=tile)
             rows = 1 if mode == PulseMode.CELL else chip.rows
             assert clocks == rows * layout.sweep_interval + 8, where
-            before = len(memories.counted)
-            count = first_pulses(oracle, chip, mode, tile, row, neuron, trace, memories.stamps, step)
+            first_pulses(oracle, chip, mode, tile, row, neuron, trace, memories.stamps, step)
             assert np.array_equal(memories.levels(), oracle.state.levels), where
             assert memories.random.tolist() == oracle.state.random.tolist(), where
-            assert before == sum(oracle.counter(f"{kind}_pulses[{bin_}]") for kind in ("set", "reset")
-                                 for bin_ in range(chip.amplitudes)), f"{where}, {count} pulses"
-            for kind, reset in (("set", 0), ("reset", 1)):
-                for bin_ in range(chip.amplitudes):
-                    weights = [w for r, b, w, _ in memories.counted if r == reset and b == bin_]
-                    assert sum(weights) == oracle.counter(f"{kind}_weight[{bin_}]"), f"{where}, bin {bin_}"
-                clipped = sum(c for r, _, _, c in memories.counted if r == reset)
-                assert clipped == oracle.counter("clipped_low" if reset else "clipped_high"), where
+            counted_alike(memories, oracle, where)
 
     bench.run(testbench)
+
+
+def fired(chip, rng):
+    """Rows that fired with their ranks, as races list them: some tiles, of each ``winners`` neurons."""
+    tiles = np.flatnonzero(rng.random(chip.tiles) < 0.7).tolist() or [chip.tiles - 1]
+    return [(tile * chip.neurons + neuron, rank) for tile in tiles
+            for rank, neuron in enumerate(rng.permutation(chip.neurons)[:chip.winners].tolist())]
+
+
+def counted_alike(memories, oracle, where):
+    """What was counted is what the oracle counted."""
+    for kind, reset in (("set", 0), ("reset", 1)):
+        for bin_ in range(oracle.chip.amplitudes):
+            weights = [w for r, b, w, _ in memories.counted if r == reset and b == bin_]
+            for name, found in (("pulses", len(weights)), ("weight", sum(weights))):
+                assert found == oracle.counter(f"{kind}_{name}[{bin_}]"), f"{where}: {kind}_{name}, bin {bin_}"
+        clipped = sum(c for r, _, _, c in memories.counted if r == reset)
+        assert clipped == oracle.counter("clipped_low" if reset else "clipped_high"), where
+
+
+@pytest.mark.parametrize("corner", TAUGHT)
+def test_teaching_matches_the_oracle_in_the_stated_clocks(corner):
+    """SET and RESET pulses in the read-out, between them sweeps of tiles: tables, states and cells stay apart."""
+    layout, seed = TAUGHT[corner], 23
+    chip, bench = layout.chip, Bench(Pulses(layout))
+    rng, state, step, memories = prepared(layout, seed, bench)
+    oracle, read_out = Oracle(chip, state), ReadOutCells(bench.dut, state, [0])
+    bench.add(read_out.run, background=True)
+
+    async def testbench(ctx):
+        dut = bench.dut
+        await load(ctx, dut, chip, state)
+        ctx.set(dut.step, step)
+        for index in range(8):
+            where, mode = f"{corner}, seed {seed}, sweep {index}", (PulseMode.TEACH, PulseMode.UNTEACH)[index % 2]
+            oracle._fired = fired(chip, rng)
+            read_out.rows, column = [row for row, _ in oracle._fired], int(rng.integers(chip.classes))
+            read_out.writes.clear()
+            ctx.set(dut.listed, len(read_out.rows))
+            clocks = await sweep(ctx, bench, mode=mode, lane=column, trace=int(rng.integers(1 << chip.trace_bits)))
+            assert clocks == len(read_out.rows) * layout.sweep_interval + 9, where
+            for row, rank in oracle._fired:
+                oracle._teach(row, rank, column, +1 if mode == PulseMode.TEACH else -1)
+            Scoreboard("rows written").compare([row for _, row in read_out.writes], read_out.rows, where)
+            assert np.diff([clock for clock, _ in read_out.writes]).tolist() == (
+                [layout.sweep_interval] * (len(read_out.rows) - 1)), where
+            if index % 3 == 2:
+                neuron = int(rng.integers(chip.neurons))
+                word, lane = divmod(neuron, layout.lanes)
+                await sweep(ctx, bench, mode=PulseMode.POST, address=word, lane=lane, line=int(chip.row_lines[0, 0]))
+                first_pulses(oracle, chip, PulseMode.POST, 0, 0, neuron, 0, memories.stamps, step)
+            assert np.array_equal(read_out.cells, oracle.state.read_out), where
+            assert np.array_equal(memories.levels(), oracle.state.levels), where
+            assert memories.random.tolist() == oracle.state.random.tolist(), where
+            counted_alike(memories, oracle, where)
+
+    bench.run(testbench)
+
+
+def test_rows_are_taught_by_the_amplitude_of_their_rank():
+    """Ranks in turn, tile after tile: with K = 3 traces are 31, 21, 11 of 31, bins 3, 2, 1 of 4."""
+    layout = Layout(READ_OUT, 2)
+    bench = Bench(Pulses(layout))
+    _, state, _, _ = prepared(layout, 4, bench)
+    state.read_out[:] = 8
+    for table in (state.read_out_set, state.read_out_reset):  # bin a moves a cell by a + 1 levels, whatever is drawn
+        table[:] = (np.arange(4)[:, None] + 1) << READ_OUT.fraction_bits
+    read_out = ReadOutCells(bench.dut, state, [4, 0, 2, 9, 8, 5])
+    bench.add(read_out.run, background=True)
+
+    async def testbench(ctx):
+        await load(ctx, bench.dut, READ_OUT, state)
+        ctx.set(bench.dut.listed, 6)
+        await sweep(ctx, bench, mode=PulseMode.TEACH, lane=1)
+        await sweep(ctx, bench, mode=PulseMode.UNTEACH, lane=2)
+
+    bench.run(testbench)
+    assert read_out.cells[:10].tolist() == [
+        [8, 11, 5], [8, 8, 8], [8, 10, 6], [8, 8, 8], [8, 12, 4], [8, 10, 6], [8, 8, 8], [8, 8, 8], [8, 11, 5],
+        [8, 12, 4]]
+    assert (read_out.cells[10:] == 8).all()
 
 
 @pytest.mark.parametrize("ports", [1, 2])

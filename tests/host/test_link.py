@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reference_link import encode, split
 
 from ohmspike.chip import Chip
-from ohmspike.chip.events import EventBatch, Fires
+from ohmspike.chip.events import EventBatch, EventCode, Fires, label_code
 from ohmspike.host.link import (
     CompiledPort,
     FrameReader,
@@ -33,6 +33,8 @@ RACE = Chip(name="race", plane_height=5, plane_width=7, patch_height=3, patch_wi
             amplitudes=4, set_step=0.3, reset_step=0.3)
 FREE = dataclasses.replace(RACE, name="free", fire_mode="threshold", winners=1, learners=3, theta_base=40,
                            theta_leak=3)
+READ_OUT = dataclasses.replace(RACE, name="read-out", classes=3, score_bits=9, margin=60, read_out_set_step=0.3,
+                               read_out_reset_step=0.3)
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +57,10 @@ def events(chip, rng, samples):
         part[rng.random(length) < 0.08] = -2
         part[rng.random(length) < 0.03] = -3
         part[rng.random(length) < 0.04] = -4
+        if chip.classes:
+            part[rng.random(length) < 0.06] = EventCode.ANSWER
+            labelled = rng.random(length) < 0.06
+            part[labelled] = label_code(rng.integers(0, chip.classes + 1, labelled.sum()))
         parts.append(np.r_[part, -4] if rng.random() < 0.8 else part)
     lengths = [len(part) for part in parts]
     return EventBatch(np.concatenate(parts).astype(np.int32), np.r_[0, np.cumsum(lengths)])
@@ -91,7 +97,7 @@ def test_a_damaged_frame_is_dropped(payload, data):
     assert FrameReader().feed(bytes(line)) == []
 
 
-@pytest.mark.parametrize("chip", [RACE, FREE], ids=["race", "free"])
+@pytest.mark.parametrize("chip", [RACE, FREE, READ_OUT], ids=["race", "free", "read-out"])
 @pytest.mark.parametrize("seed", range(6))
 def test_over_a_bad_line_everything_is_executed_exactly_once(chip, seed):
     device = ReferenceDevice(chip, window=1 << seed % 3, max_request=70 + 40 * seed, max_reply=80 + 30 * seed)
@@ -213,9 +219,8 @@ def test_a_device_that_acts_on_bad_or_repeated_frames_is_noticed(fault):
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(0, 2**32), st.integers(50, 300), st.integers(40, 200), st.booleans())
-def test_programs_keep_to_the_buffers_and_give_the_events_of_the_batch(seed, request, reply, race):
-    chip = RACE if race else FREE
+@given(st.integers(0, 2**32), st.integers(50, 300), st.integers(40, 200), st.sampled_from([RACE, FREE, READ_OUT]))
+def test_programs_keep_to_the_buffers_and_give_the_events_of_the_batch(seed, request, reply, chip):
     batch = events(chip, np.random.default_rng(seed), 6)
     programs = programs_of(chip, batch, request, reply)
     assert all(0 < len(program) <= request for program in programs)
@@ -224,7 +229,7 @@ def test_programs_keep_to_the_buffers_and_give_the_events_of_the_batch(seed, req
     assert all(output[-1] == 0 and len(output) - 1 <= reply for output in outputs)
     fires = OutputParser(chip).parse(b"".join(output[:-1] for output in outputs), batch)
     state = ChipState.initial(chip)
-    state.theta_base = 0
+    state.theta_base = state.margin = 0  # as after a reset
     oracle = Oracle(chip, state)
     assert fires_difference(fires, oracle.run(batch)) == ""
 
@@ -292,6 +297,20 @@ def test_output_that_does_not_fit_the_events_is_an_error():
         with pytest.raises(LinkError, match="fires and answers must take"):
             OutputParser(RACE).parse(output, batch)
     assert isinstance(OutputParser(RACE).parse(b"\xff", batch), Fires)
+
+
+def test_answers_and_labels_are_said_and_heard():
+    codes = [EventCode.ANSWER, label_code(2), label_code(254), -2, EventCode.ANSWER, -4]
+    batch = EventBatch(np.array(codes, np.int32), np.array([0, 5, 6]))
+    assert programs_of(READ_OUT, batch, 512, 511) == [bytes([7, 8, 2, 8, 254, 4, 7, 6])]
+    answer = bytes([2, 0x10, 0x32, 0x04, 3, 0, 1])
+    answers = OutputParser(READ_OUT).parse(bytes(7) + b"\xff" + answer, batch).answers
+    assert answers.offsets.tolist() == [0, 2, 2] and answers.label.tolist() == [0, 2]
+    assert answers.score.tolist() == [0, 0x43210] and answers.margin.tolist() == [0, 0x10003]
+    with pytest.raises(LinkError, match="fires and answers must take"):
+        OutputParser(READ_OUT).parse(bytes(6), EventBatch(batch.codes[:1], np.array([0, 1])))
+    # a chip without a read-out puts out nothing
+    assert len(OutputParser(RACE).parse(b"\xff", batch).answers.label) == 0
 
 
 def test_an_event_that_says_more_than_a_reply_holds_is_refused():

@@ -10,6 +10,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge
 
 from ohmspike.chip import Chip
+from ohmspike.chip.events import EventCode, label_code
 from support.programs import (
     ReferenceExecutor,
     encode_events,
@@ -111,12 +112,14 @@ async def reset_in_mid_operation_keeps_what_lasts(dut):
     state = random_state(CHIP, rng)
     state.learn = True
     await executor.compare(reference, load_state(CHIP, state), "loading")
-    events = encode_events([0, 1, 0, -1, CHIP.lines - 1, -1, -2, 1, -3, -4])
-    for after in rng.integers(1, 300, PROGRAMS).tolist():
+    labelled = [EventCode.ANSWER, label_code(1), label_code(2)]
+    events = encode_events([0, 1, 0, -1, CHIP.lines - 1, -1, -2, *labelled, 1, -3, -4])
+    for after in rng.integers(1, 300 + 200 * (CHIP.classes > 0), PROGRAMS).tolist():
         await executor.execute(events * 3, reset_after=after)
         state = await executor.state()
-        assert (state.learn, state.theta_step, state.theta_base) == (False, 0, 0), f"seed {SEED}, after {after} clocks"
+        registers = state.learn, state.theta_step, state.theta_base, state.margin
+        assert registers == (False, 0, 0, 0), f"seed {SEED}, after {after} clocks"
         reference.oracle.state = state
         reference.reset()
-        await executor.compare(reference, write("registers", [1, 3, 9, 1]) + events,
+        await executor.compare(reference, write("registers", [1, 3, 9, 1, 60]) + events,
                                f"seed {SEED}, reset after {after} clocks")

@@ -14,9 +14,10 @@ from support.stimulus import varied
 
 BENCH = Path(__file__).with_name("bench_executor.py")
 RACE = Chip(name="race", plane_height=3, plane_width=4, patch_height=2, patch_width=3, stride=1, neurons=5, winners=3,
-            learners=2, levels=16, weight_bits=4, membrane_bits=6, threshold_bits=7, amplitudes=4, trace_shift=2,
-            set_step=0.3, set_bound=1.0, reset_step=0.3, reset_bound=1.0)
-THRESHOLD = varied(RACE, fire_mode="threshold", winners=1, learners=3, theta_leak=2, theta_base=12)
+            learners=2, levels=8, weight_bits=4, membrane_bits=6, threshold_bits=7, amplitudes=4, trace_shift=2,
+            set_step=0.3, set_bound=1.0, reset_step=0.3, reset_bound=1.0, classes=3, score_bits=9, margin=60,
+            read_out_set_step=0.3, read_out_reset_step=0.3)
+THRESHOLD = varied(RACE, fire_mode="threshold", winners=1, learners=3, theta_leak=2, theta_base=12, classes=0)
 
 
 def run_bench(layout, expectation=None, *, seed, programs):
@@ -34,7 +35,7 @@ def run_bench(layout, expectation=None, *, seed, programs):
     pytest.param(Layout(THRESHOLD, 3), id="threshold"),
 ])
 def test_emitted_executor_matches_the_oracle(layout):
-    assert run_bench(layout, seed=31, programs=12) == 5
+    assert run_bench(layout, seed=31, programs=8) == 5
 
 
 @pytest.mark.slow

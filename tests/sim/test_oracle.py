@@ -471,6 +471,197 @@ def test_reads_are_squared_step_by_step():
     assert oracle.counter("active_sq_sum") == 9 + 4
 
 
+# 10: the read-out
+
+
+def reading(cells, neuron_levels=(9, 8), **fields) -> Oracle:
+    """:func:`small` with a read-out of three classes whose pulses move cells by one more than their bin; not learning.
+
+    Neurons fire in the order of ``neuron_levels``; with two winners their traces are 15 and 8, bins 3 and 2.
+    """
+    count = len(neuron_levels)
+    oracle = small(**({"neurons": count, "winners": count, "classes": 3, "score_bits": 8, "margin": 10} | fields))
+    state = oracle.state
+    state.learn = False
+    state.levels[:] = neuron_levels
+    state.read_out[:] = cells
+    state.read_out_set, state.read_out_reset = state.set.copy(), state.reset.copy()
+    return oracle
+
+
+def raced(oracle, *lines) -> Oracle:
+    for line in lines or (0,):
+        oracle.spike(line)
+    oracle.decide()
+    return oracle
+
+
+def test_the_read_out_starts_in_the_middle_with_tables_and_a_random_state_of_its_own():
+    oracle = small(classes=3, plane_width=4, score_bits=8, margin=77, set_step=0.2)
+    state = ChipState.initial(oracle.chip)
+    assert state.read_out.tolist() == [[8, 8, 8]] * 4 and state.margin == 77 and oracle.scores.tolist() == [0, 0, 0]
+    assert state.random.tolist() == ChipState.initial(small(plane_width=5).chip).random.tolist()  # as that of a tile 2
+    # 0.016 * 15 * 256 = 61.44 in every cell of the top bin, 1 / 7, 3 / 7 and 5 / 7 of it below
+    assert state.read_out_set.tolist() == state.read_out_reset.tolist() == [[entry] * 16 for entry in (9, 26, 44, 61)]
+    bound = small(classes=3, margin=0, read_out_set_bound=2.0, read_out_reset_bound=3.0).chip.read_out_tables()
+    assert bound[0][3, [0, 15]].tolist() == [61, 8] and bound[1][3, [0, 15]].tolist() == [3, 61]  # e^-2, e^-3
+
+
+def test_a_fire_sends_a_pulse_more_than_the_ranks_behind_it():
+    oracle = raced(reading([[1, 2, 3], [4, 5, 6]]))
+    assert oracle.scores.tolist() == [2 * 1 + 4, 2 * 2 + 5, 2 * 3 + 6]
+    assert [oracle.counter(name) for name in ("read_out_reads", "read_out_sum")] == [3, 2 * 6 + 15]
+    oracle = raced(reading([[1, 2, 3], [4, 5, 6]], neuron_levels=(8, 9)))
+    assert oracle.scores.tolist() == [1 + 2 * 4, 2 + 2 * 5, 3 + 2 * 6]
+
+
+def test_rows_of_the_read_out_are_tile_by_tile():
+    oracle = reading([[1, 0, 0], [2, 0, 0], [4, 0, 0], [8, 0, 0]], plane_width=6, stride=3)
+    raced(oracle, 3)
+    assert oracle.scores.tolist() == [2 * 4 + 8, 0, 0]
+    raced(oracle, 0)  # the tile that has fired is closed, its fires stand
+    assert oracle.scores.tolist() == [2 * 4 + 8 + 2 * 1 + 2, 0, 0]
+
+
+def test_scores_hold_at_their_top_and_the_sum_does_not():
+    oracle = raced(reading([[15, 7, 8], [15, 1, 0]], weight_bits=8, weights=tuple(range(0, 256, 17)), membrane_bits=12))
+    assert oracle.scores.tolist() == [255, 2 * 119 + 17, 255]  # 3 * 255, 255, 2 * 136
+    assert oracle.counter("read_out_sum") == 3 * 255 + 255 + 2 * 136
+
+
+@pytest.mark.parametrize("cells, answer", [
+    ([1, 2, 3], (2, 9, 3)), ([3, 1, 3], (0, 9, 0)), ([2, 5, 5], (1, 15, 0)), ([7, 1, 2], (0, 21, 15)),
+    ([0, 0, 0], (0, 0, 0))])
+def test_the_answer_is_the_largest_score_with_its_lead(cells, answer):
+    oracle = raced(reading([cells, cells]))
+    assert oracle.answer() == answer == oracle.answer()
+    assert oracle.counter("answers") == 2
+
+
+def test_a_label_sets_its_column_and_resets_the_rival():
+    oracle = raced(reading([[5, 5, 6], [1, 3, 2]]))
+    scores = oracle.scores.tolist()
+    assert scores == [11, 13, 14]
+    oracle.label(0)
+    assert oracle.state.read_out.tolist() == [[9, 5, 2], [4, 3, 0]]  # four levels in rank 0, three in rank 1, held at 0
+    assert oracle.scores.tolist() == scores
+    found = counted(oracle)
+    assert {name: found[name] for name in found if "_pulses" in name or "_weight" in name or "clipped" in name} == {
+        "clipped_low": 1, "set_pulses[3]": 1, "set_weight[3]": 5, "set_pulses[2]": 1, "set_weight[2]": 1,
+        "reset_pulses[3]": 1, "reset_weight[3]": 6, "reset_pulses[2]": 1, "reset_weight[2]": 2}
+    assert (found["labels"], found["taught"], found.get("labels_right", 0)) == (1, 1, 0)
+    assert "set_events" not in found and "reset_rows" not in found
+    oracle.label(0)  # the rows are still listed
+    assert oracle.state.read_out.tolist() == [[13, 5, 0], [7, 3, 0]]
+
+
+@pytest.mark.parametrize("cells, label, rival", [
+    ([5, 5, 5], 1, 0), ([5, 5, 5], 0, 1), ([5, 6, 6], 0, 1), ([5, 6, 6], 1, 2), ([5, 6, 6], 2, 1), ([9, 6, 6], 0, 1)])
+def test_the_rival_is_the_best_of_the_others_the_lowest_of_equals(cells, label, rival):
+    oracle = raced(reading([cells, cells]))
+    oracle.label(label)
+    moved = (oracle.state.read_out[0].astype(int) - cells).tolist()
+    assert moved == [4 if c == label else -4 if c == rival else 0 for c in range(3)]
+
+
+@pytest.mark.parametrize("label, margin, taught", [(0, 6, 0), (0, 7, 1), (1, 0, 1), (2, 0, 1), (0, 0, 0), (0, 255, 1)])
+def test_a_label_teaches_below_the_margin_only(label, margin, taught):
+    oracle = raced(reading([[7, 5, 5], [7, 5, 5]]))  # leads by 6
+    oracle.state.margin = margin
+    before = oracle.state.read_out.copy()
+    oracle.label(label)
+    assert oracle.counter("taught") == taught and (oracle.state.read_out != before).any() == bool(taught)
+
+
+@pytest.mark.parametrize("cells, label, right", [
+    ([5, 5, 5], 0, 1), ([5, 5, 5], 1, 0), ([5, 6, 6], 1, 1), ([5, 6, 6], 2, 0), ([5, 6, 7], 2, 1), ([5, 6, 7], 0, 0)])
+def test_a_label_is_right_if_it_is_the_answer(cells, label, right):
+    oracle = raced(reading([cells, cells]))
+    assert (oracle.answer()[0] == label) == bool(right)
+    oracle.label(label)
+    assert oracle.counter("labels_right") == right
+
+
+def test_traces_of_ranks_are_rounded_up():
+    oracle = raced(reading(8, neuron_levels=(9, 8, 7)))  # 15, 10 and 5 of 15: bins 3, 2, 1
+    oracle.label(1)
+    assert oracle.state.read_out.tolist() == [[4, 12, 8], [5, 11, 8], [6, 10, 8]]
+    assert oracle.chip.trace_of_rank == [15, 10, 5]
+    assert small(neurons=7, winners=7, classes=2, margin=0).chip.trace_of_rank == [15, 13, 11, 9, 7, 5, 3]
+
+
+def test_all_set_pulses_are_drawn_before_all_reset_pulses_from_the_state_of_the_read_out():
+    oracle = raced(reading(8))
+    oracle.state.read_out_set[:] = 1 * 256 + 0x80  # one level, or two in half of the draws
+    oracle.state.read_out_reset[:] = 2 * 256 + 0x80
+    x, draws, tiles = int(oracle.state.random[1]), [], oracle.state.random[:1].tolist()
+    for _ in range(4):
+        x ^= x << 13 & 0xFFFFFFFF
+        x ^= x >> 17
+        x ^= x << 5 & 0xFFFFFFFF
+        draws.append(x >> 31)
+    oracle.label(2)
+    assert oracle.state.read_out.tolist() == [
+        [8 - 2 - draws[2], 8, 8 + 1 + draws[0]], [8 - 2 - draws[3], 8, 8 + 1 + draws[1]]]
+    assert oracle.state.random.tolist() == [*tiles, x]
+
+
+def test_rows_are_taught_in_the_order_in_which_they_fired():
+    oracle = reading(8, plane_width=6, stride=3)
+    raced(oracle, 3)
+    raced(oracle, 0)
+    oracle.state.read_out_set[:] = 0x80  # no level, or one
+    oracle.state.read_out_reset[:] = 0
+    x, draws = int(oracle.state.random[2]), []
+    for _ in range(4):
+        x ^= x << 13 & 0xFFFFFFFF
+        x ^= x >> 17
+        x ^= x << 5 & 0xFFFFFFFF
+        draws.append(x >> 31)
+    oracle.label(0)
+    assert oracle.state.read_out[:, 0].tolist() == [8 + draws[2], 8 + draws[3], 8 + draws[0], 8 + draws[1]]
+
+
+def test_labels_and_answers_act_in_a_dark_sample_and_whether_learning_is_on_or_not():
+    for learn in (False, True):
+        oracle = raced(reading(8))
+        oracle.state.learn = learn
+        oracle.dark()
+        oracle.label(0)
+        assert oracle.answer() == (0, 24, 0) and oracle.counter("refused") == 0
+        assert oracle.state.read_out.tolist() == [[12, 4, 8], [11, 5, 8]]
+
+
+def test_the_end_forgets_scores_and_list():
+    oracle = raced(reading([[1, 2, 3], [4, 5, 6]]))
+    oracle.end()
+    assert oracle.scores.tolist() == [0, 0, 0] and oracle.answer() == (0, 0, 0)
+    before = oracle.state.read_out.copy()
+    oracle.label(1)
+    assert (oracle.state.read_out == before).all()
+    assert (oracle.counter("taught"), oracle.counter("labels_right")) == (1, 0)
+
+
+def test_labels_of_no_column_and_answers_of_no_read_out_are_refused():
+    oracle = raced(reading(8))
+    oracle.state.counters[:] = 0
+    oracle.label(3)
+    assert counted(oracle) == {"refused": 1}
+    oracle = small()
+    oracle.label(0)
+    assert oracle.answer() is None and counted(oracle) == {"refused": 2}
+
+
+def test_run_gives_answers_by_sample():
+    oracle = reading([[1, 2, 3], [4, 5, 6]])
+    answer = EventCode.ANSWER
+    codes = [0, EventCode.DECIDE, answer, EventCode.LABEL - 2, EventCode.END, answer, answer]
+    answers = oracle.run(EventBatch(np.array(codes, np.int32), np.array([0, 5, 5, 7]))).answers
+    assert answers.offsets.tolist() == [0, 1, 1, 3] and answers.label.tolist() == [2, 0, 0]
+    assert answers.score.tolist() == [12, 0, 0] and answers.margin.tolist() == [3, 0, 0]
+    assert oracle.counter("labels") == 1
+
+
 # corners
 
 
