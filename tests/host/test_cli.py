@@ -82,7 +82,8 @@ def test_mnist_prints_metrics_and_fills_a_run_folder(ohmspike, small_mnist, tmp_
 
 
 def test_mnist_keeps_fires_where_asked(ohmspike, small_mnist, tmp_path):
-    code, _, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--spikes", "--no-labels", "--out", tmp_path)
+    code, _, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--spikes", "--no-labels", "--out",
+                            tmp_path)
     assert code == 0, err
     with np.load(next(tmp_path.glob("*/fires.npz"))) as kept:
         fires = Fires(kept["tile"], kept["neuron"], kept["offsets"])

@@ -17,9 +17,10 @@ from ohmspike.sim.model import ExactModel
 
 
 def chip_of(lines=12, mode="race", **changes):
-    return dataclasses.replace(Chip.preset("tiny"), name="own", classes=0, schedule=(Phase(),), plane_height=1, plane_width=lines, patch_height=1,
-                               patch_width=lines, neurons=6, fire_mode=mode, membrane_bits=20,
-                               winners=2 if mode == "race" else 1, min_spikes=1, theta_base=0, **changes)
+    return dataclasses.replace(Chip.preset("tiny"), name="own", classes=0, schedule=(Phase(),), plane_height=1,
+                               plane_width=lines, patch_height=1, patch_width=lines, neurons=6, fire_mode=mode,
+                               membrane_bits=20, winners=2 if mode == "race" else 1, min_spikes=1, theta_base=0,
+                               **changes)
 
 
 def stream_of(*samples, **fields):
