@@ -10,6 +10,8 @@ from ohmspike.sim.compiled import RtlError, ToolchainError
 
 from .commands.compare import compare
 from .commands.demo import demo
+from .commands.device import device
+from .commands.energy import energy
 from .commands.info import info
 from .commands.mnist import mnist
 from .errors import Interrupted, UserError
@@ -24,7 +26,7 @@ def cli(verbose):
     """a crossbar chip that learns on itself: exact model and RTL, equal to the bit"""
 
 
-for command in (mnist, compare, info, demo):
+for command in (mnist, compare, info, demo, device, energy):
     cli.add_command(command)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, minimize
 
 from .device import NOMINAL, Device, DeviceError, Provenance, curvature, saturation
 
@@ -29,7 +29,8 @@ _UNIT = re.compile(r"(?P<prefix>[munpkMG]?)(?P<unit>S|ohm|Ohm|Ω)$")
 FORMAT = """Columns, in any order, names in any case: `pulse` (pulses so far; the first row of a branch is where it
 starts), `conductance` or `resistance` with a unit behind it (`conductance (µS)`, `G_nS`, `resistance [kohm]`; S and Ω
 if none), `branch` (potentiation or depression, LTP or LTD, SET or RESET), `cycle` if there are several. Or one column a
-branch in place of conductance and branch: `LTP (µS)` and `LTD (µS)`. Comma, semicolon or tab; lines with # are left out."""
+branch in place of conductance and branch: `LTP (µS)` and `LTD (µS)`. Comma, semicolon or tab; lines with # are left
+out."""
 
 
 @dataclass(frozen=True)
@@ -213,72 +214,107 @@ class Fit:
 
 
 def fit_device(measured: Measurement, name: str, base: Device | None = None) -> Fit:
-    """Fit range, nonlinearity labels and spread; pulses, lines and neuron are those of ``base``.
+    """Fit range, nonlinearity labels and spread; voltages, lines and neuron are those of ``base``.
 
-    The mean course gives ``g_min_s``, ``g_max_s``, ``nl_set`` and ``nl_reset`` by least squares over all points. What
-    is left of single steps gives ``c2c``, which adds up from pulse to pulse, and ``read_noise``, which does not: a
-    wrong reading shows in two neighbouring steps with opposite signs, a wrong step in one.
+    Least squares over the mean course finds a start. From there the likelihood of all points is maximised, by a Kalman
+    filter: a pulse moves a cell along its curve and misses by ``c2c``, a reading misses by ``read_noise``; the first
+    adds up from pulse to pulse and the second does not, which tells them apart.
+
+    Raises
+    ------
+    DeviceError
+        The points do not look like a device: they are all the same, or begin below 0 S.
     """
     base = Device.preset(NOMINAL) if base is None else base
-    span = {kind: max(branch.pulses[-1] for branch in measured.of(kind)) for kind in ("set", "reset")}
+    span = {kind: float(max(branch.pulses[-1] for branch in measured.of(kind))) for kind in ("set", "reset")}
     values = np.concatenate([branch.conductance for branch in measured.branches])
-    low, high = float(values.min()), float(values.max())
-    if low == high:
-        raise DeviceError(f"{measured.source}: conductance must change, and is {low:g} S throughout")
+    unit = float(np.ptp(values))
+    if unit == 0:
+        raise DeviceError(f"{measured.source}: conductance must change, and is {values[0]:g} S throughout")
 
     def residuals(guess):
-        g_min, g_range, *labels = guess
         return np.concatenate([
-            branch.conductance / (high - low) - g_min
-            - g_range * curve(branch.kind, labels[branch.kind == "reset"], branch.pulses / span[branch.kind])
+            branch.conductance / unit - guess[0]
+            - guess[1] * curve(branch.kind, guess[2 + (branch.kind == "reset")], branch.pulses / span[branch.kind])
             for branch in measured.branches])
 
-    solved = least_squares(residuals, (low / (high - low), 1.0, 0.5, -0.5),
-                           bounds=((-np.inf, 1e-3, -9, -9), (np.inf, np.inf, 9, 9)), x_scale=(0.1, 0.1, 1, 1),
-                           diff_step=1e-5)
-    g_min, g_range = solved.x[:2] * (high - low)
+    start = least_squares(residuals, (values.min() / unit, 1.0, 0.5, -0.5), x_scale=(0.1, 0.1, 1, 1), diff_step=1e-5,
+                          bounds=((-np.inf, 1e-3, -9, -9), (np.inf, np.inf, 9, 9))).x
+    left = float(np.sqrt(np.mean(residuals(start) ** 2)) / start[1])
+    groups = _groups(measured, unit, span)
+    found, error = _most_likely(groups, (*start, math.log(max(left / 4, 1e-5)), math.log(max(left / 4, 1e-5))))
+    g_min, g_range = found[0] * unit, found[1] * unit
     if g_min <= 0:
         raise DeviceError(f"{measured.source}: the fitted curves would begin at {g_min:g} S: too few points, or too "
                           f"noisy")
-    labels = {"set": float(solved.x[2]), "reset": float(solved.x[3])}
-    spread = 2 * solved.cost / max(1, len(solved.fun) - 4)
-    errors = np.sqrt(np.diag(np.linalg.pinv(solved.jac.T @ solved.jac)) * spread)
-    c2c, read_noise = _noise(measured, g_min, g_range, labels, span)
-
-    def told(error):
-        return Provenance(round(float(min(error, 3.0)), 6), "measured", f"fit of {Path(measured.source).name}")
-
-    found = {"g_min_s": float(g_min), "g_max_s": float(g_min + g_range)}
-    error = {"g_min_s": errors[0] * (high - low), "g_max_s": math.hypot(*errors[:2]) * (high - low),
-             "nl_set": errors[2], "nl_reset": errors[3]}
-    exact = {"nl_set": labels["set"], "nl_reset": labels["reset"], "c2c": c2c, "read_noise": read_noise,
-             "levels": int(min(span.values())), "set_pulses": float(span["set"]), "reset_pulses": float(span["reset"])}
+    errors = {"g_min_s": error[0] * unit, "g_max_s": math.hypot(error[0], error[1]) * unit, "nl_set": error[2],
+              "nl_reset": error[3], "c2c": error[4] * math.exp(found[4]), "read_noise": error[5] * math.exp(found[5])}
+    fitted = {"g_min_s": g_min, "g_max_s": g_min + g_range, "nl_set": found[2], "nl_reset": found[3],
+              "c2c": math.exp(found[4]), "read_noise": math.exp(found[5]), "levels": int(min(span.values())),
+              "set_pulses": span["set"], "reset_pulses": span["reset"]}
     device = base
-    for key, value in found.items():
-        device = device.varied(told(error[key] / value), **{key: value})
-    device = device.varied(told(0.0), **exact)
+    for key, value in fitted.items():
+        sigma = errors[key] / value if key.endswith("_s") else 0.0
+        told = Provenance(round(float(min(sigma, 3.0)), 6), "measured", f"fit of {Path(measured.source).name}")
+        device = device.varied(told, **{key: value if key == "levels" else float(value)})
     device = device.varied(name=name, summary=f"fitted to {len(measured.branches)} branches of "
                                               f"{Path(measured.source).name}")
     kinds = np.concatenate([[branch.kind] * len(branch.pulses) for branch in measured.branches])
-    rms = {kind: float(np.sqrt(np.mean(solved.fun[kinds == kind] ** 2)) * (high - low) / g_range)
-           for kind in ("set", "reset")}
-    return Fit(device, {key: float(value) for key, value in error.items()}, rms, len(solved.fun))
+    rms = {kind: float(np.sqrt(np.mean(residuals(found)[kinds == kind] ** 2)) / found[1]) for kind in span}
+    return Fit(device, {key: float(value) for key, value in errors.items()}, rms, len(values))
 
 
-def _noise(measured, g_min, g_range, labels, span):
-    """Deviations of a pulse and of a reading, in shares of the range, from what is left of single steps."""
-    square, neighbours, keeps = [], [], []
+def _groups(measured, unit, span):
+    """Branches with the same pulses, stacked: (kind, pulses, conductances of shape (branches, points)), in ``unit``."""
+    found = {}
     for branch in measured.branches:
-        a = curvature(labels[branch.kind])
-        sign = 1 if branch.kind == "set" else -1
-        x = (branch.conductance - g_min) / g_range
-        keep = np.exp(-sign * np.diff(branch.pulses) / span[branch.kind] / a)
-        left = x[1:] - (saturation(a) - (saturation(a) - x[:-1]) * keep)
-        left = left - left.mean()
-        square.append(left**2 / np.diff(branch.pulses))
-        neighbours.append(left[1:] * left[:-1])
-        keeps.append(keep)
-    keep = float(np.mean(np.concatenate(keeps)))
-    reading = max(0.0, -float(np.mean(np.concatenate(neighbours))) / keep)
-    pulse = max(0.0, float(np.mean(np.concatenate(square))) - (1 + keep**2) * reading)
-    return math.sqrt(pulse), math.sqrt(reading)
+        key = branch.kind, tuple(branch.pulses / span[branch.kind])
+        found.setdefault(key, []).append(branch.conductance / unit)
+    return [(kind, np.array(share), np.array(rows), span[kind]) for (kind, share), rows in found.items()]
+
+
+def _most_likely(groups, start):
+    """Maximise the likelihood of (g_min, range, labels, logarithms of both deviations); their standard errors."""
+    def cost(guess):
+        return sum(_surprise(guess, *group) for group in groups)
+
+    bounds = ((None, None), (1e-3, None), (-9, 9), (-9, 9), (math.log(1e-6), 0), (math.log(1e-6), 0))
+    found = minimize(cost, start, method="Nelder-Mead", bounds=bounds,
+                     options={"xatol": 1e-5, "fatol": 1e-4, "maxiter": 4000, "maxfev": 4000, "adaptive": True}).x
+    step = np.array([1e-4, 1e-4, 1e-2, 1e-2, 1e-2, 1e-2])
+    curvatures = np.array([[_mixed(cost, found, step, i, k) for k in range(6)] for i in range(6)])
+    return found, np.sqrt(np.maximum(np.diag(np.linalg.pinv(curvatures)), 0))
+
+
+def _mixed(cost, at, step, i, k):
+    """Second derivative by differences."""
+    total = 0.0
+    for a in (1, -1):
+        for b in (1, -1):
+            moved = at.copy()
+            moved[i] += a * step[i]
+            moved[k] += b * step[k]
+            total += a * b * cost(moved)
+    return total / (4 * step[i] * step[k])
+
+
+def _surprise(guess, kind, share, rows, pulses):
+    """Negative logarithm of the likelihood of branches, by the Kalman filter of a linear step."""
+    g_min, g_range = guess[:2]
+    a = curvature(guess[2 + (kind == "reset")])
+    b, sign = saturation(a), 1 if kind == "set" else -1
+    pulse, reading = np.exp(2 * np.clip(guess[4:], -20, 1))
+    x = (rows - g_min) / g_range
+    state, variance = np.full(len(x), 0.0 if kind == "set" else 1.0), pulses * pulse / 2 + reading + 1e-6
+    total = 0.0
+    for k in range(x.shape[1]):
+        if k:
+            keep = math.exp(-sign * (share[k] - share[k - 1]) / a)
+            state = b - (b - state) * keep
+            variance = variance * keep**2 + pulse * (share[k] - share[k - 1]) * pulses
+        whole = variance + reading
+        miss = x[:, k] - state
+        total += 0.5 * (np.dot(miss, miss) / whole + len(x) * math.log(whole))
+        state = state + miss * (variance / whole)
+        variance = variance * reading / whole
+    return total + x.size * math.log(g_range)
