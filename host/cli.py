@@ -6,6 +6,7 @@ import sys
 import click
 
 from ohmspike.chip import DescriptionError
+from ohmspike.sim.analog.spice import SpiceError
 from ohmspike.sim.compiled import RtlError, ToolchainError
 
 from .commands.compare import compare
@@ -14,6 +15,7 @@ from .commands.device import device
 from .commands.energy import energy
 from .commands.info import info
 from .commands.mnist import mnist
+from .commands.spice import spice
 from .errors import Interrupted, UserError
 
 __all__ = ["cli", "main"]
@@ -26,7 +28,7 @@ def cli(verbose):
     """a crossbar chip that learns on itself: exact model and RTL, equal to the bit"""
 
 
-for command in (mnist, compare, info, demo, device, energy):
+for command in (mnist, compare, info, demo, device, energy, spice):
     cli.add_command(command)
 
 
@@ -54,7 +56,7 @@ def run(arguments=None) -> int:
         return 2
     except click.ClickException as error:
         return _complain(error.format_message())
-    except (UserError, DescriptionError, ToolchainError, RtlError) as error:
+    except (UserError, DescriptionError, ToolchainError, RtlError, SpiceError) as error:
         if verbose:
             raise
         return _complain(error)

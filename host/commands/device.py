@@ -89,9 +89,10 @@ def show(name, chip_name, as_json):
               f"{', '.join(str(tables['weights'][level]) for level in (0, middle, chip.levels - 1))}"]
     for kind in ("set", "reset"):
         steps = ", ".join(f"{tables[f'{kind}_levels_per_pulse'][level]:.3f}" for level in (0, middle, -1))
-        lines.append(f"  a full {kind.upper()} pulse moves levels 0, {middle}, {chip.levels - 1} by {steps}; the chip's "
-                     f"own step takes {tables[f'{kind}_width']:.2f} pulses")
-    lines.append("  a read costs " + ", ".join(f"{engineering(value, 'J')} at {name}" for name, value in energies.items()))
+        lines.append(f"  a full {kind.upper()} pulse moves levels 0, {middle}, {chip.levels - 1} by {steps}; the "
+                     f"chip's own step takes {tables[f'{kind}_width']:.2f} pulses")
+    reads = (f"{engineering(value, 'J')} at {level}" for level, value in energies.items())
+    lines.append(f"  a read costs {', '.join(reads)}")
     console.show(result, as_json=as_json, text="\n".join(lines))
 
 
