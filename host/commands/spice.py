@@ -30,7 +30,8 @@ def table(checks: list[dict]) -> str:
     """Checks of :meth:`ohmspike.sim.analog.cases.Check.to_dict`, one a line."""
     lines = [f"{'case':9} {'what':48} {'twin':>17} {'SPICE':>17} {'off by':>9} {'allowed':>8}"]
     for check in checks:
-        off, allowed = (f"{check[key]:.2%}" if check["share"] else f"{check[key]:.3g}" for key in ("deviation", "limit"))
+        style = ".2%" if check["share"] else ".2g"
+        off, allowed = (format(check[key], style) for key in ("deviation", "limit"))
         lines.append(f"{check['case']:9} {check['what']:48} {_figure(check['twin'], check['unit']):>17} "
                      f"{_figure(check['spice'], check['unit']):>17} {off:>9} {allowed:>8}"
                      f"{'' if check['ok'] else '  violated'}")
@@ -70,7 +71,7 @@ def spice(learned, chip_name, seed, device_name, cases, image, data_directory, k
                                                  progress=console.status)]
     failed = sum(not check["ok"] for check in checks)
     text = f"{chip.name} on {device.name}, image {image}, ngspice {simulator.version}\n\n{table(checks)}\n\n"
-    text += f"{len(checks)} checks, {failed} violated" if failed else f"{len(checks)} checks, all within what is allowed"
+    text += f"{len(checks)} checks, {f'{failed} violated' if failed else 'all within what is allowed'}"
     console.show({"chip": chip.name, "device": device.name, "image": image, "ngspice": simulator.version,
                   "checks": checks, "violated": failed}, as_json=as_json, text=text)
     if failed:

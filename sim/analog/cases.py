@@ -296,6 +296,10 @@ def wire_resistance(scene: Scene, spice: Simulator):
     return checks
 
 
+def _line_farads(device, cells):
+    return cells * (device.gate_f + device.wire_f_per_um * device.pitch_um) + device.driver_f
+
+
 def word_line(scene: Scene, spice: Simulator):
     """V6: charging a word line out of a rail and discharging it costs C V²."""
     device, cells, count = scene.device, scene.chip.neurons, 5
@@ -305,7 +309,7 @@ def word_line(scene: Scene, spice: Simulator):
     net.source("w", "rail", device.wordline_v)
     net.source("u", "up", pulses(on, device.edge_s))
     net.add("Bd down 0 v=1-v(up)")
-    capacitance = device.wordline_energy(cells) / device.wordline_v**2
+    capacitance = _line_farads(device, cells)
     net.switch_model("drv", device.pulse_s / 50 / capacitance, 0.6)
     net.add("Su rail wl up 0 drv", "Sd wl 0 down 0 drv", f"Cw wl 0 {capacitance:.9g} ic=0")
     net.meter("e", "-1*v(rail)*i(Vw)")
@@ -388,8 +392,8 @@ def trains(scene: Scene, spice: Simulator):
             width = getattr(device, f"{kind}_s")
             net = _write_net(device, [start], [(sign * getattr(device, f"{kind}_v"), 32)], width)
             waves = spice.run(f"v9-{kind}-{label}", net, stop=65 * width, largest=width / 20)
-            checks.append(Check("V9", f"32 {kind.upper()} pulses, label {label:g}", float(curve(kind, label, 0.5)),
-                                waves.last("x0"), 0.01, "of the range", False))
+            checks.append(Check("V9", f"state after 32 {kind.upper()} pulses, label {label:g}",
+                                float(curve(kind, label, 0.5)), waves.last("x0"), 0.01, "", False))
     return checks
 
 
@@ -531,8 +535,9 @@ def _lesson(scene, count, steps):
     spikes = np.random.default_rng(scene.seed).random((steps, count)) < 0.15 * np.maximum(scene.pixels[rows], 32) / 255
     base = dataclasses.replace(
         scene.chip, name="column", plane_height=1, plane_width=count, patch_height=1, patch_width=count, stride=1,
-        neurons=1, winners=1, learners=1, min_spikes=1, fire_mode="threshold", membrane_bits=24, threshold_bits=24, theta_leak=0,
-        theta_step=0.0, weight_store="memory", weights=None, set_table=None, reset_table=None, theta_base=1)
+        neurons=1, winners=1, learners=1, min_spikes=1, fire_mode="threshold", membrane_bits=24, threshold_bits=24,
+        theta_leak=0, theta_step=0.0, weight_store="memory", weights=None, set_table=None, reset_table=None,
+        theta_base=1)
     base = chip_with_device(base, scene.device, widths=(1.0, 1.0))
     chip = dataclasses.replace(base, theta_base=max(1, int((spikes @ base.weight_table[levels]).sum() / 9.3)))
     state = ChipState.initial(chip)
@@ -604,7 +609,7 @@ def _learning_net(device, lesson):
     starts = np.arange(steps) * period
     net = Netlist(f"{count} cells, {steps} steps, learning")
     net.memristor_model(device)
-    net.switch_model("drv", device.pulse_s / 500 / device.wordline_energy(1, 1.0))
+    net.switch_model("drv", device.pulse_s / 500 / _line_farads(device, 1))
     net.switch_model("acc", device.access_ohm, min(device.wordline_v, device.wordline_write_v) / 2)
     net.source("wr", "railr", device.wordline_v)
     net.source("ww", "railw", device.wordline_write_v)
@@ -661,7 +666,7 @@ def _learning_row(net, device, lesson, row, starts, at, edge, gap, share):
     net.source(f"o{row}", f"o{row}", pulses([(a, b, 0.0) for a, b, _ in sorted(reads + writes)], edge, start=1.0))
     net.add(f"Sr{row} railr wl{row} r{row} 0 drv",
             f"Sw{row} railw wl{row} w{row} 0 drv", f"So{row} wl{row} 0 o{row} 0 drv",
-            f"Cw{row} wl{row} 0 {device.wordline_energy(1, 1.0):.9g} ic=0",
+            f"Cw{row} wl{row} 0 {_line_farads(device, 1):.9g} ic=0",
             f"Sa{row} s{row} t{row} wl{row} 0 acc",
             f"Xc{row} t{row} bl x{row} cell x0={lesson.start[row] / (lesson.chip.levels - 1):.9g}",
             f"Bp{row} 0 pw i=-1e6*v(s{row})*i(Vs{row})")
