@@ -1,6 +1,7 @@
 """A device out of measurements: conductance against pulse number, fitted to a nonlinearity, a range and a spread."""
 
 import csv
+import dataclasses
 import io
 import math
 import re
@@ -252,13 +253,13 @@ def fit_device(measured: Measurement, name: str, base: Device | None = None) -> 
     fitted = {"g_min_s": g_min, "g_max_s": g_min + g_range, "nl_set": found[2], "nl_reset": found[3],
               "c2c": math.exp(found[4]), "read_noise": math.exp(found[5]), "levels": int(min(span.values())),
               "set_pulses": span["set"], "reset_pulses": span["reset"]}
-    device = base
+    file, told = Path(measured.source).name, dict(base.provenance)
     for key, value in fitted.items():
         sigma = errors[key] / value if key.endswith("_s") else 0.0
-        told = Provenance(round(float(min(sigma, 3.0)), 6), "measured", f"fit of {Path(measured.source).name}")
-        device = device.varied(told, **{key: value if key == "levels" else float(value)})
-    device = device.varied(name=name, summary=f"fitted to {len(measured.branches)} branches of "
-                                              f"{Path(measured.source).name}")
+        told[key] = Provenance(round(float(min(sigma, 3.0)), 6), "measured", f"fit of {file}")
+    device = dataclasses.replace(
+        base, name=name, summary=f"fitted to {len(measured.branches)} branches of {file}",
+        provenance=tuple(told.items()), **{key: value if key == "levels" else float(value) for key, value in fitted.items()})
     kinds = np.concatenate([[branch.kind] * len(branch.pulses) for branch in measured.branches])
     rms = {kind: float(np.sqrt(np.mean(residuals(found)[kinds == kind] ** 2)) / found[1]) for kind in span}
     return Fit(device, {key: float(value) for key, value in errors.items()}, rms, len(values))
@@ -280,7 +281,7 @@ def _most_likely(groups, start):
 
     bounds = ((None, None), (1e-3, None), (-9, 9), (-9, 9), (math.log(1e-6), 0), (math.log(1e-6), 0))
     found = minimize(cost, start, method="Nelder-Mead", bounds=bounds,
-                     options={"xatol": 1e-5, "fatol": 1e-4, "maxiter": 4000, "maxfev": 4000, "adaptive": True}).x
+                     options={"xatol": 1e-5, "fatol": 1e-4, "maxiter": 2500, "maxfev": 2500, "adaptive": True}).x
     step = np.array([1e-4, 1e-4, 1e-2, 1e-2, 1e-2, 1e-2])
     curvatures = np.array([[_mixed(cost, found, step, i, k) for k in range(6)] for i in range(6)])
     return found, np.sqrt(np.maximum(np.diag(np.linalg.pinv(curvatures)), 0))

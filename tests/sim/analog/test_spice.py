@@ -67,7 +67,7 @@ def test_missing_ngspice_is_told_with_a_hint():
 @needs_ngspice
 def test_netlist_that_cannot_be_run_is_told(tmp_path):
     net = Netlist("wrong")
-    net.add("R1 a 0")
+    net.add("X1 a 0 nothing")
     net.probe("a")
     with pytest.raises(SpiceError, match="wrong: ngspice failed"):
         Simulator(keep=tmp_path).run("wrong", net, stop=1e-9, largest=1e-10)
