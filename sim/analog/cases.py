@@ -569,11 +569,19 @@ def _lesson(scene, count, steps):
     return _Lesson(chip, levels, oracle.state.levels[0, :, 0].copy(), spikes, resets, sets, counters)
 
 
-_LESSON_ROWS = 16
+_LESSON_ROWS, _SLOWEST = 16, 20
 
 
 def learning_column(scene: Scene, spice: Simulator):
-    """Overall: 100 steps of a column that learns: reads, fires, SET, RESET, lines and traces in one netlist."""
+    """Overall: 100 steps of a column that learns: reads, fires, SET, RESET, lines and traces in one netlist.
+
+    Where SET or RESET take more than 20 times as long as a read, they are cut to that, for the twin as well: levels
+    move as far, and the netlist has one scale of time.
+    """
+    longest = _SLOWEST * scene.device.pulse_s
+    if max(scene.device.set_s, scene.device.reset_s) > longest:
+        quick = scene.device.varied(set_s=min(scene.device.set_s, longest), reset_s=min(scene.device.reset_s, longest))
+        scene = dataclasses.replace(scene, device=quick)
     device, steps = scene.device, 100
     lesson = _lesson(scene, min(_LESSON_ROWS, scene.chip.rows), steps)
     chip, count = lesson.chip, len(lesson.start)

@@ -259,7 +259,8 @@ def fit_device(measured: Measurement, name: str, base: Device | None = None) -> 
         told[key] = Provenance(round(float(min(sigma, 3.0)), 6), "measured", f"fit of {file}")
     device = dataclasses.replace(
         base, name=name, summary=f"fitted to {len(measured.branches)} branches of {file}",
-        provenance=tuple(told.items()), **{key: value if key == "levels" else float(value) for key, value in fitted.items()})
+        provenance=tuple(told.items()),
+        **{key: value if key == "levels" else float(value) for key, value in fitted.items()})
     kinds = np.concatenate([[branch.kind] * len(branch.pulses) for branch in measured.branches])
     rms = {kind: float(np.sqrt(np.mean(residuals(found)[kinds == kind] ** 2)) / found[1]) for kind in span}
     return Fit(device, {key: float(value) for key, value in errors.items()}, rms, len(values))

@@ -46,8 +46,8 @@ def test_wrong_label_would_not_pass(tmp_path):
 
 
 def test_fit_without_noise_is_exact(tmp_path):
-    found = fit_device(read_measurement(synthetic(tmp_path / "m.csv", labels=(1, -1), c2c=0, reading=0, cycles=1)),
-                       "mine").device
+    path = synthetic(tmp_path / "m.csv", labels=(1, -1), c2c=0, reading=0, cycles=1, pulses=24)
+    found = fit_device(read_measurement(path), "mine").device
     assert found.nl_set == pytest.approx(1, abs=2e-3) and found.nl_reset == pytest.approx(-1, abs=2e-3)
 
 
