@@ -569,13 +569,13 @@ def _lesson(scene, count, steps):
     return _Lesson(chip, levels, oracle.state.levels[0, :, 0].copy(), spikes, resets, sets, counters)
 
 
-_LESSON_ROWS, _SLOWEST = 16, 20
+_LESSON_ROWS, _SLOWEST = 16, 5
 
 
 def learning_column(scene: Scene, spice: Simulator):
     """Overall: 100 steps of a column that learns: reads, fires, SET, RESET, lines and traces in one netlist.
 
-    Where SET or RESET take more than 20 times as long as a read, they are cut to that, for the twin as well: levels
+    Where SET or RESET take more than 5 times as long as a read, they are cut to that, for the twin as well: levels
     move as far, and the netlist has one scale of time.
     """
     longest = _SLOWEST * scene.device.pulse_s

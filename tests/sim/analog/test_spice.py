@@ -23,7 +23,8 @@ def scene(chip="tiles", device="target65", **values):
 
 
 @needs_ngspice
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(case, marks=pytest.mark.slow if case == "learning" else ())
+                                  for case in CASES])
 def test_twin_and_spice_agree(case, tmp_path):
     checks = CASES[case](scene(), Simulator(keep=tmp_path))
     assert checks and [check for check in checks if not check.ok] == []
