@@ -4,7 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from ohmspike.chip import Chip, DescriptionError
+from ohmspike.chip import Chip, DescriptionError, Phase
 from ohmspike.chip.instructions import counter_names
 from ohmspike.sim.analog.device import Device
 from ohmspike.sim.analog.energy import (
@@ -87,7 +87,7 @@ def energy_of(run: Run, device: Device, *, twin_watts: float = TWIN_WATTS, twin_
     activities = {name: Activity.from_counters(chip, counters) for name, counters in run.phases.items()}
     whole = Activity.from_counters(chip, {name: sum(int(counters.get(name, 0)) for counters in run.phases.values())
                                           for name in set().union(*run.phases.values())})
-    point = OperatingPoint.of(chip, device, whole, scale=mean_annealing(chip, run.metrics.get("passes")))
+    point = OperatingPoint.of(chip, device, whole, scale=mean_annealing(_schedule(run)))
     return {
         "note": CAVEAT, "run": str(run.path), "chip": chip.name, "device": device.name,
         "phases": {name: _phase(chip, device, activity, point) for name, activity in activities.items()},
@@ -97,6 +97,14 @@ def energy_of(run: Run, device: Device, *, twin_watts: float = TWIN_WATTS, twin_
         "twin": _twin(run, twin_watts, twin_hertz),
         "published": [{"what": what, "figure": figure, "source": source} for what, figure, source in PUBLISHED],
     }
+
+
+def _schedule(run):
+    """What the run says it did, or what its chip would do."""
+    try:
+        return [Phase.from_dict(phase) for phase in run.metrics["schedule"]]
+    except (KeyError, TypeError, DescriptionError):
+        return run.chip.schedule
 
 
 def _phase(chip, device, activity, point):

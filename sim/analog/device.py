@@ -482,8 +482,8 @@ def plasticity_tables(device: Device, chip: Chip, set_width: float = 1.0,
     return tables[0], tables[1]
 
 
-def matched_widths(device: Device, chip: Chip, *, scale: float = 1.0, at: tuple[float, float] = (0.5, 0.5)
-                   ) -> tuple[float, float]:
+def matched_widths(device: Device, chip: Chip, *, scale: float = 1.0, at: tuple[float, float] = (0.5, 0.5),
+                   tables=None) -> tuple[float, float]:
     """Widths of SET and RESET, in full pulses, with which the device moves as far as the chip's own tables.
 
     They meet at full amplitude and at the states ``at`` (of SET, of RESET).
@@ -492,9 +492,12 @@ def matched_widths(device: Device, chip: Chip, *, scale: float = 1.0, at: tuple[
     ----------
     scale : float
         Annealing: scale of the chip's tables.
+    tables : pair of arrays, optional
+        Other tables than those of the tiles: SET and RESET of the read-out.
     """
     widths = []
-    for kind, table, x in zip(("set", "reset"), chip.plasticity_tables(scale), at, strict=True):
+    tables = chip.plasticity_tables(scale) if tables is None else tables
+    for kind, table, x in zip(("set", "reset"), tables, at, strict=True):
         step = np.interp(x * (chip.levels - 1), np.arange(chip.levels), table[-1]) / 2**chip.fraction_bits
         sign = 1 if kind == "set" else -1
         target = min(step / (chip.levels - 1), 1 - x if sign > 0 else x)
@@ -519,7 +522,8 @@ def _width_of(device, kind, x, target):
 def chip_with_device(chip: Chip, device: Device, *, widths: tuple[float, float] | None = None) -> Chip:
     """A chip whose weight, SET and RESET tables are those of a device; model, RTL and boards take it alike.
 
-    Levels, widths and all geometry stay, so the same gates and the same learning schedule serve.
+    Levels, widths and all geometry stay, so the same gates and the same learning schedule serve. A read-out gets tables
+    of the same device, with its own widths.
 
     Parameters
     ----------
@@ -527,9 +531,10 @@ def chip_with_device(chip: Chip, device: Device, *, widths: tuple[float, float] 
         Width of one SET and one RESET update in full pulses of the device; :func:`matched_widths` if absent, so that
         the device learns about as fast as the chip had been tuned to.
     """
-    widths = matched_widths(device, chip) if widths is None else widths
-    set_table, reset_table = plasticity_tables(device, chip, *widths)
-    return dataclasses.replace(
-        chip, name=f"{chip.name}-{device.name}",
-        weights=tuple(weight_table(device, chip.levels, chip.weight_bits).tolist()),
-        set_table=tuple(map(tuple, set_table.tolist())), reset_table=tuple(map(tuple, reset_table.tolist())))
+    made = {"name": f"{chip.name}-{device.name}",
+            "weights": tuple(weight_table(device, chip.levels, chip.weight_bits).tolist())}
+    for prefix, own in (("", chip.plasticity_tables), *([("read_out_", chip.read_out_tables)] if chip.classes else ())):
+        taken = matched_widths(device, chip, tables=own()) if widths is None else widths
+        for kind, table in zip(("set", "reset"), plasticity_tables(device, chip, *taken), strict=True):
+            made[f"{prefix}{kind}_table"] = tuple(map(tuple, table.tolist()))
+    return dataclasses.replace(chip, **made)

@@ -1,11 +1,13 @@
 """What the analog chip would spend: the counters of a run, in joules. A model, not a measurement."""
 
 import dataclasses
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from ...chip.description import Chip
+from ...chip.description import Chip, Phase
 from .device import Device, droop_of, matched_widths, pulse_amplitudes
 
 __all__ = ["CLAIM_J", "COMPONENTS", "Activity", "Estimate", "OperatingPoint", "PUBLISHED", "Spread", "energies",
@@ -67,6 +69,7 @@ class Activity:
     write_lines : tuple of (pulses, cells)
         Word-line pulses of SET and RESET.
     bit_lines : tuple of (set charges, reset charges, cells)
+        Bit lines that were charged to the voltage of SET or RESET, and the cells on such a line.
     """
 
     images: float
@@ -86,14 +89,14 @@ class Activity:
     reset_weight: np.ndarray
     set_events: float
     write_lines: tuple[tuple[float, int], ...]
-    bit_lines: tuple[float, float, int]
+    bit_lines: tuple[tuple[float, float, int], ...]
 
     @classmethod
     def from_counters(cls, chip: Chip, counters: dict[str, int]) -> "Activity":
         """Map the counters of contract 8 to what they mean on the analog chip; names not known here are ignored.
 
-        Read-out rows count where the chip has them: ``readout_reads`` read pulses on lines of ``classes`` cells,
-        ``readout_sum`` their weights; their SET and RESET pulses are in the bins of the others.
+        Pulses on the read-out are in the bins of the tiles'. In a race the tiles' RESET pulses are ``reset_rows``, so
+        the rest is the read-out's, and as many of its SET pulses were given (10.5).
         """
         def count(name):
             return float(counters.get(name, 0))
@@ -101,25 +104,28 @@ class Activity:
         def bins(name):
             return np.array([count(f"{name}[{bin_}]") for bin_ in range(chip.amplitudes)])
 
-        classes = int(getattr(chip, "classes", 0) or 0)
-        full_scale = (1 << chip.trace_bits) - 1
+        full_scale, classes = (1 << chip.trace_bits) - 1, chip.classes
         set_pulses, reset_pulses = bins("set_pulses"), bins("reset_pulses")
         race = chip.fire_mode == "race"
         dark = count("dark_spikes") if reset_pulses.any() or set_pulses.any() else 0.0
+        taught = max(0.0, float(reset_pulses.sum()) - count("reset_rows")) if classes else 0.0
+        rows_recharged = count("out_spikes") * float(np.mean(chip.trace_of_rank)) / full_scale if classes else 0.0
         return cls(
             images=count("samples"), steps=count("steps"), input_spikes=count("in_spikes"),
             output_spikes=count("out_spikes"),
-            reads=count("row_reads") * chip.neurons + count("readout_reads") * classes,
-            read_weight=count("read_sum") + count("readout_sum"),
+            reads=count("row_reads") * chip.neurons + count("read_out_reads") * classes,
+            read_weight=count("read_sum") + count("read_out_sum"),
             row_reads=count("row_reads"), active_square=count("active_sq_sum"),
-            lines=((count("row_reads") + count("shut_rows"), chip.neurons), (count("readout_reads"), classes)),
-            evaluations=count("decisions") * chip.neurons,
-            recharged=(count("pre_recharge") + count("post_recharge")) / full_scale + dark,
+            lines=((count("row_reads") + count("shut_rows"), chip.neurons), (count("read_out_reads"), classes)),
+            evaluations=count("decisions") * chip.neurons + (count("answers") + count("labels")) * classes,
+            recharged=(count("pre_recharge") + count("post_recharge")) / full_scale + dark + rows_recharged,
             set_pulses=set_pulses, set_weight=bins("set_weight"),
             reset_pulses=reset_pulses, reset_weight=bins("reset_weight"), set_events=count("set_events"),
-            write_lines=((float(set_pulses.sum()) + count("reset_rows"), chip.neurons),),
+            write_lines=((max(0.0, float(set_pulses.sum()) - taught) + count("reset_rows"), chip.neurons),
+                         (2 * taught, classes)),
             # a race's winner keeps its bit line charged while the dark rows are swept
-            bit_lines=(count("set_events"), count("set_events") if race else float(reset_pulses.sum()), chip.rows))
+            bit_lines=((count("set_events"), count("set_events") if race else float(reset_pulses.sum()), chip.rows),
+                       (count("taught"), count("taught"), chip.read_out_rows if classes else 0)))
 
 
 @dataclass(frozen=True)
@@ -188,16 +194,18 @@ def facts(chip: Chip, device: Device, activity: Activity, point: OperatingPoint)
         "width of a SET update, pulses": float(point.set_width),
         "width of a RESET update, pulses": float(point.reset_width),
         "pulses below the cells' threshold": float(idle / pulses) if pulses else 0.0,
-        "writes of a cell, mean": float(pulses / chip.synapses),
+        "writes of a cell, mean": float(pulses / (chip.synapses + chip.read_out_synapses)),
     }
 
 
-def mean_annealing(chip: Chip, passes: int | None = None) -> float:
-    """Mean of the scale ``decay ** u`` of the plasticity tables over a run of so many passes."""
-    passes = chip.passes if passes is None else passes
-    if chip.decay == 1.0:
+def mean_annealing(schedule: Iterable[Phase]) -> float:
+    """Mean of the scale ``scale * decay ** u`` of the tiles' tables, over the passes in which they learn."""
+    learning = [phase for phase in schedule if phase.learn]
+    if not learning:
         return 1.0
-    return float((chip.decay**passes - 1) / (passes * np.log(chip.decay)))
+    areas = [phase.scale * (phase.passes if phase.decay == 1.0 else
+                            (phase.decay**phase.passes - 1) / math.log(phase.decay)) for phase in learning]
+    return sum(areas) / sum(phase.passes for phase in learning)
 
 
 def _conductances(chip, values):
@@ -240,10 +248,10 @@ def energies(chip: Chip, device: Device, activity: Activity, point: OperatingPoi
         square = pulse_amplitudes(chip.amplitudes) ** 2
         through = base * (square * pulses).sum() + slope * (square * (weight + change * pulses)).sum()
         written[kind] = v[f"{kind}_v"] ** 2 * v[f"{kind}_s"] * width * through / v["efficiency"]
-    set_lines, reset_lines, cells = activity.bit_lines
-    bit_line = cells * (v["wire_f_per_um"] * v["pitch_um"] + v["drain_share"] * v["gate_f"])
-    write_lines = (lines(activity.write_lines) * v["wordline_write_v"] ** 2
-                   + bit_line * (set_lines * v["set_v"] ** 2 + reset_lines * v["reset_v"] ** 2)) / v["efficiency"]
+    on_bit_line = v["wire_f_per_um"] * v["pitch_um"] + v["drain_share"] * v["gate_f"]
+    bit_lines = on_bit_line * sum(cells * (sets * v["set_v"] ** 2 + resets * v["reset_v"] ** 2)
+                                  for sets, resets, cells in activity.bit_lines)
+    write_lines = (lines(activity.write_lines) * v["wordline_write_v"] ** 2 + bit_lines) / v["efficiency"]
     pulses = activity.set_pulses.sum() + activity.reset_pulses.sum()
     found = {
         "cells": v["read_v"] * charge,

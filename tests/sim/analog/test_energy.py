@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ohmspike.chip import Chip
+from ohmspike.chip import Chip, Phase
 from ohmspike.chip.instructions import counter_names
 from ohmspike.sim.analog.device import Device, chip_with_device
 from ohmspike.sim.analog.energy import (
@@ -80,14 +80,19 @@ def test_unknown_counters_are_ignored_and_read_out_ones_counted():
     counters = {"row_reads": 5, "read_sum": 900}
     assert total(CHIP, TARGET, counters) == total(CHIP, TARGET, {**counters, "moon_phase": 7})
 
-    class WithReadOut(Chip):
-        classes = 10
 
-    chip = WithReadOut.from_dict(CHIP.to_dict())
-    more = total(chip, TARGET, {**counters, "readout_reads": 3, "readout_sum": 700})
-    plain = total(chip, TARGET, counters)
-    assert more["word_lines"] - plain["word_lines"] == pytest.approx(3 * TARGET.wordline_energy(10))
-    assert more["cells"] > plain["cells"] and more["set"] == plain["set"]
+
+def test_read_out_rows_have_lines_traces_scores_and_pulses():
+    chip = Chip.preset("tiles")
+    plain = total(chip, TARGET, {})
+    reads = total(chip, TARGET, {"read_out_reads": 3, "read_out_sum": 700})
+    assert reads["word_lines"] == pytest.approx(3 * TARGET.wordline_energy(10)) and reads["cells"] > 0
+    assert total(chip, TARGET, {"answers": 2})["comparators"] == pytest.approx(2 * 10 * 64 * 20e-15)
+    assert total(chip, TARGET, {"out_spikes": 5})["traces"] == pytest.approx(3 * TARGET.trace_energy(0), rel=1e-2)
+    # 7 pulses of SET and RESET each on the read-out, 2 SET and 3 RESET pulses on the tiles
+    taught = total(chip, TARGET, {"set_pulses[15]": 9, "reset_pulses[15]": 10, "reset_rows": 3})["write_lines"]
+    assert taught == pytest.approx(14 * TARGET.wordline_energy(10, 1.5) + 5 * TARGET.wordline_energy(64, 1.5))
+    assert sum(plain.values()) == 0
 
 
 COUNTS = st.fixed_dictionaries({name: st.integers(0, 10**9) for name in counter_names(CHIP)})
@@ -125,7 +130,11 @@ def test_spread_is_seeded_and_holds_the_value():
 
 def test_annealed_runs_have_narrower_pulses():
     chip = Chip.preset("tiles")
-    assert mean_annealing(chip, 1) == pytest.approx(np.mean(chip.decay ** ((np.arange(1000) + 0.5) / 1000)), rel=1e-5)
+    passes = np.r_[2 * 0.5 ** np.linspace(0, 2, 4001), 3 * np.ones(2000)]
+    schedule = (Phase(passes=2, scale=2.0, decay=0.5), Phase(passes=1, scale=3.0),
+                Phase(passes=9, learn=False, teach=True))
+    assert mean_annealing(schedule) == pytest.approx(passes.mean(), rel=1e-3)
+    assert mean_annealing(schedule[2:]) == 1.0
     activity = Activity.from_counters(chip, {"set_pulses[15]": 10, "set_weight[15]": 200})
     wide, narrow = (OperatingPoint.of(chip, TARGET, activity, scale=scale).set_width for scale in (1.0, 0.25))
     assert 0 < narrow < wide / 3
