@@ -6,14 +6,18 @@ import sys
 import click
 
 from ohmspike.chip import DescriptionError
+from ohmspike.sim.analog.spice import SpiceError
 from ohmspike.sim.compiled import RtlError, ToolchainError
 
 from .commands.accuracy import accuracy
 from .commands.compare import compare
 from .commands.demo import demo
+from .commands.device import device
+from .commands.energy import energy
 from .commands.info import info
 from .commands.mnist import mnist
 from .commands.search import search_command
+from .commands.spice import spice
 from .errors import Interrupted, UserError
 
 __all__ = ["cli", "main"]
@@ -26,7 +30,7 @@ def cli(verbose):
     """a crossbar chip that learns on itself: exact model and RTL, equal to the bit"""
 
 
-for command in (mnist, compare, accuracy, search_command, info, demo):
+for command in (mnist, compare, energy, spice, device, accuracy, search_command, info, demo):
     cli.add_command(command)
 
 
@@ -54,7 +58,7 @@ def run(arguments=None) -> int:
         return 2
     except click.ClickException as error:
         return _complain(error.format_message())
-    except (UserError, DescriptionError, ToolchainError, RtlError) as error:
+    except (UserError, DescriptionError, ToolchainError, RtlError, SpiceError) as error:
         if verbose:
             raise
         return _complain(error)

@@ -1,0 +1,72 @@
+"""``ohmspike energy``: what a run would have cost on the analog chip."""
+
+from pathlib import Path
+
+import click
+
+from ohmspike.sim.analog.device import NOMINAL, Device
+
+from .. import console
+from ..energy import TWIN_HERTZ, TWIN_WATTS, energy_of, read_run
+from ..plots_analog import energy_picture
+from ..quantities import engineering
+from .options import json_option
+
+__all__ = ["device_option", "energy"]
+
+device_option = click.option("--device", "device_name", default=NOMINAL, show_default=True, metavar="NAME|FILE",
+                             help="device (see `ohmspike device show`) or TOML file")
+
+
+def _joules(value):
+    return engineering(value, "J")
+
+
+def _range(figure):
+    return f"{_joules(figure['value']):>9}  [{_joules(figure['p5'])} – {_joules(figure['p95'])}]"
+
+
+def _text(found):
+    lines = [f"{found['chip']} on {found['device']}: {found['note']}; in brackets the 5th and 95th percentile"]
+    for name, phase in found["phases"].items():
+        images = max(phase["images"], 1)
+        lines += ["", f"{name}, {phase['images']:,.0f} images: {_range(phase['total_j']).strip()}",
+                  f"  {'an image':14}   share"]
+        for part, figure in phase["components_j"].items():
+            if figure["value"]:
+                each = {key: figure[key] / images for key in ("value", "p5", "p95")}
+                lines.append(f"  {part:14} {figure['share']:7.1%} {_range(each):34} {figure['what']}")
+        lines += [f"  per {per:18} {_range(figure)}" for per, figure in phase["per_j"].items()]
+        lines.append("  \"20 fJ per spike\", if a spike is")
+        lines += [f"    {meaning:46} {_range(figure):34} {figure['times_claim']:.3g} times"
+                  f"{', consistent' if figure['consistent'] else ''}" for meaning, figure in phase["claims"].items()]
+    lines += ["", "what it rests on"]
+    lines += [f"  {name:54} {value:.4g}" for name, value in found["facts"].items()]
+    lines += ["", "total if one value is one sigma lower, higher"]
+    lines += [f"  {entry['value']:18} {_joules(entry['low_j']):>9} – {_joules(entry['high_j']):9} {entry['status']}"
+              for entry in found["tornado"][:8]]
+    twin = found["twin"]
+    lines += ["", f"the digital twin itself, assuming {twin['assumed_watts']:g} W at "
+                  f"{engineering(twin['assumed_hertz'], 'Hz')}, clocks {twin['clocks']}"]
+    lines += [f"  {name:12} {_joules(value):>9} an image, {twin['clocks_per_image'][name]:,.0f} clocks"
+              for name, value in twin["image_j"].items()]
+    lines += ["", "published, for context (as told there)"]
+    lines += [f"  {entry['what']:42} {entry['figure']:52} {entry['source']}" for entry in found["published"]]
+    return "\n".join(lines)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path, file_okay=False))
+@device_option
+@click.option("--twin-watts", type=click.FloatRange(0, min_open=True), default=TWIN_WATTS, show_default=True,
+              help="assumed power of a board with the RTL")
+@click.option("--twin-hertz", type=click.FloatRange(0, min_open=True), default=TWIN_HERTZ, show_default=True,
+              help="assumed clock of that board")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), default=None, help="PNG of the breakdown")
+@json_option
+def energy(run, device_name, twin_watts, twin_hertz, plot, as_json):
+    """what a run would cost on the analog chip, by component, with error bars"""
+    found = energy_of(read_run(run), Device.load(device_name), twin_watts=twin_watts, twin_hertz=twin_hertz)
+    if plot is not None:
+        energy_picture(found, plot)
+    console.show(found, as_json=as_json, text=_text(found))

@@ -1,0 +1,78 @@
+"""``ohmspike spice``: ngspice judges the analog twin, on a real chip and a real image."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from ohmspike.sim.analog.cases import CASES, Scene, judge
+from ohmspike.sim.analog.device import NOMINAL, Device
+from ohmspike.sim.analog.spice import Simulator
+from ohmspike.sim.state import ChipState
+
+from .. import console
+from ..data import load_mnist
+from ..errors import UserError
+from ..files import load
+from ..quantities import engineering
+from .options import chip_of, chip_option, data_option, json_option, seed_option
+
+__all__ = ["spice", "table"]
+
+
+def _figure(value, unit):
+    if unit in ("J", "V", "A"):
+        return engineering(value, unit)
+    return f"{value:.4g} {unit}".strip()
+
+
+def table(checks: list[dict]) -> str:
+    """Checks of :meth:`ohmspike.sim.analog.cases.Check.to_dict`, one a line."""
+    lines = [f"{'case':9} {'what':48} {'twin':>17} {'SPICE':>17} {'off by':>9} {'allowed':>8}"]
+    for check in checks:
+        style = ".2%" if check["share"] else ".2g"
+        off, allowed = (format(check[key], style) for key in ("deviation", "limit"))
+        lines.append(f"{check['case']:9} {check['what']:48} {_figure(check['twin'], check['unit']):>17} "
+                     f"{_figure(check['spice'], check['unit']):>17} {off:>9} {allowed:>8}"
+                     f"{'' if check['ok'] else '  violated'}")
+    return "\n".join(lines)
+
+
+@click.command()
+@click.argument("learned", metavar="[RUN|FILE]", type=click.Path(path_type=Path), required=False)
+@chip_option
+@seed_option
+@click.option("--device", "device_name", default=NOMINAL, show_default=True, metavar="NAME|FILE",
+              help="device (see `ohmspike device show`) or TOML file")
+@click.option("--case", "cases", multiple=True, type=click.Choice(list(CASES)), help="a case  [default: all]")
+@click.option("--image", type=click.IntRange(0, 9999), default=0, show_default=True, help="test image that is shown")
+@data_option
+@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), default=None,
+              help="folder in which netlists and waveforms stay")
+@json_option
+def spice(learned, chip_name, seed, device_name, cases, image, data_directory, keep, as_json):
+    """ngspice against the analog twin; exit code 1 if they differ by more than allowed
+
+    Conductances are those of a learned chip (a run folder, or its learned.npz); without one, those of --chip before it
+    learns.
+    """
+    if learned is None:
+        chip = chip_of(chip_name, seed)
+        state = ChipState.initial(chip)
+    else:
+        chip, state, _ = load(learned / "learned.npz" if learned.is_dir() else learned)
+    device, simulator = Device.load(device_name), Simulator(keep)
+    console.status(f"{simulator.path}, version {simulator.version}")
+    shown = load_mnist(data_directory, progress=console.status).test_images[image]
+    if shown.shape != (chip.plane_height, chip.plane_width):
+        raise UserError(f"chip {chip.name} must have a plane of 28 x 28 lines to see MNIST, not {chip.plane_height} x "
+                        f"{chip.plane_width}")
+    checks = [check.to_dict() for check in judge(Scene(chip, state, device, shown), simulator, cases or None,
+                                                 progress=console.status)]
+    failed = sum(not check["ok"] for check in checks)
+    text = f"{chip.name} on {device.name}, image {image}, ngspice {simulator.version}\n\n{table(checks)}\n\n"
+    text += f"{len(checks)} checks, {f'{failed} violated' if failed else 'all within what is allowed'}"
+    console.show({"chip": chip.name, "device": device.name, "image": image, "ngspice": simulator.version,
+                  "checks": checks, "violated": failed}, as_json=as_json, text=text)
+    if failed:
+        sys.exit(1)

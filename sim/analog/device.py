@@ -1,0 +1,540 @@
+"""The device description: the memristor, its cell, its lines and its neuron, every value with spread and source."""
+
+import dataclasses
+import math
+import tomllib
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import tomli_w
+from scipy.optimize import brentq
+
+from ...chip.description import Chip, DescriptionError
+
+__all__ = ["Device", "DeviceError", "NOMINAL", "Provenance", "STATUSES", "chip_with_device", "curvature", "devices",
+           "matched_widths", "plasticity_tables", "saturation", "weight_table"]
+
+STATUSES = ("sourced", "literature, unverified", "design choice", "measured", "user")
+"""How far a value can be trusted; *sourced* was read at its source, *literature, unverified* is recalled."""
+
+_WORD = (1 << 16) - 1
+_LABEL_SCALE = 10.1015
+_WIRE_PER_KELVIN = 0.00451
+
+_SIM = "MLP+NeuroSim V3.0"
+_TCAD = "NeuroSim, TCAD 2018, Table I"
+
+
+class DeviceError(DescriptionError):
+    """A device description or a measurement names something unknown or holds a value out of its range."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a value comes from.
+
+    Parameters
+    ----------
+    sigma : float
+        Relative spread, the standard deviation of the value's logarithm; 0 if none is stated.
+    status : str
+        One of :data:`STATUSES`.
+    source : str
+        What the value was taken from.
+    """
+
+    sigma: float = 0.0
+    status: str = "user"
+    source: str = ""
+
+    def __post_init__(self):
+        if type(self.sigma) not in (int, float) or not 0 <= self.sigma <= 3:  # also refuses NaN
+            raise DeviceError(f"sigma must be 0 to 3, not {self.sigma!r}")
+        if self.status not in STATUSES:
+            raise DeviceError(f"status must be one of {'; '.join(STATUSES)}, not {self.status!r}")
+        if type(self.source) is not str:
+            raise DeviceError(f"source must be a text, not {self.source!r}")
+
+
+def _value(section, unit, low, high, default, sigma, status, source, summary, kind=float):
+    meta = {"section": section, "unit": unit, "low": low, "high": high, "kind": kind, "summary": summary,
+            "provenance": Provenance(sigma, status, source)}
+    return field(default=default, metadata=meta)
+
+
+def _text(summary, options=None, default=dataclasses.MISSING, section=""):
+    return field(default=default, metadata={"section": section, "kind": str, "options": options, "summary": summary,
+                                            "unit": "", "provenance": Provenance(0.0, "design choice", "")})
+
+
+@dataclass(frozen=True)
+class Device:
+    """What stands behind the integers of a chip: ohms, volts, seconds and farads (docs/analog.md).
+
+    The defaults are the preset ``target65``. Build one with :meth:`preset`, :meth:`from_toml` or :meth:`from_dict`;
+    vary one with :meth:`varied`. Voltages are magnitudes. SET and RESET curves follow the nonlinearity labels of
+    NeuroSim.
+
+    Raises
+    ------
+    DeviceError
+        A value is out of its range, or two values contradict each other.
+    """
+
+    name: str = _text("name of the device")
+    summary: str = _text("what it is", default="")
+
+    levels: int = _value("cell", "", 2, 65536, 64, 0.0, "sourced", _TCAD + ", targeted eNVM",
+                         "conductance states between the rails", int)
+    g_min_s: float = _value("cell", "S", 1e-12, 1.0, 1e-7, 0.15, "sourced", _TCAD + ", targeted eNVM: on/off 50",
+                            "conductance at the lower rail")
+    g_max_s: float = _value("cell", "S", 1e-12, 1.0, 5e-6, 0.15, "sourced", _TCAD + ", targeted eNVM: 200 kΩ",
+                            "conductance at the upper rail")
+    access_ohm: float = _value("cell", "Ω", 0.0, 1e7, 15e3, 0.3, "sourced", _SIM + ", resistanceAccess",
+                               "access transistor, switched on")
+
+    readout: str = _text("clamp: virtual ground and current mirror; membrane: bit line on the membrane capacitor",
+                         ("clamp", "membrane"), "clamp", "read")
+    read_v: float = _value("read", "V", 1e-3, 10.0, 0.2, 0.05, "literature, unverified", "ISAAC, PRIME: 0.2 V",
+                           "read pulse")
+    read_s: float = _value("read", "s", 1e-12, 1.0, 10e-9, 0.1, "design choice", "20 fJ at 51 µS and 0.2 V",
+                           "width of a read pulse")
+    edge_s: float = _value("read", "s", 0.0, 1e-3, 1e-10, 0.0, "design choice", "",
+                           "edge of a word-line pulse, adds to its width")
+    mirror_ratio: float = _value("read", "", 1e-3, 1e4, 1.0, 0.0, "design choice", "",
+                                 "bit-line current over membrane current")
+
+    set_v: float = _value("write", "V", 1e-2, 20.0, 1.2, 0.1, "design choice", "usual for HfO2", "full SET pulse")
+    reset_v: float = _value("write", "V", 1e-2, 20.0, 1.2, 0.1, "design choice", "usual for HfO2", "full RESET pulse")
+    set_s: float = _value("write", "s", 1e-12, 10.0, 10e-9, 0.3, "sourced", _SIM + ", IdealDevice",
+                          "width of one SET pulse")
+    reset_s: float = _value("write", "s", 1e-12, 10.0, 10e-9, 0.3, "sourced", _SIM + ", IdealDevice",
+                            "width of one RESET pulse")
+    threshold: float = _value("write", "", 0.0, 0.99, 0.5, 0.0, "design choice", "",
+                              "share of the full amplitude below which a cell does not move")
+    exponent: float = _value("write", "", 0.1, 20.0, 3.0, 0.0, "design choice", "VTEAM, usual 1 to 10",
+                             "step against amplitude above that share")
+    nl_set: float = _value("write", "", -9.0, 9.0, 1.0, 0.0, "sourced", _TCAD + ", targeted eNVM",
+                           "nonlinearity label of potentiation")
+    nl_reset: float = _value("write", "", -9.0, 9.0, -1.0, 0.0, "sourced", _TCAD + ", targeted eNVM",
+                             "nonlinearity label of depression")
+    set_pulses: float = _value("write", "", 1.0, 1e7, 64.0, 0.0, "sourced", _TCAD + ", targeted eNVM",
+                               "full SET pulses from rail to rail")
+    reset_pulses: float = _value("write", "", 1.0, 1e7, 64.0, 0.0, "sourced", _TCAD + ", targeted eNVM",
+                                 "full RESET pulses from rail to rail")
+    efficiency: float = _value("write", "", 0.01, 1.0, 1.0, 0.0, "design choice", "1: no charge pump; 0.5: a pump",
+                               "efficiency of the write supply")
+
+    c2c: float = _value("spread", "", 0.0, 1.0, 0.02, 0.0, "sourced", _TCAD + ", targeted eNVM",
+                        "cycle to cycle: deviation of one pulse, share of the range")
+    d2d_label: float = _value("spread", "", 0.0, 5.0, 0.5, 0.0, "sourced", _SIM + ", 3σ = 1.5",
+                              "device to device: deviation of the nonlinearity labels")
+    d2d_range: float = _value("spread", "", 0.0, 2.0, 0.07, 0.0, "sourced", "aihwkit, presets/devices.py",
+                              "device to device: relative deviation of the upper rail")
+    read_noise: float = _value("spread", "", 0.0, 1.0, 0.01, 0.0, "literature, unverified", "Ambrogio 2014",
+                               "deviation of one reading, share of the range")
+    endurance_cycles: float = _value("spread", "", 1.0, 1e18, 1e6, 0.0, "sourced", "HfOx, Huang 2013, abstract",
+                                     "full SET and RESET cycles until half the cells have failed")
+    retention_drift: float = _value("spread", "", 0.0, 1.0, 0.004, 0.0, "sourced",
+                                    "aihwkit, inference/noise/reram.py: 0.2 µS per decade on 50 µS",
+                                    "drift per decade of time, share of the range")
+
+    wordline_v: float = _value("lines", "V", 0.0, 10.0, 1.1, 0.0, "sourced", _SIM + ", 65 nm",
+                               "word line of a read")
+    wordline_write_v: float = _value("lines", "V", 0.0, 10.0, 1.5, 0.0, "design choice", "boosted",
+                                     "word line of a write")
+    gate_f: float = _value("lines", "F", 0.0, 1e-9, 0.62e-15, 0.2, "sourced", _SIM + ", 65 nm LSTP, width 4F",
+                           "gate of an access transistor")
+    wire_f_per_um: float = _value("lines", "F/µm", 0.0, 1e-9, 0.2e-15, 0.2, "sourced", _SIM, "wire")
+    wire_ohm_per_um: float = _value("lines", "Ω/µm", 0.0, 1e5, 1.187, 0.3, "sourced", _SIM + ", 65 nm", "wire")
+    pitch_um: float = _value("lines", "µm", 1e-3, 100.0, 0.26, 0.0, "sourced", _SIM + ", 4F", "from cell to cell")
+    driver_f: float = _value("lines", "F", 0.0, 1e-9, 5e-15, 0.5, "design choice",
+                             "NeuRRAM in CIMLoop: 48 fF at 130 nm", "driver of a word line")
+    drain_share: float = _value("lines", "", 0.0, 10.0, 0.3, 0.3, "design choice", "",
+                                "drain on a bit line, share of the gate")
+
+    supply_v: float = _value("neuron", "V", 0.1, 10.0, 1.1, 0.0, "sourced", _SIM + ", 65 nm", "supply")
+    membrane_v: float = _value("neuron", "V", 1e-3, 10.0, 0.4, 0.0, "design choice", "",
+                               "membrane at its threshold; in a race, at the largest sum")
+    compare_j: float = _value("neuron", "J", 0.0, 1e-6, 20e-15, 0.7, "design choice",
+                              "NeuRRAM in CIMLoop 0.3 pJ at 130 nm, scaled; 5 to 300 fJ", "one clocked comparison")
+    ramp_comparisons: float = _value("neuron", "", 1.0, 1e5, 64.0, 0.5, "design choice", "6 bit",
+                                     "comparisons of a neuron while the reference of a race falls")
+    spike_j: float = _value("neuron", "J", 0.0, 1e-6, 4e-15, 1.0, "literature, unverified",
+                            "Sourikopoulos 2017, doi 10.3389/fnins.2017.00123; 1.6 fJ to 2 pJ", "one output spike")
+    bias_a: float = _value("neuron", "A", 0.0, 1.0, 0.0, 0.0, "design choice", "clamp amplifiers: 1 nA to 100 nA",
+                           "static current of a neuron")
+    step_s: float = _value("neuron", "s", 1e-12, 10.0, 100e-9, 0.0, "design choice", "",
+                           "a time step, for that current")
+
+    trace_f: float = _value("trace", "F", 0.0, 1e-9, 100e-15, 0.3, "design choice", "", "capacitor of a trace")
+    buffer_j: float = _value("trace", "J", 0.0, 1e-6, 0.0, 0.0, "design choice", "", "reading a trace for a pulse")
+
+    temperature_k: float = _value("site", "K", 200.0, 500.0, 300.0, 0.0, "design choice", "",
+                                  "temperature of the wires")
+
+    provenance: tuple[tuple[str, Provenance], ...] = field(default=(), repr=False)
+
+    def __post_init__(self):
+        for spec in _specs():
+            self._check_field(spec)
+        if self.g_min_s >= self.g_max_s:
+            raise DeviceError(f"g_min_s must be below g_max_s = {self.g_max_s:g}, not {self.g_min_s!r}")
+        for name, _ in self.provenance:
+            if name not in {spec.name for spec in _specs()}:
+                raise DeviceError(f"provenance names an unknown value {name!r}")
+
+    def _check_field(self, spec):
+        value, meta = getattr(self, spec.name), spec.metadata
+        if meta["kind"] is float and type(value) is int:
+            object.__setattr__(self, spec.name, float(value))
+            value = float(value)
+        if type(value) is not meta["kind"]:
+            raise DeviceError(f"{spec.name} must be of type {meta['kind'].__name__}, not {value!r}")
+        if meta.get("options") and value not in meta["options"]:
+            raise DeviceError(f"{spec.name} must be one of {', '.join(meta['options'])}, not {value!r}")
+        if "low" in meta and not meta["low"] <= value <= meta["high"]:  # also refuses NaN
+            raise DeviceError(f"{spec.name} must be {meta['low']:g} to {meta['high']:g}, not {value!r}")
+
+    # values and where they come from
+
+    @classmethod
+    def quantities(cls) -> list[dataclasses.Field]:
+        """The fields that hold numbers, in declaration order; metadata: section, unit, low, high, summary."""
+        return [spec for spec in _specs() if spec.metadata["kind"] is not str]
+
+    @cached_property
+    def _about(self):
+        return {**{spec.name: spec.metadata["provenance"] for spec in _specs()}, **dict(self.provenance)}
+
+    def about(self, name: str) -> Provenance:
+        """Spread, status and source of a value."""
+        return self._about[name]
+
+    def values(self) -> dict[str, float]:
+        """All numbers by name."""
+        return {spec.name: getattr(self, spec.name) for spec in self.quantities()}
+
+    def varied(self, provenance: Provenance | None = None, **values) -> "Device":
+        """A copy with other values; those that are numbers come from ``provenance``, the user if absent."""
+        told = {**dict(self.provenance), **{name: provenance or Provenance() for name in values
+                                            if name in self._about and name not in ("name", "summary")}}
+        return dataclasses.replace(self, **values, provenance=tuple(told.items()))
+
+    # the read cell
+
+    def conductance(self, x) -> np.ndarray:
+        """Memristor at state ``x``, 0 at the lower rail and 1 at the upper, S."""
+        return self.g_min_s + (self.g_max_s - self.g_min_s) * np.asarray(x, float)
+
+    def cell_conductance(self, x) -> np.ndarray:
+        """Memristor and access transistor in series, S."""
+        return 1 / (1 / self.conductance(x) + self.access_ohm)
+
+    @property
+    def pulse_s(self) -> float:
+        """Time a read pulse has an effect: its width between the halves of its edges."""
+        return self.read_s + self.edge_s
+
+    def read_energy(self, x) -> np.ndarray:
+        """Energy of one read of a cell at state ``x``, J."""
+        return self.read_v**2 * self.pulse_s * self.cell_conductance(x)
+
+    def wordline_energy(self, cells: int, volts: float | None = None) -> float:
+        """Charging a word line of so many cells from a rail and discharging it, J: C V²."""
+        volts = self.wordline_v if volts is None else volts
+        return (cells * (self.gate_f + self.wire_f_per_um * self.pitch_um) + self.driver_f) * volts**2
+
+    def trace_energy(self, before: float) -> float:
+        """Recharging a trace from a share ``before`` of full scale, J: C V² (1 - before)."""
+        return self.trace_f * self.supply_v**2 * (1 - before)
+
+    def wire_ohm(self) -> float:
+        """Wire between two cells at the device's temperature, Ω."""
+        return self.wire_ohm_per_um * self.pitch_um * (1 + _WIRE_PER_KELVIN * (self.temperature_k - 300))
+
+    def droop(self, active: float, cells: int, conductance: float) -> float:
+        """Share of the charge left by the resistance of a bit line: tanh(α)/α, α² = active · cells · g · R."""
+        return float(droop_of(active * cells * conductance * self.wire_ohm()))
+
+    # writing
+
+    def rate(self, kind: str) -> tuple[float, float, float]:
+        """Constants (a, b, pulses) of the curve of ``"set"`` or ``"reset"``: dx/dp = ±(b - x) / a."""
+        a = curvature(getattr(self, f"nl_{kind}"))
+        return a, saturation(a), getattr(self, f"{kind}_pulses")
+
+    def drive(self, kind: str, cell_volts) -> np.ndarray:
+        """Speed of a cell at a voltage, in that of the full pulse: ((v - v_t) / (v_n - v_t))^exponent, 0 below v_t."""
+        nominal = getattr(self, f"{kind}_v")
+        floor = self.threshold * nominal
+        return (np.maximum(np.asarray(cell_volts, float) - floor, 0) / (nominal - floor)) ** self.exponent
+
+    def pulse(self, kind: str, x, amplitude=1.0, width: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        """One pulse on a cell, by the midpoint rule: state afterwards and energy drawn, J.
+
+        Parameters
+        ----------
+        kind : ``"set"`` or ``"reset"``
+        x : float or array
+            State before.
+        amplitude : float or array
+            Share of the full amplitude.
+        width : float
+            Width in full pulses.
+        """
+        a, b, pulses = self.rate(kind)
+        sign = 1 if kind == "set" else -1
+        volts = np.asarray(amplitude, float) * getattr(self, f"{kind}_v")
+        parts = int(min(4096, max(8, math.ceil(16 * width))))
+        x = np.broadcast_to(np.asarray(x, float), np.broadcast_shapes(np.shape(x), volts.shape)).copy()
+        charge = np.zeros_like(x)
+        for _ in range(parts):
+            half = self._moved(kind, x, volts, sign, a, b, width / parts / 2 / pulses)
+            x = self._moved(kind, x, volts, sign, a, b, width / parts / pulses, at=half)
+            charge += self.cell_conductance(half)
+        return x, charge / parts * volts**2 * getattr(self, f"{kind}_s") * width / self.efficiency
+
+    def _moved(self, kind, x, volts, sign, a, b, share, at=None):
+        cell = volts / (1 + self.conductance(x if at is None else at) * self.access_ohm)
+        return b - (b - x) * np.exp(-sign * self.drive(kind, cell) * share / a)
+
+    # reading and writing descriptions
+
+    @classmethod
+    def from_dict(cls, document: dict, *, source: str = "device") -> "Device":
+        """Build a device from TOML-shaped nested tables; unknown names are refused.
+
+        A number is a value of the user's, or a table of ``value``, ``sigma``, ``status`` and ``source``. What is not
+        told is as in ``target65``.
+        """
+        known = {(spec.metadata["section"], spec.name): spec for spec in _specs()}
+        sections = {section for section, _ in known if section}
+        fields, provenance = {}, []
+        for section, content in document.items():
+            inside = isinstance(content, dict)
+            for name, value in content.items() if inside else [(section, content)]:
+                where = section if inside else ""
+                if (where, name) not in known:
+                    expected = sorted(n for s, n in known if s == where)
+                    expected = f"expected one of {', '.join(expected)}" if expected else \
+                        f"sections are {', '.join(sorted(sections))}"
+                    raise DeviceError(f"{source}: unknown value {f'[{where}] ' if where else ''}{name}; {expected}")
+                try:
+                    fields[name], told = _read_value(name, value)
+                    if told is not None and known[where, name].metadata["kind"] is not str:
+                        provenance.append((name, told))
+                except DeviceError as error:
+                    raise DeviceError(f"{source}: {error}") from None
+        if "name" not in fields:
+            raise DeviceError(f"{source}: missing name")
+        try:
+            return cls(**fields, provenance=tuple(provenance))
+        except DeviceError as error:
+            raise DeviceError(f"{source}: {error}") from None
+
+    def to_dict(self) -> dict:
+        """The TOML-shaped nested tables of :meth:`from_dict`: what differs from ``target65``, with sources."""
+        document = {"name": self.name, "summary": self.summary}
+        told = dict(self.provenance)
+        for spec in _specs():
+            section, value = spec.metadata["section"], getattr(self, spec.name)
+            if not section or (value == spec.default and spec.name not in told):
+                continue
+            entry = value
+            if spec.metadata["kind"] is not str:
+                entry = {"value": value, **dataclasses.asdict(self.about(spec.name))}
+            document.setdefault(section, {})[spec.name] = entry
+        return document
+
+    def to_toml(self) -> str:
+        """The description as the text of a TOML file."""
+        return tomli_w.dumps(self.to_dict())
+
+    @classmethod
+    def from_toml(cls, path) -> "Device":
+        """Read a description file.
+
+        Raises
+        ------
+        DeviceError
+            The file cannot be read, is not TOML, or holds a bad description.
+        """
+        try:
+            return cls.from_dict(tomllib.loads(Path(path).read_text("utf-8")), source=str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise DeviceError(f"{path}: cannot be read: {error}") from None
+        except tomllib.TOMLDecodeError as error:
+            raise DeviceError(f"{path}: not TOML: {error}") from None
+
+    @classmethod
+    def preset(cls, name: str) -> "Device":
+        """A device that ships with the project, by name (:func:`devices`)."""
+        if name not in devices():
+            raise DeviceError(f"device must be one of {', '.join(devices())} or a TOML file, not {name!r}")
+        return cls.from_dict(tomllib.loads(_preset_folder().joinpath(f"{name}.toml").read_text("utf-8")), source=name)
+
+    @classmethod
+    def load(cls, name_or_path: str) -> "Device":
+        """A preset's name, or the path of a TOML file."""
+        if str(name_or_path).endswith(".toml"):
+            return cls.from_toml(name_or_path)
+        return cls.preset(name_or_path)
+
+
+def _specs():
+    return [spec for spec in dataclasses.fields(Device) if spec.name != "provenance"]
+
+
+def _read_value(name, entry):
+    if not isinstance(entry, dict):
+        return entry, Provenance()
+    unknown = set(entry) - {"value", "sigma", "status", "source"}
+    if unknown or "value" not in entry:
+        raise DeviceError(f"{name} must be a number or a table of value, sigma, status, source, not {entry!r}")
+    told = {key: value for key, value in entry.items() if key != "value"}
+    try:
+        return entry["value"], Provenance(**told)
+    except DeviceError as error:
+        raise DeviceError(f"{name}: {error}") from None
+
+
+def _preset_folder():
+    return resources.files("ohmspike.sim.analog").joinpath("presets")
+
+
+def devices() -> list[str]:
+    """Names of the devices that ship with the project."""
+    return sorted(entry.name.removesuffix(".toml") for entry in _preset_folder().iterdir()
+                  if entry.name.endswith(".toml"))
+
+
+NOMINAL = "target65"
+"""The device taken if none is named."""
+
+
+# curves
+
+
+def saturation(a: float) -> float:
+    """b of a curve y(p) = b (1 - e^(-p/a)) through (0, 0) and (1, 1)."""
+    return -1 / math.expm1(-1 / a)
+
+
+def _bow(log_a):
+    """Largest distance of that curve from the diagonal, of log(a)."""
+    a = math.exp(log_a)
+    b = saturation(a)
+    return b - a * (1 + math.log(b / a))
+
+
+_STRAIGHT = math.log(1e4)
+
+
+def curvature(label: float) -> float:
+    """The constant a of a nonlinearity label of NeuroSim, with the label's sign; 10,000 if it is straight.
+
+    A label is 10.1015 times the largest distance of the curve from the diagonal; this closed form stands for
+    NeuroSim's table.
+    """
+    bow = abs(label) / _LABEL_SCALE
+    if bow <= _bow(_STRAIGHT):
+        return math.copysign(math.exp(_STRAIGHT), label)
+    log_a = brentq(lambda log_a: _bow(log_a) - bow, math.log(1e-3), _STRAIGHT, xtol=1e-13)
+    return math.copysign(math.exp(log_a), label)
+
+
+def droop_of(alpha_squared) -> np.ndarray:
+    """tanh(α)/α of α², 1 at 0."""
+    alpha = np.sqrt(np.asarray(alpha_squared, float))
+    return np.where(alpha > 1e-6, np.tanh(alpha) / np.maximum(alpha, 1e-6), 1.0)
+
+
+# from volts to the tables of a chip
+
+
+def pulse_amplitudes(amplitudes: int) -> np.ndarray:
+    """Share of the full amplitude of every bin, float of shape (amplitudes,): the gain of contract 5.4."""
+    return (2 * np.arange(amplitudes) + 1) / (2 * amplitudes - 1)
+
+
+def weight_table(device: Device, levels: int, weight_bits: int) -> np.ndarray:
+    """Level to weight: the cell's conductance over that at the upper rail, int64 of shape (levels,)."""
+    g = device.cell_conductance(np.arange(levels) / (levels - 1))
+    return np.rint(g / g[-1] * ((1 << weight_bits) - 1)).astype(np.int64)
+
+
+def plasticity_tables(device: Device, chip: Chip, set_width: float = 1.0,
+                      reset_width: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """SET and RESET tables of a device in the units of contract 5.4, int64 of shape (amplitudes, levels).
+
+    ``set_width`` and ``reset_width`` are the width of one update in full pulses.
+    """
+    x = np.arange(chip.levels)[None, :] / (chip.levels - 1)
+    amplitude = pulse_amplitudes(chip.amplitudes)[:, None]
+    tables = []
+    for kind, width in (("set", set_width), ("reset", reset_width)):
+        moved = np.abs(device.pulse(kind, x, amplitude, width)[0] - x)
+        tables.append(np.minimum(np.rint(moved * (chip.levels - 1) * 2**chip.fraction_bits), _WORD).astype(np.int64))
+    return tables[0], tables[1]
+
+
+def matched_widths(device: Device, chip: Chip, *, scale: float = 1.0, at: tuple[float, float] = (0.5, 0.5),
+                   tables=None) -> tuple[float, float]:
+    """Widths of SET and RESET, in full pulses, with which the device moves as far as the chip's own tables.
+
+    They meet at full amplitude and at the states ``at`` (of SET, of RESET).
+
+    Parameters
+    ----------
+    scale : float
+        Annealing: scale of the chip's tables.
+    tables : pair of arrays, optional
+        Other tables than those of the tiles: SET and RESET of the read-out.
+    """
+    widths = []
+    tables = chip.plasticity_tables(scale) if tables is None else tables
+    for kind, table, x in zip(("set", "reset"), tables, at, strict=True):
+        step = np.interp(x * (chip.levels - 1), np.arange(chip.levels), table[-1]) / 2**chip.fraction_bits
+        sign = 1 if kind == "set" else -1
+        target = min(step / (chip.levels - 1), 1 - x if sign > 0 else x)
+        widths.append(_width_of(device, kind, x, target) if target > 0 else 0.0)
+    return widths[0], widths[1]
+
+
+def _width_of(device, kind, x, target):
+    """Width, in full pulses, that moves a cell by ``target``."""
+    def miss(log_width):
+        return abs(float(device.pulse(kind, x, 1.0, math.exp(log_width))[0]) - x) - target
+
+    high = 0.0
+    while miss(high) < 0:
+        high += 1.0
+        if high > math.log(1e6):
+            raise DeviceError(f"device {device.name} does not reach the chip's {kind.upper()} step of "
+                              f"{target:.3f} of its range")
+    return math.exp(brentq(miss, high - 16.0, high, xtol=1e-6))
+
+
+def chip_with_device(chip: Chip, device: Device, *, widths: tuple[float, float] | None = None) -> Chip:
+    """A chip whose weight, SET and RESET tables are those of a device; model, RTL and boards take it alike.
+
+    Levels, widths and all geometry stay, so the same gates and the same learning schedule serve. A read-out gets tables
+    of the same device, with its own widths.
+
+    Parameters
+    ----------
+    widths : (float, float), optional
+        Width of one SET and one RESET update in full pulses of the device; :func:`matched_widths` if absent, so that
+        the device learns about as fast as the chip had been tuned to.
+    """
+    made = {"name": f"{chip.name}-{device.name}",
+            "weights": tuple(weight_table(device, chip.levels, chip.weight_bits).tolist())}
+    for prefix, own in (("", chip.plasticity_tables), *([("read_out_", chip.read_out_tables)] if chip.classes else ())):
+        taken = matched_widths(device, chip, tables=own()) if widths is None else widths
+        for kind, table in zip(("set", "reset"), plasticity_tables(device, chip, *taken), strict=True):
+            made[f"{prefix}{kind}_table"] = tuple(map(tuple, table.tolist()))
+    return dataclasses.replace(chip, **made)

@@ -1,0 +1,158 @@
+"""The analog commands: what they print, and what they refuse."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from ohmspike.chip import Chip
+from ohmspike.host import cli, data
+from ohmspike.host.energy import energy_of, read_run
+from ohmspike.host.errors import UserError
+from ohmspike.host.files import save
+from ohmspike.host.learning import Encoding
+from ohmspike.host.quantities import engineering
+from ohmspike.host.runs import RunFolder
+from ohmspike.host.targets import ModelTarget
+from ohmspike.sim.analog.device import Device
+from ohmspike.sim.state import ChipState
+
+IMAGES = np.random.default_rng(1).integers(0, 256, (60, 28, 28)).astype(np.uint8)
+
+
+@pytest.fixture
+def ohmspike(capsys):
+    """Run a command line in this process: exit code, stdout, stderr."""
+
+    def run(*arguments):
+        try:
+            code = cli.run([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """A run of the tiny chip, as ``mnist`` leaves it."""
+    chip = Chip.preset("tiny")
+    target, code = ModelTarget(chip), Encoding()
+    target.load(ChipState.initial(chip))
+    target.present(code(chip, IMAGES[:40], learn=True), learn=True)
+    learning, state = target.counters(), target.state()
+    target.present(code(chip, IMAGES[40:], learn=False), learn=False)
+    folder = RunFolder.create(tmp_path, "tiny", "model")
+    folder.write_json("chip.json", chip.to_dict())
+    folder.write_json("metrics.json", {"passes": 1, "counters_learn": learning, "counters": target.counters()})
+    save(folder.path / "learned.npz", chip, state)
+    return folder.path
+
+
+def test_energy_tells_phases_normalisations_claims_and_bars(ohmspike, run_folder, tmp_path):
+    code, out, err = ohmspike("energy", run_folder, "--json", "--plot", tmp_path / "e.png")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["note"] == "model, not measurement"
+    learning, inference = found["phases"]["learning"], found["phases"]["inference"]
+    assert (learning["images"], inference["images"]) == (40, 20)
+    assert set(inference["per_j"]) == {"image", "synaptic read", "input spike", "output spike"}
+    assert learning["components_j"]["set"]["value"] > 0 and inference["components_j"]["set"]["value"] == 0
+    for phase in (learning, inference):
+        parts = sum(figure["value"] for figure in phase["components_j"].values())
+        assert parts == pytest.approx(phase["total_j"]["value"])
+        assert phase["total_j"]["p5"] < phase["total_j"]["value"] < phase["total_j"]["p95"]
+        assert len(phase["claims"]) == 6
+    assert found["twin"]["image_j"]["learning"] > found["twin"]["image_j"]["inference"] > 0
+    assert (tmp_path / "e.png").read_bytes().startswith(b"\x89PNG")
+    code, out, _ = ohmspike("energy", run_folder, "--device", "seed20fJ")
+    assert code == 0
+    for line in ("per synaptic read", "per input spike", "per output spike", "model, not measurement", "write_lines"):
+        assert line in out
+
+
+def test_run_that_kept_no_counters_of_learning_takes_those_of_what_it_learned(run_folder):
+    split = energy_of(read_run(run_folder), Device.preset("target65"))
+    metrics = json.loads((run_folder / "metrics.json").read_text())
+    del metrics["counters_learn"]
+    (run_folder / "metrics.json").write_text(json.dumps(metrics))
+    assert energy_of(read_run(run_folder), Device.preset("target65"))["phases"] == split["phases"]
+    (run_folder / "learned.npz").unlink()
+    whole = energy_of(read_run(run_folder), Device.preset("target65"))["phases"]
+    assert set(whole) == {"all"} and whole["all"]["images"] == 60
+    assert whole["all"]["total_j"]["value"] == pytest.approx(
+        sum(phase["total_j"]["value"] for phase in split["phases"].values()))
+
+
+def test_folder_that_is_no_run_is_refused(ohmspike, tmp_path):
+    code, _, err = ohmspike("energy", tmp_path)
+    assert code == 1 and "metrics.json: cannot be read" in err and "hint: name a folder that mnist or demo made" in err
+    (tmp_path / "metrics.json").write_text("{}")
+    (tmp_path / "chip.json").write_text(json.dumps(Chip.preset("tiny").to_dict()))
+    with pytest.raises(UserError, match="not a run folder: 'counters'"):
+        read_run(tmp_path)
+
+
+def test_device_show_lists_and_details(ohmspike):
+    code, out, _ = ohmspike("device", "show", "--json")
+    assert code == 0 and {"target65", "pcmo"} <= {entry["name"] for entry in json.loads(out)["devices"]}
+    assert "epiram" in ohmspike("device", "show")[1]
+    code, out, _ = ohmspike("device", "show", "target65")
+    assert code == 0 and "1.88 fJ at level 63" in out and "design choice" in out
+    shown = json.loads(ohmspike("device", "show", "target65", "--json")[1])
+    assert len(shown["tables"]["weights"]) == 64 and shown["a_set"] == pytest.approx(1.252, rel=1e-3)
+    code, _, err = ohmspike("device", "show", "gold")
+    assert code == 1 and "device must be one of" in err
+
+
+def test_fit_writes_device_and_picture(ohmspike, tmp_path):
+    points = [f"{p},{1 + 9 * (1 - np.exp(-p / 20)) / (1 - np.exp(-1.5)):.5f},"
+              f"{1 + 9 * (np.exp(-p / 20) - np.exp(-1.5)) / (1 - np.exp(-1.5)):.5f}" for p in range(31)]
+    (tmp_path / "lab.csv").write_text("\n".join(["pulse,LTP (uS),LTD (uS)", *points]))
+    code, out, err = ohmspike("device", "fit", tmp_path / "lab.csv", "--out", tmp_path / "lab.toml", "--plot",
+                              tmp_path / "lab.png", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["values"]["g_max_s"] == pytest.approx(10e-6, rel=0.01) and found["rms_of_range"]["set"] < 1e-3
+    assert (tmp_path / "lab.png").read_bytes().startswith(b"\x89PNG")
+    code, out, _ = ohmspike("device", "show", tmp_path / "lab.toml")
+    assert code == 0 and "measured: fit of lab.csv" in out
+    code, _, err = ohmspike("device", "chip", tmp_path / "lab.toml", "--chip", "tiles", "--out", tmp_path / "chip.toml")
+    assert code == 0, err
+    chip = Chip.load(str(tmp_path / "chip.toml"))
+    assert chip.name == "tiles-lab" and chip.weights[0] == 7 and chip.set_table is not None
+
+
+def test_malformed_measurement_is_told_with_line_and_column(ohmspike, tmp_path):
+    (tmp_path / "lab.csv").write_text("pulse,LTP,LTD\n0,1,2\n1,oops,2\n")
+    code, _, err = ohmspike("device", "fit", tmp_path / "lab.csv")
+    assert code == 1 and "lab.csv: line 3, column 2 (LTP): must be a number, not 'oops'" in err
+
+
+@pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed")
+def test_spice_judges_what_a_run_learned(ohmspike, run_folder, tmp_path, monkeypatch):
+    made_up = data.Dataset(IMAGES, np.zeros(60, np.uint8), IMAGES, np.zeros(60, np.uint8))
+    monkeypatch.setattr("ohmspike.host.commands.spice.load_mnist", lambda *args, **kwargs: made_up)
+    code, out, err = ohmspike("spice", run_folder, "--case", "V1", "--case", "V6", "--image", 3, "--keep",
+                              tmp_path / "keep")
+    assert code == 0, err
+    assert "read rail, 16 cells" in out and "all within what is allowed" in out and "ngspice" in err
+    assert len(list((tmp_path / "keep").glob("*.cir"))) == 4
+    monkeypatch.setattr(Device, "wordline_energy", lambda self, cells, volts=None: 1e-15)
+    code, out, _ = ohmspike("spice", run_folder, "--case", "V6", "--json")
+    assert code == 1 and json.loads(out)["violated"] == 1
+
+
+def test_spice_without_ngspice_says_how_to_get_it(ohmspike, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    code, _, err = ohmspike("spice", "--chip", "tiny")
+    assert code == 1 and "ngspice: not found on the path" in err and "hint: install it: apt-get install ngspice" in err
+
+
+@pytest.mark.parametrize("value, text", [(1.379e-11, "13.8 pJ"), (0, "0 J"), (9.999e-10, "1 nJ"), (2e-17, "0.02 fJ"),
+                                         (-3.2e-6, "-3.2 µJ"), (5, "5 J")])
+def test_figures_take_the_prefix_that_suits(value, text):
+    assert engineering(value, "J") == text

@@ -1,0 +1,140 @@
+"""Energy: what counters become, what they cost, and that it adds up."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ohmspike.chip import Chip, Phase
+from ohmspike.chip.instructions import counter_names
+from ohmspike.sim.analog.device import Device, chip_with_device
+from ohmspike.sim.analog.energy import (
+    COMPONENTS,
+    Activity,
+    OperatingPoint,
+    energies,
+    estimate,
+    facts,
+    mean_annealing,
+    sampled,
+    tornado,
+)
+
+TARGET = Device.preset("target65")
+CHIP = Chip.preset("spiking")
+POINT = OperatingPoint(6.5, 1.0, 1.0, np.zeros(16), np.zeros(16))
+
+
+def total(chip, device, counters, point=POINT, **values):
+    return {name: float(value) for name, value in
+            energies(chip, device, Activity.from_counters(chip, counters), point, values).items()}
+
+
+def test_example_of_784_by_100_costs_what_was_calculated_apart():
+    chip = chip_with_device(CHIP, TARGET)
+    reads, levels = 2286, np.arange(64) / 63
+    mean = TARGET.cell_conductance(levels).mean() / TARGET.cell_conductance(1.0) * 63
+    found = total(chip, TARGET, {"samples": 1, "in_spikes": reads, "row_reads": reads, "decisions": 350,
+                                 "out_spikes": 10, "read_sum": round(reads * 100 * mean)})
+    assert found["cells"] == pytest.approx(222e-12, rel=0.03)
+    assert found["mirror"] == pytest.approx(1220e-12, rel=0.03)
+    assert found["word_lines"] == pytest.approx(200e-12, rel=0.01)
+    assert found["comparators"] == pytest.approx(700e-12)
+    assert sum(found.values()) == pytest.approx(2.34e-9, rel=0.03)
+
+
+def test_one_read_of_every_cell_is_the_sum_of_single_reads():
+    chip = chip_with_device(CHIP, TARGET)
+    weights = chip.weight_table
+    counters = {"row_reads": 1, "read_sum": int(weights.sum())}
+    one = dataclasses.replace(chip, neurons=64, learners=4)
+    point = dataclasses.replace(POINT, active_rows=0.0)
+    expected = TARGET.read_energy(np.arange(64) / 63).sum()
+    assert total(one, TARGET, counters, point)["cells"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_full_pulses_cost_what_the_device_says():
+    device = TARGET.varied(access_ohm=0.0)
+    chip = chip_with_device(CHIP, device, widths=(1.0, 1.0))
+    pulses = 1000
+    found = {}
+    for kind in ("set", "reset"):
+        counters = {f"{kind}_pulses[15]": pulses, f"{kind}_weight[15]": pulses * int(chip.weight_table[32])}
+        activity = Activity.from_counters(chip, counters)
+        point = OperatingPoint.of(chip, device, activity)
+        assert getattr(point, f"{kind}_width") == pytest.approx(1.0, rel=2e-3)
+        found[kind] = float(energies(chip, device, activity, point)[kind]) / pulses
+        assert found[kind] == pytest.approx(float(device.pulse(kind, 32 / 63)[1]), rel=0.01)
+
+
+def test_no_events_cost_nothing_but_the_static_current():
+    assert sum(total(CHIP, TARGET, {}).values()) == 0
+    found = total(CHIP, TARGET.varied(bias_a=1e-9), {"steps": 10})
+    assert found.pop("fires") == pytest.approx(1e-9 * 1.1 * 100e-9 * 10 * 100)
+    assert sum(found.values()) == 0
+
+
+def test_unknown_counters_are_ignored_and_read_out_ones_counted():
+    counters = {"row_reads": 5, "read_sum": 900}
+    assert total(CHIP, TARGET, counters) == total(CHIP, TARGET, {**counters, "moon_phase": 7})
+
+
+
+def test_read_out_rows_have_lines_traces_scores_and_pulses():
+    chip = Chip.preset("tiles")
+    plain = total(chip, TARGET, {})
+    reads = total(chip, TARGET, {"read_out_reads": 3, "read_out_sum": 700})
+    assert reads["word_lines"] == pytest.approx(3 * TARGET.wordline_energy(10)) and reads["cells"] > 0
+    assert total(chip, TARGET, {"answers": 2})["comparators"] == pytest.approx(2 * 10 * 64 * 20e-15)
+    assert total(chip, TARGET, {"out_spikes": 5})["traces"] == pytest.approx(3 * TARGET.trace_energy(0), rel=1e-2)
+    # 7 pulses of SET and RESET each on the read-out, 2 SET and 3 RESET pulses on the tiles
+    taught = total(chip, TARGET, {"set_pulses[15]": 9, "reset_pulses[15]": 10, "reset_rows": 3})["write_lines"]
+    assert taught == pytest.approx(14 * TARGET.wordline_energy(10, 1.5) + 5 * TARGET.wordline_energy(64, 1.5))
+    assert sum(plain.values()) == 0
+
+
+COUNTS = st.fixed_dictionaries({name: st.integers(0, 10**9) for name in counter_names(CHIP)})
+
+
+@given(COUNTS, COUNTS, st.sampled_from(["target65", "seed20fJ", "pcmo"]), st.sampled_from(["spiking", "tiles"]))
+def test_energies_of_counters_add_up(first, second, device, chip):
+    device, chip = Device.preset(device), Chip.preset(chip)
+    # the droop of a bit line follows the mean conductance of what is added: none here
+    device = device.varied(wire_ohm_per_um=0.0)
+    both = total(chip, device, {name: first[name] + second[name] for name in first})
+    parts = total(chip, device, first), total(chip, device, second)
+    for name in COMPONENTS:
+        assert both[name] == pytest.approx(parts[0][name] + parts[1][name], rel=1e-9), name
+
+
+def test_spread_is_seeded_and_holds_the_value():
+    chip = Chip.preset("tiles")
+    counters = {"samples": 10, "in_spikes": 1200, "row_reads": 6000, "read_sum": 10**7, "active_sq_sum": 10**5,
+                "decisions": 380, "out_spikes": 1900}
+    activity = Activity.from_counters(chip, counters)
+    point = OperatingPoint.of(chip, TARGET, activity)
+    first, again = estimate(chip, TARGET, activity, point), estimate(chip, TARGET, activity, point)
+    assert first == again
+    assert set(first.per) == {"image", "synaptic read", "input spike", "output spike"}
+    for spread in (*first.per.values(), first.total, first.components["cells"], first.components["comparators"]):
+        assert spread.p5 < spread.value < spread.p95
+    assert first.per["synaptic read"].value == pytest.approx(first.total.value / 6000 / 64)
+    bars = tornado(chip, TARGET, activity, point)
+    assert bars[0][0] in ("compare_j", "ramp_comparisons")
+    assert all(abs(a[2] - a[1]) >= abs(b[2] - b[1]) for a, b in zip(bars, bars[1:], strict=False))
+    assert {name for name, _, _ in bars} == set(sampled(TARGET, 3))
+    assert facts(chip, TARGET, activity, point)["charge left by the bit line's resistance"] > 0.99
+
+
+def test_annealed_runs_have_narrower_pulses():
+    chip = Chip.preset("tiles")
+    passes = np.r_[2 * 0.5 ** np.linspace(0, 2, 4001), 3 * np.ones(2000)]
+    schedule = (Phase(passes=2, scale=2.0, decay=0.5), Phase(passes=1, scale=3.0),
+                Phase(passes=9, learn=False, teach=True))
+    assert mean_annealing(schedule) == pytest.approx(passes.mean(), rel=1e-3)
+    assert mean_annealing(schedule[2:]) == 1.0
+    activity = Activity.from_counters(chip, {"set_pulses[15]": 10, "set_weight[15]": 200})
+    wide, narrow = (OperatingPoint.of(chip, TARGET, activity, scale=scale).set_width for scale in (1.0, 0.25))
+    assert 0 < narrow < wide / 3
