@@ -11,7 +11,7 @@ from ohmspike.sim.analog.spice import Simulator
 from ohmspike.sim.state import ChipState
 
 from .. import console
-from ..data import load_mnist
+from ..data import load_dataset
 from ..errors import UserError
 from ..files import load
 from ..quantities import engineering
@@ -50,7 +50,7 @@ def table(checks: list[dict]) -> str:
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), default=None,
               help="folder in which netlists and waveforms stay")
 @json_option
-def spice(learned, chip_name, seed, device_name, cases, image, data_directory, keep, as_json):
+def spice(learned, chip_name, seed, device_name, cases, image, data_source, keep, as_json):
     """ngspice against the analog twin; exit code 1 if they differ by more than allowed
 
     Conductances are those of a learned chip (a run folder, or its learned.npz); without one, those of --chip before it
@@ -63,7 +63,7 @@ def spice(learned, chip_name, seed, device_name, cases, image, data_directory, k
         chip, state, _ = load(learned / "learned.npz" if learned.is_dir() else learned)
     device, simulator = Device.load(device_name), Simulator(keep)
     console.status(f"{simulator.path}, version {simulator.version}")
-    shown = load_mnist(data_directory, progress=console.status).test_images[image]
+    shown = load_dataset(data_source, progress=console.status).test_images[image]
     if shown.shape != (chip.plane_height, chip.plane_width):
         raise UserError(f"chip {chip.name} must have a plane of 28 x 28 lines to see MNIST, not {chip.plane_height} x "
                         f"{chip.plane_width}")
