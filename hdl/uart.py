@@ -153,7 +153,7 @@ class UartReceiver(wiring.Component):
                 with m.Else():
                     m.d.sync += [self.bytes.valid.eq(1), self.bytes.payload.eq(shift)]
 
-        # sequencing: the edge is seen up to a clock late and ticks are rounded up, so the middle is aimed at a clock early
+        # sequencing: the edge is seen up to a clock late and ticks are rounded up, so aim a clock before the middle
         phase.advance()
         with m.FSM(init="BREAK"):
             with m.State("BREAK"):

@@ -127,7 +127,8 @@ def test_bytes_arrive_from_a_clock_two_percent_off(rate, mismatch, offset, idle,
 def test_the_stated_tolerance_holds_to_its_end(rate, side):
     data = bytes([0x00, 0xFF, 0x55, 0x80, 0x7F])
     for offset in (0.0, 0.5, 0.99):
-        wire = drawn(data, rate.clocks * (1 + side * 0.98 * rate.tolerance), offset=offset, idle=1, rng=random.Random(5))
+        clocks = rate.clocks * (1 + side * 0.98 * rate.tolerance)
+        wire = drawn(data, clocks, offset=offset, idle=1, rng=random.Random(5))
         assert received(rate, wire)[:3] == (list(data), 0, 0), f"offset {offset}"
 
 
