@@ -8,8 +8,11 @@ import click
 from ohmspike.chip import DescriptionError
 from ohmspike.sim.compiled import RtlError, ToolchainError
 
+from .commands.bridge import bridge
+from .commands.build import build
 from .commands.compare import compare
 from .commands.demo import demo
+from .commands.fuzz import fuzz
 from .commands.info import info
 from .commands.mnist import mnist
 from .errors import Interrupted, UserError
@@ -24,7 +27,7 @@ def cli(verbose):
     """a crossbar chip that learns on itself: exact model and RTL, equal to the bit"""
 
 
-for command in (mnist, compare, info, demo):
+for command in (mnist, compare, info, demo, bridge, build, fuzz):
     cli.add_command(command)
 
 

@@ -169,13 +169,11 @@ struct Chip {
             ++cycles;
         }
         top->rst = 0;
-#if CHIP_WIRES
-        // a receiver takes no start bit before it saw the line high
+        // reset may come out of registers, and a serial receiver takes no start bit before it saw the line high
         for (int clock = 0; clock < 8; ++clock, ++cycles) {
             half(false);
             half(true);
         }
-#endif
     }
 
     bool empty() const { return queue_start == queue.size(); }

@@ -323,7 +323,7 @@ class CompiledRtl:
         return spent
 
     def reset(self) -> None:
-        """Hold reset for two clocks. Queued bytes and bytes not yet read are dropped."""
+        """Hold reset for two clocks, then offer nothing for eight. Queued bytes and bytes not yet read are dropped."""
         self._checked(self._library.chip_reset(self._handle, _RESET_CLOCKS))
 
     def start_trace(self, path: str | Path) -> None:
