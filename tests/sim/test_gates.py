@@ -15,7 +15,7 @@ from ohmspike.sim.state import ChipState, fires_difference
 CHIP = Chip(name="gates", plane_height=3, plane_width=4, patch_height=2, patch_width=2, stride=1, neurons=4, winners=2,
             learners=1, min_spikes=1, levels=8, weight_bits=3, membrane_bits=6, threshold_bits=6, theta_step=3.0,
             amplitudes=2, set_step=0.3, reset_step=0.3)
-LANES = 2
+LANES = 1
 
 
 def batch_of(seed, samples):
