@@ -217,7 +217,7 @@ def _timing(board, chip, top, folder, failure):
     path = folder / "timing.json"
     if not path.exists():
         said = re.findall(r"^ERROR: (.*)$", (folder / f"{NAME}.tim").read_text(), re.MULTILINE)
-        raise BuildError(f"{chip.name} was not placed on {board.title}: {said[0] if said else failure}",
+        raise BuildError(f"{chip.name} was not placed and routed on {board.title}: {said[0] if said else failure}",
                          hint="a smaller chip (--chip) or fewer lanes (--lanes)")
     report = json.loads(path.read_text())
     clock, entry = min(report["fmax"].items(), key=lambda item: item[1]["achieved"] / item[1]["constraint"])

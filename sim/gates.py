@@ -66,7 +66,7 @@ def synthesise_gates(component, family: Family, *, mutate: Callable[[str], str] 
     """
     script = ["read_rtlil design.il"]
     script += [f"delete t:$meminit* r:MEMID=\\{pattern} %i" for pattern in family.undefined]
-    script += [f"{family.command} -top chip", "tee -q -o stat.json stat -json", "write_verilog -noattr gates.v"]
+    script += ["proc -norom", f"{family.command} -top chip", "tee -q -o stat.json stat -json", "write_verilog -noattr gates.v"]
     with tempfile.TemporaryDirectory(prefix="ohmspike-gates-") as folder:
         design = rtlil.convert(component, name="chip", ports=ports(component), emit_src=False)
         Path(folder, "design.il").write_text(design)
@@ -93,8 +93,8 @@ def _models(family):
 
 
 def compile_gates(chip: Chip, family: str, *, lanes: int, initial_seed: int | None = None,
-                  mutate: Callable[[str], str] | None = None,
-                  progress: Callable[[str], None] | None = None) -> tuple[CompiledRtl, dict[str, int]]:
+                  mutate: Callable[[str], str] | None = None, progress: Callable[[str], None] | None = None,
+                  **link) -> tuple[CompiledRtl, dict[str, int]]:
     """Synthesise a chip behind its link for a family of devices, compile the gates, and count them.
 
     Parameters
@@ -105,9 +105,11 @@ def compile_gates(chip: Chip, family: str, *, lanes: int, initial_seed: int | No
         Fill block RAM or SPRAM at power-up with random bits of this seed.
     mutate
         As for :func:`synthesise_gates`.
+    link
+        Buffers and window, as for :class:`~ohmspike.hdl.chip.ChipTop`.
     """
     entry = FAMILIES[family]
     if progress is not None:
         progress("synthesis")
-    text, cells = synthesise_gates(ChipTop(Layout(chip, lanes, entry.level_ports)), entry, mutate=mutate)
+    text, cells = synthesise_gates(ChipTop(Layout(chip, lanes, entry.level_ports), **link), entry, mutate=mutate)
     return CompiledRtl(text, top="chip", initial_seed=initial_seed, progress=progress), cells
