@@ -1,1 +1,9 @@
-"""Real boards: pins, clocks and memories of tops without logic of their own."""
+"""Real boards: pins, clocks, memories, and how a chip becomes their bitstream."""
+
+from . import ecpix5, icebreaker, icesugar, ulx3s
+from .board import Board, UsbPort
+
+__all__ = ["BOARDS", "Board", "UsbPort"]
+
+BOARDS = {board.name: board for module in (ulx3s, ecpix5, icebreaker, icesugar) for board in module.BOARDS}
+"""Every board, by name."""

@@ -3,20 +3,11 @@
 from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from .layout import Layout, lookup
 
-__all__ = ["Router", "reciprocal"]
-
-
-def reciprocal(divisor: int, count: int) -> tuple[int, int]:
-    """Multiplier and shift with ``n // divisor == n * multiplier >> shift`` for all ``n < count``."""
-    # the multiplier is rounded up, so the quotient first goes wrong just below a multiple of the divisor
-    risky = [*range(divisor - 1, count, divisor), count - 1]
-    shift = 0
-    while any(n * -(-(1 << shift) // divisor) >> shift != n // divisor for n in risky):
-        shift += 1
-    return -(-(1 << shift) // divisor), shift
+__all__ = ["Router"]
 
 
 class _Axis:
@@ -38,6 +29,9 @@ class Router(wiring.Component):
     For each line on :py:`spikes` one visit per tile that sees it, tiles ascending, comes out on :py:`visits`.
     The tiles of a line form a rectangle of the grid. Inside it both the tile number and the address of the row are
     linear, so two counters walk it; only the corner is looked up (one constant table per axis).
+
+    A line is split into plane coordinates without a division: its upper bits say where a run of lines begins (a
+    constant table), its lower bits how far into the run it is, which is past the end of the plane's row twice at most.
 
     Timing
     ------
@@ -83,15 +77,20 @@ class Router(wiring.Component):
         m = Module()
         layout, chip = self._layout, self._layout.chip
         vertical, horizontal = self._axes()
-        multiplier, shift = reciprocal(chip.plane_width, chip.lines)
+        width = chip.plane_width
+        low = ceil_log2(width)
+        starts = range(0, chip.lines, 1 << low)
+        places = width + (1 << low) - 1
 
-        # plane coordinates of the line that waits
+        # plane coordinates of the line that waits: y is row or the one or two after it, x is place modulo the width
         waiting = Signal()
+        row = Signal(range(chip.plane_height))
+        place = Signal(range(places))
         y = Signal(range(chip.plane_height))
-        x = Signal(range(chip.plane_width))
-        quotient = Signal(range(chip.plane_height))
-        line = self.spikes.payload
-        m.d.comb += quotient.eq((line * multiplier) >> shift)
+        m.d.comb += y.eq(row + (place >= width) + (place >= 2 * width))
+        run = self.spikes.payload[low:]
+        first_row = lookup(m, run, [start // width for start in starts], name="row_of_run")
+        first_place = lookup(m, run, [start % width for start in starts], name="place_of_run")
 
         # the rectangle under way: corner of the current grid row, current tile, what is left to visit
         running = Signal()
@@ -106,12 +105,17 @@ class Router(wiring.Component):
         down = chip.grid_width * tile_words - chip.stride * chip.patch_width * layout.words
         right = tile_words - chip.stride * layout.words
 
-        def table(axis, name, index):
-            return lookup(m, index, getattr(axis, name), name=f"{name}_of_{'y' if axis is vertical else 'x'}")
+        def table(axis, name):
+            return along(axis, name, getattr(axis, name))
 
-        def address_table(axis, index, suffix):
+        def address_table(axis):
             values = [tile * tile_words + row * layout.words for tile, row in zip(axis.tile, axis.row, strict=True)]
-            return lookup(m, index, values, name=f"address_of_{suffix}")
+            return along(axis, "address", values)
+
+        def along(axis, name, values):
+            if axis is vertical:
+                return lookup(m, y, values, name=f"{name}_of_y")
+            return lookup(m, place, [values[i % width] for i in range(places)], name=f"{name}_of_x")
 
         taken = Signal()
         last = Signal()
@@ -126,7 +130,7 @@ class Router(wiring.Component):
         with m.If(self.spikes.ready):
             m.d.sync += waiting.eq(self.spikes.valid)
             with m.If(self.spikes.valid):
-                m.d.sync += [y.eq(quotient), x.eq(line - quotient * chip.plane_width)]
+                m.d.sync += [row.eq(first_row), place.eq(first_place + self.spikes.payload[:low])]
 
         # walk the rectangle
         with m.If(running & self.visits.ready):
@@ -150,9 +154,9 @@ class Router(wiring.Component):
                 m.d.sync += running.eq(0)
 
         # start the next one
-        tall, wide = table(vertical, "count", y), table(horizontal, "count", x)
-        first_tile = table(vertical, "tile", y) + table(horizontal, "tile", x)
-        first_address = address_table(vertical, y, "y") + address_table(horizontal, x, "x")
+        tall, wide = table(vertical, "count"), table(horizontal, "count")
+        first_tile = table(vertical, "tile") + table(horizontal, "tile")
+        first_address = address_table(vertical) + address_table(horizontal)
         with m.If(taken):
             m.d.sync += [
                 running.eq((tall != 0) & (wide != 0)),

@@ -15,7 +15,7 @@ from .emit import ports
 from .layout import Layout
 from .toolchain import run_yosys
 
-__all__ = ["BUDGETS", "Budget", "synthesise"]
+__all__ = ["BUDGETS", "Budget", "counted", "synthesise"]
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,17 @@ class Budget:
     resources: dict[str, tuple[int, tuple[str, ...]]]
 
 
+
+def _ecp5(luts, block_rams, multipliers):
+    return Budget("synth_ecp5 -abc9", {
+        "LUT4": (luts, ("LUT4",)), "FF": (luts, ("TRELLIS_FF",)), "carry": (luts // 2, ("CCU2C",)),
+        "LUT RAM": (luts // 8, ("TRELLIS_DPR16X4",)), "block RAM": (block_rams, ("DP16KD",)),
+        "DSP": (multipliers, ("MULT18X18D",))})
+
+
 BUDGETS = {
-    "ecp5-85f": Budget("synth_ecp5 -abc9", {
-        "LUT4": (83640, ("LUT4",)), "FF": (83640, ("TRELLIS_FF",)), "carry": (41820, ("CCU2C",)),
-        "LUT RAM": (10455, ("TRELLIS_DPR16X4",)), "block RAM": (208, ("DP16KD",)), "DSP": (156, ("MULT18X18D",))}),
+    "ecp5-85f": _ecp5(83640, 208, 156),
+    "ecp5-25f": _ecp5(24288, 56, 28),
     "ice40up5k": Budget("synth_ice40 -device u -dsp -spram", {
         "LUT4": (5280, ("SB_LUT4",)), "FF": (5280, ("SB_DFF*",)), "carry": (5280, ("SB_CARRY",)),
         "block RAM": (30, ("SB_RAM40_4K*",)), "SPRAM": (4, ("SB_SPRAM256KA",)), "DSP": (8, ("SB_MAC16",))}),
@@ -52,11 +59,14 @@ def synthesise(component, budget: Budget, *, name: str = "chip", undefined: tupl
         Path(folder, "design.il").write_text(design)
         run_yosys("\n".join(script) + "\n", cwd=Path(folder))
         cells = json.loads(Path(folder, "stat.json").read_text())["design"]["num_cells_by_type"]
-    found = {}
-    for resource, (_, names) in budget.resources.items():
-        found[resource] = sum(count for cell, count in cells.items() for pattern in names
-                              if cell == pattern or (pattern.endswith("*") and cell.startswith(pattern[:-1])))
-    return found
+    return counted(cells, budget)
+
+
+def counted(cells: dict[str, int], budget: Budget) -> dict[str, int]:
+    """Counts of yosys cells, summed under the names of a budget."""
+    return {resource: sum(count for cell, count in cells.items() for pattern in names
+                          if cell == pattern or (pattern.endswith("*") and cell.startswith(pattern[:-1])))
+            for resource, (_, names) in budget.resources.items()}
 
 
 def main():

@@ -10,10 +10,13 @@ from ohmspike.sim.analog.spice import SpiceError
 from ohmspike.sim.compiled import RtlError, ToolchainError
 
 from .commands.accuracy import accuracy
+from .commands.bridge import bridge
+from .commands.build import build
 from .commands.compare import compare
 from .commands.demo import demo
 from .commands.device import device
 from .commands.energy import energy
+from .commands.fuzz import fuzz
 from .commands.info import info
 from .commands.mnist import mnist
 from .commands.search import search_command
@@ -30,7 +33,7 @@ def cli(verbose):
     """a crossbar chip that learns on itself: exact model and RTL, equal to the bit"""
 
 
-for command in (mnist, compare, energy, spice, device, accuracy, search_command, info, demo):
+for command in (mnist, compare, energy, spice, device, accuracy, search_command, build, bridge, fuzz, info, demo):
     cli.add_command(command)
 
 

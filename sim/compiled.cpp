@@ -1,4 +1,5 @@
-// Clocks a compiled chip whose two ports are byte streams; Python calls it with thousands of clocks at a time.
+// Clocks a compiled chip whose two ports are byte streams, or with CHIP_WIRES the two wires of a serial line; Python calls
+// it with thousands of clocks at a time.
 
 #include <cstdint>
 #include <cstring>
@@ -26,6 +27,77 @@ void vl_fatal(const char* file, int line, const char*, const char* message) {
 
 namespace {
 
+#if CHIP_WIRES
+// The other end of a serial line, in its own time: a bit is num / den clocks long.
+class Wires {
+public:
+    void set_rate(uint64_t num_, uint64_t den_) {
+        num = num_;
+        den = den_;
+        reset();
+    }
+
+    void reset() {
+        send_left = 0;
+        receive_left = 0;
+    }
+
+    bool idle() const { return send_left == 0 && receive_left == 0; }
+
+    // Level of the wire into the chip in this clock; takes a byte when the wire is free.
+    bool drive(const uint8_t* next, bool& taken) {
+        taken = false;
+        if (send_left == 0 && next) {
+            taken = true;
+            send_bits = static_cast<uint16_t>(0x200 | (*next << 1));
+            send_left = 10;
+            // a byte that follows at once begins where the one before ended
+            if (!streaming) send_phase = 0;
+        }
+        streaming = false;
+        if (send_left == 0) return true;
+        const bool level = send_bits & 1;
+        if ((send_phase += den) >= num) {
+            send_phase -= num;
+            send_bits >>= 1;
+            streaming = --send_left == 0;
+        }
+        return level;
+    }
+
+    // Looks at the wire out of the chip; true with a byte when its stop bit was seen.
+    bool listen(bool level, uint8_t& byte) {
+        if (receive_left == 0) {
+            if (!level && was_high) {
+                receive_left = 10;
+                receive_phase = num / 2;
+            }
+            was_high = level;
+            return false;
+        }
+        if ((receive_phase += den) < num) return false;
+        receive_phase -= num;
+        if (receive_left == 10 && level) {  // no start bit after all
+            receive_left = 0;
+            was_high = true;
+            return false;
+        }
+        receive_bits = static_cast<uint16_t>((receive_bits >> 1) | (level << 9));
+        if (--receive_left) return false;
+        was_high = level;
+        byte = static_cast<uint8_t>(receive_bits >> 1);
+        return level;
+    }
+
+private:
+    uint64_t num = 16, den = 1;
+    uint64_t send_phase = 0, receive_phase = 0;
+    uint16_t send_bits = 0, receive_bits = 0;
+    int send_left = 0, receive_left = 0;
+    bool streaming = false, was_high = true;
+};
+#endif
+
 struct Chip {
     VerilatedContext context;
     std::unique_ptr<Vchip> top;
@@ -35,6 +107,9 @@ struct Chip {
     uint64_t cycles = 0;
     bool moved = false;  // a byte crossed a port, or could not, in the last clock
     std::string error;
+#if CHIP_WIRES
+    Wires wires;
+#endif
 #if VM_TRACE
     VerilatedVcdC waves;
     bool tracing = false;
@@ -51,9 +126,19 @@ struct Chip {
         top->trace(&waves, 99);
 #endif
         top->clk = 0;
+        rest();
+    }
+
+    // Nothing is offered to the chip and nothing taken from it.
+    void rest() {
+#if CHIP_WIRES
+        top->rx = 1;
+        wires.reset();
+#else
         top->rx_valid = 0;
         top->rx_payload = 0;
         top->tx_ready = 0;
+#endif
     }
 
     ~Chip() {
@@ -77,20 +162,41 @@ struct Chip {
         queue_start = 0;
         output.clear();
         top->rst = 1;
-        top->rx_valid = 0;
-        top->tx_ready = 0;
+        rest();
         for (uint64_t clock = 0; clock < clocks; ++clock) {
             half(false);
             half(true);
             ++cycles;
         }
         top->rst = 0;
+        // reset may come out of registers, and a serial receiver takes no start bit before it saw the line high
+        for (int clock = 0; clock < 8; ++clock, ++cycles) {
+            half(false);
+            half(true);
+        }
     }
 
     bool empty() const { return queue_start == queue.size(); }
 
+    void pop() {
+        if (++queue_start == queue.size()) {
+            queue.clear();
+            queue_start = 0;
+        }
+    }
+
     // Inputs settle while the clock is low; what the ports agree on then is what the rising edge does.
     void tick() {
+#if CHIP_WIRES
+        bool taken;
+        uint8_t byte;
+        top->rx = wires.drive(empty() ? nullptr : &queue[queue_start], taken);
+        half(false);
+        if (wires.listen(top->tx, byte)) output.push_back(byte);
+        moved = taken || !wires.idle() || !top->tx;
+        half(true);
+        if (taken) pop();
+#else
         const bool offered = !empty();
         top->rx_valid = offered;
         if (offered) top->rx_payload = queue[queue_start];
@@ -101,10 +207,8 @@ struct Chip {
         if (given) output.push_back(top->tx_payload);
         moved = offered || given || !top->rx_ready;
         half(true);
-        if (taken && ++queue_start == queue.size()) {
-            queue.clear();
-            queue_start = 0;
-        }
+        if (taken) pop();
+#endif
         ++cycles;
     }
 };
@@ -179,6 +283,10 @@ EXPORT int64_t chip_run_until(Chip* chip, uint8_t flag, uint64_t* missing, uint6
         return static_cast<int64_t>(clocks);
     });
 }
+
+#if CHIP_WIRES
+EXPORT void chip_set_rate(Chip* chip, uint64_t num, uint64_t den) { chip->wires.set_rate(num, den); }
+#endif
 
 #if VM_TRACE
 EXPORT int64_t chip_start_trace(Chip* chip, const char* path) {

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 
 from ohmspike.hdl.toolchain import ToolchainError, cache_directory, exclusive, run_tool, tool_environment
@@ -27,6 +28,7 @@ Progress = Callable[[str], None]
 _DRIVER = Path(__file__).with_suffix(".cpp")
 _PORTS = {"clk": 0, "rst": 0, "rx_payload": 7, "rx_valid": 0, "rx_ready": 0, "tx_payload": 7, "tx_valid": 0,
           "tx_ready": 0}
+_WIRE_PORTS = {"clk": 0, "rst": 0, "rx": 0, "tx": 0}
 _VERILATOR_FLAGS = ["--cc", "--prefix", "Vchip", "-O3", "--no-timing", "--x-assign", "fast", "--x-initial", "unique",
                     "-Wno-fatal", "-Wno-lint", "-Wno-style", "--output-split", "5000", "--output-split-cfuncs", "1000"]
 _COMPILER_FLAGS = ["-std=gnu++17", "-fPIC", "-fvisibility=hidden", "-w", "-DVM_COVERAGE=0", "-DVM_SC=0",
@@ -74,8 +76,10 @@ def _digest(parts: Iterable[str]) -> str:
 class _Build:
     """One way of compiling: tools, flags, and what identifies them."""
 
-    def __init__(self, *, trace: bool):
+    def __init__(self, *, trace: bool, wires: bool = False):
         self.trace = trace
+        self.ports = _WIRE_PORTS if wires else _PORTS
+        self.driver_flags = [f"-DCHIP_WIRES={int(wires)}"]
         self.compiler = find_compiler()
         self.include = verilator_root() / "include"
         self.flags = [*_COMPILER_FLAGS, f"-DVM_TRACE={int(trace)}", f"-DVM_TRACE_VCD={int(trace)}", "-DVM_TRACE_FST=0",
@@ -91,8 +95,8 @@ class _Build:
         def compile_one(source: Path) -> Path:
             target = folder / f"{source.stem}.o"
             level = "-O0" if source.stem.endswith("__Slow") else "-O2"
-            run_tool([*self.compiler, *self.flags, level, *search, "-c", source, "-o", target], cwd=folder,
-                     what=f"the C++ compiler ({self.compiler[0]})")
+            run_tool([*self.compiler, *self.flags, *self.driver_flags, level, *search, "-c", source, "-o", target],
+                     cwd=folder, what=f"the C++ compiler ({self.compiler[0]})")
             return target
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -121,7 +125,7 @@ class _Build:
                       "--top-module", top, "-Mdir", "generated", "chip.sv"], cwd=folder, what="Verilator",
                      environment=tool_environment() | {"VERILATOR_ROOT": str(root)})
             generated = folder / "generated"
-            _check_ports((generated / "Vchip.h").read_text(), top)
+            _check_ports((generated / "Vchip.h").read_text(), top, self.ports)
             runtime = self.runtime(progress)
             sources = [*generated.glob("*.cpp"), shutil.copy(_DRIVER, folder / "driver.cpp")]
             progress(f"compiling {len(sources)} files")
@@ -134,19 +138,20 @@ class _Build:
                 os.replace(linked, target)
 
 
-def _check_ports(header: str, top: str) -> None:
+def _check_ports(header: str, top: str, ports: dict[str, int]) -> None:
     found = {name: int(high) for name, high in re.findall(r"VL_(?:IN|OUT)\d*\(&(\w+),(\d+),0\)", header)}
-    for name, high in _PORTS.items():
+    for name, high in ports.items():
         if found.get(name) != high:
             have = "no such port" if name not in found else f"one of {found[name] + 1} bits"
             raise ValueError(f"top module {top!r} must have a port {name!r} of {high + 1} bits, not {have}")
 
 
-def compile_rtl(systemverilog: str, *, top: str, trace: bool = False, progress: Progress | None = None) -> Path:
-    """Shared library of a byte-stream chip, compiled at most once per text, tools and flags."""
+def compile_rtl(systemverilog: str, *, top: str, trace: bool = False, wires: bool = False,
+                progress: Progress | None = None) -> Path:
+    """Shared library of a chip behind byte streams or ``wires``, compiled at most once per text, tools and flags."""
     progress = progress or (lambda message: None)
-    build = _Build(trace=trace)
-    key = _digest([systemverilog, top, _DRIVER.read_text(), *build.identity, *_VERILATOR_FLAGS])
+    build = _Build(trace=trace, wires=wires)
+    key = _digest([systemverilog, top, _DRIVER.read_text(), *build.identity, *build.driver_flags, *_VERILATOR_FLAGS])
     target = cache_directory("rtl") / f"{key}.so"
     if not target.exists():
         with exclusive(target.with_suffix(".lock")):
@@ -180,11 +185,12 @@ def _load(path: Path) -> ctypes.CDLL:
         "chip_read": (None, [handle, ctypes.c_char_p]),
         "chip_run": (ctypes.c_int64, [handle, count, count, ctypes.POINTER(count)]),
         "chip_run_until": (ctypes.c_int64, [handle, ctypes.c_uint8, ctypes.POINTER(count), count]),
+        "chip_set_rate": (None, [handle, count, count]),
         "chip_start_trace": (ctypes.c_int64, [handle, ctypes.c_char_p]),
         "chip_stop_trace": (None, [handle]),
     }
     for name, (result, arguments) in signatures.items():
-        with contextlib.suppress(AttributeError):  # a build without waveforms has no trace functions
+        with contextlib.suppress(AttributeError):  # waveforms and the rate of wires are not in every build
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
     return library
@@ -196,6 +202,9 @@ class CompiledRtl:
     The top module has the ports ``clk``, ``rst``, ``rx_payload`` (8 bits), ``rx_valid``, ``rx_ready``, ``tx_payload``
     (8 bits), ``tx_valid`` and ``tx_ready``: rx goes into the chip, tx comes out of it. Written bytes are offered one
     per clock as the chip takes them; the other side is always ready. The chip is reset on construction.
+
+    With ``bit_clocks`` the ports are ``clk``, ``rst``, ``rx`` and ``tx``, the last two the wires of a serial line whose
+    other end is here: written bytes are sent bit by bit, and what comes back is read off the wire.
 
     Parameters
     ----------
@@ -210,17 +219,24 @@ class CompiledRtl:
     initial_seed : :class:`int` or :class:`None`
         Contents at power-up of registers and memories that the RTL leaves undefined: random from this seed
         (0 to 2**31 - 2), or zeros.
+    bit_clocks : :class:`int` or :class:`~fractions.Fraction`, optional
+        Length of a bit on the wires at this end, in clocks, at least 2.
     """
 
     def __init__(self, systemverilog: str, *, top: str, trace: bool = False, progress: Progress | None = None,
-                 initial_seed: int | None = None):
+                 initial_seed: int | None = None, bit_clocks: int | Fraction | None = None):
         self._chip = None
         if initial_seed is not None and not 0 <= initial_seed < 2**31 - 1:
             raise ValueError(f"initial_seed must be 0 to 2**31 - 2 or None, not {initial_seed!r}")
+        if bit_clocks is not None and bit_clocks < 2:
+            raise ValueError(f"bit_clocks must be at least 2 or None, not {bit_clocks!r}")
         self._trace = trace
-        self._library = _load(compile_rtl(systemverilog, top=top, trace=trace, progress=progress))
+        wires = bit_clocks is not None
+        self._library = _load(compile_rtl(systemverilog, top=top, trace=trace, wires=wires, progress=progress))
         # seed 0 means "take it from the clock" to Verilator
         self._chip = self._library.chip_new(-1 if initial_seed is None else initial_seed + 1)
+        if wires:
+            self._library.chip_set_rate(self._chip, *Fraction(bit_clocks).as_integer_ratio())
         self.reset()
         self._first = self._library.chip_cycles(self._chip)
 
@@ -307,7 +323,7 @@ class CompiledRtl:
         return spent
 
     def reset(self) -> None:
-        """Hold reset for two clocks. Queued bytes and bytes not yet read are dropped."""
+        """Hold reset for two clocks, then offer nothing for eight. Queued bytes and bytes not yet read are dropped."""
         self._checked(self._library.chip_reset(self._handle, _RESET_CLOCKS))
 
     def start_trace(self, path: str | Path) -> None:

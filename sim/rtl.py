@@ -1,16 +1,19 @@
 """The RTL of a chip, compiled: what the host talks to when there is no board."""
 
 from collections.abc import Callable
+from fractions import Fraction
 
 from ohmspike.chip import Chip
 from ohmspike.hdl import cost
 from ohmspike.hdl.chip import ChipTop
 from ohmspike.hdl.emit import emit
 from ohmspike.hdl.layout import Layout
+from ohmspike.hdl.serial import SerialChip
+from ohmspike.hdl.uart import BitRate
 
 from .compiled import CompiledRtl
 
-__all__ = ["compile_chip", "cost_table", "default_lanes", "emit_chip"]
+__all__ = ["compile_chip", "compile_serial_chip", "cost_table", "default_lanes", "emit_chip"]
 
 MNIST_SPIKES = 122
 """Bright lines of an MNIST image, mean."""
@@ -54,6 +57,28 @@ def compile_chip(chip: Chip, *, lanes: int | None = None, trace: bool = False, i
         progress("emitting RTL")
     text = emit_chip(chip, lanes=lanes)
     return CompiledRtl(text, top="chip", trace=trace, initial_seed=initial_seed, progress=progress)
+
+
+def compile_serial_chip(chip: Chip, *, lanes: int | None = None, bit_clocks: int | Fraction = 8,
+                        host_bit_clocks: int | Fraction | None = None, trace: bool = False,
+                        progress: Callable[[str], None] | None = None) -> CompiledRtl:
+    """Emit, compile and load the RTL of a chip behind its UART; bytes go over two simulated wires.
+
+    Parameters
+    ----------
+    bit_clocks : :class:`int` or :class:`~fractions.Fraction`
+        Length of a bit in the chip, in clocks, at least 4.
+    host_bit_clocks : :class:`int` or :class:`~fractions.Fraction`
+        Length of a bit at the other end, if it is to differ.
+    lanes, trace, progress, raises
+        As for :func:`compile_chip`.
+    """
+    if progress is not None:
+        progress("emitting RTL")
+    layout = Layout(chip, default_lanes(chip) if lanes is None else lanes)
+    text = emit(SerialChip(layout, BitRate(*Fraction(bit_clocks).as_integer_ratio())), "chip")
+    return CompiledRtl(text, top="chip", trace=trace, progress=progress,
+                       bit_clocks=bit_clocks if host_bit_clocks is None else host_bit_clocks)
 
 
 def cost_table(chip: Chip, lanes: int) -> dict[str, int]:

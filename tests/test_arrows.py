@@ -10,7 +10,7 @@ ALLOWED = {
     "chip": {"chip"},
     "hdl": {"hdl", "chip"},
     "sim": {"sim", "hdl", "chip"},
-    "host": {"host", "sim", "chip"},
+    "host": {"host", "boards", "sim", "chip"},
     "boards": {"boards", "hdl", "chip"},
 }
 

@@ -4,7 +4,7 @@ import pytest
 
 from ohmspike.chip import Chip
 from ohmspike.hdl.layout import Layout
-from ohmspike.hdl.router import Router, reciprocal
+from ohmspike.hdl.router import Router
 from support.bench import Bench, Scoreboard
 from support.stimulus import varied
 
@@ -18,6 +18,10 @@ CORNERS = {
     "lines between the tiles": (varied(OVERLAPPING, patch_height=1, patch_width=1, stride=3), 4),
     "every line in many tiles": (varied(OVERLAPPING, patch_height=3, patch_width=4, stride=1), 1),
     "one column of lines": (varied(OVERLAPPING, plane_width=1, patch_width=1), 3),
+    "a plane as wide as a power of two": (varied(OVERLAPPING, plane_width=8), 2),
+    "a plane just wider than one": (varied(OVERLAPPING, plane_height=7, plane_width=9), 2),
+    "the plane of MNIST": (varied(OVERLAPPING, plane_height=28, plane_width=28, patch_height=14, patch_width=14,
+                                  stride=14), 5),
     "more than 255 tiles": (varied(OVERLAPPING, plane_height=16, plane_width=17, patch_height=1, patch_width=1,
                                    stride=1, neurons=1), 1),
 }
@@ -101,12 +105,6 @@ def test_reset_drops_what_is_under_way():
 
     bench.run(testbench)
     Scoreboard("after reset").compare(sink.items, expected_visits(layout, [0, middle]))
-
-
-@pytest.mark.parametrize("divisor, count", [(1, 1), (1, 9), (3, 3), (7, 49), (28, 784), (255, 65280)])
-def test_reciprocal_divides_every_line(divisor, count):
-    multiplier, shift = reciprocal(divisor, count)
-    assert all(n * multiplier >> shift == n // divisor for n in range(count))
 
 
 @pytest.mark.parametrize("lanes", [0, 6, -1])

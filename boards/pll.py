@@ -1,0 +1,113 @@
+"""The clock of the chip, made from that of the board."""
+
+from amaranth import Elaboratable, Instance, Module, Signal
+from amaranth.lib import io
+
+__all__ = ["Ecp5Pll100", "Ecp5Pll25", "Ice40Pll12", "Pll", "ecp5_dividers", "ice40_dividers"]
+
+ECP5_VCO_HZ = 400_000_000, 800_000_000
+ECP5_INPUT_HZ = 3_125_000, 400_000_000
+ICE40_VCO_HZ = 533_000_000, 1_066_000_000
+ICE40_INPUT_HZ = 10_000_000, 133_000_000
+ICE40_OUTPUT_HZ = 16_000_000, 275_000_000
+_ICE40_FILTERS = (17_000_000, 26_000_000, 44_000_000, 66_000_000, 101_000_000)  # upper ends of ranges 1 to 5
+
+
+def _nearest(in_hz, out_hz, choices):
+    """The first of the choices (out_hz, dividers) whose frequency is nearest."""
+    best = min(choices, key=lambda choice: abs(choice[0] - out_hz), default=None)
+    if best is None or abs(best[0] - out_hz) > out_hz / 50:
+        raise ValueError(f"clock_hz must be within 2 % of what the PLL makes of {in_hz} Hz, not {out_hz!r}")
+    return best
+
+
+def ecp5_dividers(in_hz: int, out_hz: int) -> tuple[int, tuple[int, int, int]]:
+    """Frequency and (CLKI_DIV, CLKFB_DIV, CLKOP_DIV) of an EHXPLLL that is fed back from its main output."""
+    return _nearest(in_hz, out_hz, (
+        (in_hz * feedback // divide, (divide, feedback, round(600_000_000 * divide / (in_hz * feedback))))
+        for divide in range(1, 129) if ECP5_INPUT_HZ[0] <= in_hz / divide <= ECP5_INPUT_HZ[1]
+        for feedback in range(1, 81)
+        if 1 <= (output := round(600_000_000 * divide / (in_hz * feedback))) <= 128
+        and ECP5_VCO_HZ[0] <= in_hz * feedback / divide * output <= ECP5_VCO_HZ[1]))
+
+
+def ice40_dividers(in_hz: int, out_hz: int) -> tuple[int, tuple[int, int, int, int]]:
+    """Frequency and (DIVR, DIVF, DIVQ, FILTER_RANGE) of an SB_PLL40 with simple feedback."""
+    return _nearest(in_hz, out_hz, (
+        (in_hz * (feedback + 1) // (divide + 1) >> power,
+         (divide, feedback, power, 1 + sum(in_hz / (divide + 1) >= end for end in _ICE40_FILTERS)))
+        for divide in range(16) if ICE40_INPUT_HZ[0] <= in_hz / (divide + 1) <= ICE40_INPUT_HZ[1]
+        for feedback in range(128)
+        if ICE40_VCO_HZ[0] <= in_hz * (feedback + 1) / (divide + 1) <= ICE40_VCO_HZ[1]
+        for power in range(1, 7)
+        if ICE40_OUTPUT_HZ[0] <= in_hz * (feedback + 1) / (divide + 1) / (1 << power) <= ICE40_OUTPUT_HZ[1]))
+
+
+class Pll(Elaboratable):
+    """A clock from a clock.
+
+    Attributes
+    ----------
+    in_hz, out_hz : :class:`int`
+        Frequencies; the second is the nearest the PLL can do to what was asked for, at most 2 % off.
+    clock_in
+        Port of the board's clock, to be set before elaboration.
+    clock, locked : :class:`Signal`
+    """
+
+    in_hz: int
+
+    def __init__(self, out_hz: int):
+        self.out_hz, self._dividers = self.dividers(self.in_hz, out_hz)
+        self.clock_in = None
+        self.clock, self.locked = Signal(), Signal()
+
+    @staticmethod
+    def dividers(in_hz: int, out_hz: int):
+        raise NotImplementedError
+
+
+class _Ecp5Pll(Pll):
+    dividers = staticmethod(ecp5_dividers)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.pin = pin = io.Buffer("i", self.clock_in)
+        divide, feedback, output = self._dividers
+        m.submodules.ehxplll = Instance(
+            "EHXPLLL",
+            a_FREQUENCY_PIN_CLKI=f"{self.in_hz / 1e6:.4f}", a_FREQUENCY_PIN_CLKOP=f"{self.out_hz / 1e6:.4f}",
+            a_ICP_CURRENT="12", a_LPF_RESISTOR="8",
+            p_CLKI_DIV=divide, p_CLKFB_DIV=feedback, p_CLKOP_DIV=output, p_CLKOP_ENABLE="ENABLED",
+            p_CLKOP_CPHASE=output // 2, p_CLKOP_FPHASE=0, p_FEEDBK_PATH="CLKOP",
+            i_CLKI=pin.i, i_CLKFB=self.clock, i_RST=0, i_STDBY=0, i_PHASESEL0=0, i_PHASESEL1=0, i_PHASEDIR=0,
+            i_PHASESTEP=0, i_PHASELOADREG=0, i_PLLWAKESYNC=0, i_ENCLKOP=0, o_CLKOP=self.clock, o_LOCK=self.locked)
+        return m
+
+
+class Ecp5Pll25(_Ecp5Pll):
+    """From 25 MHz, on an ECP5."""
+
+    in_hz = 25_000_000
+
+
+class Ecp5Pll100(_Ecp5Pll):
+    """From 100 MHz, on an ECP5."""
+
+    in_hz = 100_000_000
+
+
+class Ice40Pll12(Pll):
+    """From 12 MHz at the PLL's own pin, on an iCE40."""
+
+    in_hz = 12_000_000
+    dividers = staticmethod(ice40_dividers)
+
+    def elaborate(self, platform):
+        m = Module()
+        divide, feedback, power, filters = self._dividers
+        m.submodules.pll40 = Instance(
+            "SB_PLL40_PAD", p_FEEDBACK_PATH="SIMPLE", p_PLLOUT_SELECT="GENCLK", p_DIVR=divide, p_DIVF=feedback,
+            p_DIVQ=power, p_FILTER_RANGE=filters, i_PACKAGEPIN=self.clock_in.io, i_RESETB=1, i_BYPASS=0,
+            o_PLLOUTGLOBAL=self.clock, o_LOCK=self.locked)
+        return m

@@ -1,0 +1,105 @@
+"""A chip at two wires: what a board has between its pins."""
+
+from amaranth import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from .chip import ChipTop
+from .layout import Layout
+from .uart import BitRate, UartReceiver, UartTransmitter
+
+__all__ = ["Afterglow", "SerialChip"]
+
+GLOW_S = 0.05
+
+
+class Afterglow(wiring.Component):
+    """Make an event of one clock visible: :py:`light` stays on for a while after it.
+
+    Timing
+    ------
+    Latency
+        1 clock.
+    Reset
+        Dark.
+
+    Parameters
+    ----------
+    clocks : :class:`int`
+        Least number of clocks the light stays on; at most twice as many.
+    """
+
+    event: In(1)
+    light: Out(1)
+
+    def __init__(self, clocks: int):
+        if clocks < 1:
+            raise ValueError(f"clocks must be at least 1, not {clocks!r}")
+        self._bits = (clocks - 1).bit_length()
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        left = Signal(self._bits + 1)
+        m.d.comb += self.light.eq(left != 0)
+        with m.If(self.event):
+            m.d.sync += left.eq(1 << self._bits)
+        with m.Elif(self.light):
+            m.d.sync += left.eq(left - 1)
+        return m
+
+
+class SerialChip(wiring.Component):
+    """A chip behind its link behind a UART, with three lights.
+
+    Timing
+    ------
+    Throughput, latency
+        Of :class:`~ohmspike.hdl.chip.ChipTop` and the UART. The link takes a byte per clock unless the host has more
+        programs unanswered than the window allows, so one byte of room in the receiver is enough.
+    Reset
+        Of :class:`~ohmspike.hdl.chip.ChipTop`; the line goes high.
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+    rate : :class:`BitRate`
+    options
+        Of :class:`~ohmspike.hdl.chip.ChipTop`.
+
+    Members
+    -------
+    rx, tx : :py:`In(1)`, :py:`Out(1)`
+        Pins, seen from the chip.
+    activity, answer, error : :py:`Out(1)`
+        Lights: bytes come in; bytes go out; a byte was lost (noise, wrong baud rate, or a host that does not wait).
+    """
+
+    rx: In(1, init=1)
+    tx: Out(1, init=1)
+    activity: Out(1)
+    answer: Out(1)
+    error: Out(1)
+
+    def __init__(self, layout: Layout, rate: BitRate, **options):
+        self._rate = rate
+        self._chip = ChipTop(layout, **options)
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.chip = chip = self._chip
+        m.submodules.receiver = receiver = UartReceiver(self._rate)
+        m.submodules.transmitter = transmitter = UartTransmitter(self._rate)
+        connect(m, receiver.bytes, chip.rx)
+        connect(m, chip.tx, transmitter.bytes)
+        m.d.comb += [receiver.line.eq(self.rx), self.tx.eq(transmitter.line)]
+        events = {
+            "activity": receiver.bytes.valid,
+            "answer": transmitter.bytes.valid,
+            "error": receiver.framing_error | receiver.overrun,
+        }
+        for name, event in events.items():
+            m.submodules[name] = glow = Afterglow(max(1, int(GLOW_S * self._rate.clock_hz)))
+            m.d.comb += [glow.event.eq(event), getattr(self, name).eq(glow.light)]
+        return m

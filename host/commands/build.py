@@ -1,0 +1,39 @@
+"""``ohmspike build``: the bitstream of a chip for a board, and what it takes."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ohmspike.boards import BOARDS
+from ohmspike.boards.build import build as build_bitstream
+from ohmspike.boards.build import load
+
+from .. import console
+from .options import chip_of, json_option
+
+__all__ = ["build"]
+
+
+@click.command()
+@click.option("--board", type=click.Choice(list(BOARDS)), required=True, help="what it is for")
+@click.option("--chip", "chip_name", default=None, metavar="NAME|FILE",
+              help="preset or TOML file  [default: that of the board]")
+@click.option("--lanes", type=click.IntRange(1), default=None, help="synapses per clock  [default: of the board]")
+@click.option("--mhz", type=click.FloatRange(1.0), default=None, help="clock of the chip  [default: of the board]")
+@click.option("--baud", type=click.IntRange(1), default=None, help="rate of the serial line  [default: of the board]")
+@click.option("--seed", type=click.IntRange(0), default=None, help="seed of the placer  [default: the tool's]")
+@click.option("--out", type=click.Path(path_type=Path), default=None,
+              help="folder for bitstream, logs and report.json  [default: build/BOARD-CHIP]")
+@click.option("--program", is_flag=True, help="load the bitstream into the board, with openFPGALoader")
+@json_option
+def build(board, chip_name, lanes, mhz, baud, seed, out, program, as_json):
+    """bitstream of a chip for a board: resources, frequency, worst path"""
+    chip = chip_of(chip_name or BOARDS[board].chip, None)
+    folder = out or Path("build", f"{board}-{chip.name}")
+    report = build_bitstream(board, chip, folder=folder, lanes=lanes, clock_hz=mhz and round(mhz * 1e6), baud=baud,
+                             seed=seed, progress=console.status)
+    console.show(asdict(report), as_json=as_json, text=report.text())
+    if program:
+        load(board, Path(report.bitstream))
+        console.say(f"loaded into {BOARDS[board].title}")

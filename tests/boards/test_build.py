@@ -1,0 +1,142 @@
+"""Boards: clocks, pins, plans; and builds that do not fit or are too slow say what, by how much, and what to change."""
+
+import dataclasses
+import json
+
+import pytest
+
+from ohmspike.boards import BOARDS
+from ohmspike.boards import build as build_module
+from ohmspike.boards.board import BoardTop
+from ohmspike.boards.build import BuildError, build, load
+from ohmspike.boards.pll import ecp5_dividers, ice40_dividers
+from ohmspike.chip import Chip
+from ohmspike.hdl.layout import Layout
+from ohmspike.hdl.synth import BUDGETS
+from ohmspike.hdl.toolchain import ToolchainError
+
+CHIP = Chip(name="small", plane_height=3, plane_width=4, patch_height=2, patch_width=2, stride=1, neurons=4, winners=2,
+            learners=1, min_spikes=1, levels=8, weight_bits=3, membrane_bits=6, threshold_bits=6, amplitudes=2)
+
+
+def planned(name):
+    board = BOARDS[name]
+    top = BoardTop(board, Layout(CHIP, 2, board.level_ports), clock_hz=board.clock_hz, baud=board.baud)
+    return build_module._plan(board, top)
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_board_has_a_plan_with_its_pins_and_clocks(name):
+    plan = planned(name)
+    constraints = next(text for path, text in plan.files.items() if path.endswith((".lpf", ".pcf")))
+    constraints = constraints if isinstance(constraints, str) else constraints.decode()
+    assert constraints.count("uart_0__rx__io") >= 1 and constraints.count("uart_0__tx__io") >= 1
+    commands = json.loads(plan.files["build_ohmspike.json"])["commands"]
+    assert [command[0].split("-")[0] for command in commands] in (["yosys", "nextpnr", "ecppack"],
+                                                                  ["yosys", "nextpnr", "icepack"])
+    assert BOARDS[name].device in BUDGETS
+    script = plan.files["ohmspike.ys"]
+    assert all(pattern in script for pattern in BOARDS[name].undefined)
+
+
+def test_the_same_chip_gives_the_same_plan():
+    assert planned("ulx3s-25f").digest() == planned("ulx3s-25f").digest()
+
+
+@pytest.mark.parametrize(("in_mhz", "out_mhz"), [(25, 25), (25, 40), (25, 50), (25, 62.5), (25, 31), (100, 50)])
+def test_ecp5_dividers_keep_the_oscillator_in_its_range(in_mhz, out_mhz):
+    found, (divide, feedback, output) = ecp5_dividers(in_mhz * 1_000_000, int(out_mhz * 1e6))
+    exact = in_mhz * feedback / divide
+    assert abs(found / 1e6 - exact) < 1e-6 and abs(exact - out_mhz) <= out_mhz / 50
+    assert 400 <= exact * output <= 800 and in_mhz / divide >= 3.125
+
+
+@pytest.mark.parametrize("out_mhz", [16, 18, 20, 24, 30, 48])
+def test_ice40_dividers_keep_the_oscillator_in_its_range(out_mhz):
+    found, (divide, feedback, power, filters) = ice40_dividers(12_000_000, out_mhz * 1_000_000)
+    oscillator = 12 * (feedback + 1) / (divide + 1)
+    assert abs(found / 1e6 - oscillator / 2**power) < 1e-5 and abs(found / 1e6 - out_mhz) <= out_mhz / 50
+    assert 533 <= oscillator <= 1066 and filters == 1
+
+
+@pytest.mark.parametrize(("dividers", "hertz"), [(ecp5_dividers, 500), (ice40_dividers, 3_000_000)])
+def test_a_clock_the_pll_cannot_make_is_refused(dividers, hertz):
+    with pytest.raises(ValueError, match=f"clock_hz must be within 2 % .*, not {hertz}"):
+        dividers(12_000_000, hertz)
+
+
+def test_too_large_a_chip_is_told_by_how_much_and_what_to_change():
+    board = BOARDS["icebreaker"]
+    resources = {name: {"used": available, "available": available}
+                 for name, (available, _) in BUDGETS[board.device].resources.items()}
+    layout = Layout(Chip.load("up5k"), 10, 1)
+    build_module._refuse_excess(board, layout.chip, layout, resources)
+    resources["LUT4"]["used"] += 1481
+    resources["block RAM"]["used"] += 23
+    with pytest.raises(BuildError) as caught:
+        build_module._refuse_excess(board, layout.chip, layout, resources)
+    assert str(caught.value) == ("up5k with 10 lanes does not fit iCEBreaker, iCE40UP5K: "
+                                 "LUT4: 6,761 of 5,280, 1,481 too many; block RAM: 53 of 30, 23 too many")
+    assert "fewer lanes" in caught.value.hint and "smaller tiles" in caught.value.hint
+
+
+def timing(folder, achieved, constraint=50.0):
+    hop = {"from": {"cell": "a", "port": "Q"}, "to": {"cell": "b", "port": "D"}}
+    start = {"cell": "serial.chip.decoder.bits_TRELLIS_FF_Q_1"}
+    path = [{**hop, "type": "clk-to-q", "delay": 0.5, "net": None, "to": start},
+            {**hop, "type": "routing", "delay": 1.25, "net": "serial.chip.decoder.bits[3]"},
+            {**hop, "type": "routing", "delay": 19.0, "net": "serial.chip.core.router.x_LUT4_Z_1_D[2]"}]
+    (folder / "timing.json").write_text(json.dumps({
+        "fmax": {"clk": {"achieved": achieved, "constraint": constraint}}, "utilization": {
+            "TRELLIS_COMB": {"used": 9, "available": 10}, "DCCA": {"used": 0, "available": 4}},
+        "critical_paths": [{"from": "posedge clk", "to": "posedge clk", "path": path}]}))
+
+
+def test_too_slow_a_chip_is_told_by_how_much_and_where(tmp_path):
+    board = BOARDS["ulx3s-25f"]
+    timing(tmp_path, 47.0)
+    with pytest.raises(BuildError) as caught:
+        build_module._timing(board, CHIP, None, tmp_path, None)
+    assert str(caught.value) == (
+        "small is too slow for ULX3S, LFE5U-25F: 50.00 MHz were asked for, 47.00 MHz are reached, 1.28 ns too many "
+        "from serial.chip.decoder bits to serial.chip.core.router x")
+    assert "--mhz 47" in caught.value.hint
+
+
+def test_a_fast_enough_chip_has_its_worst_path_in_names_of_components(tmp_path):
+    timing(tmp_path, 51.0)
+    placed, fmax, path = build_module._timing(BOARDS["ulx3s-25f"], CHIP, None, tmp_path, None)
+    assert placed == {"TRELLIS_COMB": {"used": 9, "available": 10}} and fmax == 51.0
+    assert [(step["component"], step["signal"], step["ns"]) for step in path] == [
+        ("serial.chip.decoder", "bits", 1.75), ("serial.chip.core.router", "x", 20.75)]
+
+
+def test_a_failure_of_place_and_route_shows_what_it_said(tmp_path):
+    (tmp_path / "ohmspike.tim").write_text("Info: packing\nERROR: Unable to place cell 'x', no Bels remaining\n")
+    with pytest.raises(BuildError, match="was not placed and routed on .*: Unable to place cell 'x', no Bels remaining"):
+        build_module._timing(BOARDS["icebreaker"], CHIP, None, tmp_path, ToolchainError("nextpnr failed"))
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"board": "abacus"}, "board must be one of ulx3s-85f, .*, not 'abacus'"),
+    ({"board": "ulx3s-25f", "baud": 40_000_000}, "baud must be at most 12500000 at a clock of 50000000 Hz"),
+    ({"board": "icebreaker", "clock_hz": 1000}, "clock_hz must be within 2 %"),
+])
+def test_bad_wishes_are_refused_before_any_tool_runs(tmp_path, options, message):
+    with pytest.raises(BuildError, match=message):
+        build(options.pop("board"), CHIP, folder=tmp_path, **options)
+
+
+def test_a_missing_loader_is_an_error_with_a_hint(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BuildError, match="openFPGALoader was not found"):
+        load("ulx3s-85f", tmp_path / "ohmspike.bit")
+
+
+def test_missing_pins_are_an_error_with_a_hint(tmp_path, monkeypatch):
+    def missing():
+        raise ImportError("No module named 'amaranth_boards'")
+
+    monkeypatch.setitem(BOARDS, "bare", dataclasses.replace(BOARDS["ulx3s-25f"], platform=missing))
+    with pytest.raises(BuildError, match="the pins of ULX3S, LFE5U-25F were not found"):
+        build("bare", CHIP, folder=tmp_path)

@@ -1,0 +1,49 @@
+"""What synthesis made of a chip, in the cells of ECP5 and iCE40, against the oracle, learning on: no difference."""
+
+
+import numpy as np
+import pytest
+
+from ohmspike.chip import Chip
+from ohmspike.chip.events import EventBatch
+from ohmspike.host.link import CompiledPort, LinkSession
+from ohmspike.host.targets import LinkTarget
+from ohmspike.sim.gates import compile_gates
+from ohmspike.sim.oracle import Oracle
+from ohmspike.sim.state import ChipState, fires_difference
+
+CHIP = Chip(name="gates", plane_height=3, plane_width=4, patch_height=2, patch_width=2, stride=1, neurons=4, winners=2,
+            learners=1, min_spikes=1, levels=8, weight_bits=3, membrane_bits=6, threshold_bits=6, theta_step=3.0,
+            amplitudes=2, set_step=0.3, reset_step=0.3)
+OPTIONS = {"lanes": 1, "max_request": 64, "max_reply": 64, "window": 1}  # small, to be compiled soon
+
+
+def batch_of(seed, samples):
+    rng = np.random.default_rng(seed)
+    codes = [np.r_[np.sort(rng.choice(CHIP.lines, 6, replace=False)), -1, rng.integers(CHIP.lines), -2, -3, -4]
+             for _ in range(samples)]
+    return EventBatch(np.concatenate(codes).astype(np.int32), np.r_[0, np.cumsum([len(part) for part in codes])])
+
+
+def difference(rtl):
+    """First difference between compiled gates and the oracle over learning and plain samples."""
+    state = ChipState.initial(CHIP)
+    oracle = Oracle(CHIP, state)
+    target = LinkTarget(CHIP, LinkSession(CompiledPort(rtl, patience=50_000), CHIP))
+    target.load(state)
+    for seed, learn in ((1, True), (2, False), (3, True)):
+        batch = batch_of(seed, 20)
+        oracle.state.learn = learn
+        if found := fires_difference(target.present(batch, learn=learn), oracle.run(batch)):
+            return f"fires: {found}"
+    assert oracle.counter("set_pulses_0") + oracle.counter("set_pulses_1") > 100
+    return target.state().differences(oracle.state)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["ecp5", "ice40"])
+def test_gates_do_what_the_oracle_does_whatever_their_memories_held(family):
+    rtl, cells = compile_gates(CHIP, family, initial_seed=7, **OPTIONS)
+    with rtl:
+        assert difference(rtl) == ""
+    assert cells["DP16KD" if family == "ecp5" else "SB_SPRAM256KA"] > 0
