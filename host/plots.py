@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode
@@ -140,7 +141,7 @@ def prequential(chip: Chip, curve: list[tuple[int, float]], images: int, path) -
     if not curve:
         raise ValueError("curve must have a point, not none")
     shown, right = np.array(curve, float).T
-    wrong = 100 * (1 - right)
+    wrong = np.maximum(100 * (1 - right), 0.1)  # a log scale has no 0
     figure = Figure(figsize=(8.4, 4.4), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.09, 0.13, 0.87, 0.68))
@@ -153,8 +154,12 @@ def prequential(chip: Chip, curve: list[tuple[int, float]], images: int, path) -
     axes.annotate(f"{smooth[-1]:.1f} %", (shown[-1], smooth[-1]), (-4, 8), textcoords="offset points", ha="right",
                   fontsize=10, color=_INK, fontweight="bold")
     axes.set_yscale("log")
+    low, high = wrong.min() * 0.8, wrong.max() * 1.25
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(FixedLocator([tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+                                               if low <= tick <= high]))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter("{x:g} %")
-    axes.yaxis.set_minor_formatter("{x:g}" if wrong.min() > 2 else "")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlim(0, shown[-1] * 1.01)
     axes.set_xlabel("images presented", fontsize=9, color=_INK)

@@ -15,7 +15,7 @@ from ohmspike.sim.state import ChipState
 from .errors import UserError
 from .link import CompiledPort, LinkSession, OutputParser, programs_of
 
-__all__ = ["LinkTarget", "ModelTarget", "RtlTarget", "TARGETS", "Target", "open_target"]
+__all__ = ["LinkTarget", "ModelTarget", "RtlTarget", "TARGETS", "Target", "is_target", "open_target"]
 
 
 class Target(ABC):
@@ -247,21 +247,47 @@ class RtlTarget(LinkTarget):
         self.rtl.close()
 
 
-TARGETS = {"model": ModelTarget, "rtl": RtlTarget}
+TARGETS = ("model", "rtl", "rtl-uart", "serial:PORT")
+"""What :func:`open_target` opens."""
 
 
-def open_target(name: str, chip: Chip, **options) -> Target:
-    """Open a target by name, ``model`` or ``rtl``, in the state before the first sample.
+def is_target(name: str) -> bool:
+    """Whether :func:`open_target` knows the name."""
+    return name in TARGETS[:-1] or name.partition(":")[0] == "serial"
 
-    ``options`` go to its class.
+
+def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None = None, **options) -> Target:
+    """Open a target by name, in the state before the first sample.
+
+    Parameters
+    ----------
+    name : str
+        ``model``; ``rtl``, the compiled RTL; ``rtl-uart``, the same behind the UART of a board; ``serial:PORT``, a
+        board, or ``ohmspike bridge`` (``serial`` alone for the one known board that is connected).
+    progress : callable, optional
+        Told what is going on, one line at a time.
+    options
+        Go to the class of the target.
 
     Raises
     ------
     UserError
         There is no such target.
     """
-    if name not in TARGETS:
+    from .serial_target import RtlUartTarget, SerialTarget  # built on this module
+
+    if not is_target(name):
         raise UserError(f"target must be one of {', '.join(TARGETS)}, not {name!r}")
-    target = TARGETS[name](chip, **options)
-    target.load(ChipState.initial(chip))
+    kind, _, port = name.partition(":")
+    if kind == "serial":
+        target = SerialTarget(chip, port=port, progress=progress, **options)
+    elif kind == "model":
+        target = ModelTarget(chip, **options)
+    else:
+        target = (RtlTarget if kind == "rtl" else RtlUartTarget)(chip, progress=progress, **options)
+    try:
+        target.load(ChipState.initial(chip))
+    except BaseException:
+        target.close()
+        raise
     return target

@@ -66,7 +66,8 @@ def synthesise_gates(component, family: Family, *, mutate: Callable[[str], str] 
     """
     script = ["read_rtlil design.il"]
     script += [f"delete t:$meminit* r:MEMID=\\{pattern} %i" for pattern in family.undefined]
-    script += ["proc -norom", f"{family.command} -top chip", "tee -q -o stat.json stat -json", "write_verilog -noattr gates.v"]
+    script += ["proc -norom", f"{family.command} -top chip", "tee -q -o stat.json stat -json",
+               "write_verilog -noattr gates.v"]
     with tempfile.TemporaryDirectory(prefix="ohmspike-gates-") as folder:
         design = rtlil.convert(component, name="chip", ports=ports(component), emit_src=False)
         Path(folder, "design.il").write_text(design)

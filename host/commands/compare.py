@@ -11,8 +11,9 @@ from ohmspike.sim.state import fires_difference
 from .. import console
 from ..data import load_dataset
 from ..errors import UserError
-from ..targets import TARGETS, open_target
+from ..targets import open_target
 from .options import (
+    TargetName,
     chip_of,
     chip_option,
     data_option,
@@ -76,8 +77,8 @@ def _alter(target, entries):
 
 @click.command()
 @chip_option
-@click.option("--a", "name_a", type=click.Choice(list(TARGETS)), default="model", show_default=True, help="one target")
-@click.option("--b", "name_b", type=click.Choice(list(TARGETS)), default="rtl", show_default=True, help="the other")
+@click.option("--a", "name_a", type=TargetName(), default="model", show_default=True, help="one target")
+@click.option("--b", "name_b", type=TargetName(), default="rtl", show_default=True, help="the other")
 @click.option("--images", type=click.IntRange(1), default=50, show_default=True, help="images presented")
 @click.option("--learn/--no-learn", default=False, show_default=True,
               help="with plasticity on, labels taught to the read-out")
@@ -95,7 +96,7 @@ def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, pea
     order = np.random.default_rng(chip.seed).permutation(len(data.train_images))[:images]
 
     def opened(name):
-        return open_target(name, chip, **({"progress": console.status} if name == "rtl" else {}))
+        return open_target(name, chip, progress=console.status)
 
     with opened(name_a) as a, opened(name_b) as b:
         for target in (a, b):

@@ -1,6 +1,7 @@
 """``ohmspike mnist``: learn and classify handwritten digits, or other data, on a target."""
 
 import dataclasses
+import re
 import time
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def mnist(chip_name, target, seed, data_source, images, passes, labels, test_ima
     train, test = train[:images], test[:test_images]
     if data.classes is not None:
         train_labels, test_labels = train_labels[:images], test_labels[:test_images]
-    checkpoint = checkpoint or out / f"{chip.name}-{target}-{chip.seed}.checkpoint.npz"
+    checkpoint = checkpoint or out / f"{chip.name}-{re.sub(r'[^a-z0-9]+', '-', target)}-{chip.seed}.checkpoint.npz"
     if resume and not checkpoint.exists():
         raise UserError(f"{checkpoint}: no checkpoint to resume from", hint="start the run without --resume")
     if target == "model" and not spoken:
@@ -79,8 +80,7 @@ def mnist(chip_name, target, seed, data_source, images, passes, labels, test_ima
         raise DataError(f"{data.name}: labels must be 0 to {chip.classes - 1} for the read-out of {chip.name}, "
                         f"not up to {data.classes - 1}",
                         hint="describe a chip with more classes, or learn with --no-labels")
-    options = {"progress": console.status} if target == "rtl" else {}
-    with open_target(target, chip, **options) as body:
+    with open_target(target, chip, progress=console.status) as body:
         try:
             with console.progress("learning") as shown:
                 learned = learn(body, train, train_labels if taught else None, passes=passes, encoding=code,

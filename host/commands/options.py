@@ -7,16 +7,30 @@ import click
 from ohmspike.chip import Chip
 
 from ..learning import Encoding
-from ..targets import TARGETS
+from ..targets import TARGETS, is_target
 
-__all__ = ["chip_of", "chip_option", "data_option", "encoding_of", "encoding_options", "json_option", "seed_option",
-           "target_option"]
+__all__ = ["TargetName", "chip_of", "chip_option", "data_option", "encoding_of", "encoding_options", "json_option",
+           "seed_option", "target_option"]
 
 chip_option = click.option("--chip", "chip_name", default="tiles", show_default=True, metavar="NAME|FILE",
                            help="preset (see `ohmspike info`) or TOML file")
 seed_option = click.option("--seed", type=click.IntRange(0), default=None,
                            help="seed of levels, random streams and orders  [default: the chip's]")
-target_option = click.option("--target", type=click.Choice(list(TARGETS)), default="rtl", show_default=True,
+
+
+class TargetName(click.ParamType):
+    """The name of a target, as :func:`~ohmspike.host.targets.open_target` takes it."""
+
+    name = "|".join(TARGETS)
+
+    def convert(self, value, param, ctx):
+        """The name, or a usage error."""
+        if not is_target(value):
+            self.fail(f"target must be one of {', '.join(TARGETS)}, not {value!r}", param, ctx)
+        return value
+
+
+target_option = click.option("--target", type=TargetName(), default="rtl", show_default=True,
                              help="what carries out the events")
 data_option = click.option("--data", "data_source", default=None, metavar="mnist|fashion|FOLDER|FILE.npz",
                            help="what to learn: a built-in set, a folder with its files, or your own (docs/data.md)"
