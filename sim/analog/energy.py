@@ -107,8 +107,7 @@ class Activity:
         full_scale, classes = (1 << chip.trace_bits) - 1, chip.classes
         set_pulses, reset_pulses = bins("set_pulses"), bins("reset_pulses")
         race = chip.fire_mode == "race"
-        dark = count("dark_spikes") if reset_pulses.any() or set_pulses.any() else 0.0
-        taught = max(0.0, float(reset_pulses.sum()) - count("reset_rows")) if classes else 0.0
+        taught = float(reset_pulses.sum()) - count("reset_rows") if classes else 0.0
         rows_recharged = count("out_spikes") * float(np.mean(chip.trace_of_rank)) / full_scale if classes else 0.0
         return cls(
             images=count("samples"), steps=count("steps"), input_spikes=count("in_spikes"),
@@ -118,10 +117,11 @@ class Activity:
             row_reads=count("row_reads"), active_square=count("active_sq_sum"),
             lines=((count("row_reads") + count("shut_rows"), chip.neurons), (count("read_out_reads"), classes)),
             evaluations=count("decisions") * chip.neurons + (count("answers") + count("labels")) * classes,
-            recharged=(count("pre_recharge") + count("post_recharge")) / full_scale + dark + rows_recharged,
+            recharged=(count("pre_recharge") + count("post_recharge")) / full_scale
+            + count("dark_spikes") + rows_recharged,
             set_pulses=set_pulses, set_weight=bins("set_weight"),
             reset_pulses=reset_pulses, reset_weight=bins("reset_weight"), set_events=count("set_events"),
-            write_lines=((max(0.0, float(set_pulses.sum()) - taught) + count("reset_rows"), chip.neurons),
+            write_lines=((float(set_pulses.sum()) - taught + count("reset_rows"), chip.neurons),
                          (2 * taught, classes)),
             # a race's winner keeps its bit line charged while the dark rows are swept
             bit_lines=((count("set_events"), count("set_events") if race else float(reset_pulses.sum()), chip.rows),

@@ -1,5 +1,6 @@
 """The analog commands: what they print, and what they refuse."""
 
+import html.parser
 import json
 import shutil
 
@@ -13,7 +14,7 @@ from ohmspike.host.errors import UserError
 from ohmspike.host.files import save
 from ohmspike.host.learning import Encoding
 from ohmspike.host.quantities import engineering
-from ohmspike.host.runs import RunFolder
+from ohmspike.host.runs import RunFolder, tool_versions
 from ohmspike.host.targets import ModelTarget
 from ohmspike.sim.analog.device import Device
 from ohmspike.sim.state import ChipState
@@ -48,6 +49,7 @@ def run_folder(tmp_path):
     folder = RunFolder.create(tmp_path, "tiny", "model")
     folder.write_json("chip.json", chip.to_dict())
     folder.write_json("metrics.json", {"passes": 1, "counters_learn": learning, "counters": target.counters()})
+    folder.write_json("versions.json", tool_versions())
     save(folder.path / "learned.npz", chip, state)
     return folder.path
 
@@ -94,6 +96,21 @@ def test_folder_that_is_no_run_is_refused(ohmspike, tmp_path):
     (tmp_path / "chip.json").write_text(json.dumps(Chip.preset("tiny").to_dict()))
     with pytest.raises(UserError, match="not a run folder: 'counters'"):
         read_run(tmp_path)
+
+
+def test_report_is_one_page_with_everything_inside(ohmspike, run_folder):
+    code, _, err = ohmspike("report", run_folder)
+    assert code == 0, err
+    text = (run_folder / "report.html").read_text("utf-8")
+    assert text.count("data:image/png;base64,") == 2 and "http" not in text.replace("http-equiv", "")
+    for expected in ("What it learned", "write lines", "per synaptic read", "model, not measurement", "row_reads",
+                     "numba"):
+        assert expected in text
+    parser = html.parser.HTMLParser()
+    parser.feed(text)
+    (run_folder / "versions.json").unlink()
+    code, _, err = ohmspike("report", run_folder)
+    assert code == 1 and "versions.json" in err
 
 
 def test_device_show_lists_and_details(ohmspike):

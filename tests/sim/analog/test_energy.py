@@ -95,7 +95,7 @@ def test_read_out_rows_have_lines_traces_scores_and_pulses():
     assert sum(plain.values()) == 0
 
 
-COUNTS = st.fixed_dictionaries({name: st.integers(0, 10**9) for name in counter_names(CHIP)})
+COUNTS = st.fixed_dictionaries({name: st.integers(0, 10**9) for name in counter_names(Chip.preset("tiles"))})
 
 
 @given(COUNTS, COUNTS, st.sampled_from(["target65", "seed20fJ", "pcmo"]), st.sampled_from(["spiking", "tiles"]))
