@@ -66,7 +66,8 @@ def synthesise_gates(component, family: Family, *, mutate: Callable[[str], str] 
     """
     script = ["read_rtlil design.il"]
     script += [f"delete t:$meminit* r:MEMID=\\{pattern} %i" for pattern in family.undefined]
-    script += ["proc -norom", f"{family.command} -top chip", "tee -q -o stat.json stat -json", "write_verilog -noattr gates.v"]
+    script += ["proc -norom", f"{family.command} -top chip", "tee -q -o stat.json stat -json",
+               "write_verilog -noattr gates.v"]
     with tempfile.TemporaryDirectory(prefix="ohmspike-gates-") as folder:
         design = rtlil.convert(component, name="chip", ports=ports(component), emit_src=False)
         Path(folder, "design.il").write_text(design)
@@ -112,4 +113,4 @@ def compile_gates(chip: Chip, family: str, *, lanes: int, initial_seed: int | No
     if progress is not None:
         progress("synthesis")
     text, cells = synthesise_gates(ChipTop(Layout(chip, lanes, entry.level_ports), **link), entry, mutate=mutate)
-    return CompiledRtl(text, top="chip", initial_seed=initial_seed, progress=progress), cells
+    return CompiledRtl(text, top="chip", initial_seed=initial_seed, progress=progress, quick=True), cells
