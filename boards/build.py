@@ -109,7 +109,7 @@ def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clo
     commands = json.loads(plan.files[f"build_{NAME}.json"])["commands"]
     plan.extract(folder)
     synthesis, place, pack = commands
-    timed("synthesis", lambda: _run(synthesis, folder))
+    timed("synthesis", lambda: _synthesised(synthesis, folder))
     resources = _resources(entry, folder)
     _refuse_excess(entry, chip, layout, resources)
     place = [*place, *_ROUTER, "--report", "timing.json", *(["--seed", str(seed)] if seed is not None else [])]
@@ -166,7 +166,8 @@ def _plan(board: Board, top):
     except ImportError as error:
         raise BuildError(f"the pins of {board.title} were not found: {error}", hint=_EXTRA) from None
     platform.add_resources(board.extra_resources(platform))
-    clear = [f"delete t:$meminit* r:MEMID=\\{pattern} %i" for pattern in board.undefined]
+    # a table that becomes a block RAM takes one that the chip's memories need
+    clear = [*(f"delete t:$meminit* r:MEMID=\\{pattern} %i" for pattern in board.undefined), "proc -norom"]
     return platform.build(top, name=NAME, do_build=False, **board.options, script_after_read="\n".join(clear),
                           script_after_synth="tee -q -o stat.json stat -json")
 
@@ -177,6 +178,19 @@ def _run(command, folder):
         warm_yosys()
     return _checked(lambda: run_tool([find_script(f"yowasp-{name}"), *arguments], cwd=folder, what=name, hint=_EXTRA,
                                      environment=tool_environment()))
+
+
+def _synthesised(command, folder):
+    """Run yosys; it says why it stopped in its log alone."""
+    try:
+        _run(command, folder)
+    except BuildError:
+        log = folder / f"{NAME}.rpt"
+        said = re.findall(r"^ERROR: (.*)$", log.read_text(errors="replace"), re.MULTILINE) if log.exists() else []
+        if not said:
+            raise
+        raise BuildError(f"yosys stopped: {said[0]}",
+                         hint="a failed assertion is a fault of yosys: other lanes (--lanes) may avoid it") from None
 
 
 def _resources(board, folder):

@@ -176,12 +176,14 @@ module DP16KD(
 
     // reads; the only mode in which a port reads while it writes is the one that shows the old data
     always @(posedge CLKA)
-        if (RSTA) out_a <= 18'd0;
+        if (RSTA & RESETMODE != "SYNC") $fatal(1, "DP16KD: reset without a clock");
+        else if (RSTA) out_a <= 18'd0;
         else if (CEA & (!WEA | WRITEMODE_A == "READBEFOREWRITE") & DATA_WIDTH_A != 36 & DATA_WIDTH_B != 36)
             out_a <= seen(DATA_WIDTH_A, word_a, address_a[4:0]);
         else if (DATA_WIDTH_B == 36 & CEB) out_a <= RSTB ? 18'd0 : word_b[17:0];
     always @(posedge CLKB)
-        if (RSTB) out_b <= 18'd0;
+        if (RSTB & RESETMODE != "SYNC") $fatal(1, "DP16KD: reset without a clock");
+        else if (RSTB) out_b <= 18'd0;
         else if (CEB & (!WEB | WRITEMODE_B == "READBEFOREWRITE"))
             out_b <= DATA_WIDTH_B == 36 ? word_b[35:18] : seen(DATA_WIDTH_B, word_b, address_b[4:0]);
 
@@ -198,7 +200,7 @@ module DP16KD(
     integer index;
 
     initial begin
-        if (CLKAMUX != "CLKA" | CLKBMUX != "CLKB" | RESETMODE != "SYNC" | REGMODE_A != "NOREG" | REGMODE_B != "NOREG"
+        if (CLKAMUX != "CLKA" | CLKBMUX != "CLKB" | REGMODE_A != "NOREG" | REGMODE_B != "NOREG"
             | WRITEMODE_A == "WRITETHROUGH" | WRITEMODE_B == "WRITETHROUGH") $fatal(1, "DP16KD: mode without a model");
         if (initial_contents != 20480'd0)
             for (index = 0; index < 2048; index = index + 1)

