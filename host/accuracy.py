@@ -58,12 +58,14 @@ class Case:
 
 
 def cases(groups: list[str]) -> list[Case]:
-    """The lines of the tables asked for, of ``chips``, ``levels`` and ``codes``."""
+    """The lines of the tables asked for, of ``chips``, ``levels``, ``codes``, and ``size``, which takes its time."""
     found = []
     if "chips" in groups:
         found += [Case("chips", name, Chip.preset(name), noise=name == "tiles") for name in (
             "paper100", "paper400", "paper", "up5k", "tiles", "tiles-online", "tiles-annealed", "tiles128", "tiles200",
-            "patches", "wide")]
+            "patches")]
+    if "size" in groups:
+        found += [Case("chips", "wide", Chip.preset("wide"))]
     tiles = Chip.preset("tiles")
     if "levels" in groups:
         found += [Case("levels", f"{levels} levels", dataclasses.replace(

@@ -11,12 +11,12 @@ from .options import data_option, json_option
 
 __all__ = ["accuracy"]
 
-GROUPS = ("chips", "levels", "codes")
+GROUPS = ("chips", "levels", "codes", "size")
 
 
 @click.command()
-@click.option("--table", "groups", multiple=True, type=click.Choice(GROUPS), default=GROUPS, show_default=True,
-              help="which tables; may be given again")
+@click.option("--table", "groups", multiple=True, type=click.Choice(GROUPS), default=GROUPS[:-1],
+              show_default=True, help="which tables; may be given again")
 @click.option("--only", multiple=True, metavar="LABEL", help="only lines of this name (a preset's, of the table chips)")
 @click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), default=(1, 2, 3), show_default=True,
               help="seeds; may be given again")

@@ -61,7 +61,7 @@ def test_noise_replaces_the_share_it_is_told():
 
 
 def test_every_line_of_every_table_is_a_chip_that_can_learn():
-    found = cases(["chips", "levels", "codes"])
+    found = cases(["chips", "levels", "codes", "size"])
     assert len({(case.group, case.label) for case in found}) == len(found)
     assert [case.chip.levels for case in found if case.group == "levels"] == [64, 32, 16, 8, 4, 2]
     assert all(isinstance(case.chip, Chip) for case in found)
