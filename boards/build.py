@@ -184,7 +184,7 @@ def _synthesised(command, folder):
     """Run yosys; it says why it stopped in its log alone."""
     try:
         _run(command, folder)
-    except BuildError as error:
+    except BuildError:
         log = folder / f"{NAME}.rpt"
         said = re.findall(r"^ERROR: (.*)$", log.read_text(errors="replace"), re.MULTILINE) if log.exists() else []
         if not said:
