@@ -56,14 +56,8 @@ FAMILIES = {
 }
 
 
-def synthesise_gates(component, family: Family, *, mutate: Callable[[str], str] | None = None) -> tuple[str, dict]:
-    """Netlist of a component with the models of its cells, as Verilog, and the count of every cell.
-
-    Parameters
-    ----------
-    mutate : callable, optional
-        Alters the netlist, to see that a wrong one is noticed.
-    """
+def synthesise_gates(component, family: Family) -> tuple[str, dict]:
+    """Netlist of a component with the models of its cells, as Verilog, and the count of every cell."""
     script = ["read_rtlil design.il"]
     script += [f"delete t:$meminit* r:MEMID=\\{pattern} %i" for pattern in family.undefined]
     script += ["proc -norom", f"{family.command} -top chip", "tee -q -o stat.json stat -json",
@@ -74,8 +68,6 @@ def synthesise_gates(component, family: Family, *, mutate: Callable[[str], str] 
         run_yosys("\n".join(script) + "\n", cwd=Path(folder))
         netlist = Path(folder, "gates.v").read_text()
         cells = json.loads(Path(folder, "stat.json").read_text())["design"]["num_cells_by_type"]
-    if mutate is not None:
-        netlist = mutate(netlist)
     return "`default_nettype wire\n" + _models(family) + netlist, cells
 
 
@@ -94,8 +86,7 @@ def _models(family):
 
 
 def compile_gates(chip: Chip, family: str, *, lanes: int, initial_seed: int | None = None,
-                  mutate: Callable[[str], str] | None = None, progress: Callable[[str], None] | None = None,
-                  **link) -> tuple[CompiledRtl, dict[str, int]]:
+                  progress: Callable[[str], None] | None = None, **link) -> tuple[CompiledRtl, dict[str, int]]:
     """Synthesise a chip behind its link for a family of devices, compile the gates, and count them.
 
     Parameters
@@ -103,14 +94,12 @@ def compile_gates(chip: Chip, family: str, *, lanes: int, initial_seed: int | No
     family : :class:`str`
         A key of :data:`FAMILIES`.
     initial_seed : :class:`int`
-        Fill block RAM or SPRAM at power-up with random bits of this seed.
-    mutate
-        As for :func:`synthesise_gates`.
+        Fill the memories whose model has no initial contents (block RAM of ECP5, SPRAM) with random bits of this seed.
     link
         Buffers and window, as for :class:`~ohmspike.hdl.chip.ChipTop`.
     """
     entry = FAMILIES[family]
     if progress is not None:
         progress("synthesis")
-    text, cells = synthesise_gates(ChipTop(Layout(chip, lanes, entry.level_ports), **link), entry, mutate=mutate)
+    text, cells = synthesise_gates(ChipTop(Layout(chip, lanes, entry.level_ports), **link), entry)
     return CompiledRtl(text, top="chip", initial_seed=initial_seed, progress=progress, quick=True), cells
