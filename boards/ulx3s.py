@@ -21,4 +21,4 @@ def _board(size: str, *, chip: str, lanes: int, clock_hz: int) -> Board:
 
 
 BOARDS = [_board("85F", chip="tiles", lanes=32, clock_hz=50_000_000),
-          _board("25F", chip="tiny", lanes=12, clock_hz=50_000_000)]
+          _board("25F", chip="tiny", lanes=6, clock_hz=40_000_000)]
