@@ -40,6 +40,6 @@ def accuracy(groups, only, seeds, results, data_source, as_json):
             if run is None:
                 console.status(f"{case.label}, seed {seed}")
                 run = kept.add(key, run_case(case, seed, data))
-            runs.append(run)
+            runs.append(run | {"group": case.group, "label": case.label})  # two tables may share a run
             shown(number + 1, len(plan))
     console.show({"runs": runs}, as_json=as_json, text=table(runs))
