@@ -34,7 +34,7 @@ class ExactModel:
     way to the same bits. Between runs :attr:`state` may be read and written, arrays too: nothing is cached from it.
 
     Throughput
-        MNIST, learning, on one core of a Xeon with AVX-512: 215,000 images/s at 784×400, 47,000 at ``tiles``.
+        ``make bench`` prints it, beside the limit of the machine's memory.
 
     Parameters
     ----------
