@@ -80,7 +80,7 @@ class ChipTop(wiring.Component):
     Throughput, latency
         Of :class:`~ohmspike.hdl.link.Link` and :class:`Executor`.
     Reset
-        Forgets session, programs and the sample.
+        Forgets session, programs and the sample; takes no byte in the first clock after it.
 
     Parameters
     ----------
@@ -117,7 +117,12 @@ class ChipTop(wiring.Component):
         link, executor = self._link, Executor(self._layout)
         m.submodules.link = DomainRenamer("chip")(link)
         m.submodules.executor = DomainRenamer("chip")(executor)
-        connect(m, wiring.flipped(self.rx), link.rx)
+        # what is offered while the link is still in reset waits
+        m.d.comb += [
+            link.rx.payload.eq(self.rx.payload),
+            link.rx.valid.eq(self.rx.valid & ~resetting),
+            self.rx.ready.eq(link.rx.ready & ~resetting),
+        ]
         connect(m, link.tx, wiring.flipped(self.tx))
         connect(m, link.program, executor.program)
         connect(m, executor.output, link.output)

@@ -169,11 +169,13 @@ struct Chip {
             ++cycles;
         }
         top->rst = 0;
-        // reset may come out of registers, and a serial receiver takes no start bit before it saw the line high
+#if CHIP_WIRES
+        // a serial receiver takes no start bit before it saw the line high
         for (int clock = 0; clock < 8; ++clock, ++cycles) {
             half(false);
             half(true);
         }
+#endif
     }
 
     bool empty() const { return queue_start == queue.size(); }

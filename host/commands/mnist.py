@@ -109,7 +109,7 @@ def mnist(chip_name, target, seed, data_source, images, passes, labels, test_ima
     metrics = {
         "chip": chip.name, "digest": chip.digest, "target": target, "seed": chip.seed,
         "accuracy": accuracy, "read_out": read_out, "accuracy_vote": accuracies.get("vote"), "data": data.name,
-        "judged_on": "validation" if validate else "test", "labels": taught,
+        "judged_on": "validation" if validate else "held-out" if data.held_out else "test", "labels": taught,
         "encoding": "stream" if spoken else encoding,
         "train_images": len(train), "test_images": len(test),
         "schedule": [dataclasses.asdict(phase) for phase in schedule_of(chip, passes=passes, labelled=taught)],

@@ -13,6 +13,7 @@ from reference_link import encode, split
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode, Fires, label_code
+from ohmspike.chip.instructions import FrameKind
 from ohmspike.host.link import (
     CompiledPort,
     FrameReader,
@@ -384,6 +385,10 @@ def test_a_failed_program_names_its_status():
                          ids=["race", "free", "tiny"])
 def test_the_rtl_over_a_bad_line_equals_the_oracle(chip, lanes):
     with compile_chip(chip, lanes=lanes) as rtl:
+        rtl.reset()
+        rtl.write(encode_frame(5, FrameKind.HELLO, bytes(4)))  # offered in the first clock after reset
+        rtl.run(2000)
+        assert [frame[:2] for frame in FrameReader().feed(rtl.read())] == [(5, FrameKind.IDENTITY)]
         port = CompiledPort(rtl, patience=200_000)
         session = LinkSession(port, chip)
         rng = np.random.default_rng(4)
