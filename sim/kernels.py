@@ -118,13 +118,11 @@ def _advance(x):
 
 
 @njit(cache=True, nogil=True)
-def _raise_theta(geometry, cells, tile, neuron, tally):
-    """6.1"""
-    theta = np.int64(cells.theta[tile, neuron]) + cells.theta_step
-    if theta > geometry.threshold_top:
-        theta = geometry.threshold_top
-        tally[_THETA_CLIPPED] += 1
-    cells.theta[tile, neuron] = theta
+def _raise_theta(theta, neuron, step, top):
+    """6.1. Returns whether the threshold was held at its top."""
+    raised = np.int64(theta[neuron]) + step
+    theta[neuron] = min(raised, top)
+    return raised > top
 
 
 @njit(cache=True, nogil=True)
@@ -155,12 +153,15 @@ def _set_rows(geometry, cells, tile, neuron, rows, ages, count, tally):
 
 
 @njit(cache=True, nogil=True)
-def _set_alike(geometry, cells, tile, neuron, amplitude, rows, count, tally):
-    """5.3 where all pulses are of one amplitude bin; unsigned indices need no check for negative ones."""
-    levels, weights, table = cells.levels[tile], cells.weights[tile], cells.set_table[amplitude]
-    weight_table, fraction, top = cells.weight_table, np.uint32(geometry.fraction_bits), np.int32(geometry.top_level)
-    shift, j = np.uint32(32) - fraction, np.uint64(neuron)
-    x, clipped, weight = cells.random[tile], 0, 0
+def _raise_column(levels, weights, weight_table, table, fraction_bits, top_level, neuron, rows, count, x):
+    """5.3 where all pulses are of one amplitude bin, whose SET table is ``table``: a pulse on the cell of ``neuron`` in
+    every one of ``rows``. Returns the random state, how many pulses were clipped and the weights before them.
+
+    Few arguments: to hand over all of :class:`Geometry` and :class:`Cells` takes longer than the pulses. Unsigned
+    indices need no check for negative ones.
+    """
+    fraction, top, j = np.uint32(fraction_bits), np.int32(top_level), np.uint64(neuron)
+    shift, clipped, weight = np.uint32(32) - fraction, 0, 0
     for i in range(count):
         row = np.uint64(rows[i])
         level = levels[row, j]
@@ -171,20 +172,14 @@ def _set_alike(geometry, cells, tile, neuron, amplitude, rows, count, tally):
         moved = min(moved, top)
         levels[row, j] = moved
         weights[row, j] = weight_table[np.uint64(moved)]
-    cells.random[tile] = x
-    tally[_CLIPPED_HIGH] += clipped
-    tally[_SET_EVENTS] += 1
-    tally[_BINS + amplitude] += count
-    tally[_BINS + geometry.amplitudes + amplitude] += weight
+    return x, clipped, weight
 
 
 @njit(cache=True, nogil=True)
-def _reset_rows(geometry, cells, tile, neuron, amplitude, rows, count, tally):
-    """3.5: a RESET pulse of one amplitude bin on the cell of ``neuron`` in every one of ``rows``."""
-    levels, weights, table = cells.levels[tile], cells.weights[tile], cells.reset_table[amplitude]
-    weight_table, fraction = cells.weight_table, np.uint32(geometry.fraction_bits)
-    shift, j, low = np.uint32(32) - fraction, np.uint64(neuron), np.int32(0)
-    x, clipped, weight = cells.random[tile], 0, 0
+def _lower_column(levels, weights, weight_table, table, fraction_bits, neuron, rows, count, x):
+    """3.5: a RESET pulse of one amplitude bin, as :func:`_raise_column`."""
+    fraction, low, j = np.uint32(fraction_bits), np.int32(0), np.uint64(neuron)
+    shift, clipped, weight = np.uint32(32) - fraction, 0, 0
     for i in range(count):
         row = np.uint64(rows[i])
         level = levels[row, j]
@@ -195,7 +190,15 @@ def _reset_rows(geometry, cells, tile, neuron, amplitude, rows, count, tally):
         moved = max(moved, low)
         levels[row, j] = moved
         weights[row, j] = weight_table[np.uint64(moved)]
-    cells.random[tile] = x
+    return x, clipped, weight
+
+
+@njit(cache=True, nogil=True)
+def _reset_rows(geometry, cells, tile, neuron, amplitude, rows, count, tally):
+    """3.5, counted."""
+    cells.random[tile], clipped, weight = _lower_column(
+        cells.levels[tile], cells.weights[tile], cells.weight_table, cells.reset_table[amplitude],
+        geometry.fraction_bits, neuron, rows, count, cells.random[tile])
     tally[_CLIPPED_LOW] += clipped
     tally[_BINS + 2 * geometry.amplitudes + amplitude] += count
     tally[_BINS + 3 * geometry.amplitudes + amplitude] += weight
@@ -252,16 +255,15 @@ def scan_samples(geometry, codes, offsets, first, stop, stamps, steps, dark, ask
 
 
 @njit(cache=True, nogil=True)
-def _gather(lines, stamp_of, last_step, spoken, ages, silent):
-    """The rows whose line has spoken, with their ages, and those whose line has not. Returns how many have."""
-    reads = 0
-    for row in range(lines.shape[0]):
-        stamp = stamp_of[lines[row]]
-        spoken[reads] = row
-        ages[reads] = (last_step - stamp) & 255
-        silent[row - reads] = row
-        reads += stamp != SILENT
-    return reads
+def _gather(lines, stamp_of, spoken, silent):
+    """The rows whose line has spoken, and those whose line has not. Returns how many have."""
+    reads = np.uint64(0)
+    for i in range(lines.shape[0]):
+        row = np.uint64(i)
+        spoken[reads] = i
+        silent[row - reads] = i
+        reads += np.uint64(stamp_of[np.uint64(lines[row])] != SILENT)
+    return np.int64(reads)
 
 
 @njit(cache=True, nogil=True)
@@ -290,12 +292,12 @@ def _add_rows(weights, rows, count, sums):
 
 
 @njit(cache=True, nogil=True)
-def _race(geometry, membranes, theta, keys, fired):
+def _race(membranes, theta, membrane_top, index_bits, keys, fired):
     """3.4: the neurons of largest V - θ into ``fired``, falling; ties lowest first. Returns the largest V - θ.
 
     A key holds V - θ above the complement of the neuron, so that no two are equal and one maximum gives both.
     """
-    neurons, index_bits, top = geometry.neurons, geometry.index_bits, geometry.membrane_top
+    neurons, top = keys.shape[0], membrane_top
     index_mask = (1 << index_bits) - 1
     lowest = np.iinfo(keys.dtype).min
     for j in range(neurons):
@@ -333,11 +335,17 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
     leaks = cells.learn and geometry.theta_leak > 0
     local = np.zeros_like(tally)
     row_reads, read_sum, squares, decisions = 0, 0, 0, 0
+    set_pulses, set_weights, clipped_high, alike, reset_pulses, reset_weights, clipped_low = 0, 0, 0, 0, 0, 0, 0
+    theta_clipped, theta_step, threshold_top = 0, cells.theta_step, geometry.threshold_top
+    weight_table, fraction, top = cells.weight_table, geometry.fraction_bits, geometry.top_level
+    fresh = geometry.amplitudes - 1  # the bin of a trace just recharged
+    set_table, reset_table = cells.set_table[fresh], cells.reset_table[fresh]
     for tile in range(first_tile, last_tile):
         lines, weights, theta = geometry.row_lines[tile], cells.weights[tile], cells.theta[tile]
+        levels, x = cells.levels[tile], cells.random[tile]
         for sample in range(count):
             stamp_of, last_step = stamps[sample], steps[sample]
-            reads = _gather(lines, stamp_of, last_step, spoken, ages, silent)
+            reads = _gather(lines, stamp_of, spoken, silent)
 
             if reads:  # 3.1
                 _add_rows(weights, spoken, reads, sums)
@@ -348,6 +356,7 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
                     squares += reads * reads
                 else:
                     for i in range(reads):
+                        ages[i] = last_step - stamp_of[lines[spoken[i]]]
                         step_reads[ages[i]] += 1
                     for age in range(last_step + 1):
                         squares += step_reads[age] * step_reads[age]
@@ -357,23 +366,39 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
             fired[0] = -1
             if reads >= geometry.min_spikes:  # 3.4
                 decisions += 1
-                _race(geometry, sums, theta, keys, fired)
+                _race(sums, theta, geometry.membrane_top, geometry.index_bits, keys, fired)
                 if cells.learn:
-                    _raise_theta(geometry, cells, tile, fired[0], local)
+                    theta_clipped += _raise_theta(theta, fired[0], theta_step, threshold_top)
                     for rank in range(learners):
                         if last_step == 0:
-                            _set_alike(geometry, cells, tile, fired[rank], geometry.amplitudes - 1, spoken, reads,
-                                       local)
+                            x, over, read = _raise_column(levels, weights, weight_table, set_table, fraction, top,
+                                                          fired[rank], spoken, reads, x)
+                            clipped_high += over
+                            set_weights += read
+                            set_pulses += reads
+                            alike += 1
                         else:
+                            cells.random[tile] = x
                             _set_rows(geometry, cells, tile, fired[rank], spoken, ages, reads, local)
+                            x = cells.random[tile]
                     if dark[sample]:  # 3.5: every unit was taken at DECIDE, in the order of ranks
                         for rank in range(learners):
-                            _reset_rows(geometry, cells, tile, fired[rank], geometry.amplitudes - 1, silent,
-                                        rows - reads, local)
-                        local[_RESET_ROWS] += learners * (rows - reads)
+                            x, over, read = _lower_column(levels, weights, weight_table, reset_table, fraction,
+                                                          fired[rank], silent, rows - reads, x)
+                            clipped_low += over
+                            reset_weights += read
+                        reset_pulses += learners * (rows - reads)
             if leaks:
                 _leak(geometry, theta)
+        cells.random[tile] = x
 
+    pulses = _BINS + fresh
+    for at, count_of in enumerate((set_pulses, set_weights, reset_pulses, reset_weights)):
+        local[pulses + at * geometry.amplitudes] += count_of
+    local[_CLIPPED_HIGH] += clipped_high
+    local[_CLIPPED_LOW] += clipped_low
+    local[_THETA_CLIPPED] += theta_clipped
+    local[_RESET_ROWS] += reset_pulses
     local[_ROW_READS] += row_reads
     local[_READ_SUM] += read_sum
     local[_ACTIVE_SQ_SUM] += squares
@@ -381,6 +406,7 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
     local[_OUT_SPIKES] += decisions * geometry.winners
     if cells.learn:
         local[_POST_RECHARGE] += decisions * learners * geometry.full_scale
+        local[_SET_EVENTS] += alike
     tally += local
 
 
@@ -614,7 +640,8 @@ def _step(geometry, cells, transient, keys, winners, fire_tiles, fire_neurons, f
         for tile in range(geometry.tiles):
             if _is_live(geometry, transient, tile):
                 tally[_DECISIONS] += 1
-                largest = _race(geometry, transient.membranes[tile], cells.theta[tile], keys, winners)
+                largest = _race(transient.membranes[tile], cells.theta[tile], geometry.membrane_top,
+                                geometry.index_bits, keys, winners)
                 if largest >= cells.theta_base:
                     tally[_OUT_SPIKES] += 1
                     fire_tiles[fires], fire_neurons[fires] = tile, winners[0]
@@ -623,7 +650,8 @@ def _step(geometry, cells, transient, keys, winners, fire_tiles, fire_neurons, f
                     transient.fresh[tile] = True
                     if cells.learn:
                         _recharge_post(geometry, transient, tile, winners[0], tally)
-                        _raise_theta(geometry, cells, tile, winners[0], tally)
+                        tally[_THETA_CLIPPED] += _raise_theta(cells.theta[tile], winners[0], cells.theta_step,
+                                              geometry.threshold_top)
                         _post_spike(geometry, cells, transient, tile, winners[0], tally)
     transient.scalars[0] += 1
     transient.step_reads[:] = 0
@@ -641,14 +669,16 @@ def _decide(geometry, cells, transient, keys, winners, fire_tiles, fire_neurons,
         if _is_live(geometry, transient, tile):
             tally[_DECISIONS] += 1
             tally[_OUT_SPIKES] += geometry.winners
-            _race(geometry, transient.membranes[tile], cells.theta[tile], keys, winners)
+            _race(transient.membranes[tile], cells.theta[tile], geometry.membrane_top, geometry.index_bits, keys,
+                  winners)
             for rank in range(geometry.winners):
                 fire_tiles[fires], fire_neurons[fires] = tile, winners[rank]
                 fires += 1
                 if geometry.classes > 0:
                     _read_read_out(geometry, cells, transient, tile * geometry.neurons + winners[rank], rank, tally)
             if cells.learn:
-                _raise_theta(geometry, cells, tile, winners[0], tally)
+                tally[_THETA_CLIPPED] += _raise_theta(cells.theta[tile], winners[0], cells.theta_step,
+                                              geometry.threshold_top)
                 for rank in range(geometry.learners):
                     _recharge_post(geometry, transient, tile, winners[rank], tally)
                     _post_spike(geometry, cells, transient, tile, winners[rank], tally)

@@ -223,7 +223,7 @@ PLANTED = {
     "level wraps": ("level = min(level, top)", "level = level & top"),
     "clip counted at the rail": ("clipped += level > top", "clipped += level >= top"),
     "tie to the highest neuron": ("(index_mask - j)\n", "j\n"),
-    "theta not clipped": ("if theta > geometry.threshold_top:", "if theta > geometry.threshold_top + 1:"),
+    "theta not clipped": ("min(raised, top)", "min(raised, top + 1)"),
     "membrane saturates early": ("min(np.int64(membranes[j]), top)", "min(np.int64(membranes[j]), top - 1)"),
     "membrane saturates early, single events": ("np.uint32(membranes[j] + weight), top)",
                                                 "np.uint32(membranes[j] + weight), top - np.uint32(1))"),
@@ -241,6 +241,8 @@ PLANTED = {
     "rank 0 sends one pulse less": ("pulses = ranks - rank\n", "pulses = max(1, ranks - rank - 1)\n"),
     "ranks not in turn": ("rank = 0 if rank == ranks - 1 else rank + 1", "rank = 0"),
     "label right on a tie with a lower column": ("(lead == 0 and label < rival)", "lead == 0"),
+    "stamps in place of ages": ("ages[i] = last_step - stamp_of", "ages[i] = stamp_of"),
+    "random state not kept": ("        cells.random[tile] = x\n\n    pulses", "\n    pulses"),
     "ages off by one": ("ages[count] = row, step - stamp", "ages[count] = row, step - stamp + 1"),
 }
 
