@@ -419,10 +419,25 @@ def read_out_samples(geometry, cells, winners, first, stop, asked, labels, score
     local = np.zeros_like(tally)
     tiles, ranks, neurons, classes = geometry.tiles, geometry.winners, geometry.neurons, geometry.classes
     weights, top = cells.read_out_weights, geometry.score_top
-    reads, total = 0, 0
+    reads, total, taught = 0, 0, False
     for sample in range(first, stop):
-        scores[:] = 0
+        taught |= labels[sample] >= 0
+    row_sums = np.zeros(0 if taught else weights.shape[0], np.int32)
+    for row in range(row_sums.shape[0]):
+        for c in range(classes):
+            row_sums[row] += np.int32(weights[row, c])
+    for sample in range(first, stop):
         count = 0
+        if not taught and not asked[sample]:  # nobody asks for single scores, and no weight changes: their sum will do
+            for tile in range(tiles):
+                if winners[sample, tile, 0] >= 0:
+                    for rank in range(ranks):
+                        row = np.uint64(tile * neurons + winners[sample, tile, rank])
+                        total += (ranks - rank) * np.int64(row_sums[row])
+                    count += ranks
+            reads += count // ranks * (ranks * (ranks + 1) // 2)
+            continue
+        scores[:] = 0
         for tile in range(tiles):
             if winners[sample, tile, 0] >= 0:
                 for rank in range(ranks):
