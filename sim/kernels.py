@@ -255,14 +255,14 @@ def scan_samples(geometry, codes, offsets, first, stop, stamps, steps, dark, ask
 
 
 @njit(cache=True, nogil=True)
-def _gather(lines, stamp_of, spoken, silent):
-    """The rows whose line has spoken, and those whose line has not. Returns how many have."""
-    reads = np.uint64(0)
+def _gather(lines, stamps, sample, spoken, silent):
+    """The rows whose line has spoken in a sample, and those whose line has not. Returns how many have."""
+    reads, at = np.uint64(0), np.uint64(sample)
     for i in range(lines.shape[0]):
         row = np.uint64(i)
         spoken[reads] = i
         silent[row - reads] = i
-        reads += np.uint64(stamp_of[np.uint64(lines[row])] != SILENT)
+        reads += np.uint64(stamps[at, np.uint64(lines[row])] != SILENT)
     return np.int64(reads)
 
 
@@ -270,25 +270,29 @@ def _gather(lines, stamp_of, spoken, silent):
 def _add_rows(weights, rows, count, sums):
     """Add up the weights of ``rows``: several rows a sweep, so that sums are loaded and stored seldom."""
     neurons = sums.shape[0]
-    first = weights[rows[0]]
+    row = np.uint64(rows[0])
     for j in range(neurons):
-        sums[j] = first[j]
+        sums[j] = weights[row, np.uint64(j)]
     i = 1
     while i + 8 <= count:
-        a, b, c, d = weights[rows[i]], weights[rows[i + 1]], weights[rows[i + 2]], weights[rows[i + 3]]
-        e, f, g, h = weights[rows[i + 4]], weights[rows[i + 5]], weights[rows[i + 6]], weights[rows[i + 7]]
-        for j in range(neurons):
-            sums[j] += a[j] + b[j] + c[j] + d[j] + e[j] + f[j] + g[j] + h[j]
+        a, b, c, d = np.uint64(rows[i]), np.uint64(rows[i + 1]), np.uint64(rows[i + 2]), np.uint64(rows[i + 3])
+        e, f, g, h = np.uint64(rows[i + 4]), np.uint64(rows[i + 5]), np.uint64(rows[i + 6]), np.uint64(rows[i + 7])
+        for column in range(neurons):
+            j = np.uint64(column)
+            sums[j] += (weights[a, j] + weights[b, j] + weights[c, j] + weights[d, j]
+                        + weights[e, j] + weights[f, j] + weights[g, j] + weights[h, j])
         i += 8
     while i + 2 <= count:
-        a, b = weights[rows[i]], weights[rows[i + 1]]
-        for j in range(neurons):
-            sums[j] += a[j] + b[j]
+        a, b = np.uint64(rows[i]), np.uint64(rows[i + 1])
+        for column in range(neurons):
+            j = np.uint64(column)
+            sums[j] += weights[a, j] + weights[b, j]
         i += 2
     if i < count:
-        a = weights[rows[i]]
-        for j in range(neurons):
-            sums[j] += a[j]
+        row = np.uint64(rows[i])
+        for column in range(neurons):
+            j = np.uint64(column)
+            sums[j] += weights[row, j]
 
 
 @njit(cache=True, nogil=True)
@@ -326,12 +330,15 @@ def _leak(geometry, theta):
 def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_tile, sums, keys, winners, tally):
     """Carry ``count`` scanned samples through the tiles ``first_tile`` to ``last_tile``.
 
+    What threads share is indexed, never sliced: a slice counts a reference, and its counter would wander from core to
+    core.
+
     ``winners[sample, tile, rank]`` takes the neurons that fired, -1 first where the tile stayed silent. The types of
     ``sums`` and ``keys`` must hold an unsaturated membrane and a key of :func:`_race`.
     """
     rows, neurons, learners = geometry.rows, geometry.neurons, geometry.learners
     spoken, ages, silent = np.empty(rows + 1, np.int32), np.empty(rows + 1, np.uint8), np.empty(rows + 1, np.int32)
-    step_reads = np.zeros(_STEP_MAX + 2, np.int64)
+    step_reads, fired = np.zeros(_STEP_MAX + 2, np.int64), np.empty(geometry.winners, np.int16)
     leaks = cells.learn and geometry.theta_leak > 0
     local = np.zeros_like(tally)
     row_reads, read_sum, squares, decisions = 0, 0, 0, 0
@@ -344,8 +351,8 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
         lines, weights, theta = geometry.row_lines[tile], cells.weights[tile], cells.theta[tile]
         levels, x = cells.levels[tile], cells.random[tile]
         for sample in range(count):
-            stamp_of, last_step = stamps[sample], steps[sample]
-            reads = _gather(lines, stamp_of, spoken, silent)
+            last_step = steps[sample]
+            reads = _gather(lines, stamps, sample, spoken, silent)
 
             if reads:  # 3.1
                 _add_rows(weights, spoken, reads, sums)
@@ -356,17 +363,18 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
                     squares += reads * reads
                 else:
                     for i in range(reads):
-                        ages[i] = last_step - stamp_of[lines[spoken[i]]]
+                        ages[i] = last_step - stamps[sample, lines[spoken[i]]]
                         step_reads[ages[i]] += 1
                     for age in range(last_step + 1):
                         squares += step_reads[age] * step_reads[age]
                         step_reads[age] = 0
 
-            fired = winners[sample, tile]
-            fired[0] = -1
+            winners[sample, tile, 0] = -1
             if reads >= geometry.min_spikes:  # 3.4
                 decisions += 1
                 _race(sums, theta, geometry.membrane_top, geometry.index_bits, keys, fired)
+                for rank in range(fired.shape[0]):
+                    winners[sample, tile, rank] = fired[rank]
                 if cells.learn:
                     theta_clipped += _raise_theta(theta, fired[0], theta_step, threshold_top)
                     for rank in range(learners):

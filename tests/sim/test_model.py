@@ -242,7 +242,7 @@ PLANTED = {
     "sum of a sample nobody asks of": ("(ranks - rank) * np.int64(row_sums", "ranks * np.int64(row_sums"),
     "ranks not in turn": ("rank = 0 if rank == ranks - 1 else rank + 1", "rank = 0"),
     "label right on a tie with a lower column": ("(lead == 0 and label < rival)", "lead == 0"),
-    "stamps in place of ages": ("ages[i] = last_step - stamp_of", "ages[i] = stamp_of"),
+    "stamps in place of ages": ("ages[i] = last_step - stamps", "ages[i] = stamps"),
     "random state not kept": ("        cells.random[tile] = x\n\n    pulses", "\n    pulses"),
     "ages off by one": ("ages[count] = row, step - stamp", "ages[count] = row, step - stamp + 1"),
 }
