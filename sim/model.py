@@ -100,7 +100,7 @@ class ExactModel:
             pool = None
             if threads > 1 and self.chip.tiles > 1:
                 pool = stack.enter_context(ThreadPoolExecutor(threads))
-            work = _Work(self.chip, self._geometry, self._cells(self.state.learn), fires, pool, threads)
+            work = self._work(self._cells(self.state.learn), fires, pool, threads)
             self._between_samples = work.run(codes, offsets, 0, len(batch), self._transient, self._between_samples)
         self._count(work.tally)
         return work.fires()
@@ -143,6 +143,9 @@ class ExactModel:
         for work in works:
             self._count(work.tally)
         return _joined([work.fires() for work in works])
+
+    def _work(self, cells, keep, pool, threads):
+        return _Work(self.chip, self._geometry, cells, keep, pool, threads)
 
     def _cells(self, learn):
         state = self.state
@@ -251,10 +254,17 @@ class _Work:
 
     def _read_out(self, count):
         """Carry the fires of scanned samples through the read-out; returns its answers. Labels are taught in order."""
-        classes, ranks = self._geometry.classes, self._geometry.tiles * self._geometry.winners
-        if classes == 0:
+        if self._geometry.classes == 0:
             return Answers.none(count)
-        table, tallies = np.empty((count, 3), np.int32), np.zeros((self._threads, len(self.tally)), np.int64)
+        table = np.empty((count, 3), np.int32)
+        self._answers(count, table)
+        asked = self._asked[:count]
+        return Answers(*table[asked].T.copy(), np.r_[0, np.cumsum(asked)])
+
+    def _answers(self, count, table):
+        """Read the read-out into ``table``, and teach it."""
+        tallies = np.zeros((self._threads, len(self.tally)), np.int64)
+        classes, ranks = self._geometry.classes, self._geometry.tiles * self._geometry.winners
 
         def read(share, start, stop):
             kernels.read_out_samples(self._geometry, self._cells, self._winners, start, stop, self._asked, self._labels,
@@ -266,8 +276,6 @@ class _Work:
         else:
             self._shared(read, count)
         self.tally += tallies.sum(axis=0)
-        asked = self._asked[:count]
-        return Answers(*table[asked].T.copy(), np.r_[0, np.cumsum(asked)])
 
     def _listed(self, count, answers):
         """The fires of scanned samples, one after the other."""
