@@ -20,6 +20,7 @@ from .commands.fuzz import fuzz
 from .commands.info import info
 from .commands.mnist import mnist
 from .commands.report import report
+from .commands.robustness import robustness
 from .commands.search import search_command
 from .commands.spice import spice
 from .errors import Interrupted, UserError
@@ -34,8 +35,8 @@ def cli(verbose):
     """a crossbar chip that learns on itself: exact model and RTL, equal to the bit"""
 
 
-for command in (mnist, compare, energy, spice, device, report, accuracy, search_command, build, bridge, fuzz, info,
-                demo):
+for command in (mnist, compare, energy, spice, device, report, accuracy, robustness, search_command, build, bridge,
+                fuzz, info, demo):
     cli.add_command(command)
 
 

@@ -8,7 +8,7 @@ from ohmspike.sim.analog.fit import Fit, Measurement
 
 from .whole import write_whole
 
-__all__ = ["energy_picture", "fit_picture"]
+__all__ = ["energy_picture", "fit_picture", "robustness_picture"]
 
 _INK, _SOFT, _QUIET, _ACCENT, _NIGHT = "#22252b", "#6b7280", "#cdd2da", "#d8344f", "#4b3f72"
 _DPI = 120
@@ -107,3 +107,50 @@ def energy_picture(found: dict, path) -> None:
     beside.set_xlabel("total, %, one sigma lower and higher", fontsize=9, color=_INK)
     _plain(beside)
     write_whole(path, lambda file: figure.savefig(file, format="png"))
+
+
+def robustness_picture(lines: list[dict], path) -> None:
+    """Draw accuracy against the strength of every flaw, for each way in which the chip got its levels.
+
+    Parameters
+    ----------
+    lines : list of dict
+        As :func:`ohmspike.host.robustness.run_study` returns them.
+
+    Raises
+    ------
+    UserError
+        The file cannot be written.
+    """
+    effects = [effect for effect in dict.fromkeys(line["effect"] for line in lines) if effect != "ideal"] or ["ideal"]
+    columns = min(3, len(effects))
+    rows = -(-len(effects) // columns)
+    seeds = len({line["seed"] for line in lines})
+    height = 1.3 + 2.3 * rows
+    shown = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed"
+    figure = _figure(10, height, f"Flaws of {lines[0]['chip']}",
+                     f"accuracy on validation images against the strength of a flaw; {shown}; "
+                     f"strength 0 is the ideal chip")
+    grid = figure.add_gridspec(rows, columns, left=0.07, right=0.98, top=1 - 1.15 / height, bottom=0.45 / height,
+                               hspace=0.5, wspace=0.22)
+    for index, effect in enumerate(effects):
+        axes = figure.add_subplot(grid[index // columns, index % columns])
+        strengths = [0.0, *sorted({line["strength"] for line in lines if line["effect"] == effect})]
+        for mode, colour in (("learned", _NIGHT), ("relearned", "#ec6a4c"), ("programmed", _SOFT)):
+            found = [[100 * line["accuracy"] for line in lines if line["mode"] == mode
+                      and (line["effect"], line["strength"]) in ((effect, strength), ("ideal", strength))]
+                     for strength in strengths]
+            places = [place for place, values in enumerate(found) if values]
+            values = [found[place] for place in places]
+            axes.plot(places, [np.mean(each) for each in values], "o-", color=colour, markersize=3.5, linewidth=1.4,
+                      label=mode)
+            axes.fill_between(places, [min(each) for each in values], [max(each) for each in values], color=colour,
+                              alpha=0.18, linewidth=0)
+        axes.set_xticks(range(len(strengths)), [f"{strength:g}" for strength in strengths])
+        axes.set_title(effect, loc="left", fontsize=10.5, fontweight="bold", color=_INK)
+        _plain(axes)
+        if index == 0:
+            figure.legend(*axes.get_legend_handles_labels(), loc="upper right", ncols=3, frameon=False, fontsize=9)
+        if index % columns == 0:
+            axes.set_ylabel("accuracy, %", fontsize=9, color=_INK)
+    write_whole(path, lambda file: figure.savefig(file, format="png"), make_folder=True)

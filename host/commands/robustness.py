@@ -1,0 +1,56 @@
+"""``ohmspike robustness``: what flaws of real cells cost, and what the chip learns around."""
+
+from pathlib import Path
+
+import click
+
+from ohmspike.sim.analog.device import NOMINAL, Device, chip_with_device
+
+from .. import console
+from ..plots_analog import robustness_picture
+from ..robustness import MODES, STRENGTHS, Plan, points, run_study, summary
+from .options import chip_of, chip_option, data_option, json_option
+
+__all__ = ["robustness"]
+
+EFFECTS = [effect for effect in STRENGTHS if effect != "ideal"]
+
+
+@click.command()
+@chip_option
+@click.option("--device", "device_name", default=None, metavar="NAME|FILE",
+              help="device whose curves the chip gets (see `ohmspike device show`)  [default: the chip's own tables]")
+@click.option("--effect", "effects", multiple=True, type=click.Choice(EFFECTS), default=EFFECTS,
+              help="which flaws; may be given again  [default: all]")
+@click.option("--strength", "strengths", multiple=True, type=click.FloatRange(0.0),
+              help="in place of the usual strengths, for one effect; may be given again")
+@click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), default=(1, 2, 3), show_default=True,
+              help="seeds; may be given again")
+@click.option("--images", type=click.IntRange(100), default=50_000, show_default=True,
+              help="training images; the last 10,000 are not learned, they judge")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("runs/robustness.csv"),
+              show_default=True, help="CSV file; points that are there are not run again; the picture is beside it")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="processes of this machine")
+@click.option("--scheduler", default=None, metavar="ADDRESS",
+              help="a Dask scheduler whose workers have Ohmspike, in place of processes of this machine")
+@data_option
+@json_option
+def robustness(chip_name, device_name, effects, strengths, seeds, images, out, workers, scheduler, data_source,
+               as_json):
+    """accuracy and energy against every flaw of real cells, with and without learning on the flawed chip"""
+    if strengths and len(effects) != 1:
+        raise click.UsageError("--strength needs exactly one --effect")
+    chip = chip_of(chip_name, None)
+    if not any(phase.teach for phase in chip.schedule):
+        raise click.UsageError(f"the study needs a chip whose schedule teaches a read-out; {chip.name}'s does not")
+    device = Device.load(device_name or NOMINAL)
+    plan = Plan(chip_with_device(chip, device) if device_name else chip, device, data_source, images)
+    wanted = points(list(effects), list(seeds), list(strengths))
+    with console.progress("points") as shown:
+        lines = run_study(plan, wanted, out, scheduler=scheduler, workers=workers, progress=shown)
+    picture = out.with_suffix(".png")
+    robustness_picture(lines, picture)
+    text = [summary(lines), "", *(f"{mode}: {what}" for mode, what in MODES.items()),
+            f"validation images; {out} has the lines, {picture} the picture"]
+    console.show({"chip": plan.chip.name, "device": device.name, "judged_on": "validation", "lines": lines},
+                 as_json=as_json, text="\n".join(text))
