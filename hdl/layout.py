@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import Const, Module, Signal, unsigned
+from amaranth import Cat, Const, Module, Signal, unsigned
 from amaranth.lib import data
 from amaranth.utils import bits_for
 
@@ -23,7 +23,8 @@ class Layout:
     lie at ``{tile, word}``, both fields padded to whole bits.
 
     ``level_ports`` is 2 where the levels lie in memories that read and write in the same clock (block RAM), 1 where
-    they do one or the other (the SPRAM of an iCE40UP5K).
+    they do one or the other (the SPRAM of an iCE40UP5K). With two ports the core also takes the *fast* form, in which
+    things overlap: :attr:`background_clear`, :attr:`chained_sweeps`, :attr:`walks_ahead`, :attr:`holds_scores`.
 
     Raises
     ------
@@ -45,6 +46,26 @@ class Layout:
     def sweep_interval(self) -> int:
         """Clocks between two rows of a column sweep: a single-ported level memory reads and writes in turn."""
         return 3 - self.level_ports
+
+    @property
+    def background_clear(self) -> bool:
+        """Two banks of line stamps and tile states: END changes the bank, and the one it left is cleared meanwhile."""
+        return self.level_ports == 2
+
+    @property
+    def chained_sweeps(self) -> bool:
+        """A sweep of another tile begins while the last rows of the one before are still under way."""
+        return self.level_ports == 2
+
+    @property
+    def walks_ahead(self) -> bool:
+        """The next tile to act on is sought while the one before it is acted on."""
+        return self.level_ports == 2
+
+    @property
+    def holds_scores(self) -> bool:
+        """The race keeps the scores of a tile in registers: its words are streamed once, not once a winner."""
+        return self.level_ports == 2 and self.words <= 2
 
     @property
     def words(self) -> int:
@@ -167,6 +188,14 @@ class Layout:
     @property
     def pulsed_lane(self):
         return unsigned(bits_for(max(self.lanes, self.chip.classes) - 1))
+
+    def banked(self, place, bank):
+        """Address of a line stamp or a tile state in a bank; ``bank`` is ignored where there is only one."""
+        return Cat(place, bank) if self.background_clear else place
+
+    def banked_depth(self, shape, count: int) -> int:
+        """Words of a memory of ``count`` line stamps or tile states, addressed by ``shape``."""
+        return 2 << shape.width if self.background_clear else count
 
     def neuron_address(self, tile, word):
         """Address of a word of membranes or thresholds."""

@@ -71,11 +71,12 @@ class Pulses(wiring.Component):
     Timing
     ------
     Throughput
-        One row per clock within a sweep; one per 2 clocks where the level memory has a single port.
+        One row per clock within a sweep; one per 2 clocks where the level memory has a single port. With
+        :attr:`Layout.chained_sweeps` a sweep of a higher tile in the same mode (POST or DARK) is accepted ``rows + 1``
+        clocks after the one before it; any other when :py:`idle`.
     Latency
-        ``rows + 8`` clocks from an accepted :py:`start` to the clock in which :py:`start.ready` is back
-        (one row in mode CELL: 9; rows that fired and one clock more in the read-out); with a single port
-        ``2 * rows + 8`` (10).
+        ``rows + 5`` clocks from an accepted :py:`start` to :py:`idle` (one row in mode CELL: 6; rows that fired and one
+        clock more in the read-out); with a single port ``2 * rows + 5`` (7).
     Reset
         Drops the sweep under way: rows not yet written keep their levels, the random state is not stored.
 
@@ -88,21 +89,23 @@ class Pulses(wiring.Component):
     start_valid, start_ready, start : :py:`In`, :py:`Out`
         A sweep: ``mode``; ``address`` of the column's word in its first row; ``lane``; ``line`` of the first row;
         ``trace`` of the unit; ``tile`` whose random state is used. In the read-out ``lane`` is the column, and
-        at least one row must be listed.
+        at least one row must be listed. :py:`start_ready` depends on :py:`start`.
+    busy, idle : :py:`Out(1)`
+        Rows are being addressed; nothing is under way at all.
     step : :py:`In(8)`
         Step of the sample.
     level_address, level_data, level_write_address, level_write_data, level_write
         The level memory: data one clock after the address.
     line_address, line_stamp
         The line memory, alike.
-    random_address, random_data, random_write_data, random_write
-        The random states of the tiles, alike; one address for both.
+    random_address, random_data, random_write_address, random_write_data, random_write
+        The random states of the tiles, alike.
     listed, place, row : :py:`In`, :py:`Out`, :py:`In`
         How many rows of the read-out have fired; and the row listed at a place, one clock after it.
     read_out_address, read_out_data, read_out_write_address, read_out_write_data, read_out_write
         The levels of the read-out, as those of the tiles.
     table_* : loading and reading back the tables; :py:`table_value` one clock after the address while idle.
-    pulse, pulse_reset, pulse_bin, pulse_weight, clipped : :py:`Out`
+    pulse, pulse_reset, pulse_dark, pulse_bin, pulse_weight, clipped : :py:`Out`
         What was done, for the counters: in stage 3.
     """
 
@@ -114,6 +117,8 @@ class Pulses(wiring.Component):
             "start": In(data.StructLayout({
                 "mode": PulseMode, "address": layout.level_address, "lane": layout.pulsed_lane, "line": layout.line,
                 "trace": layout.trace, "tile": layout.tile})),
+            "busy": Out(1),
+            "idle": Out(1),
             "step": In(8),
             "level_address": Out(layout.level_address),
             "level_data": In(layout.level_word),
@@ -132,6 +137,7 @@ class Pulses(wiring.Component):
             "read_out_write": Out(1),
             "random_address": Out(layout.stream),
             "random_data": In(32),
+            "random_write_address": Out(layout.stream),
             "random_write_data": Out(32),
             "random_write": Out(1),
             "table_address": In(layout.table_address),
@@ -147,6 +153,7 @@ class Pulses(wiring.Component):
             "weight_value": Out(layout.weight),
             "pulse": Out(1),
             "pulse_reset": Out(1),
+            "pulse_dark": Out(1),
             "pulse_bin": Out(max(1, layout.bin.width)),
             "pulse_weight": Out(layout.weight),
             "clipped": Out(1),
@@ -157,24 +164,24 @@ class Pulses(wiring.Component):
         layout, chip = self._layout, self._layout.chip
         sweep = Signal.like(self.start)
         random = Signal(32)
-        issue = Signal()
-        fetched = Signal()  # stage 0: level word and stamp are addressed in this clock
-        drained = Signal()
+        issued = Signal(data.StructLayout({"row": 1, "first": 1, "last": 1}))
+        fetched = Signal.like(issued)  # stage 0: level word, stamp and random state are addressed in this clock
         teaching = sweep.mode.as_value()[2] if chip.classes else Const(0)
         rank = Signal(range(chip.winners))
-        m.d.comb += fetched.eq(issue)
+        m.d.comb += fetched.eq(issued)
         if chip.classes:
-            listing = Signal()  # the row listed at the place of the clock before is there
-            m.d.sync += listing.eq(issue & teaching)
-            m.d.comb += fetched.eq(Mux(teaching, listing, issue))
-        self._sequence(m, sweep, random, issue, drained)
+            listing = Signal.like(issued)  # the row listed at the place of the clock before is there
+            m.d.sync += listing.eq(Mux(teaching, issued, 0))
+            m.d.comb += fetched.eq(Mux(teaching, listing, issued))
+        self._sequence(m, sweep, issued)
 
         # stage 1: select
         # a single-ported memory reads in even clocks of a sweep; one more stage lets it write in odd ones
         stages = 4 if layout.level_ports == 2 else 5
         travelling = Signal(stages)  # stages 1 to 4 or 5
-        m.d.sync += travelling.eq(Cat(fetched, travelling))
-        m.d.comb += drained.eq(~issue & ~fetched & ~travelling.any())
+        m.d.sync += travelling.eq(Cat(fetched.row, travelling))
+        m.d.comb += self.idle.eq(~self.busy & ~fetched.row & ~travelling.any())
+        lane_3 = self._random_state(m, sweep, random, fetched)
         addresses = [Mux(teaching, self.row, self.level_address) if chip.classes else self.level_address]
         taken = Signal(layout.pulsed_word)
         for lane in range(layout.pulsed_word.length):
@@ -201,7 +208,7 @@ class Pulses(wiring.Component):
         if chip.classes:
             with m.If(teaching):
                 m.d.sync += trace.eq(lookup(m, rank, chip.trace_of_rank, name="trace_of_rank"))
-            with m.If(self.start_ready):
+            with m.If(self.idle):
                 m.d.sync += rank.eq(0)
             with m.Elif(travelling[0]):
                 m.d.sync += rank.eq(Mux(rank == chip.winners - 1, 0, rank + 1))
@@ -222,7 +229,7 @@ class Pulses(wiring.Component):
                                                            depth=1 << layout.table_address.width)
             tables[name], load = table.read_port(), table.write_port()
             m.d.comb += [
-                tables[name].addr.eq(Mux(self.start_ready, self.table_address, place)),
+                tables[name].addr.eq(Mux(self.idle, self.table_address, place)),
                 load.addr.eq(self.table_address),
                 load.data.eq(self.table_write_data),
                 load.en.eq(write),
@@ -230,7 +237,7 @@ class Pulses(wiring.Component):
             ]
         m.submodules.weights = weights = WeightTable(layout)
         m.d.comb += [
-            weights.level.eq(Mux(self.start_ready, self.weight_read_level, level)),
+            weights.level.eq(Mux(self.idle, self.weight_read_level, level)),
             weights.write.eq(self.weight_write),
             weights.write_level.eq(self.weight_write_level),
             weights.write_weight.eq(self.weight_write_weight),
@@ -253,6 +260,7 @@ class Pulses(wiring.Component):
             narrow(held, stepped),
             self.pulse.eq(pulse_3),
             self.pulse_reset.eq(resetting),
+            self.pulse_dark.eq(pulse_3 & (sweep.mode == PulseMode.DARK)),
             self.pulse_bin.eq(bin_3),
             self.pulse_weight.eq(weights.weight),
             self.clipped.eq(pulse_3 & clipped),
@@ -261,7 +269,7 @@ class Pulses(wiring.Component):
         # stage 4: write
         pulse_4, word_4 = Signal(), Signal(layout.pulsed_word)
         m.d.sync += [pulse_4.eq(pulse_3), word_4.eq(words[2])]
-        m.d.sync += word_4[sweep.lane].eq(held)
+        m.d.sync += word_4[lane_3].eq(held)
         if layout.level_ports == 1:
             pulse_5, word_5 = Signal(), Signal(layout.pulsed_word)
             m.d.sync += [pulse_5.eq(pulse_4), word_5.eq(word_4)]
@@ -276,45 +284,73 @@ class Pulses(wiring.Component):
         ]
         return m
 
-    def _sequence(self, m, sweep, random, issue, drained):
-        """Fetch the random state, issue the rows, wait until the last is written, store the random state."""
+    def _random_state(self, m, sweep, random, fetched):
+        """Fetch the random state with the first row, store it after the draw of the last; the lane in stage 3.
+
+        A row is in stage 1 when the next sweep is accepted at the earliest, so ``sweep`` is its own until then. Stages
+        2 and 3 keep what differs between two sweeps that follow each other: lane and tile, never the mode.
+        """
+        layout, chip = self._layout, self._layout.chip
+        stream = Mux(sweep.mode.as_value()[2], chip.tiles, sweep.tile) if chip.classes else sweep.tile
+        first_1, last = Signal(), Signal(3)
+        m.d.sync += [first_1.eq(fetched.first), last.eq(Cat(fetched.last, last))]
+        with m.If(first_1):
+            m.d.sync += random.eq(self.random_data)
+        lane_3, stream_3 = sweep.lane, stream
+        if layout.chained_sweeps:
+            for stage in (2, 3):
+                lane, number = Signal(layout.pulsed_lane, name=f"lane_{stage}"), Signal(layout.stream,
+                                                                                       name=f"stream_{stage}")
+                m.d.sync += [lane.eq(lane_3), number.eq(stream_3)]
+                lane_3, stream_3 = lane, number
+        m.d.comb += [
+            self.random_address.eq(stream),
+            self.random_write_address.eq(stream_3),
+            self.random_write_data.eq(random),
+            self.random_write.eq(last[2]),
+        ]
+        return lane_3
+
+    def _sequence(self, m, sweep, issued):
+        """Accept a sweep, address its rows."""
         layout, chip = self._layout, self._layout.chip
         row_x = Signal(range(chip.patch_width))
         left = Signal(range(max(chip.rows, chip.tiles * chip.winners if chip.classes else 0) + 1))
+        begun = Signal()
+        chained = Const(0)
+        if layout.chained_sweeps:
+            mode = self.start.mode
+            chained = ((mode == PulseMode.POST) | (mode == PulseMode.DARK)) & (mode == sweep.mode) & (
+                self.start.tile > sweep.tile)
         m.d.comb += [
-            self.random_address.eq(Mux(sweep.mode.as_value()[2], chip.tiles, sweep.tile) if chip.classes
-                                   else sweep.tile),
-            self.random_write_data.eq(random),
             self.level_address.eq(sweep.address),
             self.line_address.eq(sweep.line),
         ]
         with m.FSM(name="sweep"):
             with m.State("IDLE"):
-                m.d.comb += self.start_ready.eq(1)
-                with m.If(self.start_valid):
+                m.d.comb += self.start_ready.eq(self.idle | chained)
+                with m.If(self.start_valid & self.start_ready):
                     m.d.sync += [
                         sweep.eq(self.start),
                         row_x.eq(0),
                         left.eq(Mux(self.start.mode == PulseMode.CELL, 1, chip.rows)),
                         self.place.eq(0),
+                        begun.eq(0),
                     ]
                     if chip.classes:
                         with m.If(self.start.mode.as_value()[2]):
                             m.d.sync += left.eq(self.listed)
-                    m.next = "FETCH"
-            with m.State("FETCH"):
-                m.next = "LOAD"
-            with m.State("LOAD"):
-                m.d.sync += random.eq(self.random_data)
-                m.next = "ROWS"
+                    m.next = "ROWS"
             if layout.sweep_interval == 2:
                 with m.State("TURN"):
+                    m.d.comb += self.busy.eq(1)
                     m.next = "ROWS"
             with m.State("ROWS"):
-                m.d.comb += issue.eq(1)
+                m.d.comb += [self.busy.eq(1), issued.row.eq(1), issued.first.eq(~begun), issued.last.eq(left == 1)]
                 if layout.sweep_interval == 2:
                     m.next = "TURN"
                 m.d.sync += [
+                    begun.eq(1),
                     left.eq(left - 1),
                     self.place.eq(self.place + 1),
                     sweep.address.eq(sweep.address + layout.words),
@@ -324,10 +360,6 @@ class Pulses(wiring.Component):
                 with m.If(row_x == chip.patch_width - 1):
                     m.d.sync += [row_x.eq(0), sweep.line.eq(sweep.line + chip.plane_width - chip.patch_width + 1)]
                 with m.If(left == 1):
-                    m.next = "DRAIN"
-            with m.State("DRAIN"):
-                with m.If(drained):
-                    m.d.comb += self.random_write.eq(1)
                     m.next = "IDLE"
 
     @staticmethod

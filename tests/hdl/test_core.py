@@ -242,7 +242,7 @@ def test_two_byte_tiles_and_neurons():
 RESETS = {  # chip, registers, events, clocks between which the resets fall, and how many
     "race": (RACE, [1, 3, 12, 1], [0, 1, 2, STEP, 3, DECIDE, 4, DARK, END], (1, 120, 6)),
     "threshold": (THRESHOLD, [1, 3, 12, 1], [0, 1, 2, STEP, 3, DECIDE, 4, DARK, END], (1, 120, 6)),
-    "teaching": (FEW, [0, 3, 12, 1, 255], [0, 2, DECIDE, LABEL[0], ANSWER, LABEL[2], DARK, END], (90, 330, 4)),
+    "teaching": (FEW, [0, 3, 12, 1, 255], [0, 2, DECIDE, LABEL[0], ANSWER, LABEL[2], DARK, END], (80, 250, 4)),
 }
 
 

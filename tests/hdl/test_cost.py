@@ -56,6 +56,11 @@ def facts(chip, lines):
     return [int(count) if on else None for count, on in zip(seen, lit, strict=True)], live.tolist()
 
 
+def units_of(chip, live, learn):
+    """Which post-trace units of every tile have a trace after a DECIDE."""
+    return [[True] * chip.learners if learn and is_live else [] for is_live in live]
+
+
 def visits_of(chip, line):
     """How many tiles see a line."""
     return int((chip.row_lines == line).sum())
@@ -85,7 +90,7 @@ def test_every_event_of_a_race_costs_what_is_stated(name, learn):
         case(encode_events([END]), ("end",))
         lit = np.flatnonzero(rng.random(chip.lines) < 0.2).tolist()
         visits, live = facts(chip, lit)
-        units = sum(live) * chip.learners if learn else 0
+        units = units_of(chip, live, learn)
         case(frame(chip, lit) + encode_events([STEP, DECIDE, DARK, END]), ("frame", visits), ("step",),
              ("decide", live), ("dark", units), ("end",))
         case(frame(chip, lit), ("frame", visits))
@@ -114,7 +119,7 @@ def test_the_read_out_costs_what_is_stated(name, learn, report):
     for density, margin in ((0.4, 0), (1, 1023)):
         lit = np.flatnonzero(rng.random(chip.lines) < density).tolist()
         visits, live = facts(chip, lit)
-        taught, units = sum(live) * chip.winners * (margin > 0), sum(live) * chip.learners * learn
+        taught, units = sum(live) * chip.winners * (margin > 0), units_of(chip, live, learn)
         case(write("registers", [margin], column=4), ("burst", "registers", 1, 4))
         case(frame(chip, lit) + encode_events([DECIDE, ANSWER, LABEL, ANSWER, ANSWER, DARK, END]),
              ("frame", visits), ("decide", live), ("answer",), ("label", taught), ("answer",), ("answer",),
@@ -132,10 +137,6 @@ def test_the_read_out_costs_what_is_stated(name, learn, report):
 @pytest.mark.parametrize("name", READ_OUTS)
 def test_functions_of_the_read_out_agree_with_the_clocks_of_programs(name):
     layout = READ_OUTS[name]
-    for learn in (False, True):
-        clocks = cost.Clocks(layout, learn=learn, report=False)
-        clocks.decide([True] * layout.chip.tiles)
-        assert clocks.total == cost.decide(layout, layout.chip.tiles, learn=learn) + 2
     for clocks_of, instruction, *taught in ((cost.answer, "answer"), (cost.label, "label"), (cost.label, "label", 4)):
         clocks = cost.Clocks(layout)
         getattr(clocks, instruction)(*taught)
@@ -161,7 +162,7 @@ def test_functions_agree_with_the_clocks_of_programs(name):
     for learn in (False, True):
         clocks = cost.Clocks(layout, learn=learn, report=False)
         clocks.decide([True] * layout.chip.tiles)
-        assert clocks.total == cost.decide(layout, layout.chip.tiles, learn=learn) + 2  # opcode and status
+        assert clocks.total == cost.decide(layout, [True] * layout.chip.tiles, learn=learn) + 2  # opcode and status
 
 
 @pytest.mark.parametrize("bins, learn", [(1, True), (3, False)])

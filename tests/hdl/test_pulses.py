@@ -65,10 +65,10 @@ class Memories:
         dut, clock = self.dut, 0
         sampled = ctx.tick().sample(
             dut.level_address, dut.line_address, dut.random_address, dut.level_write, dut.level_write_address,
-            dut.level_write_data, dut.random_write, dut.random_write_data, dut.pulse, dut.pulse_reset, dut.pulse_bin,
-            dut.pulse_weight, dut.clipped)
+            dut.level_write_data, dut.random_write, dut.random_write_address, dut.random_write_data,
+            dut.pulse, dut.pulse_reset, dut.pulse_bin, dut.pulse_weight, dut.clipped)
         while True:
-            (_, reset, level, line, tile, write, where, word, random_write, random, *counted) = await sampled
+            (_, reset, level, line, tile, write, where, word, random_write, stored, random, *counted) = await sampled
             if not (write and self.layout.level_ports == 1):
                 ctx.set(dut.level_data, self.words[min(level, len(self.words) - 1)].tolist())
             ctx.set(dut.line_stamp, self.stamps[min(line, len(self.stamps) - 1)])
@@ -77,7 +77,7 @@ class Memories:
                 self.words[where] = list(word)
                 self.writes.append(clock)
             if random_write and not reset:
-                self.random[tile] = random
+                self.random[stored] = random
             if counted[0]:
                 self.counted.append(tuple(counted[1:]))
             clock += 1
@@ -128,16 +128,29 @@ async def load(ctx, dut, chip, state):
 
 
 async def sweep(ctx, bench, **start):
-    """One sweep; clocks from the one that accepts it to the one in which the next could be."""
-    dut = bench.dut
+    """One sweep; clocks from the one that accepts it to the one in which nothing is under way."""
+    await begin(ctx, bench, **start)
+    return await rest(ctx, bench) + 1
+
+
+async def begin(ctx, bench, **start):
+    """Offer a sweep; clocks until it was accepted."""
+    dut, clocks = bench.dut, 1
     ctx.set(dut.start, start)
     ctx.set(dut.start_valid, 1)
     while not ctx.get(dut.start_ready):
         await ctx.tick()
+        clocks += 1
+        assert clocks < 10_000, "the sweep is not accepted"
     await ctx.tick()
     ctx.set(dut.start_valid, 0)
-    clocks = 1
-    while not ctx.get(dut.start_ready):
+    return clocks
+
+
+async def rest(ctx, bench):
+    """Clocks until nothing is under way."""
+    clocks = 0
+    while not ctx.get(bench.dut.idle):
         await ctx.tick()
         clocks += 1
         assert clocks < 10_000, "the sweep does not end"
@@ -189,11 +202,63 @@ def test_sweeps_match_the_oracle_in_the_stated_clocks(corner):
                 ctx, bench, mode=mode, address=(tile * chip.rows + row) * layout.words + word, lane=lane,
                 line=int(chip.row_lines[tile, row]), trace=trace, tile=tile)
             rows = 1 if mode == PulseMode.CELL else chip.rows
-            assert clocks == rows * layout.sweep_interval + 8, where
+            assert clocks == rows * layout.sweep_interval + 5, where
             first_pulses(oracle, chip, mode, tile, row, neuron, trace, memories.stamps, step)
             assert np.array_equal(memories.levels(), oracle.state.levels), where
             assert memories.random.tolist() == oracle.state.random.tolist(), where
             counted_alike(memories, oracle, where)
+
+    bench.run(testbench)
+
+
+CHAINS = {  # mode, and the clocks from an accepted sweep to the next one: rows + 1, or once it is idle
+    "tiles ascending": ([(PulseMode.POST, tile) for tile in range(4)], [7] * 3),
+    "DARK, tiles ascending by more": ([(PulseMode.DARK, tile) for tile in (0, 2, 3)], [7] * 2),
+    "one tile twice": ([(PulseMode.POST, 1)] * 3 + [(PulseMode.POST, 2)], [11, 11, 7]),
+    "a lower tile": ([(PulseMode.DARK, 3), (PulseMode.DARK, 0), (PulseMode.DARK, 1)], [11, 7]),
+    "modes in turn": ([(PulseMode.POST, 0), (PulseMode.DARK, 1), (PulseMode.CELL, 2), (PulseMode.CELL, 3)],
+                      [11, 11, 6]),
+}
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 5])
+@pytest.mark.parametrize("case", CHAINS)
+def test_sweeps_of_other_tiles_follow_each_other_without_a_pause(case, lanes):
+    """Rows of two sweeps are then under way at once; lanes, random states and levels stay apart."""
+    sweeps, intervals = CHAINS[case]
+    chained_alike(Layout(varied(CHIP, plane_height=3, plane_width=4), lanes), sweeps, intervals, case)
+
+
+@pytest.mark.parametrize("case", [name for name in CHAINS if "ascending" in name])
+def test_sweeps_of_one_row_follow_each_other_without_a_pause(case):
+    chip = varied(CHIP, plane_height=1, plane_width=4, patch_height=1, patch_width=1)
+    sweeps, intervals = CHAINS[case]
+    chained_alike(Layout(chip, 2), sweeps, [2] * len(intervals), case)
+
+
+def chained_alike(layout, sweeps, intervals, case):
+    """Sweeps offered one after the other: levels, states and counts are the oracle's, the clocks between as told."""
+    chip, bench = layout.chip, Bench(Pulses(layout))
+    rng, state, step, memories = prepared(layout, 31, bench)
+    oracle, waits = Oracle(chip, state), []
+
+    async def testbench(ctx):
+        await load(ctx, bench.dut, chip, state)
+        ctx.set(bench.dut.step, step)
+        for _ in range(3):
+            waits.clear()
+            for mode, tile in sweeps:
+                neuron, trace = int(rng.integers(chip.neurons)), int(rng.integers(1, 1 << chip.trace_bits))
+                word, lane = divmod(neuron, layout.lanes)
+                waits.append(await begin(
+                    ctx, bench, mode=mode, address=tile * chip.rows * layout.words + word, lane=lane,
+                    line=int(chip.row_lines[tile, 0]), trace=trace, tile=tile))
+                first_pulses(oracle, chip, mode, tile, 0, neuron, trace, memories.stamps, step)
+            await rest(ctx, bench)
+            assert waits[1:] == intervals, case
+            assert np.array_equal(memories.levels(), oracle.state.levels), case
+            assert memories.random.tolist() == oracle.state.random.tolist(), case
+            counted_alike(memories, oracle, case)
 
     bench.run(testbench)
 
@@ -236,7 +301,7 @@ def test_teaching_matches_the_oracle_in_the_stated_clocks(corner):
             read_out.writes.clear()
             ctx.set(dut.listed, len(read_out.rows))
             clocks = await sweep(ctx, bench, mode=mode, lane=column, trace=int(rng.integers(1 << chip.trace_bits)))
-            assert clocks == len(read_out.rows) * layout.sweep_interval + 9, where
+            assert clocks == len(read_out.rows) * layout.sweep_interval + 6, where
             for row, rank in oracle._fired:
                 oracle._teach(row, rank, column, +1 if mode == PulseMode.TEACH else -1)
             Scoreboard("rows written").compare([row for _, row in read_out.writes], read_out.rows, where)
@@ -338,7 +403,7 @@ def test_reset_drops_the_rest_of_the_sweep():
             await ctx.tick()
         assert len(memories.writes) == 3  # the write in the clock of the reset is lost in this memory
         assert np.array_equal(memories.random, random)
-        assert await sweep(ctx, bench, mode=PulseMode.POST, address=0, lane=0, line=0, trace=0, tile=0) == chip.rows + 8
+        assert await sweep(ctx, bench, mode=PulseMode.POST, address=0, lane=0, line=0, trace=0, tile=0) == chip.rows + 5
         assert len(memories.writes) == 3 + chip.rows
 
     bench.run(testbench)
