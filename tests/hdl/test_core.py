@@ -175,6 +175,23 @@ def test_a_sample_spread_over_programs_is_the_same_sample(mode):
     run_programs(Layout(mode, 2), lambda chip, rng: [encode_events([event]) for event in events], seed=8)
 
 
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_samples_of_few_clocks_find_all_forgotten(lanes):
+    """Samples shorter than it takes to clear a bank: a stale stamp would be missing among the dark spikes."""
+    chip = varied(RACE, plane_height=4, plane_width=6)
+
+    def programs(chip, rng):
+        every, parts = frame(chip, range(chip.lines)), []
+        for _ in range(12):
+            lines = rng.integers(0, chip.lines, rng.integers(0, 7)).tolist()
+            parts += [encode_events([*lines, *[DECIDE] * int(rng.integers(2)), END])]
+            parts += [every + encode_events([END])] * int(rng.random() < 0.3)
+            parts += [encode_events([DARK, END])] * int(rng.random() < 0.5)
+        return [b"".join(parts[:len(parts) // 2]), b"".join(parts[len(parts) // 2:])]
+
+    run_programs(Layout(chip, lanes), programs, seed=70 + lanes)
+
+
 def test_reports_can_be_switched_off():
     def programs(chip, rng):
         fire = frame(chip, range(chip.lines)) + encode_events([DECIDE, END])

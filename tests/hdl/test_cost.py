@@ -222,6 +222,32 @@ def test_bursts_cost_what_is_stated(name, cells, column, direction):
     assert measured(layout, [program], learn=False) == [clocks.total]
 
 
+@pytest.mark.parametrize("name", ["3 words", "1 word", "5 words, single-ported", "unseen lines, one winner"])
+def test_end_waits_for_the_bank_that_is_cleared_as_stated(name):
+    """Samples shorter than it takes to clear a bank, with and without spikes that take the ports."""
+    layout = LAYOUTS[name]
+    chip, rng = layout.chip, np.random.default_rng(14)
+    seen, everything = facts(chip, range(chip.lines))[0], list(range(chip.lines))
+    samples = [[], [], [3], everything[:9], [], everything, [0, 0], everything[4:], []]
+    samples += [rng.integers(0, chip.lines, rng.integers(0, 12)).tolist() for _ in range(8)]
+    program, clocks = b"", cost.Clocks(layout)
+    for index, lines in enumerate(samples):
+        if index % 3 == 2:
+            program += frame(chip, lines)
+            clocks.frame(facts(chip, lines)[0])
+        else:
+            program += encode_events(lines)
+            for line in lines:
+                clocks.spike(seen[line])
+        if index % 4 == 3:
+            program += encode_events([DECIDE])
+            lit = np.bincount(lines, minlength=chip.lines) if index % 3 != 2 else np.isin(everything, lines)
+            clocks.decide((lit[chip.row_lines].sum(1) >= chip.min_spikes).tolist())
+        program += encode_events([END])
+        clocks.end()
+    assert measured(layout, [program], learn=False) == [clocks.total]
+
+
 def test_the_table_names_every_preset():
     table = cost.report({"tiles": ((16, 2),), "paper": ((16, 2),)})
     assert "| tiles (" in table and "| paper (" in table
