@@ -133,6 +133,12 @@ class Layout:
         return unsigned(self.chip.amplitudes.bit_length() - 1)
 
     @property
+    def column(self):
+        """Where a column of a tile or of the read-out lies in its row."""
+        words = max(self.words, self.read_out_words) if self.small else self.words
+        return data.StructLayout({"word": bits_for(words - 1), "lane": self.lane})
+
+    @property
     def neuron(self):
         """Where a neuron of a tile lies."""
         return data.StructLayout({"word": self.word, "lane": self.lane})
