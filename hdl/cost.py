@@ -8,15 +8,12 @@ import numpy as np
 from ohmspike.chip import Chip
 from ohmspike.chip.instructions import ANSWER_BYTES, memory, neuron_bytes, tile_bytes
 
+from . import cost_small
 from .layout import Layout
 from .race import Race
-from .race_serial import SerialRace
 
 __all__ = ["Clocks", "answer", "dark", "decide", "end", "find_unit", "image", "label", "pass_of_race", "plastic_visit",
            "read_out_fire", "sweep", "teach", "visit"]
-
-SPIKE_SPACING = 4
-"""Small form: clocks from one spike to the next, at least."""
 
 WALK = 2
 """Clocks to look at a tile in STEP (threshold mode), DECIDE and DARK."""
@@ -26,14 +23,13 @@ ACCESS = 4
 
 
 def visit(layout: Layout) -> int:
-    """One tile that sees a line: a word per clock, and in the small form time to count it."""
-    return layout.visit_clocks
+    """One tile that sees a line: a word per clock."""
+    return layout.words
 
 
 def sweep(layout: Layout, rows: int | None = None) -> int:
     """A column sweep (SET or RESET), or pulses on ``rows`` rows."""
-    rows = layout.chip.rows if rows is None else rows
-    return 4 * rows + 4 if layout.small else rows + 8
+    return (layout.chip.rows if rows is None else rows) * layout.sweep_interval + 8
 
 
 def plastic_visit(layout: Layout, pulsing: int, faded: int = 0) -> int:
@@ -41,14 +37,12 @@ def plastic_visit(layout: Layout, pulsing: int, faded: int = 0) -> int:
 
     Its membranes are written meanwhile, so that an event after it waits 2 clocks less than after a :func:`visit`.
     """
-    return (layout.visit_clocks + 1 + pulsing * (2 + sweep(layout, 1)) + faded * 3
+    return (layout.words + 1 + pulsing * (2 + sweep(layout, 1)) + faded * 3
             + int(pulsing + faded < layout.chip.learners))
 
 
 def pass_of_race(layout: Layout) -> int:
-    """One race of a tile: from its first word, in the small form its first neuron, to the winner."""
-    if layout.small:
-        return layout.chip.neurons + SerialRace.latency + 1
+    """One race of a tile: from its first word to the winner."""
     return layout.words + Race.latency(layout.lanes) + 1
 
 
@@ -64,9 +58,9 @@ def _fire(layout, search):
     return 2 + (search + 1 + sweep(layout) if search else 0)
 
 
-def read_out_fire(layout: Layout, pulses: int) -> int:
-    """A fire of ``pulses`` read pulses keeps the read-out from taking the next; in the small form it keeps all."""
-    return layout.chip.classes + 3 if layout.small else pulses + 2
+def read_out_fire(pulses: int) -> int:
+    """A fire of ``pulses`` read pulses keeps the read-out from taking the next."""
+    return pulses + 2
 
 
 def decide(layout: Layout, live: int, *, learn: bool) -> int:
@@ -78,10 +72,7 @@ def decide(layout: Layout, live: int, *, learn: bool) -> int:
     tile = 1 + 2 * learn
     for rank, pulses in enumerate(chip.pulses_of_rank):
         clocks = pass_of_race(layout) + _fire(layout, 1 if learn and rank < chip.learners else 0)
-        if chip.classes:
-            added = read_out_fire(layout, pulses)
-            clocks = clocks + added if layout.small else max(clocks, added * (rank < chip.winners - 1))
-        tile += clocks
+        tile += max(clocks, read_out_fire(pulses)) if chip.classes and rank < chip.winners - 1 else clocks
     return 2 + chip.tiles * WALK + live * tile
 
 
@@ -97,7 +88,7 @@ def answer(layout: Layout) -> int:
 
 def teach(layout: Layout, rows: int) -> int:
     """SET pulses, or RESET pulses, on ``rows`` rows of the read-out."""
-    return sweep(layout, rows) + (not layout.small)
+    return sweep(layout, rows) + 1
 
 
 def label(layout: Layout, taught: int = 0) -> int:
@@ -113,9 +104,8 @@ def dark(layout: Layout, units: int = 0, faded: int = 0) -> int:
 def end(layout: Layout, *, learn: bool = False) -> int:
     """END, with the leak of the thresholds while learning."""
     chip = layout.chip
-    thresholds = layout.theta_depth if layout.small else layout.neuron_depth
-    leak = 2 * thresholds if chip.theta_leak and learn else 0
-    return 2 + leak + max(chip.lines, chip.tiles, chip.classes if layout.small else 0)
+    leak = 2 * layout.neuron_depth if chip.theta_leak and learn else 0
+    return 2 + leak + max(chip.lines, chip.tiles)
 
 
 class Clocks:
@@ -136,7 +126,6 @@ class Clocks:
         self._now = 0  # clock in which the next opcode is taken
         self._quiet = 0  # first clock without a read under way
         self._taken = self._last = -1  # router: the clock its last line was taken, the clock of its last visit
-        self._spoke = -SPIKE_SPACING  # the clock in which the last spike was accepted
         self._written = 0  # first clock in which the record writer is free
         self._added = 0  # first clock in which the read-out takes a fire
 
@@ -148,13 +137,9 @@ class Clocks:
     def _line(self, earliest, visits):
         """A line offered to the router in clock ``earliest``: the clock in which it is accepted."""
         accepted = max(earliest, self._taken)
-        if self.layout.small:
-            accepted = max(accepted, self._spoke + SPIKE_SPACING)
-        self._spoke = accepted
         self._taken = max(accepted + 1, self._last)
         self._last = self._taken + visits * visit(self.layout)
-        drain = max(1, 3 - (visit(self.layout) - self.layout.words))
-        self._quiet = max(self._quiet, self._taken + 1, self._last + drain if visits else 0)
+        self._quiet = max(self._quiet, self._taken + 1, self._last + 3 if visits else 0)
         return accepted
 
     def spike(self, visits: int):
@@ -202,11 +187,7 @@ class Clocks:
                 size = neuron_bytes(chip) + (tile_bytes(chip) if rank == 0 else 0)
                 clock = self._found(max(clock + pass_of_race(layout), self._added), size)
                 if chip.classes:
-                    added = read_out_fire(layout, chip.pulses_of_rank[rank])
-                    if layout.small:
-                        clock += added
-                    else:
-                        self._added = clock - 1 + added
+                    self._added = clock - 1 + read_out_fire(chip.pulses_of_rank[rank])
                 clock += _fire(layout, 1 if self.learn and rank < chip.learners else 0) - 1
             clock += (1 + 2 * self.learn) if is_live else 0
         self._now = self._closing_record(clock)
@@ -263,7 +244,7 @@ def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *,
     taught : :class:`bool`, optional
         There is a LABEL, and whether it teaches.
     """
-    clocks = Clocks(layout, learn=learn)
+    clocks = (cost_small if layout.small else sys.modules[__name__]).Clocks(layout, learn=learn)
     for bin_ in range(bins):
         if bin_:
             clocks.step()
@@ -301,16 +282,19 @@ def report(presets: dict[str, Sequence[tuple[int, int]]], spikes: int = 150) -> 
         count = sum(live)
         for lanes, ports in choices:
             layout = Layout(chip, lanes, level_ports=ports)
-            costs = [lanes, ports, visit(layout), sweep(layout), pass_of_race(layout),
-                     decide(layout, count, learn=False), decide(layout, count, learn=True),
-                     dark(layout, count * chip.learners), answer(layout), label(layout, count * chip.winners),
-                     end(layout), image(layout, visits, live, learn=False, answered=True),
-                     image(layout, visits, live, learn=True), image(layout, visits, live, learn=False, taught=True)]
+            form = cost_small if layout.small else sys.modules[__name__]
+            costs = [lanes, ports, form.visit(layout), form.sweep(layout), form.pass_of_race(layout),
+                     form.decide(layout, count, learn=False), form.decide(layout, count, learn=True),
+                     form.dark(layout, count * chip.learners), form.answer(layout),
+                     form.label(layout, count * chip.winners), form.end(layout),
+                     image(layout, visits, live, learn=False, answered=True),
+                     image(layout, visits, live, learn=True),
+                     image(layout, visits, live, learn=False, taught=True)]
             lines.append([f"{name} ({count})", *(f"{value:,}" for value in costs)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 if __name__ == "__main__":
     sys.stdout.write(report({
-        "tiles": ((8, 2), (16, 2), (64, 2)), "up5k": ((8, 1), (8, 2), (16, 2)), "paper400": ((16, 2), (50, 2)),
+        "tiles": ((8, 2), (16, 2), (64, 2)), "up5k": ((5, 1), (8, 2), (20, 2)), "paper400": ((16, 2), (50, 2)),
         "paper": ((16, 2), (50, 2), (100, 2))}))

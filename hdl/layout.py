@@ -44,6 +44,11 @@ class Layout:
             raise ValueError(f"level_ports must be 1 or 2, not {self.level_ports!r}")
 
     @property
+    def sweep_interval(self) -> int:
+        """Clocks between two rows of a column sweep: a single-ported level memory reads and writes in turn."""
+        return 3 - self.level_ports
+
+    @property
     def small(self) -> bool:
         """Clocks are traded for gates."""
         return self.level_ports == 1

@@ -9,7 +9,7 @@ from amaranth.utils import bits_for
 from .accumulator import WeightTable
 from .layout import SILENT, Layout, lookup, narrow
 
-__all__ = ["PulseMode", "Pulses", "TraceLookup", "stepped_level", "xorshift"]
+__all__ = ["PulseMode", "Pulses", "TraceLookup", "stepped_level"]
 
 
 class PulseMode(enum.Enum, shape=3):
@@ -27,16 +27,6 @@ def stepped_level(level, step, *, lower, top: int):
     raw = Mux(lower, level - step, level + step)
     below, above = raw < 0, raw > top
     return Mux(below, 0, Mux(above, top, raw)), below | above
-
-
-def xorshift(m, state):
-    """The next state of xorshift32 (contract 7.2)."""
-    for index, (direction, distance) in enumerate((("<<", 13), (">>", 17), ("<<", 5))):
-        shifted = Signal(32, name=f"xorshift_{index}")
-        moved = (state << distance)[:32] if direction == "<<" else state >> distance
-        m.d.comb += shifted.eq(state ^ moved)
-        state = shifted
-    return state
 
 
 class TraceLookup(wiring.Component):
@@ -81,10 +71,11 @@ class Pulses(wiring.Component):
     Timing
     ------
     Throughput
-        One row per clock within a sweep.
+        One row per clock within a sweep; one per 2 clocks where the level memory has a single port.
     Latency
         ``rows + 8`` clocks from an accepted :py:`start` to the clock in which :py:`start.ready` is back
-        (one row in mode CELL: 9; rows that fired and one clock more in the read-out).
+        (one row in mode CELL: 9; rows that fired and one clock more in the read-out); with a single port
+        ``2 * rows + 8`` (10).
     Reset
         Drops the sweep under way: rows not yet written keep their levels, the random state is not stored.
 
@@ -179,7 +170,9 @@ class Pulses(wiring.Component):
         self._sequence(m, sweep, random, issue, drained)
 
         # stage 1: select
-        travelling = Signal(4)  # stages 1 to 4
+        # a single-ported memory reads in even clocks of a sweep; one more stage lets it write in odd ones
+        stages = 4 if layout.level_ports == 2 else 5
+        travelling = Signal(stages)  # stages 1 to 4 or 5
         m.d.sync += travelling.eq(Cat(fetched, travelling))
         m.d.comb += drained.eq(~issue & ~fetched & ~travelling.any())
         addresses = [Mux(teaching, self.row, self.level_address) if chip.classes else self.level_address]
@@ -188,7 +181,7 @@ class Pulses(wiring.Component):
             tile = self.level_data[lane] if lane < layout.lanes else 0
             m.d.comb += taken[lane].eq(Mux(teaching, self.read_out_data[lane], tile) if lane < chip.classes else tile)
         words = [taken]
-        for stage in range(1, 5):
+        for stage in range(1, stages + 1):
             address = Signal(max(layout.level_address.width, layout.read_out_row.width), name=f"address_{stage}")
             m.d.sync += address.eq(addresses[-1])
             addresses.append(address)
@@ -243,7 +236,7 @@ class Pulses(wiring.Component):
             weights.write_weight.eq(self.weight_write_weight),
             self.weight_value.eq(weights.weight),
         ]
-        drawn = xorshift(m, random)
+        drawn = self._xorshift(m, random)
         with m.If(selected):
             m.d.sync += random.eq(drawn)
         level_3, bin_3, pulse_3 = Signal.like(level), Signal.like(bin_), Signal()
@@ -269,6 +262,10 @@ class Pulses(wiring.Component):
         pulse_4, word_4 = Signal(), Signal(layout.pulsed_word)
         m.d.sync += [pulse_4.eq(pulse_3), word_4.eq(words[2])]
         m.d.sync += word_4[sweep.lane].eq(held)
+        if layout.level_ports == 1:
+            pulse_5, word_5 = Signal(), Signal(layout.pulsed_word)
+            m.d.sync += [pulse_5.eq(pulse_4), word_5.eq(word_4)]
+            pulse_4, word_4 = pulse_5, word_5
         m.d.comb += [
             self.level_write.eq(pulse_4 & ~teaching),
             narrow(self.level_write_data.as_value(), word_4.as_value()),
@@ -310,8 +307,13 @@ class Pulses(wiring.Component):
             with m.State("LOAD"):
                 m.d.sync += random.eq(self.random_data)
                 m.next = "ROWS"
+            if layout.sweep_interval == 2:
+                with m.State("TURN"):
+                    m.next = "ROWS"
             with m.State("ROWS"):
                 m.d.comb += issue.eq(1)
+                if layout.sweep_interval == 2:
+                    m.next = "TURN"
                 m.d.sync += [
                     left.eq(left - 1),
                     self.place.eq(self.place + 1),
@@ -327,3 +329,13 @@ class Pulses(wiring.Component):
                 with m.If(drained):
                     m.d.comb += self.random_write.eq(1)
                     m.next = "IDLE"
+
+    @staticmethod
+    def _xorshift(m, state):
+        """The next state of xorshift32 (contract 7.2)."""
+        for index, (direction, distance) in enumerate((("<<", 13), (">>", 17), ("<<", 5))):
+            shifted = Signal(32, name=f"xorshift_{index}")
+            moved = (state << distance)[:32] if direction == "<<" else state >> distance
+            m.d.comb += shifted.eq(state ^ moved)
+            state = shifted
+        return state

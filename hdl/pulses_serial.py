@@ -8,7 +8,7 @@ from amaranth.utils import bits_for
 
 from .accumulator import WeightTable
 from .layout import SILENT, Layout, lookup, narrow
-from .pulses import PulseMode, TraceLookup, stepped_level, xorshift
+from .pulses import PulseMode, Pulses, TraceLookup, stepped_level
 
 __all__ = ["SerialPulses"]
 
@@ -131,7 +131,7 @@ class SerialPulses(wiring.Component):
         step = Signal(bits_for((0xFFFF + (1 << chip.fraction_bits) - 1) >> chip.fraction_bits))
         stepped, clipped = stepped_level(level, step, lower=resetting, top=chip.levels - 1)
         looking, stepping, writing = Signal(), Signal(), Signal()
-        drawn = xorshift(m, random)
+        drawn = Pulses._xorshift(m, random)
         with m.If(looking):
             m.d.sync += [pulse.eq(selected), bin_held.eq(bin_), level.eq(self.level)]
             with m.If(selected):

@@ -20,18 +20,13 @@ WIDE = Chip(name="wide", plane_height=4, plane_width=5, patch_height=2, patch_wi
 LAYOUTS = {
     "3 words": Layout(WIDE, 2),
     "1 word": Layout(WIDE, 5),
-    "small form, 5 words": Layout(WIDE, 1, level_ports=1),
-    "small form, 8 words": Layout(varied(WIDE, neurons=16), 2, level_ports=1),
-    "small form, one word, leak": Layout(varied(WIDE, winners=1, learners=1, theta_leak=3), 5, level_ports=1),
     "one winner, one unit": Layout(varied(WIDE, winners=1, learners=1, theta_leak=3), 3),
     "unseen lines, one winner": Layout(varied(WIDE, patch_height=1, patch_width=1, stride=2, winners=1, learners=1), 5),
 }
 READ_OUT = varied(WIDE, plane_height=3, plane_width=4, classes=3, score_bits=10, margin=0)
 READ_OUTS = {
     "3 words": Layout(READ_OUT, 2),
-    "small form, ten classes": Layout(varied(READ_OUT, classes=10, learners=1), 5, level_ports=1),
-    "small form, more classes than lines": Layout(varied(READ_OUT, plane_height=2, plane_width=3, classes=9), 2,
-                                                  level_ports=1),
+    "ten classes": Layout(varied(READ_OUT, classes=10, learners=1), 5),
     "races wait for the read-out": Layout(varied(READ_OUT, plane_height=2, plane_width=4, patch_height=1, neurons=9,
                                                  winners=9, learners=1), 9),
     "one winner": Layout(varied(READ_OUT, winners=1, learners=1, plane_height=2, plane_width=3), 5),
@@ -100,8 +95,7 @@ def test_every_event_of_a_race_costs_what_is_stated(name, learn):
 
 
 @pytest.mark.parametrize("name, learn, report", [
-    ("3 words", True, True), ("small form, more classes than lines", False, True),
-    ("small form, ten classes", True, True), ("one winner", False, True),
+    ("3 words", True, True), ("ten classes", True, True), ("one winner", False, True),
     ("races wait for the read-out", False, True), ("races wait for the read-out", True, False)])
 def test_the_read_out_costs_what_is_stated(name, learn, report):
     """All cells alike: label 0 leads by nothing, which the margin 0 lets pass."""
@@ -203,12 +197,10 @@ def test_steps_of_threshold_mode_cost_what_is_stated(lanes, learn):
     assert [came[0], *came[2:]] == [*expected, clocks.total]
 
 
-@pytest.mark.parametrize("units, faded, ports", [(2, 0, 2), (0, 2, 2), (2, 0, 1)])
-def test_a_plastic_visit_costs_what_is_stated(units, faded, ports):
+@pytest.mark.parametrize("units, faded", [(2, 0), (0, 2)])
+def test_a_plastic_visit_costs_what_is_stated(units, faded):
     """The same spike while learning and not, on a closed tile whose units are all in use."""
-    neurons = 5 if ports == 2 else 14  # so that the small form need not wait for its counters
-    layout = Layout(varied(WIDE, patch_height=4, patch_width=5, neurons=neurons, trace_bits=4, trace_shift=1), 2,
-                    level_ports=ports)
+    layout = Layout(varied(WIDE, patch_height=4, patch_width=5, trace_bits=4, trace_shift=1), 2)
     clocks = {}
     for learn in (0, 1):
         programs = [encode_events([0, DECIDE, *[STEP] * (8 if faded else 0)]), write("registers", [learn]),
@@ -219,9 +211,8 @@ def test_a_plastic_visit_costs_what_is_stated(units, faded, ports):
 
 @pytest.mark.parametrize("name, cells, column", [("levels", 12, 3), ("theta", 7, 0), ("set", 0, 2), ("random", 4, 0)])
 @pytest.mark.parametrize("direction", [read, write])
-@pytest.mark.parametrize("form", ["3 words", "small form, 5 words"])
-def test_bursts_cost_what_is_stated(name, cells, column, direction, form):
-    layout = LAYOUTS[form]
+def test_bursts_cost_what_is_stated(name, cells, column, direction):
+    layout = LAYOUTS["3 words"]
     program = (read(name, cells, column=column) if direction is read
                else write(name, np.zeros(cells, int), column=column))
     clocks = cost.Clocks(layout)
