@@ -8,6 +8,7 @@ import numpy as np
 from ohmspike.chip import Chip
 from ohmspike.chip.instructions import ANSWER_BYTES, memory, neuron_bytes, tile_bytes
 
+from . import cost_small
 from .layout import Layout
 from .race import Race
 from .read_out import ReadOut
@@ -26,12 +27,12 @@ def visit(layout: Layout) -> int:
 
 def sweep(layout: Layout, rows: int | None = None) -> int:
     """A column sweep (SET or RESET), or pulses on ``rows`` rows, until nothing of it is under way."""
-    return (layout.chip.rows if rows is None else rows) * layout.sweep_interval + 5
+    return (layout.chip.rows if rows is None else rows) + 5
 
 
 def next_sweep(layout: Layout, *, same_tile: bool) -> int:
     """From a column sweep to the next one of the same event."""
-    return layout.chip.rows + 1 if layout.chained_sweeps and not same_tile else sweep(layout)
+    return sweep(layout) if same_tile else layout.chip.rows + 1
 
 
 def plastic_visit(layout: Layout, pulsing: int, faded: int = 0) -> int:
@@ -97,12 +98,10 @@ def dark(layout: Layout, units: Sequence[Sequence[bool]]) -> int:
 def end(layout: Layout, *, learn: bool = False) -> int:
     """END, with the leak of the thresholds while learning.
 
-    Where a bank is cleared in the background this is the least: END waits until the other bank is clear, which takes
-    as many clocks after the END before it as there are lines, and one more for every spike in them.
+    It is the least: END waits until the bank it takes is clear, which takes as many clocks after the END before it as
+    there are lines, and one more for every spike in them.
     """
-    chip = layout.chip
-    leak = 2 * layout.neuron_depth if chip.theta_leak and learn else 0
-    return 2 + leak + (0 if layout.background_clear else max(chip.lines, chip.tiles))
+    return 2 + (2 * layout.neuron_depth if layout.chip.theta_leak and learn else 0)
 
 
 def _free(begun, busy, count):
@@ -182,7 +181,6 @@ class Clocks:
     def _walk(self, begun, tasks, act):
         """Seek and act on tiles: ``act`` tells from the clock in which a tile is taken in which it is left; the clock
         in which walk and sweeps are over. A task is ``None`` for a tile that is passed over."""
-        ahead = self.layout.walks_ahead
         tested, free, waiting = begun + 2, begun + 1, begun + 1
         for tile, task in enumerate(tasks):
             if task is None:
@@ -190,8 +188,7 @@ class Clocks:
                 continue
             taken = max(tested + 1, free)
             left = act(tile, task, taken)
-            tested = (taken if ahead else left) + 1
-            free, waiting = left, left + 1
+            tested, free, waiting = taken + 1, left, left + 1
         clock = max(tested, waiting) + 1
         return max(clock, self._swept[0] + sweep(self.layout)) if self._swept else clock
 
@@ -281,7 +278,7 @@ class Clocks:
         layout, chip = self.layout, self.layout.chip
         begun = self._begin()
         clock = begun + end(layout, learn=self.learn) - 1
-        if layout.background_clear and self._emptied:
+        if self._emptied:
             clock = max(clock, _free(self._emptied, self._stamped, chip.lines),
                         _free(self._emptied, self._noted, chip.tiles))
         self._over(begun, clock)
@@ -309,7 +306,7 @@ def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *,
     taught : :class:`bool`, optional
         There is a LABEL, and whether it teaches.
     """
-    clocks = Clocks(layout, learn=learn)
+    clocks = (cost_small if layout.small else sys.modules[__name__]).Clocks(layout, learn=learn)
     for bin_ in range(bins):
         if bin_:
             clocks.step()
@@ -320,7 +317,7 @@ def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *,
     if taught is not None:
         clocks.label(taught * sum(live) * layout.chip.winners)
     if learn:
-        clocks.dark(_all_units(layout.chip, live))
+        clocks.dark(sum(live) * layout.chip.learners if layout.small else _all_units(layout.chip, live))
     clocks.end()
     return clocks.total
 
@@ -352,16 +349,19 @@ def report(presets: dict[str, Sequence[tuple[int, int]]], spikes: int = 150) -> 
         count = sum(live)
         for lanes, ports in choices:
             layout = Layout(chip, lanes, level_ports=ports)
-            costs = [lanes, ports, visit(layout), sweep(layout), pass_of_race(layout),
-                     next_of_race(layout), decide(layout, live, learn=False), decide(layout, live, learn=True),
-                     dark(layout, _all_units(chip, live)), answer(layout), label(layout, count * chip.winners),
-                     end(layout), image(layout, visits, live, learn=False, answered=True),
-                     image(layout, visits, live, learn=True), image(layout, visits, live, learn=False, taught=True)]
+            form = cost_small if layout.small else sys.modules[__name__]
+            tiles, units = (count, count * chip.learners) if layout.small else (live, _all_units(chip, live))
+            costs = [lanes, ports, form.visit(layout), form.sweep(layout), form.pass_of_race(layout),
+                     form.next_of_race(layout), form.decide(layout, tiles, learn=False),
+                     form.decide(layout, tiles, learn=True), form.dark(layout, units), form.answer(layout),
+                     form.label(layout, count * chip.winners), form.end(layout),
+                     image(layout, visits, live, learn=False, answered=True), image(layout, visits, live, learn=True),
+                     image(layout, visits, live, learn=False, taught=True)]
             lines.append([f"{name} ({count})", *(f"{value:,}" for value in costs)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 if __name__ == "__main__":
     sys.stdout.write(report({
-        "tiles": ((8, 2), (16, 2), (32, 2), (64, 2)), "up5k": ((8, 1), (8, 2), (16, 2)), "paper400": ((16, 2), (50, 2)),
+        "tiles": ((16, 2), (32, 2), (64, 2)), "up5k": ((5, 1), (8, 2), (20, 2)), "paper400": ((16, 2), (50, 2)),
         "paper": ((16, 2), (50, 2), (100, 2))}))

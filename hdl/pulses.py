@@ -71,12 +71,11 @@ class Pulses(wiring.Component):
     Timing
     ------
     Throughput
-        One row per clock within a sweep; one per 2 clocks where the level memory has a single port. With
-        :attr:`Layout.chained_sweeps` a sweep of a higher tile in the same mode (POST or DARK) is accepted ``rows + 1``
-        clocks after the one before it; any other when :py:`idle`.
+        One row per clock within a sweep. A sweep of a higher tile in the same mode (POST or DARK) is accepted
+        ``rows + 1`` clocks after the one before it, while that is still under way; any other when :py:`idle`.
     Latency
         ``rows + 5`` clocks from an accepted :py:`start` to :py:`idle` (one row in mode CELL: 6; rows that fired and one
-        clock more in the read-out); with a single port ``2 * rows + 5`` (7).
+        clock more in the read-out).
     Reset
         Drops the sweep under way: rows not yet written keep their levels, the random state is not stored.
 
@@ -176,9 +175,7 @@ class Pulses(wiring.Component):
         self._sequence(m, sweep, issued)
 
         # stage 1: select
-        # a single-ported memory reads in even clocks of a sweep; one more stage lets it write in odd ones
-        stages = 4 if layout.level_ports == 2 else 5
-        travelling = Signal(stages)  # stages 1 to 4 or 5
+        travelling = Signal(4)  # stages 1 to 4
         m.d.sync += travelling.eq(Cat(fetched.row, travelling))
         m.d.comb += self.idle.eq(~self.busy & ~fetched.row & ~travelling.any())
         lane_3 = self._random_state(m, sweep, random, fetched)
@@ -188,7 +185,7 @@ class Pulses(wiring.Component):
             tile = self.level_data[lane] if lane < layout.lanes else 0
             m.d.comb += taken[lane].eq(Mux(teaching, self.read_out_data[lane], tile) if lane < chip.classes else tile)
         words = [taken]
-        for stage in range(1, stages + 1):
+        for stage in range(1, 5):
             address = Signal(max(layout.level_address.width, layout.read_out_row.width), name=f"address_{stage}")
             m.d.sync += address.eq(addresses[-1])
             addresses.append(address)
@@ -270,10 +267,6 @@ class Pulses(wiring.Component):
         pulse_4, word_4 = Signal(), Signal(layout.pulsed_word)
         m.d.sync += [pulse_4.eq(pulse_3), word_4.eq(words[2])]
         m.d.sync += word_4[lane_3].eq(held)
-        if layout.level_ports == 1:
-            pulse_5, word_5 = Signal(), Signal(layout.pulsed_word)
-            m.d.sync += [pulse_5.eq(pulse_4), word_5.eq(word_4)]
-            pulse_4, word_4 = pulse_5, word_5
         m.d.comb += [
             self.level_write.eq(pulse_4 & ~teaching),
             narrow(self.level_write_data.as_value(), word_4.as_value()),
@@ -297,12 +290,10 @@ class Pulses(wiring.Component):
         with m.If(first_1):
             m.d.sync += random.eq(self.random_data)
         lane_3, stream_3 = sweep.lane, stream
-        if layout.chained_sweeps:
-            for stage in (2, 3):
-                lane, number = Signal(layout.pulsed_lane, name=f"lane_{stage}"), Signal(layout.stream,
-                                                                                       name=f"stream_{stage}")
-                m.d.sync += [lane.eq(lane_3), number.eq(stream_3)]
-                lane_3, stream_3 = lane, number
+        for stage in (2, 3):
+            lane, number = Signal(layout.pulsed_lane, name=f"lane_{stage}"), Signal(layout.stream, name=f"of_{stage}")
+            m.d.sync += [lane.eq(lane_3), number.eq(stream_3)]
+            lane_3, stream_3 = lane, number
         m.d.comb += [
             self.random_address.eq(stream),
             self.random_write_address.eq(stream_3),
@@ -317,11 +308,9 @@ class Pulses(wiring.Component):
         row_x = Signal(range(chip.patch_width))
         left = Signal(range(max(chip.rows, chip.tiles * chip.winners if chip.classes else 0) + 1))
         begun = Signal()
-        chained = Const(0)
-        if layout.chained_sweeps:
-            mode = self.start.mode
-            chained = ((mode == PulseMode.POST) | (mode == PulseMode.DARK)) & (mode == sweep.mode) & (
-                self.start.tile > sweep.tile)
+        mode = self.start.mode
+        chained = ((mode == PulseMode.POST) | (mode == PulseMode.DARK)) & (mode == sweep.mode) & (
+            self.start.tile > sweep.tile)
         m.d.comb += [
             self.level_address.eq(sweep.address),
             self.line_address.eq(sweep.line),
@@ -341,14 +330,8 @@ class Pulses(wiring.Component):
                         with m.If(self.start.mode.as_value()[2]):
                             m.d.sync += left.eq(self.listed)
                     m.next = "ROWS"
-            if layout.sweep_interval == 2:
-                with m.State("TURN"):
-                    m.d.comb += self.busy.eq(1)
-                    m.next = "ROWS"
             with m.State("ROWS"):
                 m.d.comb += [self.busy.eq(1), issued.row.eq(1), issued.first.eq(~begun), issued.last.eq(left == 1)]
-                if layout.sweep_interval == 2:
-                    m.next = "TURN"
                 m.d.sync += [
                     begun.eq(1),
                     left.eq(left - 1),

@@ -24,8 +24,6 @@ CORNERS = {
                                                set_step=0.05, reset_step=0.05), 2),
     "16 fraction bits": Layout(varied(CHIP, levels=4, fraction_bits=16, set_step=0.2, reset_step=0.2), 2),
     "fixed weights": Layout(varied(CHIP, weight_store="fixed"), 2),
-    "single-ported levels": Layout(CHIP, 2, level_ports=1),
-    "single-ported levels, one word": Layout(CHIP, 5, level_ports=1),
 }
 READ_OUT = varied(CHIP, winners=3, classes=3, score_bits=8, margin=9, read_out_set_step=0.3, read_out_reset_step=0.4,
                   read_out_set_bound=1.0)
@@ -39,16 +37,11 @@ TAUGHT = {
     "two levels, one amplitude": Layout(varied(READ_OUT, levels=2, amplitudes=1, read_out_set_step=1.0), 2),
     "16 amplitudes, 8 bits of trace": Layout(varied(READ_OUT, amplitudes=16, trace_bits=8, winners=4), 2),
     "fixed weights": Layout(varied(READ_OUT, weight_store="fixed"), 2),
-    "single-ported levels": Layout(READ_OUT, 2, level_ports=1),
-    "single-ported levels, one winner": Layout(varied(READ_OUT, winners=1), 5, level_ports=1),
 }
 
 
 class Memories:
-    """The memories around the pulse generator, one clock from address to data; and what it counted.
-
-    Where the levels have one port, a clock that writes reads nothing.
-    """
+    """The memories around the pulse generator, one clock from address to data; and what it counted."""
 
     def __init__(self, dut, layout, state, stamps):
         self.dut, self.layout, self.random = dut, layout, state.random.astype(object)
@@ -69,8 +62,7 @@ class Memories:
             dut.pulse, dut.pulse_reset, dut.pulse_bin, dut.pulse_weight, dut.clipped)
         while True:
             (_, reset, level, line, tile, write, where, word, random_write, stored, random, *counted) = await sampled
-            if not (write and self.layout.level_ports == 1):
-                ctx.set(dut.level_data, self.words[min(level, len(self.words) - 1)].tolist())
+            ctx.set(dut.level_data, self.words[min(level, len(self.words) - 1)].tolist())
             ctx.set(dut.line_stamp, self.stamps[min(line, len(self.stamps) - 1)])
             ctx.set(dut.random_data, int(self.random[tile]))
             if write and not reset:
@@ -202,7 +194,7 @@ def test_sweeps_match_the_oracle_in_the_stated_clocks(corner):
                 ctx, bench, mode=mode, address=(tile * chip.rows + row) * layout.words + word, lane=lane,
                 line=int(chip.row_lines[tile, row]), trace=trace, tile=tile)
             rows = 1 if mode == PulseMode.CELL else chip.rows
-            assert clocks == rows * layout.sweep_interval + 5, where
+            assert clocks == rows + 5, where
             first_pulses(oracle, chip, mode, tile, row, neuron, trace, memories.stamps, step)
             assert np.array_equal(memories.levels(), oracle.state.levels), where
             assert memories.random.tolist() == oracle.state.random.tolist(), where
@@ -301,12 +293,12 @@ def test_teaching_matches_the_oracle_in_the_stated_clocks(corner):
             read_out.writes.clear()
             ctx.set(dut.listed, len(read_out.rows))
             clocks = await sweep(ctx, bench, mode=mode, lane=column, trace=int(rng.integers(1 << chip.trace_bits)))
-            assert clocks == len(read_out.rows) * layout.sweep_interval + 6, where
+            assert clocks == len(read_out.rows) + 6, where
             for row, rank in oracle._fired:
                 oracle._teach(row, rank, column, +1 if mode == PulseMode.TEACH else -1)
             Scoreboard("rows written").compare([row for _, row in read_out.writes], read_out.rows, where)
             assert np.diff([clock for clock, _ in read_out.writes]).tolist() == (
-                [layout.sweep_interval] * (len(read_out.rows) - 1)), where
+                [1] * (len(read_out.rows) - 1)), where
             if index % 3 == 2:
                 neuron = int(rng.integers(chip.neurons))
                 word, lane = divmod(neuron, layout.lanes)
@@ -344,9 +336,8 @@ def test_rows_are_taught_by_the_amplitude_of_their_rank():
     assert (read_out.cells[10:] == 8).all()
 
 
-@pytest.mark.parametrize("ports", [1, 2])
-def test_throughput_is_one_row_per_interval(ports):
-    layout = Layout(CHIP, 2, level_ports=ports)
+def test_throughput_is_one_row_per_clock():
+    layout = Layout(CHIP, 2)
     bench = Bench(Pulses(layout))
     _, state, _, memories = prepared(layout, 1, bench)
     memories.stamps[:] = [0] * CHIP.lines
@@ -356,7 +347,7 @@ def test_throughput_is_one_row_per_interval(ports):
         await sweep(ctx, bench, mode=PulseMode.POST, address=0, lane=0, line=0, trace=0, tile=0)
 
     bench.run(testbench)
-    assert np.diff(memories.writes).tolist() == [3 - ports] * (CHIP.rows - 1)
+    assert np.diff(memories.writes).tolist() == [1] * (CHIP.rows - 1)
 
 
 def test_tables_are_read_back_while_idle():
