@@ -13,7 +13,7 @@ from pathlib import Path
 from ohmspike.chip import Chip
 from ohmspike.hdl import cost
 from ohmspike.hdl.layout import Layout
-from ohmspike.hdl.synth import BUDGETS, counted
+from ohmspike.hdl.synth import BUDGETS, counted, preparation
 from ohmspike.hdl.toolchain import ToolchainError, find_script, run_tool, tool_environment, warm_yosys
 
 from . import BOARDS
@@ -166,9 +166,8 @@ def _plan(board: Board, top):
     except ImportError as error:
         raise BuildError(f"the pins of {board.title} were not found: {error}", hint=_EXTRA) from None
     platform.add_resources(board.extra_resources(platform))
-    # a table that becomes a block RAM takes one that the chip's memories need
-    clear = [*(f"delete t:$meminit* r:MEMID=\\{pattern} %i" for pattern in board.undefined), "proc -norom"]
-    return platform.build(top, name=NAME, do_build=False, **board.options, script_after_read="\n".join(clear),
+    prepared = preparation(board.undefined, apart=board.level_ports == 1)
+    return platform.build(top, name=NAME, do_build=False, **board.options, script_after_read="\n".join(prepared),
                           script_after_synth="tee -q -o stat.json stat -json")
 
 

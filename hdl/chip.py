@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out, connect
 from ohmspike.chip.instructions import STATUS_WORDS
 
 from .core import Core
+from .core_small import SmallCore
 from .decode import Decoder, RecordWriter, byte_shape
 from .layout import Layout
 from .link import Link
@@ -38,7 +39,7 @@ class Executor(wiring.Component):
 
     def __init__(self, layout: Layout):
         self._layout = layout
-        self.core = Core(layout)
+        self.core = SmallCore(layout) if layout.small else Core(layout)
         super().__init__({
             "program": In(stream.Signature(byte_shape())),
             "output": Out(stream.Signature(byte_shape())),

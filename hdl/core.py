@@ -62,7 +62,7 @@ def answer_shape():
 def access_shape(layout: Layout):
     """A cell of a memory; ``neuron`` is the column split into word and lane."""
     return data.StructLayout({
-        "memory": 8, "row": 16, "column": 16, "neuron": layout.neuron, "write": 1, "data": 64})
+        "memory": 8, "row": 16, "column": 16, "neuron": layout.column, "write": 1, "data": 64})
 
 
 def counter_peaks(layout: Layout) -> dict[str, int]:

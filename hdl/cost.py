@@ -8,6 +8,7 @@ import numpy as np
 from ohmspike.chip import Chip
 from ohmspike.chip.instructions import ANSWER_BYTES, memory, neuron_bytes, tile_bytes
 
+from . import cost_small
 from .layout import Layout
 from .race import Race
 from .read_out import ReadOut
@@ -309,7 +310,7 @@ def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *,
     taught : :class:`bool`, optional
         There is a LABEL, and whether it teaches.
     """
-    clocks = Clocks(layout, learn=learn)
+    clocks = (cost_small if layout.small else sys.modules[__name__]).Clocks(layout, learn=learn)
     for bin_ in range(bins):
         if bin_:
             clocks.step()
@@ -352,16 +353,20 @@ def report(presets: dict[str, Sequence[tuple[int, int]]], spikes: int = 150) -> 
         count = sum(live)
         for lanes, ports in choices:
             layout = Layout(chip, lanes, level_ports=ports)
-            costs = [lanes, ports, visit(layout), sweep(layout), pass_of_race(layout),
-                     next_of_race(layout), decide(layout, live, learn=False), decide(layout, live, learn=True),
-                     dark(layout, _all_units(chip, live)), answer(layout), label(layout, count * chip.winners),
-                     end(layout), image(layout, visits, live, learn=False, answered=True),
+            form = cost_small if layout.small else sys.modules[__name__]
+            live_tiles = count if layout.small else live
+            units = count * chip.learners if layout.small else _all_units(chip, live)
+            costs = [lanes, ports, form.visit(layout), form.sweep(layout), form.pass_of_race(layout),
+                     "–" if layout.small else next_of_race(layout),
+                     form.decide(layout, live_tiles, learn=False), form.decide(layout, live_tiles, learn=True),
+                     form.dark(layout, units), form.answer(layout), form.label(layout, count * chip.winners),
+                     form.end(layout), image(layout, visits, live, learn=False, answered=True),
                      image(layout, visits, live, learn=True), image(layout, visits, live, learn=False, taught=True)]
-            lines.append([f"{name} ({count})", *(f"{value:,}" for value in costs)])
+            lines.append([f"{name} ({count})", *(value if isinstance(value, str) else f"{value:,}" for value in costs)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 if __name__ == "__main__":
     sys.stdout.write(report({
-        "tiles": ((8, 2), (16, 2), (32, 2), (64, 2)), "up5k": ((8, 1), (8, 2), (16, 2)), "paper400": ((16, 2), (50, 2)),
+        "tiles": ((8, 2), (16, 2), (32, 2), (64, 2)), "up5k": ((5, 1), (8, 2), (20, 2)), "paper400": ((16, 2), (50, 2)),
         "paper": ((16, 2), (50, 2), (100, 2))}))

@@ -271,7 +271,7 @@ class Decoder(wiring.Component):
         """The cell under way: its place, the limits of its memory, and the place after it."""
         layout, chip = self._layout, self._layout.chip
         self._code, self._row, self._column = self._operands[:8], Signal(16), Signal(16)
-        self._neuron, self._value = Signal(layout.neuron), Signal(64)
+        self._neuron, self._value = Signal(layout.column), Signal(64)
         self._rows, self._columns = Signal(17), Signal(17)
         self._cell_bytes, self._writable = Signal(4), Signal()
         with m.Switch(self._code):
@@ -282,7 +282,7 @@ class Decoder(wiring.Component):
                     allowed = entry.writable and not (entry.name == "weight" and chip.weight_store == "fixed")
                     m.d.comb += [self._rows.eq(entry.rows(chip)), self._columns.eq(entry.columns(chip)),
                                  self._cell_bytes.eq(entry.cell_bytes), self._writable.eq(int(allowed))]
-        self._advanced = Signal(layout.neuron)
+        self._advanced = Signal(layout.column)
         m.d.comb += [self._advanced.lane.eq(self._neuron.lane + 1), self._advanced.word.eq(self._neuron.word)]
         with m.If(self._neuron.lane == layout.lanes - 1):
             m.d.comb += [self._advanced.lane.eq(0), self._advanced.word.eq(self._neuron.word + 1)]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from amaranth import Cat, Const, Module, Signal, unsigned
 from amaranth.lib import data
-from amaranth.utils import bits_for
+from amaranth.utils import bits_for, ceil_log2
 
 from ohmspike.chip import Chip
 
@@ -22,9 +22,12 @@ class Layout:
     each (row layout: a read streams ``words`` addresses, a column sweep steps by ``words``); membranes and thresholds
     lie at ``{tile, word}``, both fields padded to whole bits.
 
-    ``level_ports`` is 2 where the levels lie in memories that read and write in the same clock (block RAM), 1 where
-    they do one or the other (the SPRAM of an iCE40UP5K). With two ports the core also takes the *fast* form, in which
-    things overlap: :attr:`background_clear`, :attr:`chained_sweeps`, :attr:`walks_ahead`, :attr:`holds_scores`.
+    ``level_ports`` is 2 where the levels lie in memories that read and write in the same clock (block RAM): the *fast
+    form*, in which things overlap: line stamps and tile states have two banks, of which END clears one beside the next
+    sample; the next tile to act on is sought while the one before it is acted on; sweeps follow each other without a
+    gap. It is 1 where they do one or the other (the SPRAM of an iCE40UP5K): the *small form*. There one memory, the
+    array, holds the levels of tiles and read-out, a threshold per neuron and the random states, each in a region of its
+    own; races, the read-out and the counters work through neurons, classes and increments one after the other.
 
     Raises
     ------
@@ -50,22 +53,31 @@ class Layout:
     @property
     def background_clear(self) -> bool:
         """Two banks of line stamps and tile states: END changes the bank, and the one it left is cleared meanwhile."""
-        return self.level_ports == 2
+        return not self.small
 
     @property
     def chained_sweeps(self) -> bool:
         """A sweep of another tile begins while the last rows of the one before are still under way."""
-        return self.level_ports == 2
+        return not self.small
 
     @property
     def walks_ahead(self) -> bool:
         """The next tile to act on is sought while the one before it is acted on."""
-        return self.level_ports == 2
+        return not self.small
 
     @property
     def holds_scores(self) -> bool:
         """The race keeps the scores of a tile in registers: its words are streamed once, not once a winner."""
-        return self.level_ports == 2 and self.words <= 2
+        return not self.small and self.words <= 2
+
+    def small(self) -> bool:
+        """Clocks are traded for gates."""
+        return self.level_ports == 1
+
+    @property
+    def visit_clocks(self) -> int:
+        """Clocks of a visit: its words; in the small form no less than its increments need to be counted."""
+        return max(self.words, 6) if self.small else self.words
 
     @property
     def words(self) -> int:
@@ -147,6 +159,12 @@ class Layout:
         return unsigned(self.chip.amplitudes.bit_length() - 1)
 
     @property
+    def column(self):
+        """Where a column of a tile or of the read-out lies in its row."""
+        words = max(self.words, self.read_out_words) if self.small else self.words
+        return data.StructLayout({"word": bits_for(words - 1), "lane": self.lane})
+
+    @property
     def neuron(self):
         """Where a neuron of a tile lies."""
         return data.StructLayout({"word": self.word, "lane": self.lane})
@@ -196,6 +214,72 @@ class Layout:
     def banked_depth(self, shape, count: int) -> int:
         """Words of a memory of ``count`` line stamps or tile states, addressed by ``shape``."""
         return 2 << shape.width if self.background_clear else count
+
+    # the array of the small form: every region but the levels begins at a multiple of its depth, a power of two
+
+    @property
+    def array_word(self):
+        thresholds = self.chip.threshold_bits
+        return unsigned(max(32, thresholds, self.level_word.size))
+
+    @property
+    def read_out_words(self) -> int:
+        """Words of a row of the read-out."""
+        return -(-self.chip.classes // self.lanes)
+
+    @property
+    def theta_depth(self) -> int:
+        return 1 << self.tile_bits + self.word_bits + self.lane_bits
+
+    @property
+    def tile_bits(self) -> int:
+        return ceil_log2(self.chip.tiles)
+
+    @property
+    def word_bits(self) -> int:
+        return ceil_log2(self.words)
+
+    @property
+    def lane_bits(self) -> int:
+        return ceil_log2(self.lanes)
+
+    @property
+    def regions(self) -> dict[str, int]:
+        """First address of each region, and of what lies behind the last."""
+        depths = {"random": 1 << ceil_log2(self.chip.tiles + (self.chip.classes > 0)), "theta": self.theta_depth}
+        if self.chip.classes:
+            depths["read_out"] = 1 << ceil_log2(self.chip.read_out_rows) + ceil_log2(self.read_out_words)
+        found, end = {"levels": 0}, self.level_depth
+        for name, depth in sorted(depths.items(), key=lambda item: item[1]):
+            found[name] = -(-end // depth) * depth
+            end = found[name] + depth
+        return found | {"end": end}
+
+    @property
+    def array_address(self):
+        return unsigned(bits_for(self.regions["end"] - 1))
+
+    def _place(self, region, *fields):
+        return Cat(*fields, Const(self.regions[region] >> sum(map(len, fields)),
+                                  max(0, self.array_address.width - sum(map(len, fields)))))
+
+    def region_address(self, region, place):
+        """Address of a place in a region of the array."""
+        return self._place(region, place)
+
+    def theta_address(self, tile, neuron):
+        """Address of the threshold of a neuron in the array."""
+        return self._place("theta", neuron.lane[:self.lane_bits], neuron.word[:self.word_bits],
+                           tile[:self.tile_bits])
+
+    def random_address(self, stream):
+        """Address of a random state in the array."""
+        return self._place("random", stream[:ceil_log2(self.chip.tiles + (self.chip.classes > 0))])
+
+    def read_out_address(self, row, word):
+        """Address of a word of a row of the read-out in the array."""
+        return self._place("read_out", word[:ceil_log2(self.read_out_words)],
+                           row[:ceil_log2(self.chip.read_out_rows)])
 
     def neuron_address(self, tile, word):
         """Address of a word of membranes or thresholds."""

@@ -14,6 +14,7 @@ from ohmspike.chip import Chip
 from ohmspike.hdl.chip import ChipTop
 from ohmspike.hdl.emit import ports
 from ohmspike.hdl.layout import Layout
+from ohmspike.hdl.synth import preparation
 from ohmspike.hdl.toolchain import run_yosys
 
 from .compiled import CompiledRtl
@@ -52,15 +53,14 @@ class Family:
 FAMILIES = {
     "ecp5": Family("synth_ecp5 -abc9", "ecp5/cells_sim.v", own=("DP16KD",)),
     "ice40": Family("synth_ice40 -device u -dsp -spram", "ice40/cells_sim.v", level_ports=1,
-                    undefined=("levels*", "cells*")),
+                    undefined=("cells*",)),
 }
 
 
 def synthesise_gates(component, family: Family) -> tuple[str, dict]:
     """Netlist of a component with the models of its cells, as Verilog, and the count of every cell."""
-    script = ["read_rtlil design.il"]
-    script += [f"delete t:$meminit* r:MEMID=\\{pattern} %i" for pattern in family.undefined]
-    script += ["proc -norom", f"{family.command} -top chip", "tee -q -o stat.json stat -json",
+    script = ["read_rtlil design.il", *preparation(family.undefined, apart=family.level_ports == 1)]
+    script += [f"{family.command} -top chip", "tee -q -o stat.json stat -json",
                "write_verilog -noattr gates.v"]
     with tempfile.TemporaryDirectory(prefix="ohmspike-gates-") as folder:
         design = rtlil.convert(component, name="chip", ports=ports(component), emit_src=False)

@@ -65,16 +65,26 @@ def run_programs(layout, make, *, idle=0.0, stall=0.0, seed=0, context=""):
 
 
 @pytest.mark.parametrize("corner", CORNERS)
-def test_programs_match_the_oracle(corner):
+@pytest.mark.parametrize("ports, programs", [(2, 3), (1, 2)], ids=["fast", "small"])
+def test_programs_match_the_oracle(corner, ports, programs):
     chip, lanes = CORNERS[corner]
-    run_programs(Layout(chip, lanes), lambda chip, rng: [random_program(chip, rng, 14) for _ in range(3)],
-                 idle=0.1, stall=0.1, seed=len(corner), context=corner)
+    run_programs(Layout(chip, lanes, level_ports=ports),
+                 lambda chip, rng: [random_program(chip, rng, 14) for _ in range(programs)],
+                 idle=0.1, stall=0.1, seed=len(corner) + ports, context=corner)
 
 
-@pytest.mark.parametrize("mode", [RACE, THRESHOLD, READ_OUT], ids=["race", "threshold", "read-out"])
-def test_single_ported_levels_match_the_oracle(mode):
-    run_programs(Layout(mode, 2, level_ports=1),
-                 lambda chip, rng: [random_program(chip, rng, 14) for _ in range(3)], seed=21)
+@pytest.mark.parametrize("learn", [0, 1], ids=["inference", "learning"])
+def test_the_small_form_counts_what_comes_as_fast_as_it_can(learn):
+    """Frames of many spikes, seen by no tile, by one, or by many: nothing waits but for the core."""
+    chip = varied(READ_OUT, plane_height=5, plane_width=7, patch_height=2, patch_width=3, stride=2, neurons=4)
+
+    def programs(chip, rng):
+        frames = [frame(chip, np.flatnonzero(rng.random(chip.lines) < density)) for density in (1, 0.5, 0.8)]
+        return [write("registers", [learn]) + b"".join(part + encode_events([STEP]) for part in frames)
+                + encode_events([DECIDE, LABEL[1]]) + frames[1] + encode_events([DARK, END])] * 2
+
+    for lanes in (1, 4):
+        run_programs(Layout(chip, lanes, level_ports=1), programs, seed=22 + lanes, context=f"{lanes} lanes")
 
 
 FEW = varied(READ_OUT, levels=4, weights=(0, 9, 12, 15))  # few cells in its tables, so quick to load and to compare
@@ -93,17 +103,18 @@ TAUGHT = {  # of FEW: three neurons a tile, of which two win; tile 0 on lines 0,
 }
 
 
-@pytest.mark.parametrize("learn", [0, 1], ids=["inference", "learning"])
-def test_labels_teach_wherever_they_come(learn):
+@pytest.mark.parametrize("learn, ports", [(0, 2), (1, 2), (1, 1)], ids=["inference", "learning", "small"])
+def test_labels_teach_wherever_they_come(learn, ports):
     samples = list(TAUGHT.values())
 
     def programs(chip, rng):
         return [write("registers", [learn]) + b"".join(map(encode_events, part)) for part in (samples[:6], samples[6:])]
 
-    run_programs(Layout(FEW, 2), programs, seed=40 + learn)
+    run_programs(Layout(FEW, 2, level_ports=ports), programs, seed=40 + learn)
 
 
-def test_labels_teach_below_the_margin_alone():
+@pytest.mark.parametrize("ports", [1, 2])
+def test_labels_teach_below_the_margin_alone(ports):
     """Scores stay as they are when a label teaches, so the counter of every margin tells the lead at which it stops."""
     chip = varied(FEW, weight_store="fixed", score_bits=9)
 
@@ -113,7 +124,7 @@ def test_labels_teach_below_the_margin_alone():
         return [b"".join(sample + write("registers", [margin], column=4) + encode_events([LABEL[0], LABEL[2], END])
                          for margin in (0, 35, 36, 37, 511))]
 
-    run_programs(Layout(chip, 3), programs, seed=43)
+    run_programs(Layout(chip, 3, level_ports=ports), programs, seed=43)
 
 
 @pytest.mark.parametrize("ports, seed", [(1, 50), (2, 51)])
@@ -127,8 +138,8 @@ def test_labelled_samples_match_the_oracle(ports, seed):
     run_programs(Layout(chip, 2, level_ports=ports), programs, idle=0.05, stall=0.1, seed=seed)
 
 
-@pytest.mark.parametrize("stall", [0, 0.7])
-def test_races_wait_for_the_read_out(stall):
+@pytest.mark.parametrize("stall, ports", [(0, 2), (0.7, 2), (0.7, 1)])
+def test_races_wait_for_the_read_out(stall, ports):
     """Fires of up to 9 pulses, a race of 6 clocks."""
     chip = varied(FEW, plane_height=1, plane_width=2, patch_height=1, patch_width=1, neurons=9, winners=9,
                   learners=1, score_bits=12, margin=90)
@@ -139,7 +150,7 @@ def test_races_wait_for_the_read_out(stall):
         return [b"".join(write("registers", [learn]) + write("registers", [report], column=3) + encode_events(events)
                          for learn, report in ((0, 1), (0, 0), (1, 1)))]
 
-    run_programs(Layout(chip, 9), programs, stall=stall, seed=60)
+    run_programs(Layout(chip, 9, level_ports=ports), programs, stall=stall, seed=60)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -158,15 +169,15 @@ def sample(chip, learn_switch=b"", tables=b""):
     return program + encode_events([DECIDE, DARK, 0, STEP, DECIDE, DARK]) + frame(chip, [0]) + encode_events([END])
 
 
-@pytest.mark.parametrize("mode", [RACE, THRESHOLD], ids=["race", "threshold"])
-def test_learning_switched_and_tables_rewritten_within_a_sample(mode):
+@pytest.mark.parametrize("mode, ports", [(RACE, 2), (THRESHOLD, 2), (RACE, 1)], ids=["race", "threshold", "small"])
+def test_learning_switched_and_tables_rewritten_within_a_sample(mode, ports):
     def programs(chip, rng):
         tables = b"".join(write(name, rng.integers(0, 1 << 16, (chip.amplitudes, chip.levels)))
                           for name in ("set", "reset"))
         tables += write("weight", rng.integers(0, 1 << chip.weight_bits, chip.levels))
         return [sample(chip), sample(chip, learn_switch=write("registers", [0])), sample(chip, tables=tables)]
 
-    run_programs(Layout(mode, 2), programs, seed=5)
+    run_programs(Layout(mode, 2, level_ports=ports), programs, seed=5)
 
 
 @pytest.mark.parametrize("mode", [RACE, THRESHOLD], ids=["race", "threshold"])
@@ -263,11 +274,11 @@ RESETS = {  # chip, registers, events, clocks between which the resets fall, and
 }
 
 
-@pytest.mark.parametrize("case", RESETS)
-def test_reset_in_mid_operation_keeps_what_lasts(case):
+@pytest.mark.parametrize("case, ports", [*((case, 2) for case in RESETS), ("teaching", 1)])
+def test_reset_in_mid_operation_keeps_what_lasts(case, ports):
     """Wherever a reset falls: the next sample is right, from the state that the reset left."""
     chip, registers, events, between = RESETS[case]
-    layout, seed = Layout(chip, 2), 9
+    layout, seed = Layout(chip, 2, level_ports=ports), 9
     rng = np.random.default_rng(seed)
     bench = ExecutorBench(layout, limit=200_000)
     whole = write("registers", registers) + encode_events(events) * 2

@@ -20,14 +20,13 @@ WIDE = Chip(name="wide", plane_height=4, plane_width=5, patch_height=2, patch_wi
 LAYOUTS = {
     "3 words": Layout(WIDE, 2),
     "1 word": Layout(WIDE, 5),
-    "5 words, single-ported": Layout(WIDE, 1, level_ports=1),
     "one winner, one unit": Layout(varied(WIDE, winners=1, learners=1, theta_leak=3), 3),
     "unseen lines, one winner": Layout(varied(WIDE, patch_height=1, patch_width=1, stride=2, winners=1, learners=1), 5),
 }
 READ_OUT = varied(WIDE, plane_height=3, plane_width=4, classes=3, score_bits=10, margin=0)
 READ_OUTS = {
     "3 words": Layout(READ_OUT, 2),
-    "single-ported, ten classes": Layout(varied(READ_OUT, classes=10, learners=1), 5, level_ports=1),
+    "ten classes": Layout(varied(READ_OUT, classes=10, learners=1), 5),
     "races wait for the read-out": Layout(varied(READ_OUT, plane_height=2, plane_width=4, patch_height=1, neurons=9,
                                                  winners=9, learners=1), 9),
     "one winner": Layout(varied(READ_OUT, winners=1, learners=1, plane_height=2, plane_width=3), 5),
@@ -101,7 +100,7 @@ def test_every_event_of_a_race_costs_what_is_stated(name, learn):
 
 
 @pytest.mark.parametrize("name, learn, report", [
-    ("3 words", True, True), ("single-ported, ten classes", True, True), ("one winner", False, True),
+    ("3 words", True, True), ("ten classes", True, True), ("one winner", False, True),
     ("races wait for the read-out", False, True), ("races wait for the read-out", True, False)])
 def test_the_read_out_costs_what_is_stated(name, learn, report):
     """All cells alike: label 0 leads by nothing, which the margin 0 lets pass."""

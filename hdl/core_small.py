@@ -1,0 +1,812 @@
+"""The core of a chip in the small form: one memory for everything wide, and one thing at a time."""
+
+from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data
+from amaranth.lib.memory import Memory
+from amaranth.utils import bits_for
+
+from ohmspike.chip.description import STEP_MAX
+from ohmspike.chip.instructions import MEMORIES, STATUS_WORDS
+
+from .accumulator import Accumulator
+from .array import Array
+from .core import READS_MAX, Core, EventKind, counter_peaks
+from .counters_serial import SerialCounterBank
+from .layout import SILENT, saturate
+from .pulses import PulseMode, TraceLookup
+from .pulses_serial import SerialPulses
+from .race_serial import SerialRace
+from .read_out_serial import SerialReadOut
+from .router import Router
+
+__all__ = ["SmallCore"]
+
+
+def _peaks(layout):
+    """The largest increments: the read-out counts all pulses of a fire at once."""
+    peaks, chip = counter_peaks(layout), layout.chip
+    if chip.classes:
+        peaks["read_out_sum"] = chip.winners * chip.classes * ((1 << chip.weight_bits) - 1)
+    return peaks
+
+
+class SmallCore(Core):
+    """Carry out events like :class:`~ohmspike.hdl.core.Core`, with clocks traded for gates.
+
+    One single-ported memory, the :class:`~ohmspike.hdl.array.Array`, holds levels of tiles and read-out, thresholds
+    and random states. By construction no two parts want it in the same clock: visits stream words of levels; a race,
+    which begins when they are done, reads a threshold per clock; the read-out adds a fire before the race of the next
+    rank; the pulse generator works while all of them wait.
+
+    Nor is a word of any memory that is read while it is written ever used: it is dropped, or read again.
+
+    Timing
+    ------
+    Throughput
+        See :mod:`ohmspike.hdl.cost_small` for the clocks of every event; ``max(words, 6)`` clocks per read in a run of
+        spikes, and 4 or more a spike.
+    Latency
+        An event is accepted in the clock in which it ends, a SPIKE when the router takes its line.
+    Reset
+        As of :class:`~ohmspike.hdl.core.Core`; then accepts nothing for ``max(lines, tiles, classes) + 1`` clocks.
+
+    Parameters and members
+        Of :class:`~ohmspike.hdl.core.Core`; the layout is one with ``level_ports`` 1.
+    """
+
+    def elaborate(self, platform):
+        m = Module()
+        self._storage(m)
+        self._count_defaults(m)
+        self._reads(m)
+        self._sequence(m)
+        return m
+
+    # storage
+
+    def _storage(self, m):
+        layout, chip = self.layout, self.layout.chip
+        self.tile_shape = data.StructLayout({
+            "reads": bits_for(READS_MAX), "active": 1, "closed": 1, "step_reads": bits_for(READS_MAX), "step": 8,
+            "used": layout.unit_count, "next": layout.unit})
+        self.unit_shape = data.StructLayout({"neuron": layout.neuron, "stamp": 8})
+        unit_depth = (chip.tiles << layout.unit.width) if chip.learners > 1 else chip.tiles
+
+        def memory_of(name, shape, depth):
+            m.submodules[name] = store = Memory(shape=shape, depth=depth, init=[])
+            return store.read_port(), store.write_port()
+
+        self.membrane_read, self.membrane_write = memory_of("membranes", layout.membrane_word, layout.neuron_depth)
+        self.tile_read, self.tile_write = memory_of("tile_states", self.tile_shape, chip.tiles)
+        self.unit_read, self.unit_write = memory_of("units", self.unit_shape, unit_depth)
+        self.line_read, self.line_write = memory_of("lines", unsigned(8), chip.lines)
+        m.submodules.array = self.array = Array(layout)
+        m.submodules.router = self.router = Router(layout)
+        m.submodules.accumulator = self.accumulator = Accumulator(layout)
+        m.submodules.race = self.race = SerialRace(layout)
+        m.submodules.pulses = self.pulses = SerialPulses(layout)
+        m.submodules.counters = self.counters = SerialCounterBank(_peaks(layout), chip.amplitudes)
+        m.submodules.unit_trace = self.unit_trace = TraceLookup(layout)
+        m.submodules.line_trace = self.line_trace = TraceLookup(layout)
+
+        self.learn = Signal()
+        self.report = Signal(init=1)
+        self.theta_step = Signal(16)
+        self.theta_base = Signal(chip.threshold_bits)
+        self.margin = Signal(chip.score_bits)
+        self.step = Signal(8)
+        self.spoken = Signal(range(chip.lines + 1))
+        self.any_units = Signal()
+        self.dark_sample = Signal()
+        self.visits_quiet = Signal()
+        self.counted = Signal(init=1)  # the increments of the last spike have been taken
+        self.quiet = Signal()  # no read is under way, in the tiles or in the read-out
+        m.d.comb += self.dark.eq(self.dark_sample)
+
+    # counters
+
+    def _count_defaults(self, m):
+        pulses = self.pulses
+        for name in ("pulse", "pulse_reset", "pulse_bin", "pulse_weight"):
+            m.d.comb += getattr(self.counters, name).eq(getattr(pulses, name))
+        self._count(m, "clipped_high", pulses.clipped & ~pulses.pulse_reset)
+        self._count(m, "clipped_low", pulses.clipped & pulses.pulse_reset)
+
+    # reads
+
+    def _reads(self, m):
+        """Stream the words of every visited row: address, weights one clock later, membranes two clocks later."""
+        layout = self.layout
+        visit = self.router.visits
+        word = Signal(range(max(2, layout.visit_clocks)))
+        issue = Signal()
+        first = Signal()
+        m.d.comb += [first.eq(word == 0), self.tile_read.addr.eq(visit.payload.tile)]
+        m.d.comb += self.array.address.eq(visit.payload.address + word)
+
+        stage = data.StructLayout({"valid": 1, "tile": layout.tile, "word": layout.word, "first": 1})
+        one, two = Signal(stage), Signal(stage)
+        m.d.sync += [one.valid.eq(issue), one.tile.eq(visit.payload.tile), one.word.eq(word), one.first.eq(first),
+                     two.eq(one)]
+        state = self._visit_state(m, one)
+        self._integrate(m, one, two, state)
+
+        # a visit ends with its last word, or with the RESET pulses after it
+        unit = Signal(layout.unit)
+        pulsed = Signal()
+        last_word = word == layout.visit_clocks - 1
+        plastic = self.learn & self.any_units
+        with m.FSM(name="visit") as fsm:
+            with m.State("STREAM"):
+                with m.If(visit.valid):
+                    m.d.comb += issue.eq(word < layout.words)
+                    m.d.sync += word.eq(Mux(last_word, 0, word + 1))
+                    with m.If(last_word):
+                        m.d.comb += visit.ready.eq(~plastic)
+                        with m.If(plastic):
+                            m.next = "STATE"
+            with m.State("STATE"):
+                m.d.sync += [unit.eq(0), pulsed.eq(0)]
+                m.next = "UNIT"
+            with m.State("UNIT"):
+                m.d.comb += self.unit_read.addr.eq(self._unit_address(visit.payload.tile, unit))
+                m.next = "PULSE"
+                with m.If(unit == state.used):
+                    self._count(m, "reset_rows", pulsed)
+                    m.d.comb += visit.ready.eq(1)
+                    m.next = "STREAM"
+            with m.State("PULSE"):
+                m.d.comb += [
+                    self.unit_read.addr.eq(self._unit_address(visit.payload.tile, unit)),
+                    self.pulses.start_valid.eq(self.unit_trace.trace != 0),
+                ]
+                m.d.sync += pulsed.eq(pulsed | self.pulses.start_valid)
+                m.next = "PULSED"
+            with m.State("PULSED"):
+                with m.If(self.pulses.start_ready):
+                    with m.If(unit == layout.chip.learners - 1):
+                        self._count(m, "reset_rows", pulsed)
+                        m.d.comb += visit.ready.eq(1)
+                        m.next = "STREAM"
+                    with m.Else():
+                        m.d.sync += unit.eq(unit + 1)
+                        m.next = "UNIT"
+        m.d.comb += [
+            self.visits_quiet.eq(fsm.ongoing("STREAM") & self.router.idle & ~one.valid & ~two.valid),
+            self.pulses.start.mode.eq(PulseMode.CELL),
+            self.pulses.start.address.eq(visit.payload.address + self.unit_read.data.neuron.word),
+            self.pulses.start.tile.eq(visit.payload.tile),
+            self.pulses.start.lane.eq(self.unit_read.data.neuron.lane),
+            self.pulses.start.trace.eq(self.unit_trace.trace),
+            self.pulses.step.eq(self.step),
+            self.unit_trace.stamp.eq(self.unit_read.data.stamp),
+            self.unit_trace.step.eq(self.step),
+        ]
+
+    def _visit_state(self, m, one):
+        """State of the visited tile as it was before this visit: read in the clock after its first word, then held."""
+        held = Signal(self.tile_shape)
+        state = Signal(self.tile_shape)
+        now = self.tile_read.data
+        m.d.comb += state.eq(Mux(one.first, now, held))
+        same_step = now.active & (now.step == self.step)
+        step_reads = Mux(same_step, now.step_reads, 0)
+        visited = one.valid & one.first
+        with m.If(visited):
+            m.d.sync += held.eq(now)
+            m.d.comb += [self.tile_write.en.eq(~now.closed), self.tile_write.addr.eq(one.tile),
+                         self.tile_write.data.eq(now)]
+            m.d.comb += [
+                self.tile_write.data.reads.eq(Mux(now.reads == READS_MAX, READS_MAX, now.reads + 1)),
+                self.tile_write.data.step_reads.eq(Mux(step_reads == READS_MAX, READS_MAX, step_reads + 1)),
+                self.tile_write.data.step.eq(self.step),
+                self.tile_write.data.active.eq(1),
+            ]
+            self._count(m, "row_reads", ~now.closed)
+            self._count(m, "shut_rows", now.closed)
+            self._count(m, "active_sq_sum", Mux(now.closed, 0, (step_reads << 1) | 1))
+        return state
+
+    def _integrate(self, m, one, two, state):
+        layout = self.layout
+        fresh, closed, summed = Signal(), Signal(), Signal()
+        m.d.sync += [fresh.eq(~state.active), closed.eq(state.closed), summed.eq(two.valid & ~closed)]
+        m.d.comb += [
+            self.accumulator.levels.eq(self.array.levels),
+            self.membrane_read.addr.eq(layout.neuron_address(one.tile, one.word)),
+            self.accumulator.membranes.eq(self.membrane_read.data),
+            self.accumulator.fresh.eq(fresh),
+            self.accumulator.last_word.eq(two.word == layout.words - 1),
+            self.membrane_write.addr.eq(layout.neuron_address(two.tile, two.word)),
+            self.membrane_write.data.eq(self.accumulator.raised),
+            self.membrane_write.en.eq(two.valid & ~closed),
+        ]
+        self._count(m, "read_sum", Mux(summed, self.accumulator.weight_sum, 0))
+
+    # read-out
+
+    def _read_out(self, m):
+        """Fires of ranks 0 to K - 1 send K to 1 pulses; the pulse generator and the host share what is left."""
+        chip, pulses = self.layout.chip, self.pulses
+        if not chip.classes:
+            m.d.comb += self.quiet.eq(self.visits_quiet)
+            return
+        m.submodules.read_out = read_out = self.read_out = SerialReadOut(self.layout)
+        self.tile_row = Signal(self.layout.read_out_row)
+        neuron = self.race.winner.neuron
+        m.d.comb += [
+            self.quiet.eq(self.visits_quiet & read_out.idle),
+            read_out.fire.row.eq(self.tile_row + neuron.word * self.layout.lanes + neuron.lane),
+            read_out.fire.pulses.eq(chip.winners - self.rank),
+            read_out.but.eq(self.events.payload.line[:self.layout.label.width]),
+            read_out.apart.eq(self.events.payload.kind == EventKind.LABEL),
+            read_out.place.eq(pulses.place),
+            read_out.load.eq(self.accumulator.write),
+            read_out.load_level.eq(self.accumulator.write_level),
+            read_out.load_weight.eq(self.accumulator.write_weight),
+            pulses.listed.eq(read_out.listed),
+            pulses.row.eq(read_out.row),
+        ]
+        m.d.comb += read_out.level.eq(self.array.level)
+        with m.If(read_out.reading):
+            m.d.comb += self.array.address.eq(self.layout.read_out_address(read_out.fire.row, read_out.word))
+        with m.If(~read_out.idle):
+            m.d.comb += self.array.lane.eq(read_out.lane)
+        self._count(m, "read_out_sum", read_out.weight_sum)
+
+    def _answer(self, m):
+        """ANSWER puts out the best column; LABEL teaches its column and the best rival's if the lead is too small."""
+        if not self.layout.chip.classes:
+            return
+        event, read_out, pulses = self.events.payload, self.read_out, self.pulses
+        lead_wanted = Signal(self.layout.chip.score_bits + 1)
+        m.d.comb += [
+            self.answers.payload.label.eq(read_out.best),
+            self.answers.payload.score.eq(read_out.best_score),
+            self.answers.payload.margin.eq(read_out.best_score - read_out.second_score),
+            lead_wanted.eq(read_out.best_score + self.margin),
+        ]
+        with m.State("SEARCH"):
+            m.d.comb += read_out.ask.eq(1)
+            m.next = "SEARCHING"
+        with m.State("SEARCHING"):
+            with m.If(read_out.done):
+                m.next = "LABELLED"
+                with m.If(event.kind == EventKind.ANSWER):
+                    m.next = "ANSWERED"
+        with m.State("ANSWERED"):
+            m.d.comb += [self.answers.valid.eq(1), self.events.ready.eq(self.answers.ready)]
+            with m.If(self.answers.ready):
+                self._count(m, "answers")
+                m.next = "IDLE"
+        with m.State("LABELLED"):
+            own, best = read_out.own_score, read_out.best_score
+            teaches = own < lead_wanted
+            self._count(m, "labels")
+            self._count(m, "labels_right", (own > best) | ((own == best) & (event.line < read_out.best)))
+            self._count(m, "taught", teaches)
+            m.next = "LABEL DONE"
+            with m.If(teaches & (read_out.listed != 0)):
+                m.next = "TEACH"
+        for state, mode, column, then in (("TEACH", PulseMode.TEACH, event.line, "UNTEACH"),
+                                          ("UNTEACH", PulseMode.UNTEACH, read_out.best, "LABEL DONE")):
+            with m.State(state):
+                m.d.comb += [pulses.start_valid.eq(1), pulses.start.mode.eq(mode),
+                             pulses.start.lane.eq(column[:len(pulses.start.lane)])]
+                m.next = f"{state}ING"
+            with m.State(f"{state}ING"):
+                with m.If(pulses.start_ready):
+                    m.next = then
+        with m.State("LABEL DONE"):
+            m.d.comb += self.events.ready.eq(1)
+            m.next = "IDLE"
+
+    # sequence
+
+    def _space_spikes(self, m, spoken):
+        """A spike takes 4 clocks, so that its increments are counted before those of the next."""
+        waiting = Signal()
+        m.d.sync += [waiting.eq(spoken), self.counted.eq(~spoken & ~waiting)]
+
+    def _sequence(self, m):
+        layout, chip = self.layout, self.layout.chip
+        event = self.events.payload
+        self.tile = Signal(layout.tile)
+        self.tile_x = Signal(range(chip.grid_width))
+        self.tile_level = Signal(layout.level_address)
+        self.tile_line = Signal(layout.line)
+        self.rank = Signal(range(chip.winners))
+        self.unit = Signal(layout.unit)
+        self.held = Signal(self.tile_shape)
+        self.first_winner = Signal(layout.neuron)
+        self.ending = Signal()  # an END, and not a reset, leads to CLEAR
+        m.d.comb += [
+            self.pulses.line_stamp.eq(self.line_read.data),
+            self.line_read.addr.eq(event.line[:len(self.line_read.addr)]),
+            self.line_trace.stamp.eq(self.line_read.data),
+            self.line_trace.step.eq(self.step),
+            self.router.spikes.payload.eq(event.line[:len(self.line_read.addr)]),
+            self.race.behind.eq(self.rank != 0),
+        ]
+        self._pulse_paths(m)
+        self._race_feed(m)
+        self._read_out(m)
+        self._access_paths(m)
+        with m.FSM(init="CLEAR", name="event") as fsm:
+            self._accept(m)
+            self._walk(m)
+            self._fire(m)
+            self._learn(m)
+            self._darken(m)
+            self._answer(m)
+            self._end(m)
+            self._access(m)
+        m.d.comb += self.idle.eq(fsm.ongoing("IDLE") & self.quiet & ~self.events.valid)
+
+    def _pulse_paths(self, m):
+        """What the pulse generator reads and writes; while it works the memories are its own."""
+        pulses, array = self.pulses, self.array
+        with m.If(~pulses.start_ready):
+            m.d.comb += [self.line_read.addr.eq(pulses.line_address), array.address.eq(pulses.address),
+                         array.lane.eq(pulses.lane)]
+        m.d.comb += [
+            pulses.level.eq(array.level),
+            array.write_level.eq(pulses.write_level),
+            array.written_level.eq(pulses.written_level),
+            pulses.random_data.eq(array.word),
+            array.written.eq(pulses.random_written),
+            array.write.eq(pulses.random_write),
+        ]
+
+    def _accept(self, m):
+        """Take an event; all but SPIKE wait for the reads under way."""
+        chip, event = self.layout.chip, self.events.payload
+        refuse, spoke = Signal(), Signal()
+        self._space_spikes(m, spoke)
+        with m.State("IDLE"):
+            m.d.comb += self.resting.eq(~self.events.valid)
+            with m.If(self.events.valid & (event.kind == EventKind.SPIKE)):
+                with m.If(self.dark_sample | (event.line >= chip.lines)):
+                    m.d.comb += refuse.eq(1)
+                with m.Elif(self.pulses.start_ready & self.counted):
+                    m.next = "SPIKE"
+            with m.Elif(self.events.valid & self.quiet):
+                with m.Switch(event.kind):
+                    with m.Case(EventKind.STEP):
+                        with m.If(self.dark_sample | (self.step == STEP_MAX)):
+                            m.d.comb += refuse.eq(1)
+                        with m.Else():
+                            self._begin_walk(m)
+                            m.next = "TILE" if chip.fire_mode == "threshold" else "WALKED"
+                    with m.Case(EventKind.DECIDE):
+                        with m.If(self.dark_sample | (chip.fire_mode == "threshold")):
+                            m.d.comb += refuse.eq(1)
+                        with m.Else():
+                            self._begin_walk(m)
+                            m.next = "TILE"
+                    with m.Case(EventKind.DARK):
+                        with m.If(self.dark_sample):
+                            m.d.comb += refuse.eq(1)
+                        with m.Else():
+                            self._begin_walk(m)
+                            m.next = "TILE"
+                    with m.Case(EventKind.END):
+                        m.d.sync += self.ending.eq(1)
+                        m.next = "CLEAR"
+                        if chip.theta_leak:
+                            with m.If(self.learn):
+                                m.next = "LEAK"
+                    if chip.classes:
+                        with m.Case(EventKind.ANSWER):
+                            m.next = "SEARCH"
+                        with m.Case(EventKind.LABEL):
+                            m.next = "SEARCH"
+                            with m.If(event.line >= chip.classes):
+                                m.d.comb += refuse.eq(1)
+                                m.next = "IDLE"
+                    with m.Default():
+                        m.d.comb += refuse.eq(1)
+            with m.Elif(~self.events.valid & self.access_valid & self.quiet):
+                m.next = "ADDRESS"
+            with m.If(refuse):
+                m.d.comb += self.events.ready.eq(1)
+                self._count(m, "refused")
+        with m.State("SPIKE"):
+            with m.If(~self.pulses.start_ready):
+                m.next = "IDLE"  # a RESET pulse took the line memory: read the stamp again
+            with m.Else():
+                m.d.comb += self.router.spikes.valid.eq(1)
+                with m.If(self.router.spikes.ready):
+                    full = (1 << chip.trace_bits) - 1
+                    m.d.comb += [
+                        self.events.ready.eq(1),
+                        self.line_write.addr.eq(event.line[:len(self.line_write.addr)]),
+                        self.line_write.data.eq(self.step),
+                        self.line_write.en.eq(1),
+                    ]
+                    m.d.comb += spoke.eq(1)
+                    m.d.sync += self.spoken.eq(self.spoken + (self.line_read.data == SILENT))
+                    self._count(m, "in_spikes")
+                    self._count(m, "pre_recharge", full - self.line_trace.trace)
+                    m.next = "IDLE"
+
+    def _begin_walk(self, m):
+        chip = self.layout.chip
+        m.d.sync += [self.tile.eq(0), self.tile_x.eq(0), self.tile_level.eq(0), self.rank.eq(0), self.unit.eq(0),
+                     self.tile_line.eq(chip.top * chip.plane_width + chip.left)]
+        if chip.classes:
+            m.d.sync += self.tile_row.eq(0)
+
+    def _advance(self, m):
+        """On to the next tile, or to the end of the walk."""
+        layout, chip = self.layout, self.layout.chip
+        m.d.sync += [
+            self.tile.eq(self.tile + 1),
+            self.tile_x.eq(self.tile_x + 1),
+            self.tile_level.eq(self.tile_level + chip.rows * layout.words),
+            self.tile_line.eq(self.tile_line + chip.stride),
+            self.rank.eq(0),
+            self.unit.eq(0),
+        ]
+        if chip.classes:
+            m.d.sync += self.tile_row.eq(self.tile_row + chip.neurons)
+        with m.If(self.tile_x == chip.grid_width - 1):
+            back = chip.stride * (chip.plane_width - chip.grid_width + 1)
+            m.d.sync += [self.tile_x.eq(0), self.tile_line.eq(self.tile_line + back)]
+        m.next = "TILE"
+        with m.If(self.tile == chip.tiles - 1):
+            m.next = "WALKED"
+
+    def _walk(self, m):
+        """Look at every tile in turn; act on those that are live, or for DARK on those that learned."""
+        chip, event = self.layout.chip, self.events.payload
+        state = self.tile_read.data
+        live = ~state.closed & state.active & (state.reads >= chip.min_spikes)
+        with m.State("TILE"):
+            m.d.comb += self.tile_read.addr.eq(self.tile)
+            m.next = "TEST"
+        with m.State("TEST"):
+            m.d.sync += self.held.eq(state)
+            with m.If(event.kind == EventKind.DARK):
+                with m.If(self.learn & state.closed & (state.used != 0)):
+                    m.next = "DARK UNIT"
+                with m.Else():
+                    self._advance(m)
+            with m.Elif(live):
+                self._count(m, "decisions")
+                m.next = "RACE"
+            with m.Else():
+                self._advance(m)
+        with m.State("WALKED"):
+            with m.If(event.kind == EventKind.DARK):
+                self._count(m, "dark_spikes", chip.lines - self.spoken)
+                m.d.sync += self.dark_sample.eq(1)
+            with m.Elif(event.kind == EventKind.STEP):
+                self._count(m, "steps", self.events.ready)
+            reports = self.report & (event.kind != EventKind.DARK)
+            if chip.fire_mode == "race":
+                reports &= event.kind == EventKind.DECIDE
+            m.d.comb += [self.fires.payload.end.eq(1), self.fires.valid.eq(reports)]
+            with m.If(~reports | self.fires.ready):
+                m.d.comb += self.events.ready.eq(1)
+                with m.If(event.kind == EventKind.STEP):
+                    m.d.sync += self.step.eq(self.step + 1)
+                m.next = "IDLE"
+
+    def _race_feed(self, m):
+        """Neurons addressed in state RACE reach the race one clock later."""
+        layout = self.layout
+        self.racing = racing = Signal(layout.neuron)
+        self.race_issue = Signal()
+        self.race_last = Signal()
+        entry = self.race.entry
+        feed = Signal(entry.shape())
+        end = racing.lane == layout.lanes - 1
+        m.d.comb += self.race_last.eq((racing.word == layout.words - 1) & (racing.lane == layout.last_lanes - 1))
+        m.d.sync += [feed.valid.eq(self.race_issue), feed.neuron.eq(racing), feed.last.eq(self.race_last),
+                     feed.first.eq((racing.word == 0) & (racing.lane == 0))]
+        with m.If(self.race_issue):
+            m.d.sync += racing.lane.eq(racing.lane + 1)
+            with m.If(end | self.race_last):
+                m.d.sync += [racing.lane.eq(0), racing.word.eq(Mux(self.race_last, 0, racing.word + 1))]
+        m.d.comb += [entry.eq(feed), self.race.membrane.eq(self.membrane_read.data[feed.neuron.lane]),
+                     self.race.theta.eq(self.array.word)]
+
+    def _fire(self, m):
+        layout, chip = self.layout, self.layout.chip
+        winner = self.race.winner
+        with m.State("RACE"):
+            m.d.comb += [self.race_issue.eq(1), self.array.address.eq(layout.theta_address(self.tile, self.racing)),
+                         self.membrane_read.addr.eq(layout.neuron_address(self.tile, self.racing.word))]
+            with m.If(self.race_last):
+                m.next = "RACING"
+        with m.State("RACING"):
+            with m.If(self.race.done):
+                m.next = "FOUND"
+        with m.State("FOUND"):
+            fires, taken = Signal(), Signal()
+            read = self.read_out.fire_ready if chip.classes else 1
+            m.d.comb += [fires.eq(1), taken.eq(read & (~self.report | self.fires.ready))]
+            if chip.fire_mode == "threshold":
+                m.d.comb += fires.eq(winner.score >= self.theta_base)
+            m.d.comb += [
+                self.fires.valid.eq(fires & self.report & read),
+                self.fires.payload.tile.eq(self.tile),
+                self.fires.payload.neuron.eq(winner.neuron),
+                self.fires.payload.first.eq(self.rank == 0),
+            ]
+            with m.If(~fires):
+                self._advance(m)
+            with m.Elif(taken):
+                self._count(m, "out_spikes")
+                if chip.classes:
+                    m.d.comb += self.read_out.fire_valid.eq(1)
+                    self._count(m, "read_out_reads", chip.winners - self.rank)
+                with m.If(self.rank == 0):
+                    m.d.sync += self.first_winner.eq(winner.neuron)
+                if chip.classes:
+                    m.next = "READ OUT"
+                else:
+                    self._fired(m)
+        if chip.classes:  # the array is the read-out's until it has added the fire
+            with m.State("READ OUT"):
+                with m.If(self.read_out.idle):
+                    self._fired(m)
+        with m.State("NEXT RANK"):
+            m.d.sync += self.rank.eq(self.rank + 1)
+            m.next = "RACE"
+            with m.If(self.rank == chip.winners - 1):
+                m.next = "CLOSE"
+                with m.If(self.learn):
+                    m.next = "THETA"
+        with m.State("CLOSE"):
+            race = chip.fire_mode == "race"
+            m.d.comb += [self.tile_write.en.eq(1), self.tile_write.addr.eq(self.tile)]
+            m.d.comb += self.tile_write.data.eq(self.held)
+            m.d.comb += self.tile_write.data.closed.eq(1) if race else self.tile_write.data.active.eq(0)
+            self._advance(m)
+
+    def _fired(self, m):
+        """What follows a fire: its learning, or the next rank."""
+        chip = self.layout.chip
+        with m.If(self.learn & (self.rank < chip.learners)):
+            m.next = "FIND UNIT" if chip.fire_mode == "threshold" else "TAKE UNIT"
+        with m.Else():
+            m.next = "NEXT RANK"
+
+    def _learn(self, m):
+        """A learning post spike: post-trace unit, SET sweep; at the end the threshold of the first winner."""
+        layout, chip = self.layout, self.layout.chip
+        winner = self.race.winner
+        full = (1 << chip.trace_bits) - 1
+
+        def recharge(unit):
+            m.d.comb += [
+                self.unit_write.addr.eq(self._unit_address(self.tile, unit)),
+                self.unit_write.data.neuron.eq(winner.neuron),
+                self.unit_write.data.stamp.eq(self.step),
+                self.unit_write.en.eq(1),
+            ]
+            m.d.sync += self.any_units.eq(1)
+            m.next = "SWEEP"
+
+        with m.State("FIND UNIT"):
+            m.d.comb += self.unit_read.addr.eq(self._unit_address(self.tile, self.unit))
+            m.next = "MATCH UNIT"
+            with m.If(self.unit == self.held.used):
+                m.next = "TAKE UNIT"
+        with m.State("MATCH UNIT"):
+            with m.If(self.unit_read.data.neuron == winner.neuron):
+                self._count(m, "post_recharge", full - self.unit_trace.trace)
+                recharge(self.unit)
+            with m.Elif(self.unit == chip.learners - 1):
+                m.next = "TAKE UNIT"
+            with m.Else():
+                m.d.sync += self.unit.eq(self.unit + 1)
+                m.next = "FIND UNIT"
+        with m.State("TAKE UNIT"):
+            self._count(m, "post_recharge", full)
+            recharge(self.held.next)
+            m.d.sync += self.held.next.eq(Mux(self.held.next == chip.learners - 1, 0, self.held.next + 1))
+            with m.If(self.held.used != chip.learners):
+                m.d.sync += self.held.used.eq(self.held.used + 1)
+        with m.State("SWEEP"):
+            self._start_sweep(m, PulseMode.POST, winner.neuron)
+            self._count(m, "set_events")
+            m.next = "SWEEPING"
+        with m.State("SWEEPING"):
+            with m.If(self.pulses.start_ready):
+                m.next = "NEXT RANK"
+        address = layout.theta_address(self.tile, self.first_winner)
+        with m.State("THETA"):
+            m.d.comb += self.array.address.eq(address)
+            m.next = "RAISE"
+        with m.State("RAISE"):
+            raised = Signal(max(chip.threshold_bits, 16) + 1)
+            m.d.comb += [
+                raised.eq(self.array.word[:chip.threshold_bits] + self.theta_step),
+                self.array.address.eq(address),
+                self.array.written.eq(saturate(raised, chip.threshold_bits)),
+                self.array.write.eq(1),
+            ]
+            self._count(m, "theta_clipped", raised[chip.threshold_bits:].any())
+            m.next = "CLOSE"
+
+    def _start_sweep(self, m, mode, neuron):
+        m.d.comb += [
+            self.pulses.start_valid.eq(1),
+            self.pulses.start.mode.eq(mode),
+            self.pulses.start.address.eq(self.tile_level + neuron.word),
+            self.pulses.start.lane.eq(neuron.lane),
+            self.pulses.start.line.eq(self.tile_line),
+            self.pulses.start.trace.eq(self.unit_trace.trace),
+            self.pulses.start.tile.eq(self.tile),
+        ]
+
+    def _darken(self, m):
+        """RESET pulses from silent lines to every post-trace unit of a tile."""
+        chip = self.layout.chip
+        unit = self.unit_read.data
+        with m.State("DARK UNIT"):
+            m.d.comb += self.unit_read.addr.eq(self._unit_address(self.tile, self.unit))
+            m.next = "DARK SWEEP"
+        with m.State("DARK SWEEP"):
+            with m.If(self.unit_trace.trace != 0):
+                self._start_sweep(m, PulseMode.DARK, unit.neuron)
+            m.next = "DARK SWEEPING"
+        with m.State("DARK SWEEPING"):
+            self._count(m, "reset_rows", self.pulses.pulse)
+            with m.If(self.pulses.start_ready):
+                m.next = "DARK UNIT"
+                m.d.sync += self.unit.eq(self.unit + 1)
+                with m.If((self.unit == chip.learners - 1) | (self.unit + 1 == self.held.used)):
+                    self._advance(m)
+
+    def _end(self, m):
+        """Leak, then forget the sample. CLEAR is also what follows a reset."""
+        chip = self.layout.chip
+        if chip.theta_leak:
+            self._leak(m)
+        last = max(chip.lines, chip.tiles, chip.classes) - 1
+        swept = Signal(range(last + 1))
+        with m.State("CLEAR"):
+            m.d.comb += [
+                self.line_write.addr.eq(swept[:len(self.line_write.addr)]),
+                self.line_write.data.eq(SILENT),
+                self.line_write.en.eq(swept < chip.lines),
+                self.tile_write.addr.eq(swept[:len(self.tile_write.addr)]),
+                self.tile_write.data.eq(0),
+                self.tile_write.en.eq(swept < chip.tiles),
+            ]
+            m.d.sync += swept.eq(swept + 1)
+            with m.If(swept == last):
+                m.d.sync += [swept.eq(0), self.step.eq(0), self.spoken.eq(0), self.any_units.eq(0),
+                             self.dark_sample.eq(0)]
+                m.next = "CLEARED"
+            if chip.classes:
+                m.d.comb += self.read_out.clear.eq(1)
+        with m.State("CLEARED"):
+            m.d.comb += self.events.ready.eq(self.ending)
+            m.d.sync += self.ending.eq(0)
+            self._count(m, "samples", self.ending)
+            m.next = "IDLE"
+
+    def _leak(self, m):
+        """Every threshold in turn."""
+        layout, chip, array = self.layout, self.layout.chip, self.array
+        place = Signal(range(layout.theta_depth))
+        theta = array.word[:chip.threshold_bits]
+        address = layout.region_address("theta", place)
+        with m.State("LEAK"):
+            m.d.comb += array.address.eq(address)
+            m.next = "LEAKED"
+        with m.State("LEAKED"):
+            m.d.comb += [array.address.eq(address), array.written.eq(theta - (theta >> chip.theta_leak)),
+                         array.write.eq(1)]
+            m.d.sync += place.eq(place + 1)
+            m.next = "LEAK"
+            with m.If(place == layout.theta_depth - 1):
+                m.d.sync += place.eq(0)
+                m.next = "CLEAR"
+
+    # access
+
+    def _access_paths(self, m):
+        """What an access addresses whether it is under way or not, and how long all counting has been over."""
+        layout, chip, access = self.layout, self.layout.chip, self.access
+        code = {entry.name: entry.code for entry in MEMORIES}
+        self.resting = Signal()  # no event acts in this clock
+        self.settled = Signal(range(self.counters.settle + 1))
+        with m.If(~self.resting | ~self.quiet):
+            m.d.sync += self.settled.eq(0)
+        with m.Elif(self.settled != self.counters.settle):
+            m.d.sync += self.settled.eq(self.settled + 1)
+        level = access.column[:layout.level.width]
+        taught = (access.memory == code["read_out_set"]) | (access.memory == code["read_out_reset"])
+        place = Cat(level, access.row[:layout.bin.width], taught)[:layout.table_address.width]
+        m.d.comb += [
+            self.counters.address.eq(access.column[:len(self.counters.address)]),
+            self.pulses.table_address.eq(place),
+            self.pulses.table_write_data.eq(access.data[:16]),
+            self.pulses.weight_read_level.eq(level),
+            self.pulses.weight_write_level.eq(level),
+            self.pulses.weight_write_weight.eq(access.data[:chip.weight_bits]),
+            self.accumulator.write_level.eq(level),
+            self.accumulator.write_weight.eq(access.data[:chip.weight_bits]),
+        ]
+
+    def _access(self, m):
+        """Read or write one cell. Cells of the array are read first, then written at the same address."""
+        layout, chip, access = self.layout, self.layout.chip, self.access
+        code = {entry.name: entry.code for entry in MEMORIES}
+        level_address = Signal(layout.level_address)
+        with m.State("ADDRESS"):
+            m.d.comb += self.resting.eq(1)
+            m.d.sync += level_address.eq(access.row * layout.words + access.neuron.word)
+            with m.If((access.memory != code["counters"]) | (self.settled == self.counters.settle)):
+                m.next = "CELL"
+        with m.State("CELL"):
+            m.d.comb += [self.resting.eq(1), self.counters.hold.eq(access.memory == code["counters"])]
+            self._address_array(m, level_address)
+            m.next = "DATA"
+        with m.State("DATA"):
+            m.next = "IDLE"
+            m.d.comb += [self.resting.eq(1), self.access_ready.eq(1)]
+            with m.Switch(access.memory):
+                self._array_cells(m, code, level_address)
+                with m.Case(code["weight"]):
+                    m.d.comb += [self.access_data.eq(self.pulses.weight_value),
+                                 self.pulses.weight_write.eq(access.write), self.accumulator.write.eq(access.write)]
+                with m.Case(*(code[name] for name in ("set", "read_out_set")[:1 + (chip.classes > 0)])):
+                    m.d.comb += [self.access_data.eq(self.pulses.table_value_set),
+                                 self.pulses.table_write_set.eq(access.write)]
+                with m.Case(*(code[name] for name in ("reset", "read_out_reset")[:1 + (chip.classes > 0)])):
+                    m.d.comb += [self.access_data.eq(self.pulses.table_value_reset),
+                                 self.pulses.table_write_reset.eq(access.write)]
+                with m.Case(code["registers"]):
+                    self._registers(m)
+                with m.Case(code["counters"]):
+                    m.d.comb += self.access_data.eq(self.counters.value)
+                    with m.If(access.write):
+                        m.d.comb += self.access_ready.eq(0)
+                        m.next = "CLEAR COUNTERS"
+                with m.Case(code["status"]):
+                    m.d.comb += self.access_data.eq(self.status[access.column[:bits_for(len(STATUS_WORDS) - 1)]])
+                with m.Case(code["identity"]):
+                    m.d.comb += self.access_data.eq(self._identity(m))
+        clearing = Signal(range(self.counters.settle + 1))
+        with m.State("CLEAR COUNTERS"):
+            m.d.comb += self.counters.clear.eq(1)
+            m.d.sync += clearing.eq(clearing + 1)
+            with m.If(clearing == self.counters.settle):
+                m.d.comb += self.access_ready.eq(1)
+                m.d.sync += clearing.eq(0)
+                m.next = "IDLE"
+
+    def _address_array(self, m, level_address):
+        """Where the cell of an access lies in the array."""
+        layout, access, array = self.layout, self.access, self.array
+        code = {entry.name: entry.code for entry in MEMORIES}
+        m.d.comb += [array.address.eq(level_address), array.lane.eq(access.neuron.lane)]
+        with m.Switch(access.memory):
+            with m.Case(code["theta"]):
+                m.d.comb += array.address.eq(layout.theta_address(access.row[:layout.tile.width], access.neuron))
+            with m.Case(code["random"]):
+                m.d.comb += array.address.eq(layout.random_address(access.row[:layout.stream.width]))
+            if layout.chip.classes:
+                with m.Case(code["read_out"]):
+                    m.d.comb += array.address.eq(layout.read_out_address(
+                        access.row[:layout.read_out_row.width], access.neuron.word))
+
+    def _array_cells(self, m, code, level_address):
+        """Cells of the array: levels replace a lane of their word, all others are words."""
+        layout, chip, access, array = self.layout, self.layout.chip, self.access, self.array
+        levels = ("levels", "read_out")[:1 + (chip.classes > 0)]
+        with m.Case(*(code[name] for name in levels)):
+            self._address_array(m, level_address)
+            m.d.comb += [self.access_data.eq(array.level), array.write_level.eq(access.write),
+                         array.written_level.eq(access.data[:layout.level.width])]
+        with m.Case(code["theta"], code["random"]):
+            self._address_array(m, level_address)
+            m.d.comb += [self.access_data.eq(array.word), array.write.eq(access.write),
+                         array.written.eq(access.data[:32])]
