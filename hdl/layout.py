@@ -47,6 +47,17 @@ class Layout:
         return 3 - self.level_ports
 
     @property
+    def noisy(self) -> bool:
+        """Pulses have write noise."""
+        return self.chip.noise_bits > 0
+
+    @property
+    def pulse_stages(self) -> int:
+        """Clocks from the address of a cell to its write by a pulse: one more with noise, and odd where reads and
+        writes of a single-ported memory take turns."""
+        return 4 + (self.noisy or self.level_ports == 1)
+
+    @property
     def words(self) -> int:
         return -(-self.chip.neurons // self.lanes)
 
@@ -74,6 +85,11 @@ class Layout:
     @property
     def level_address(self):
         return unsigned(bits_for(self.level_depth - 1))
+
+    @property
+    def stuck_word(self):
+        """Which cells of a level word are stuck."""
+        return data.ArrayLayout(1, self.lanes)
 
     @property
     def weight(self):
@@ -149,6 +165,10 @@ class Layout:
     def read_out_word(self):
         """A row of the read-out: the level of every class."""
         return data.ArrayLayout(self.level, max(1, self.chip.classes))
+
+    @property
+    def read_out_stuck_word(self):
+        return data.ArrayLayout(1, max(1, self.chip.classes))
 
     @property
     def fire_count(self):
