@@ -23,6 +23,8 @@ LAYOUTS = {
     "5 words, single-ported": Layout(WIDE, 1, level_ports=1),
     "one winner, one unit": Layout(varied(WIDE, winners=1, learners=1, theta_leak=3), 3),
     "unseen lines, one winner": Layout(varied(WIDE, patch_height=1, patch_width=1, stride=2, winners=1, learners=1), 5),
+    "noise": Layout(varied(WIDE, noise_bits=8), 2),
+    "noise, stuck cells, single-ported": Layout(varied(WIDE, noise_bits=8, stuck_cells="masked"), 5, level_ports=1),
 }
 READ_OUT = varied(WIDE, plane_height=3, plane_width=4, classes=3, score_bits=10, margin=0)
 READ_OUTS = {
@@ -31,6 +33,7 @@ READ_OUTS = {
     "races wait for the read-out": Layout(varied(READ_OUT, plane_height=2, plane_width=4, patch_height=1, neurons=9,
                                                  winners=9, learners=1), 9),
     "one winner": Layout(varied(READ_OUT, winners=1, learners=1, plane_height=2, plane_width=3), 5),
+    "noise, stuck cells": Layout(varied(READ_OUT, noise_bits=8, stuck_cells="masked"), 3),
 }
 
 
@@ -96,7 +99,8 @@ def test_every_event_of_a_race_costs_what_is_stated(name, learn):
 
 
 @pytest.mark.parametrize("name, learn, report", [
-    ("3 words", True, True), ("single-ported, ten classes", True, True), ("one winner", False, True),
+    ("3 words", True, True), ("noise, stuck cells", True, True), ("single-ported, ten classes", True, True),
+    ("one winner", False, True),
     ("races wait for the read-out", False, True), ("races wait for the read-out", True, False)])
 def test_the_read_out_costs_what_is_stated(name, learn, report):
     """All cells alike: label 0 leads by nothing, which the margin 0 lets pass."""

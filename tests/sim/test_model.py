@@ -57,7 +57,8 @@ def session_difference(chip: Chip, seed: int, runs: int = 4) -> str:
             model.set_theta_step(theta_step)
             oracle.state.theta_step = theta_step
         if rng.random() < 0.2:
-            model.state.write_noise = oracle.state.write_noise = int(rng.integers(0, 1 << chip.noise_bits))
+            noise = int(rng.integers(0, 1 << int(rng.integers(0, chip.noise_bits + 1))))
+            model.state.write_noise = oracle.state.write_noise = noise
     return ""
 
 

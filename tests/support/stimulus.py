@@ -58,7 +58,7 @@ def random_state(chip: Chip, rng: np.random.Generator) -> ChipState:
     state.counters[:] = rng.choice(np.array([0, 2**64 - 3], np.uint64), state.counters.shape)
     state.learn = bool(rng.random() < 0.7)
     state.read_out[:] = rng.integers(0, chip.levels, state.read_out.shape)
-    state.write_noise = int(rng.integers(0, 1 << chip.noise_bits))
+    state.write_noise = int(rng.integers(0, 1 << int(rng.integers(0, chip.noise_bits + 1))))
     for mask in (state.stuck, state.read_out_stuck):
         mask[:] = rng.random(mask.shape) < 0.2
     return state
