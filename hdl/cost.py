@@ -28,7 +28,8 @@ def visit(layout: Layout) -> int:
 
 def sweep(layout: Layout, rows: int | None = None) -> int:
     """A column sweep (SET or RESET), or pulses on ``rows`` rows."""
-    return (layout.chip.rows if rows is None else rows) * layout.sweep_interval + 8
+    rows = layout.chip.rows if rows is None else rows
+    return 4 * rows + 4 if layout.small else rows + layout.pulse_stages + 4
 
 
 def plastic_visit(layout: Layout, pulsing: int, faded: int = 0) -> int:

@@ -42,6 +42,8 @@ class Layout:
             raise ValueError(f"lanes must be 1 to neurons = {self.chip.neurons}, not {self.lanes!r}")
         if self.level_ports not in (1, 2):
             raise ValueError(f"level_ports must be 1 or 2, not {self.level_ports!r}")
+        if self.level_ports == 1 and (self.chip.noise_bits or self.chip.has_stuck_cells):
+            raise ValueError("level_ports must be 2 for a chip with write noise or stuck cells, not 1")
 
     @property
     def small(self) -> bool:
@@ -52,6 +54,16 @@ class Layout:
     def visit_clocks(self) -> int:
         """Clocks of a visit: its words; in the small form no less than its increments need to be counted."""
         return max(self.words, 6) if self.small else self.words
+
+    @property
+    def noisy(self) -> bool:
+        """Pulses have write noise."""
+        return self.chip.noise_bits > 0
+
+    @property
+    def pulse_stages(self) -> int:
+        """Clocks from the address of a cell to its write by a pulse, in the fast form: one more with noise."""
+        return 4 + self.noisy
 
     @property
     def words(self) -> int:
@@ -81,6 +93,11 @@ class Layout:
     @property
     def level_address(self):
         return unsigned(bits_for(self.level_depth - 1))
+
+    @property
+    def stuck_word(self):
+        """Which cells of a level word are stuck."""
+        return data.ArrayLayout(1, self.lanes)
 
     @property
     def weight(self):
@@ -156,6 +173,10 @@ class Layout:
     def read_out_word(self):
         """A row of the read-out: the level of every class."""
         return data.ArrayLayout(self.level, max(1, self.chip.classes))
+
+    @property
+    def read_out_stuck_word(self):
+        return data.ArrayLayout(1, max(1, self.chip.classes))
 
     @property
     def fire_count(self):

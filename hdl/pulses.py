@@ -1,6 +1,6 @@
 """The STDP pulse generator: SET and RESET pulses down a column, or on one cell."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -9,7 +9,7 @@ from amaranth.utils import bits_for
 from .accumulator import WeightTable
 from .layout import SILENT, Layout, lookup, narrow
 
-__all__ = ["PulseMode", "Pulses", "TraceLookup", "stepped_level", "xorshift"]
+__all__ = ["PulseMode", "Pulses", "TraceLookup", "noise_of", "stepped_level", "xorshift"]
 
 
 class PulseMode(enum.Enum, shape=3):
@@ -20,6 +20,11 @@ class PulseMode(enum.Enum, shape=3):
     CELL = 2  # one RESET, amplitude the unit's trace (contract 3.1b)
     TEACH = 4  # SET in the read-out where a row fired, amplitude the trace of its rank (contract 10.5)
     UNTEACH = 5  # RESET alike
+
+
+def noise_of(state):
+    """The noise of a pulse, -62 to 62, of the random state that its draw left (contract 5.5)."""
+    return sum(state[place:place + 5] for place in (0, 5, 10, 15)) - 62
 
 
 def stepped_level(level, step, *, lower, top: int):
@@ -76,7 +81,10 @@ class Pulses(wiring.Component):
         1 select    the lane's level is picked; stamp -> trace -> is there a pulse, of which bin?
         2 look up   table entry and weight are addressed; the random state advances if there is a pulse
         3 step      level +- step, held at the rails; counted
-        4 write     the word goes back with the lane replaced
+        4 write     the word goes back with the lane replaced, unless the cell is stuck (5.6)
+
+    With write noise (5.5) it moves it by ``(table[bin][level] + u + noise * write_noise) >> fraction_bits``; product
+    and ``table[bin][level] + u`` have a stage of their own before *step*.
 
     Timing
     ------
@@ -84,7 +92,7 @@ class Pulses(wiring.Component):
         One row per clock within a sweep.
     Latency
         ``rows + 8`` clocks from an accepted :py:`start` to the clock in which :py:`start.ready` is back
-        (one row in mode CELL: 9; rows that fired and one clock more in the read-out).
+        (one row in mode CELL: 9; rows that fired and one clock more in the read-out). With write noise one clock more.
     Reset
         Drops the sweep under way: rows not yet written keep their levels, the random state is not stored.
 
@@ -112,11 +120,20 @@ class Pulses(wiring.Component):
         The levels of the read-out, as those of the tiles.
     table_* : loading and reading back the tables; :py:`table_value` one clock after the address while idle.
     pulse, pulse_reset, pulse_bin, pulse_weight, clipped : :py:`Out`
-        What was done, for the counters: in stage 3.
+        What was done, for the counters: in the stage *step*.
+    write_noise : :py:`In(noise_bits)`
+        The register; of chips with write noise.
+    level_stuck, read_out_stuck : :py:`In`
+        Which cells of the words in ``level_data`` and ``read_out_data`` are stuck; of chips with stuck cells.
     """
 
     def __init__(self, layout: Layout):
         self._layout = layout
+        flaws = {}
+        if layout.noisy:
+            flaws["write_noise"] = In(layout.chip.noise_bits)
+        if layout.chip.has_stuck_cells:
+            flaws |= {"level_stuck": In(layout.stuck_word), "read_out_stuck": In(layout.read_out_stuck_word)}
         super().__init__({
             "start_valid": In(1),
             "start_ready": Out(1),
@@ -159,6 +176,7 @@ class Pulses(wiring.Component):
             "pulse_bin": Out(max(1, layout.bin.width)),
             "pulse_weight": Out(layout.weight),
             "clipped": Out(1),
+            **flaws,
         })
 
     def elaborate(self, platform):
@@ -179,7 +197,8 @@ class Pulses(wiring.Component):
         self._sequence(m, sweep, random, issue, drained)
 
         # stage 1: select
-        travelling = Signal(4)  # stages 1 to 4
+        stages = layout.pulse_stages
+        travelling = Signal(stages)
         m.d.sync += travelling.eq(Cat(fetched, travelling))
         m.d.comb += drained.eq(~issue & ~fetched & ~travelling.any())
         addresses = [Mux(teaching, self.row, self.level_address) if chip.classes else self.level_address]
@@ -212,10 +231,13 @@ class Pulses(wiring.Component):
                 m.d.sync += rank.eq(0)
             with m.Elif(travelling[0]):
                 m.d.sync += rank.eq(Mux(rank == chip.winners - 1, 0, rank + 1))
-        for stage in (2, 3):
+        for stage in (2, 3, 4)[:2 + layout.noisy]:
             word = Signal(layout.pulsed_word, name=f"word_{stage}")
             m.d.sync += word.eq(words[-1])
             words.append(word)
+
+        if chip.has_stuck_cells:
+            stuck = self._stuck(m, sweep.lane, teaching)
 
         # stage 2: look up, draw
         resetting = (sweep.mode != PulseMode.POST) & (sweep.mode != PulseMode.TEACH)
@@ -252,22 +274,27 @@ class Pulses(wiring.Component):
         # stage 3: step
         entry = Mux(resetting, tables["reset"].data, tables["set"].data)
         fraction = random[32 - chip.fraction_bits:]  # the state after this pulse's draw
+        moved, weight = entry + fraction, weights.weight
         step = Signal(bits_for((0xFFFF + (1 << chip.fraction_bits) - 1) >> chip.fraction_bits))
+        if layout.noisy:
+            moved = self._noisy(m, drawn, moved)
+            step = Signal(signed(len(moved) - chip.fraction_bits))
+            level_3, bin_3, pulse_3, weight = (self._later(m, signal) for signal in (level_3, bin_3, pulse_3, weight))
         stepped, clipped = stepped_level(level_3, step, lower=resetting, top=chip.levels - 1)
         held = Signal(layout.level)
         m.d.comb += [
-            step.eq((entry + fraction) >> chip.fraction_bits),
+            step.eq(moved >> chip.fraction_bits),
             narrow(held, stepped),
             self.pulse.eq(pulse_3),
             self.pulse_reset.eq(resetting),
             self.pulse_bin.eq(bin_3),
-            self.pulse_weight.eq(weights.weight),
+            self.pulse_weight.eq(weight),
             self.clipped.eq(pulse_3 & clipped),
         ]
 
         # stage 4: write
         pulse_4, word_4 = Signal(), Signal(layout.pulsed_word)
-        m.d.sync += [pulse_4.eq(pulse_3), word_4.eq(words[2])]
+        m.d.sync += [pulse_4.eq(pulse_3 & ~stuck if chip.has_stuck_cells else pulse_3), word_4.eq(words[-1])]
         m.d.sync += word_4[sweep.lane].eq(held)
         m.d.comb += [
             self.level_write.eq(pulse_4 & ~teaching),
@@ -278,6 +305,31 @@ class Pulses(wiring.Component):
             narrow(self.read_out_write_address, addresses[-1]),
         ]
         return m
+
+    def _noisy(self, m, drawn, moved):
+        """What a pulse moves, with noise: one clock after ``moved``, of the state that its draw left."""
+        noise = Signal(signed(7))
+        product = Signal(signed(7 + self._layout.chip.noise_bits))
+        later = self._later(m, moved)
+        m.d.sync += [noise.eq(noise_of(drawn)), product.eq(noise * self.write_noise)]
+        return later + product
+
+    @staticmethod
+    def _later(m, signal):
+        """A signal one clock later."""
+        later = Signal(Value.cast(signal).shape())
+        m.d.sync += later.eq(signal)
+        return later
+
+    def _stuck(self, m, lane, teaching):
+        """Whether the cell is stuck, in the stage *step*."""
+        layout, chip = self._layout, self._layout.chip
+        tile = self.level_stuck.as_value().bit_select(lane, 1)
+        row = self.read_out_stuck.as_value().bit_select(lane, 1) if chip.classes else 0
+        stuck = Mux(teaching, row, tile)
+        for _ in range(2 + layout.noisy):
+            stuck = self._later(m, stuck)
+        return stuck
 
     def _sequence(self, m, sweep, random, issue, drained):
         """Fetch the random state, issue the rows, wait until the last is written, store the random state."""
