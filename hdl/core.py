@@ -19,11 +19,15 @@ from ohmspike.chip.instructions import (
 
 from .accumulator import Accumulator
 from .counters import CounterBank
+from .counters_serial import SerialCounterBank
 from .layout import SILENT, Layout, lookup, saturate
-from .levels import LevelMemory
+from .levels import Array
 from .pulses import PulseMode, Pulses, TraceLookup
+from .pulses_serial import SerialPulses
 from .race import Race
+from .race_serial import SerialRace
 from .read_out import ReadOut
+from .read_out_serial import SerialReadOut
 from .router import Router
 
 __all__ = ["Core", "EventKind", "access_shape", "answer_shape", "counter_peaks", "event_shape", "fire_shape"]
@@ -82,7 +86,8 @@ def counter_peaks(layout: Layout) -> dict[str, int]:
             peaks[f"{name}_{bin_}"] = weight if name.endswith("weight") else 1
     if chip.classes:
         peaks |= dict.fromkeys(READ_OUT_COUNTERS, 1)
-        peaks |= {"read_out_reads": chip.winners, "read_out_sum": weight * chip.classes}
+        together = chip.winners if layout.small else 1  # pulses added at once
+        peaks |= {"read_out_reads": chip.winners, "read_out_sum": weight * chip.classes * together}
     return peaks
 
 
@@ -171,18 +176,20 @@ class Core(wiring.Component):
             read = store.read_port(transparent_for=(write,) if transparent else ())
             return read, write
 
-        m.submodules.levels = self.levels = LevelMemory(layout)
-        self.level_read, self.level_write = self.levels.read, self.levels.write
         self.membrane_read, self.membrane_write = memory_of(
             "membranes", layout.membrane_word, layout.neuron_depth, bypass)
-        self.theta_read, self.theta_write = memory_of("thetas", layout.theta_word, layout.neuron_depth)
         self.tile_read, self.tile_write = memory_of("tile_states", self.tile_shape, chip.tiles, bypass)
         self.unit_read, self.unit_write = memory_of("units", self.unit_shape, unit_depth)
         self.line_read, self.line_write = memory_of("lines", unsigned(8), chip.lines)
-        self.random_read, self.random_write = memory_of(
-            "randoms", unsigned(32), chip.tiles + (chip.classes > 0))
+        if layout.small:
+            m.submodules.array = self.array = Array(layout)
+        else:
+            self.level_read, self.level_write = memory_of("levels", layout.level_word, layout.level_depth)
+            self.theta_read, self.theta_write = memory_of("thetas", layout.theta_word, layout.neuron_depth)
+            self.random_read, self.random_write = memory_of(
+                "randoms", unsigned(32), chip.tiles + (chip.classes > 0))
 
-        if chip.has_stuck_cells:
+        if chip.has_stuck_cells and not layout.small:
             self.stuck_read, self.stuck_write = memory_of("stuck", layout.stuck_word, layout.level_depth)
             if chip.classes:
                 self.taught_stuck_read, self.taught_stuck_write = memory_of(
@@ -190,9 +197,11 @@ class Core(wiring.Component):
 
         m.submodules.router = self.router = Router(layout)
         m.submodules.accumulator = self.accumulator = Accumulator(layout)
-        m.submodules.race = self.race = Race(layout)
-        m.submodules.pulses = self.pulses = Pulses(layout)
-        m.submodules.counters = self.counters = CounterBank(counter_peaks(layout))
+        m.submodules.race = self.race = SerialRace(layout) if layout.small else Race(layout)
+        m.submodules.pulses = self.pulses = SerialPulses(layout) if layout.small else Pulses(layout)
+        peaks = counter_peaks(layout)
+        m.submodules.counters = self.counters = (
+            SerialCounterBank(peaks, chip.amplitudes) if layout.small else CounterBank(peaks))
         m.submodules.unit_trace = self.unit_trace = TraceLookup(layout)
         m.submodules.line_trace = self.line_trace = TraceLookup(layout)
 
@@ -207,6 +216,7 @@ class Core(wiring.Component):
         self.any_units = Signal()
         self.dark_sample = Signal()
         self.visits_quiet = Signal()
+        self.counted = Signal(init=1)  # the increments of the last spike have been taken
         self.quiet = Signal()  # no read is under way, in the tiles or in the read-out
         m.d.comb += self.dark.eq(self.dark_sample)
 
@@ -220,7 +230,10 @@ class Core(wiring.Component):
 
     def _count_defaults(self, m):
         pulses, chip = self.pulses, self.layout.chip
-        for bin_ in range(chip.amplitudes):
+        if self.layout.small:
+            for name in ("pulse", "pulse_reset", "pulse_bin", "pulse_weight"):
+                m.d.comb += getattr(self.counters, name).eq(getattr(pulses, name))
+        for bin_ in range(0 if self.layout.small else chip.amplitudes):
             here = pulses.pulse if chip.amplitudes == 1 else pulses.pulse & (pulses.pulse_bin == bin_)
             for kind, wanted in (("set", ~pulses.pulse_reset), ("reset", pulses.pulse_reset)):
                 self._count(m, f"{kind}_pulses_{bin_}", here & wanted)
@@ -234,14 +247,11 @@ class Core(wiring.Component):
         """Stream the words of every visited row: address, weights one clock later, membranes two clocks later."""
         layout = self.layout
         visit = self.router.visits
-        word = Signal(layout.word)
+        word = Signal(range(max(2, layout.visit_clocks)))
         issue = Signal()
         first = Signal()
-        m.d.comb += [
-            first.eq(word == 0),
-            self.level_read.addr.eq(visit.payload.address + word),
-            self.tile_read.addr.eq(visit.payload.tile),
-        ]
+        m.d.comb += [first.eq(word == 0), self.tile_read.addr.eq(visit.payload.tile)]
+        self._address_levels(m, visit.payload.address + word)
 
         stage = data.StructLayout({"valid": 1, "tile": layout.tile, "word": layout.word, "first": 1})
         one, two = Signal(stage), Signal(stage)
@@ -253,12 +263,12 @@ class Core(wiring.Component):
         # a visit ends with its last word, or with the RESET pulses after it
         unit = Signal(layout.unit)
         pulsed = Signal()
-        last_word = word == layout.words - 1
+        last_word = word == layout.visit_clocks - 1
         plastic = self.learn & self.any_units
         with m.FSM(name="visit") as fsm:
             with m.State("STREAM"):
                 with m.If(visit.valid):
-                    m.d.comb += issue.eq(1)
+                    m.d.comb += issue.eq(word < layout.words)
                     m.d.sync += word.eq(Mux(last_word, 0, word + 1))
                     with m.If(last_word):
                         m.d.comb += visit.ready.eq(~plastic)
@@ -302,6 +312,9 @@ class Core(wiring.Component):
             self.unit_trace.step.eq(self.step),
         ]
 
+    def _address_levels(self, m, address):
+        m.d.comb += (self.array.address if self.layout.small else self.level_read.addr).eq(address)
+
     def _visit_state(self, m, one):
         """State of the visited tile as it was before this visit: read in the clock after its first word, then held."""
         held = Signal(self.tile_shape)
@@ -331,7 +344,7 @@ class Core(wiring.Component):
         fresh, closed, summed = Signal(), Signal(), Signal()
         m.d.sync += [fresh.eq(~state.active), closed.eq(state.closed), summed.eq(two.valid & ~closed)]
         m.d.comb += [
-            self.accumulator.levels.eq(self.level_read.data),
+            self.accumulator.levels.eq(self.array.levels if layout.small else self.level_read.data),
             self.membrane_read.addr.eq(layout.neuron_address(one.tile, one.word)),
             self.accumulator.membranes.eq(self.membrane_read.data),
             self.accumulator.fresh.eq(fresh),
@@ -350,7 +363,8 @@ class Core(wiring.Component):
         if not chip.classes:
             m.d.comb += self.quiet.eq(self.visits_quiet)
             return
-        m.submodules.read_out = read_out = self.read_out = ReadOut(self.layout)
+        small = self.layout.small
+        m.submodules.read_out = read_out = self.read_out = SerialReadOut(self.layout) if small else ReadOut(self.layout)
         self.tile_row = Signal(self.layout.read_out_row)
         neuron = self.race.winner.neuron
         m.d.comb += [
@@ -360,18 +374,27 @@ class Core(wiring.Component):
             read_out.but.eq(self.events.payload.line[:self.layout.label.width]),
             read_out.apart.eq(self.events.payload.kind == EventKind.LABEL),
             read_out.place.eq(pulses.place),
-            read_out.address.eq(Mux(pulses.start_ready, self.access.row[:self.layout.read_out_row.width],
-                                    pulses.read_out_address)),
-            read_out.write_address.eq(pulses.read_out_write_address),
-            read_out.write_data.eq(pulses.read_out_write_data),
-            read_out.write.eq(pulses.read_out_write),
             read_out.load.eq(self.accumulator.write),
             read_out.load_level.eq(self.accumulator.write_level),
             read_out.load_weight.eq(self.accumulator.write_weight),
             pulses.listed.eq(read_out.listed),
             pulses.row.eq(read_out.row),
-            pulses.read_out_data.eq(read_out.data),
         ]
+        if small:
+            m.d.comb += read_out.level.eq(self.array.level)
+            with m.If(read_out.reading):
+                m.d.comb += self.array.address.eq(self.layout.read_out_address(read_out.fire.row, read_out.word))
+            with m.If(~read_out.idle):
+                m.d.comb += self.array.lane.eq(read_out.lane)
+        else:
+            m.d.comb += [
+                read_out.address.eq(Mux(pulses.start_ready, self.access.row[:self.layout.read_out_row.width],
+                                        pulses.read_out_address)),
+                read_out.write_address.eq(pulses.read_out_write_address),
+                read_out.write_data.eq(pulses.read_out_write_data),
+                read_out.write.eq(pulses.read_out_write),
+                pulses.read_out_data.eq(read_out.data),
+            ]
         self._count(m, "read_out_sum", read_out.weight_sum)
 
     def _answer(self, m):
@@ -422,17 +445,26 @@ class Core(wiring.Component):
             m.next = "IDLE"
 
     def _flaws(self, m):
-        """Masks of stuck cells are addressed with the levels; pulses never write them."""
+        """The mask of stuck cells is read with the levels, and never written by a pulse."""
         chip, pulses = self.layout.chip, self.pulses
         if chip.noise_bits:
             m.d.comb += pulses.write_noise.eq(self.write_noise)
-        if chip.has_stuck_cells:
+        if chip.has_stuck_cells and self.layout.small:
+            m.d.comb += pulses.stuck.eq(self.array.stuck)
+        elif chip.has_stuck_cells:
             m.d.comb += [self.stuck_read.addr.eq(self.level_read.addr), pulses.level_stuck.eq(self.stuck_read.data)]
             if chip.classes:
                 m.d.comb += [self.taught_stuck_read.addr.eq(self.read_out.address),
                              pulses.read_out_stuck.eq(self.taught_stuck_read.data)]
 
     # sequence
+
+    def _space_spikes(self, m, spoken):
+        """In the small form a spike takes 4 clocks, so that its increments are counted before those of the next."""
+        if not self.layout.small:
+            return
+        waiting = Signal()
+        m.d.sync += [waiting.eq(spoken), self.counted.eq(~spoken & ~waiting)]
 
     def _sequence(self, m):
         layout, chip = self.layout, self.layout.chip
@@ -447,27 +479,14 @@ class Core(wiring.Component):
         self.first_winner = Signal(layout.neuron)
         self.ending = Signal()  # an END, and not a reset, leads to CLEAR
         m.d.comb += [
-            self.pulses.level_data.eq(self.level_read.data),
-            self.level_write.addr.eq(self.pulses.level_write_address),
-            self.level_write.data.eq(self.pulses.level_write_data),
-            self.level_write.en.eq(self.pulses.level_write),
             self.pulses.line_stamp.eq(self.line_read.data),
             self.line_read.addr.eq(event.line[:len(self.line_read.addr)]),
             self.line_trace.stamp.eq(self.line_read.data),
             self.line_trace.step.eq(self.step),
-            self.random_read.addr.eq(self.pulses.random_address),
-            self.random_write.addr.eq(self.pulses.random_address),
-            self.pulses.random_data.eq(self.random_read.data),
-            self.random_write.data.eq(self.pulses.random_write_data),
-            self.random_write.en.eq(self.pulses.random_write),
             self.router.spikes.payload.eq(event.line[:len(self.line_read.addr)]),
-            self.race.membranes.eq(self.membrane_read.data),
-            self.race.thetas.eq(self.theta_read.data),
             self.race.behind.eq(self.rank != 0),
         ]
-        with m.If(~self.pulses.start_ready):
-            m.d.comb += [self.level_read.addr.eq(self.pulses.level_address),
-                         self.line_read.addr.eq(self.pulses.line_address)]
+        self._pulse_paths(m)
         self._race_feed(m)
         self._read_out(m)
         self._flaws(m)
@@ -483,16 +502,49 @@ class Core(wiring.Component):
             self._access(m)
         m.d.comb += self.idle.eq(fsm.ongoing("IDLE") & self.quiet & ~self.events.valid)
 
+    def _pulse_paths(self, m):
+        """What the pulse generator reads and writes; while it works the memories are its own."""
+        pulses = self.pulses
+        with m.If(~pulses.start_ready):
+            m.d.comb += self.line_read.addr.eq(pulses.line_address)
+        if self.layout.small:
+            array = self.array
+            with m.If(~pulses.start_ready):
+                m.d.comb += [array.address.eq(pulses.address), array.lane.eq(pulses.lane)]
+            m.d.comb += [
+                pulses.level.eq(array.level),
+                array.write_level.eq(pulses.write_level),
+                array.written_level.eq(pulses.written_level),
+                pulses.random_data.eq(array.word),
+                array.written.eq(pulses.random_written),
+                array.write.eq(pulses.random_write),
+            ]
+            return
+        m.d.comb += [
+            pulses.level_data.eq(self.level_read.data),
+            self.level_write.addr.eq(pulses.level_write_address),
+            self.level_write.data.eq(pulses.level_write_data),
+            self.level_write.en.eq(pulses.level_write),
+            self.random_read.addr.eq(pulses.random_address),
+            self.random_write.addr.eq(pulses.random_address),
+            pulses.random_data.eq(self.random_read.data),
+            self.random_write.data.eq(pulses.random_write_data),
+            self.random_write.en.eq(pulses.random_write),
+        ]
+        with m.If(~pulses.start_ready):
+            m.d.comb += self.level_read.addr.eq(pulses.level_address)
+
     def _accept(self, m):
         """Take an event; all but SPIKE wait for the reads under way."""
         chip, event = self.layout.chip, self.events.payload
-        refuse = Signal()
+        refuse, spoke = Signal(), Signal()
+        self._space_spikes(m, spoke)
         with m.State("IDLE"):
             m.d.comb += self.resting.eq(~self.events.valid)
             with m.If(self.events.valid & (event.kind == EventKind.SPIKE)):
                 with m.If(self.dark_sample | (event.line >= chip.lines)):
                     m.d.comb += refuse.eq(1)
-                with m.Elif(self.pulses.start_ready):
+                with m.Elif(self.pulses.start_ready & self.counted):
                     m.next = "SPIKE"
             with m.Elif(self.events.valid & self.quiet):
                 with m.Switch(event.kind):
@@ -548,6 +600,7 @@ class Core(wiring.Component):
                         self.line_write.data.eq(self.step),
                         self.line_write.en.eq(1),
                     ]
+                    m.d.comb += spoke.eq(1)
                     m.d.sync += self.spoken.eq(self.spoken + (self.line_read.data == SILENT))
                     self._count(m, "in_spikes")
                     self._count(m, "pre_recharge", full - self.line_trace.trace)
@@ -617,8 +670,12 @@ class Core(wiring.Component):
                 m.next = "IDLE"
 
     def _race_feed(self, m):
-        """Words addressed in state RACE reach the race one clock later."""
+        """Words addressed in state RACE reach the race one clock later; in the small form neurons."""
         layout = self.layout
+        if layout.small:
+            self._neuron_feed(m)
+            return
+        m.d.comb += [self.race.membranes.eq(self.membrane_read.data), self.race.thetas.eq(self.theta_read.data)]
         self.race_word = Signal(layout.word)
         self.race_issue = Signal()
         word = self.race.word
@@ -631,16 +688,45 @@ class Core(wiring.Component):
         ]
         m.d.comb += word.eq(feed)
 
-    def _fire(self, m):
-        layout, chip = self.layout, self.layout.chip
-        winner = self.race.winner
+    def _neuron_feed(self, m):
+        layout = self.layout
+        self.racing = racing = Signal(layout.neuron)
+        self.race_issue = Signal()
+        self.race_last = Signal()
+        entry = self.race.entry
+        feed = Signal(entry.shape())
+        end = racing.lane == layout.lanes - 1
+        m.d.comb += self.race_last.eq((racing.word == layout.words - 1) & (racing.lane == layout.last_lanes - 1))
+        m.d.sync += [feed.valid.eq(self.race_issue), feed.neuron.eq(racing), feed.last.eq(self.race_last),
+                     feed.first.eq((racing.word == 0) & (racing.lane == 0))]
+        with m.If(self.race_issue):
+            m.d.sync += racing.lane.eq(racing.lane + 1)
+            with m.If(end | self.race_last):
+                m.d.sync += [racing.lane.eq(0), racing.word.eq(Mux(self.race_last, 0, racing.word + 1))]
+        m.d.comb += [entry.eq(feed), self.race.membrane.eq(self.membrane_read.data[feed.neuron.lane]),
+                     self.race.theta.eq(self.array.word)]
+
+    def _word_race(self, m):
+        layout = self.layout
+        address = layout.neuron_address(self.tile, self.race_word)
         with m.State("RACE"):
-            address = layout.neuron_address(self.tile, self.race_word)
             m.d.comb += [self.race_issue.eq(1), self.membrane_read.addr.eq(address), self.theta_read.addr.eq(address)]
             m.d.sync += self.race_word.eq(self.race_word + 1)
             with m.If(self.race_word == layout.words - 1):
                 m.d.sync += self.race_word.eq(0)
                 m.next = "RACING"
+
+    def _fire(self, m):
+        layout, chip = self.layout, self.layout.chip
+        winner = self.race.winner
+        if layout.small:
+            with m.State("RACE"):
+                m.d.comb += [self.race_issue.eq(1), self.array.address.eq(layout.theta_address(self.tile, self.racing)),
+                             self.membrane_read.addr.eq(layout.neuron_address(self.tile, self.racing.word))]
+                with m.If(self.race_last):
+                    m.next = "RACING"
+        else:
+            self._word_race(m)
         with m.State("RACING"):
             with m.If(self.race.done):
                 m.next = "FOUND"
@@ -665,10 +751,11 @@ class Core(wiring.Component):
                     self._count(m, "read_out_reads", chip.winners - self.rank)
                 with m.If(self.rank == 0):
                     m.d.sync += self.first_winner.eq(winner.neuron)
-                with m.If(self.learn & (self.rank < chip.learners)):
-                    m.next = "FIND UNIT" if chip.fire_mode == "threshold" else "TAKE UNIT"
-                with m.Else():
-                    m.next = "NEXT RANK"
+                self._fired(m, "READ OUT" if layout.small and chip.classes else None)
+        if layout.small and chip.classes:  # the array is the read-out's until it has added the fire
+            with m.State("READ OUT"):
+                with m.If(self.read_out.idle):
+                    self._fired(m)
         with m.State("NEXT RANK"):
             m.d.sync += self.rank.eq(self.rank + 1)
             m.next = "RACE"
@@ -683,9 +770,20 @@ class Core(wiring.Component):
             m.d.comb += self.tile_write.data.closed.eq(1) if race else self.tile_write.data.active.eq(0)
             self._advance(m)
 
+    def _fired(self, m, first=None):
+        """What follows a fire: its learning, or the next rank."""
+        chip = self.layout.chip
+        if first is not None:
+            m.next = first
+            return
+        with m.If(self.learn & (self.rank < chip.learners)):
+            m.next = "FIND UNIT" if chip.fire_mode == "threshold" else "TAKE UNIT"
+        with m.Else():
+            m.next = "NEXT RANK"
+
     def _learn(self, m):
         """A learning post spike: post-trace unit, SET sweep; at the end the threshold of the first winner."""
-        layout, chip = self.layout, self.layout.chip
+        chip = self.layout.chip
         winner = self.race.winner
         full = (1 << chip.trace_bits) - 1
 
@@ -726,19 +824,39 @@ class Core(wiring.Component):
         with m.State("SWEEPING"):
             with m.If(self.pulses.start_ready):
                 m.next = "NEXT RANK"
-        address = layout.neuron_address(self.tile, self.first_winner.word)
         with m.State("THETA"):
-            m.d.comb += self.theta_read.addr.eq(address)
+            self._address_theta(m, self.tile, self.first_winner)
             m.next = "RAISE"
         with m.State("RAISE"):
-            theta = self.theta_read.data[self.first_winner.lane]
             raised = Signal(max(chip.threshold_bits, 16) + 1)
-            m.d.comb += raised.eq(theta + self.theta_step)
-            m.d.comb += [self.theta_write.addr.eq(address), self.theta_write.data.eq(self.theta_read.data),
-                         self.theta_write.en.eq(1)]
-            m.d.comb += self.theta_write.data[self.first_winner.lane].eq(saturate(raised, chip.threshold_bits))
+            m.d.comb += raised.eq(self._theta(self.first_winner) + self.theta_step)
+            self._address_theta(m, self.tile, self.first_winner)
+            self._write_theta(m, self.tile, self.first_winner, saturate(raised, chip.threshold_bits))
             self._count(m, "theta_clipped", raised[chip.threshold_bits:].any())
             m.next = "CLOSE"
+
+    def _address_theta(self, m, tile, neuron):
+        layout = self.layout
+        if layout.small:
+            m.d.comb += self.array.address.eq(layout.theta_address(tile, neuron))
+        else:
+            m.d.comb += self.theta_read.addr.eq(layout.neuron_address(tile, neuron.word))
+
+    def _theta(self, neuron):
+        """The threshold of a neuron addressed in the clock before."""
+        if self.layout.small:
+            return self.array.word[:self.layout.chip.threshold_bits]
+        return self.theta_read.data[neuron.lane]
+
+    def _write_theta(self, m, tile, neuron, value, enable=1):
+        """Write the threshold of a neuron that is addressed, and was in the clock before."""
+        layout = self.layout
+        if layout.small:
+            m.d.comb += [self.array.written.eq(value), self.array.write.eq(enable)]
+            return
+        m.d.comb += [self.theta_write.addr.eq(layout.neuron_address(tile, neuron.word)),
+                     self.theta_write.data.eq(self.theta_read.data), self.theta_write.en.eq(enable)]
+        m.d.comb += self.theta_write.data[neuron.lane].eq(value)
 
     def _start_sweep(self, m, mode, neuron):
         m.d.comb += [
@@ -774,23 +892,8 @@ class Core(wiring.Component):
         """Leak, then forget the sample. CLEAR is also what follows a reset."""
         layout, chip = self.layout, self.layout.chip
         if chip.theta_leak:
-            place = Signal(range(layout.neuron_depth))
-            leaked = Signal(layout.theta_word)
-            for lane in range(layout.lanes):
-                theta = self.theta_read.data[lane]
-                m.d.comb += leaked[lane].eq(theta - (theta >> chip.theta_leak))
-            with m.State("LEAK"):
-                m.d.comb += self.theta_read.addr.eq(place)
-                m.next = "LEAKED"
-            with m.State("LEAKED"):
-                m.d.comb += [self.theta_write.addr.eq(place), self.theta_write.data.eq(leaked),
-                             self.theta_write.en.eq(1)]
-                m.d.sync += place.eq(place + 1)
-                m.next = "LEAK"
-                with m.If(place == layout.neuron_depth - 1):
-                    m.d.sync += place.eq(0)
-                    m.next = "CLEAR"
-        last = max(chip.lines, chip.tiles) - 1
+            self._leak(m)
+        last = max(chip.lines, chip.tiles, chip.classes if layout.small else 0) - 1
         swept = Signal(range(last + 1))
         with m.State("CLEAR"):
             m.d.comb += [
@@ -805,14 +908,42 @@ class Core(wiring.Component):
             with m.If(swept == last):
                 m.d.sync += [swept.eq(0), self.step.eq(0), self.spoken.eq(0), self.any_units.eq(0),
                              self.dark_sample.eq(0)]
-                if chip.classes:
+                if chip.classes and not layout.small:
                     m.d.comb += self.read_out.clear.eq(1)
                 m.next = "CLEARED"
+            if chip.classes and layout.small:
+                m.d.comb += self.read_out.clear.eq(1)
         with m.State("CLEARED"):
             m.d.comb += self.events.ready.eq(self.ending)
             m.d.sync += self.ending.eq(0)
             self._count(m, "samples", self.ending)
             m.next = "IDLE"
+
+    def _leak(self, m):
+        """Every threshold in turn: a word of them, or in the small form one."""
+        layout, chip = self.layout, self.layout.chip
+        depth = layout.theta_depth if layout.small else layout.neuron_depth
+        place = Signal(range(depth))
+        leaked = Signal(layout.theta_word)
+        for lane in range(1 if layout.small else layout.lanes):
+            theta = self._theta(None) if layout.small else self.theta_read.data[lane]
+            m.d.comb += leaked[lane].eq(theta - (theta >> chip.theta_leak))
+        if layout.small:
+            address = layout.region_address("theta", place)
+        with m.State("LEAK"):
+            m.d.comb += self.array.address.eq(address) if layout.small else self.theta_read.addr.eq(place)
+            m.next = "LEAKED"
+        with m.State("LEAKED"):
+            if layout.small:
+                m.d.comb += [self.array.address.eq(address), self.array.written.eq(leaked[0]), self.array.write.eq(1)]
+            else:
+                m.d.comb += [self.theta_write.addr.eq(place), self.theta_write.data.eq(leaked),
+                             self.theta_write.en.eq(1)]
+            m.d.sync += place.eq(place + 1)
+            m.next = "LEAK"
+            with m.If(place == depth - 1):
+                m.d.sync += place.eq(0)
+                m.next = "CLEAR"
 
     # access
 
@@ -845,7 +976,7 @@ class Core(wiring.Component):
         layout, chip, access = self.layout, self.layout.chip, self.access
         code = {entry.name: entry.code for entry in MEMORIES}
         level_address = Signal(layout.level_address)
-        neuron_address = layout.neuron_address(access.row[:layout.tile.width], access.neuron.word)
+        tile = access.row[:layout.tile.width]
         with m.State("ADDRESS"):
             m.d.comb += self.resting.eq(1)
             m.d.sync += level_address.eq(access.row * layout.words + access.neuron.word)
@@ -853,36 +984,18 @@ class Core(wiring.Component):
                 m.next = "CELL"
         with m.State("CELL"):
             m.d.comb += [self.resting.eq(1), self.counters.hold.eq(access.memory == code["counters"])]
-            m.d.comb += [self.level_read.addr.eq(level_address), self.theta_read.addr.eq(neuron_address),
-                         self.random_read.addr.eq(access.row[:layout.stream.width])]
+            if layout.small:
+                self._address_array(m, level_address)
+            else:
+                m.d.comb += [self.level_read.addr.eq(level_address),
+                             self.theta_read.addr.eq(layout.neuron_address(tile, access.neuron.word)),
+                             self.random_read.addr.eq(access.row[:layout.stream.width])]
             m.next = "DATA"
         with m.State("DATA"):
             m.next = "IDLE"
             m.d.comb += [self.resting.eq(1), self.access_ready.eq(1)]
             with m.Switch(access.memory):
-                with m.Case(code["levels"]):
-                    m.d.comb += [
-                        self.access_data.eq(self.level_read.data[access.neuron.lane]),
-                        self.level_write.addr.eq(level_address),
-                        self.level_write.data.eq(self.level_read.data),
-                        self.level_write.en.eq(access.write),
-                    ]
-                    m.d.comb += self.level_write.data[access.neuron.lane].eq(access.data[:layout.level.width])
-                with m.Case(code["theta"]):
-                    m.d.comb += [
-                        self.access_data.eq(self.theta_read.data[access.neuron.lane]),
-                        self.theta_write.addr.eq(neuron_address),
-                        self.theta_write.data.eq(self.theta_read.data),
-                        self.theta_write.en.eq(access.write),
-                    ]
-                    m.d.comb += self.theta_write.data[access.neuron.lane].eq(access.data[:chip.threshold_bits])
-                with m.Case(code["random"]):
-                    m.d.comb += [
-                        self.access_data.eq(self.random_read.data),
-                        self.random_write.addr.eq(access.row[:layout.stream.width]),
-                        self.random_write.data.eq(access.data[:32]),
-                        self.random_write.en.eq(access.write),
-                    ]
+                (self._array_cells if layout.small else self._memory_cells)(m, code, level_address)
                 with m.Case(code["weight"]):
                     m.d.comb += [self.access_data.eq(self.pulses.weight_value),
                                  self.pulses.weight_write.eq(access.write), self.accumulator.write.eq(access.write)]
@@ -892,18 +1005,8 @@ class Core(wiring.Component):
                 with m.Case(*(code[name] for name in ("reset", "read_out_reset")[:1 + (chip.classes > 0)])):
                     m.d.comb += [self.access_data.eq(self.pulses.table_value_reset),
                                  self.pulses.table_write_reset.eq(access.write)]
-                if chip.classes:
-                    with m.Case(code["read_out"]):
-                        cell, column = self.read_out, access.column[:layout.label.width]
-                        m.d.comb += [
-                            self.access_data.eq(cell.data[column]),
-                            cell.write_address.eq(access.row[:layout.read_out_row.width]),
-                            cell.write_data.eq(cell.data),
-                            cell.write.eq(access.write),
-                        ]
-                        m.d.comb += cell.write_data[column].eq(access.data[:layout.level.width])
                 if chip.has_stuck_cells:
-                    self._access_stuck(m, level_address)
+                    self._stuck_cells(m, code, level_address)
                 with m.Case(code["registers"]):
                     self._registers(m)
                 with m.Case(code["counters"]):
@@ -924,10 +1027,15 @@ class Core(wiring.Component):
                 m.d.sync += clearing.eq(0)
                 m.next = "IDLE"
 
-    def _access_stuck(self, m, level_address):
-        """The masks of stuck cells, as the levels they belong to."""
+    def _stuck_cells(self, m, code, level_address):
+        """The masks of stuck cells, as the levels they belong to; in the small form they lie beside them."""
         layout, access = self.layout, self.access
-        code = {entry.name: entry.code for entry in MEMORIES}
+        if layout.small:
+            with m.Case(*(code[name] for name in ("stuck", "read_out_stuck")[:1 + (layout.chip.classes > 0)])):
+                self._address_array(m, level_address)
+                m.d.comb += [self.access_data.eq(self.array.stuck), self.array.write_stuck.eq(access.write),
+                             self.array.written_stuck.eq(access.data[0])]
+            return
         masks = [("stuck", self.stuck_read, self.stuck_write, level_address, access.neuron.lane)]
         if layout.chip.classes:
             masks.append(("read_out_stuck", self.taught_stuck_read, self.taught_stuck_write,
@@ -937,6 +1045,67 @@ class Core(wiring.Component):
                 m.d.comb += [self.access_data.eq(read.data[place]), write.addr.eq(address), write.data.eq(read.data),
                              write.en.eq(access.write)]
                 m.d.comb += write.data[place].eq(access.data[0])
+
+    def _memory_cells(self, m, code, level_address):
+        """Cells of memories of their own."""
+        layout, chip, access = self.layout, self.layout.chip, self.access
+        with m.Case(code["levels"]):
+            m.d.comb += [
+                self.access_data.eq(self.level_read.data[access.neuron.lane]),
+                self.level_write.addr.eq(level_address),
+                self.level_write.data.eq(self.level_read.data),
+                self.level_write.en.eq(access.write),
+            ]
+            m.d.comb += self.level_write.data[access.neuron.lane].eq(access.data[:layout.level.width])
+        with m.Case(code["theta"]):
+            m.d.comb += self.access_data.eq(self._theta(access.neuron))
+            self._write_theta(m, access.row[:layout.tile.width], access.neuron, access.data[:chip.threshold_bits],
+                              access.write)
+        with m.Case(code["random"]):
+            m.d.comb += [
+                self.access_data.eq(self.random_read.data),
+                self.random_write.addr.eq(access.row[:layout.stream.width]),
+                self.random_write.data.eq(access.data[:32]),
+                self.random_write.en.eq(access.write),
+            ]
+        if chip.classes:
+            with m.Case(code["read_out"]):
+                cell, column = self.read_out, access.column[:layout.label.width]
+                m.d.comb += [
+                    self.access_data.eq(cell.data[column]),
+                    cell.write_address.eq(access.row[:layout.read_out_row.width]),
+                    cell.write_data.eq(cell.data),
+                    cell.write.eq(access.write),
+                ]
+                m.d.comb += cell.write_data[column].eq(access.data[:layout.level.width])
+
+    def _address_array(self, m, level_address):
+        """Where the cell of an access lies in the array."""
+        layout, access, array = self.layout, self.access, self.array
+        code = {entry.name: entry.code for entry in MEMORIES}
+        m.d.comb += [array.address.eq(level_address), array.lane.eq(access.neuron.lane)]
+        with m.Switch(access.memory):
+            with m.Case(code["theta"]):
+                m.d.comb += array.address.eq(layout.theta_address(access.row[:layout.tile.width], access.neuron))
+            with m.Case(code["random"]):
+                m.d.comb += array.address.eq(layout.random_address(access.row[:layout.stream.width]))
+            if layout.chip.classes:
+                with m.Case(*(code[name] for name in ("read_out", "read_out_stuck")[:1 + layout.chip.has_stuck_cells])):
+                    m.d.comb += array.address.eq(layout.read_out_address(
+                        access.row[:layout.read_out_row.width], access.neuron.word))
+
+    def _array_cells(self, m, code, level_address):
+        """Cells of the array: levels replace a lane of their word, all others are words."""
+        layout, chip, access, array = self.layout, self.layout.chip, self.access, self.array
+        levels = ("levels", "read_out")[:1 + (chip.classes > 0)]
+        with m.Case(*(code[name] for name in levels)):
+            self._address_array(m, level_address)
+            m.d.comb += [self.access_data.eq(array.level), array.write_level.eq(access.write),
+                         array.written_level.eq(access.data[:layout.level.width])]
+        with m.Case(code["theta"], code["random"]):
+            self._address_array(m, level_address)
+            m.d.comb += [self.access_data.eq(array.word), array.write.eq(access.write),
+                         array.written.eq(access.data[:32])]
 
     def _registers(self, m):
         access = self.access

@@ -29,7 +29,7 @@ def visit(layout: Layout) -> int:
 def sweep(layout: Layout, rows: int | None = None) -> int:
     """A column sweep (SET or RESET), or pulses on ``rows`` rows."""
     rows = layout.chip.rows if rows is None else rows
-    return (rows - 1) * layout.sweep_interval + layout.pulse_stages + 5
+    return 4 * rows + 4 if layout.small else rows + layout.pulse_stages + 4
 
 
 def plastic_visit(layout: Layout, pulsing: int, faded: int = 0) -> int:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from amaranth import Const, Module, Signal, unsigned
+from amaranth import Cat, Const, Module, Signal, unsigned
 from amaranth.lib import data
-from amaranth.utils import bits_for
+from amaranth.utils import bits_for, ceil_log2
 
 from ohmspike.chip import Chip
 
@@ -22,8 +22,10 @@ class Layout:
     each (row layout: a read streams ``words`` addresses, a column sweep steps by ``words``); membranes and thresholds
     lie at ``{tile, word}``, both fields padded to whole bits.
 
-    ``level_ports`` is 2 where the levels lie in memories that read and write in the same clock (block RAM), 1 where
-    they do one or the other (the SPRAM of an iCE40UP5K).
+    ``level_ports`` is 2 where the levels lie in memories that read and write in the same clock (block RAM): the fast
+    form. It is 1 where they do one or the other (the SPRAM of an iCE40UP5K): the *small form*. There one memory,
+    the array, holds the levels of tiles and read-out, a threshold per neuron and the random states, each in a region of
+    its own; races, the read-out and the counters work through neurons, classes and increments one after the other.
 
     Raises
     ------
@@ -42,9 +44,14 @@ class Layout:
             raise ValueError(f"level_ports must be 1 or 2, not {self.level_ports!r}")
 
     @property
-    def sweep_interval(self) -> int:
-        """Clocks between two rows of a column sweep: a single-ported level memory reads and writes in turn."""
-        return 3 - self.level_ports
+    def small(self) -> bool:
+        """Clocks are traded for gates."""
+        return self.level_ports == 1
+
+    @property
+    def visit_clocks(self) -> int:
+        """Clocks of a visit: its words; in the small form no less than its increments need to be counted."""
+        return max(self.words, 6) if self.small else self.words
 
     @property
     def noisy(self) -> bool:
@@ -53,9 +60,8 @@ class Layout:
 
     @property
     def pulse_stages(self) -> int:
-        """Clocks from the address of a cell to its write by a pulse: one more with noise, and odd where reads and
-        writes of a single-ported memory take turns."""
-        return 4 + (self.noisy or self.level_ports == 1)
+        """Clocks from the address of a cell to its write by a pulse, in the fast form: one more with noise."""
+        return 4 + self.noisy
 
     @property
     def words(self) -> int:
@@ -187,6 +193,73 @@ class Layout:
     @property
     def pulsed_lane(self):
         return unsigned(bits_for(max(self.lanes, self.chip.classes) - 1))
+
+    # the array of the small form: every region but the levels begins at a multiple of its depth, a power of two
+
+    @property
+    def array_word(self):
+        thresholds = self.chip.threshold_bits
+        stuck = self.lanes if self.chip.has_stuck_cells else 0
+        return unsigned(max(32, thresholds, self.level_word.size + stuck))
+
+    @property
+    def read_out_words(self) -> int:
+        """Words of a row of the read-out."""
+        return -(-self.chip.classes // self.lanes)
+
+    @property
+    def theta_depth(self) -> int:
+        return 1 << self.tile_bits + self.word_bits + self.lane_bits
+
+    @property
+    def tile_bits(self) -> int:
+        return ceil_log2(self.chip.tiles)
+
+    @property
+    def word_bits(self) -> int:
+        return ceil_log2(self.words)
+
+    @property
+    def lane_bits(self) -> int:
+        return ceil_log2(self.lanes)
+
+    @property
+    def regions(self) -> dict[str, int]:
+        """First address of each region, and of what lies behind the last."""
+        depths = {"random": 1 << ceil_log2(self.chip.tiles + (self.chip.classes > 0)), "theta": self.theta_depth}
+        if self.chip.classes:
+            depths["read_out"] = 1 << ceil_log2(self.chip.read_out_rows) + ceil_log2(self.read_out_words)
+        found, end = {"levels": 0}, self.level_depth
+        for name, depth in sorted(depths.items(), key=lambda item: item[1]):
+            found[name] = -(-end // depth) * depth
+            end = found[name] + depth
+        return found | {"end": end}
+
+    @property
+    def array_address(self):
+        return unsigned(bits_for(self.regions["end"] - 1))
+
+    def _place(self, region, *fields):
+        return Cat(*fields, Const(self.regions[region] >> sum(map(len, fields)),
+                                  max(0, self.array_address.width - sum(map(len, fields)))))
+
+    def region_address(self, region, place):
+        """Address of a place in a region of the array."""
+        return self._place(region, place)
+
+    def theta_address(self, tile, neuron):
+        """Address of the threshold of a neuron in the array."""
+        return self._place("theta", neuron.lane[:self.lane_bits], neuron.word[:self.word_bits],
+                           tile[:self.tile_bits])
+
+    def random_address(self, stream):
+        """Address of a random state in the array."""
+        return self._place("random", stream[:ceil_log2(self.chip.tiles + (self.chip.classes > 0))])
+
+    def read_out_address(self, row, word):
+        """Address of a word of a row of the read-out in the array."""
+        return self._place("read_out", word[:ceil_log2(self.read_out_words)],
+                           row[:ceil_log2(self.chip.read_out_rows)])
 
     def neuron_address(self, tile, word):
         """Address of a word of membranes or thresholds."""

@@ -9,7 +9,7 @@ from amaranth.utils import bits_for
 from .accumulator import WeightTable
 from .layout import SILENT, Layout, lookup, narrow
 
-__all__ = ["PulseMode", "Pulses", "TraceLookup", "noise_of", "stepped_level"]
+__all__ = ["PulseMode", "Pulses", "TraceLookup", "noise_of", "noisy", "stepped_level", "xorshift"]
 
 
 class PulseMode(enum.Enum, shape=3):
@@ -27,11 +27,37 @@ def noise_of(state):
     return sum(state[place:place + 5] for place in (0, 5, 10, 15)) - 62
 
 
+def noisy(m, drawn, moved, write_noise):
+    """What a pulse moves (contract 5.5), one clock after ``moved``; ``drawn`` is the state that its draw leaves, one
+    clock before it."""
+    noise, later = Signal(signed(7)), Signal.like(moved)
+    product = Signal(signed(7 + len(write_noise)))
+    m.d.sync += [noise.eq(noise_of(drawn)), product.eq(noise * write_noise), later.eq(moved)]
+    return later + product
+
+
+def _later(m, signal):
+    """A signal one clock later."""
+    later = Signal(Value.cast(signal).shape())
+    m.d.sync += later.eq(signal)
+    return later
+
+
 def stepped_level(level, step, *, lower, top: int):
     """The level after a pulse, held at 0 and ``top``, and whether it had to be (contract 5.2, 8.6)."""
     raw = Mux(lower, level - step, level + step)
     below, above = raw < 0, raw > top
     return Mux(below, 0, Mux(above, top, raw)), below | above
+
+
+def xorshift(m, state):
+    """The next state of xorshift32 (contract 7.2)."""
+    for index, (direction, distance) in enumerate((("<<", 13), (">>", 17), ("<<", 5))):
+        shifted = Signal(32, name=f"xorshift_{index}")
+        moved = (state << distance)[:32] if direction == "<<" else state >> distance
+        m.d.comb += shifted.eq(state ^ moved)
+        state = shifted
+    return state
 
 
 class TraceLookup(wiring.Component):
@@ -79,11 +105,10 @@ class Pulses(wiring.Component):
     Timing
     ------
     Throughput
-        One row per clock within a sweep; one per 2 clocks where the level memory has a single port.
+        One row per clock within a sweep.
     Latency
         ``rows + 8`` clocks from an accepted :py:`start` to the clock in which :py:`start.ready` is back
-        (one row in mode CELL: 9; rows that fired and one clock more in the read-out); with a single port
-        ``2 * rows + 8`` (10). With write noise one clock more, but not with a single port.
+        (one row in mode CELL: 9; rows that fired and one clock more in the read-out). With write noise one clock more.
     Reset
         Drops the sweep under way: rows not yet written keep their levels, the random state is not stored.
 
@@ -188,9 +213,7 @@ class Pulses(wiring.Component):
         self._sequence(m, sweep, random, issue, drained)
 
         # stage 1: select
-        # a single-ported memory reads in even clocks of a sweep; one more stage lets it write in odd ones
-        stages = layout.pulse_stages
-        travelling = Signal(stages)  # stages 1 to 4 or 5
+        travelling = Signal(layout.pulse_stages)  # stages 1 to 4, or 5 with noise
         m.d.sync += travelling.eq(Cat(fetched, travelling))
         m.d.comb += drained.eq(~issue & ~fetched & ~travelling.any())
         addresses = [Mux(teaching, self.row, self.level_address) if chip.classes else self.level_address]
@@ -199,7 +222,7 @@ class Pulses(wiring.Component):
             tile = self.level_data[lane] if lane < layout.lanes else 0
             m.d.comb += taken[lane].eq(Mux(teaching, self.read_out_data[lane], tile) if lane < chip.classes else tile)
         words = [taken]
-        for stage in range(1, stages + 1):
+        for stage in range(1, layout.pulse_stages + 1):
             address = Signal(max(layout.level_address.width, layout.read_out_row.width), name=f"address_{stage}")
             m.d.sync += address.eq(addresses[-1])
             addresses.append(address)
@@ -257,7 +280,7 @@ class Pulses(wiring.Component):
             weights.write_weight.eq(self.weight_write_weight),
             self.weight_value.eq(weights.weight),
         ]
-        drawn = self._xorshift(m, random)
+        drawn = xorshift(m, random)
         with m.If(selected):
             m.d.sync += random.eq(drawn)
         level_3, bin_3, pulse_3 = Signal.like(level), Signal.like(bin_), Signal()
@@ -269,9 +292,9 @@ class Pulses(wiring.Component):
         moved, weight = entry + fraction, weights.weight
         step = Signal(bits_for((0xFFFF + (1 << chip.fraction_bits) - 1) >> chip.fraction_bits))
         if layout.noisy:
-            moved = self._noisy(m, drawn, moved)
+            moved = noisy(m, drawn, moved, self.write_noise)
             step = Signal(signed(len(moved) - chip.fraction_bits))
-            level_3, bin_3, pulse_3, weight = (self._later(m, signal) for signal in (level_3, bin_3, pulse_3, weight))
+            level_3, bin_3, pulse_3, weight = (_later(m, signal) for signal in (level_3, bin_3, pulse_3, weight))
         stepped, clipped = stepped_level(level_3, step, lower=resetting, top=chip.levels - 1)
         held = Signal(layout.level)
         m.d.comb += [
@@ -288,10 +311,6 @@ class Pulses(wiring.Component):
         pulse_4, word_4 = Signal(), Signal(layout.pulsed_word)
         m.d.sync += [pulse_4.eq(pulse_3 & ~stuck if chip.has_stuck_cells else pulse_3), word_4.eq(words[-1])]
         m.d.sync += word_4[sweep.lane].eq(held)
-        if layout.level_ports == 1 and not layout.noisy:
-            pulse_5, word_5 = Signal(), Signal(layout.pulsed_word)
-            m.d.sync += [pulse_5.eq(pulse_4), word_5.eq(word_4)]
-            pulse_4, word_4 = pulse_5, word_5
         m.d.comb += [
             self.level_write.eq(pulse_4 & ~teaching),
             narrow(self.level_write_data.as_value(), word_4.as_value()),
@@ -302,21 +321,6 @@ class Pulses(wiring.Component):
         ]
         return m
 
-    def _noisy(self, m, drawn, moved):
-        """What a pulse moves, with noise: one clock after ``moved``, of the state that its draw left."""
-        noise = Signal(signed(7))
-        product = Signal(signed(7 + self._layout.chip.noise_bits))
-        later = self._later(m, moved)
-        m.d.sync += [noise.eq(noise_of(drawn)), product.eq(noise * self.write_noise)]
-        return later + product
-
-    @staticmethod
-    def _later(m, signal):
-        """A signal one clock later."""
-        later = Signal(Value.cast(signal).shape())
-        m.d.sync += later.eq(signal)
-        return later
-
     def _stuck(self, m, lane, teaching):
         """Whether the cell is stuck, in the stage *step*."""
         layout, chip = self._layout, self._layout.chip
@@ -324,7 +328,7 @@ class Pulses(wiring.Component):
         row = self.read_out_stuck.as_value().bit_select(lane, 1) if chip.classes else 0
         stuck = Mux(teaching, row, tile)
         for _ in range(2 + layout.noisy):
-            stuck = self._later(m, stuck)
+            stuck = _later(m, stuck)
         return stuck
 
     def _sequence(self, m, sweep, random, issue, drained):
@@ -358,13 +362,8 @@ class Pulses(wiring.Component):
             with m.State("LOAD"):
                 m.d.sync += random.eq(self.random_data)
                 m.next = "ROWS"
-            if layout.sweep_interval == 2:
-                with m.State("TURN"):
-                    m.next = "ROWS"
             with m.State("ROWS"):
                 m.d.comb += issue.eq(1)
-                if layout.sweep_interval == 2:
-                    m.next = "TURN"
                 m.d.sync += [
                     left.eq(left - 1),
                     self.place.eq(self.place + 1),
@@ -380,13 +379,3 @@ class Pulses(wiring.Component):
                 with m.If(drained):
                     m.d.comb += self.random_write.eq(1)
                     m.next = "IDLE"
-
-    @staticmethod
-    def _xorshift(m, state):
-        """The next state of xorshift32 (contract 7.2)."""
-        for index, (direction, distance) in enumerate((("<<", 13), (">>", 17), ("<<", 5))):
-            shifted = Signal(32, name=f"xorshift_{index}")
-            moved = (state << distance)[:32] if direction == "<<" else state >> distance
-            m.d.comb += shifted.eq(state ^ moved)
-            state = shifted
-        return state

@@ -70,7 +70,7 @@ BUGS = {
                              ("UNTEACH", PulseMode.TEACH, event.line, "LABEL DONE"))""", READ_OUT),
     "noise of another field": ("pulses", "(0, 5, 10, 15)", "(0, 5, 10, 16)", FLAWED),
     "noise not centred": ("pulses", ") - 62", ") - 61", FLAWED),
-    "noise of the draw before": ("pulses", "self._noisy(m, drawn, moved)", "self._noisy(m, random, moved)", FLAWED),
+    "noise of the draw before": ("pulses", "noisy(m, drawn, moved, s", "noisy(m, random, moved, s", FLAWED),
     "steps are never negative": ("pulses", "Signal(signed(len(moved) - chip.fraction_bits))",
                                  "Signal(len(moved) - chip.fraction_bits)", FLAWED),
     "a stuck cell moves": ("pulses", "pulse_3 & ~stuck if chip.has_stuck_cells else pulse_3", "pulse_3", FLAWED),
