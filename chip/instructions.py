@@ -12,7 +12,7 @@ from .description import Chip
 __all__ = [
     "ANSWER_BYTES", "BIN_COUNTERS", "COUNTERS", "FLAG", "ESCAPE", "ESCAPE_XOR", "FrameKind", "IDENTITY_WORDS",
     "MEMORIES", "Memory", "NakReason", "Opcode", "PROTOCOL_VERSION", "READ_OUT_COUNTERS", "REGISTERS", "STATUS_WORDS",
-    "Status", "counter_names", "memory", "neuron_bytes", "tile_bytes",
+    "Status", "counter_names", "identity_words", "memory", "neuron_bytes", "register_names", "tile_bytes",
 ]
 
 PROTOCOL_VERSION = 1
@@ -82,6 +82,8 @@ REGISTERS = {
     "theta_base": "threshold mode: common threshold theta0; threshold_bits bits",
     "report": "1: fires are put into replies (1 after reset)",
     "margin": "read-out: lead of the label's score below which a label teaches; score_bits bits",
+    "write_noise": "deviation of a pulse over that of the noise added to it, in 2^-fraction_bits levels; noise_bits "
+                   "bits; there if the chip has write noise",
 }
 """Registers in address order; 4 bytes each on the link, of which a chip keeps as many bits as told here."""
 
@@ -100,8 +102,8 @@ COUNTERS = {
     "reset_rows": "(tile, row) visits that gave at least one RESET pulse",
     "pre_recharge": "sum over SPIKE and FRAME lines of (full scale - pre-trace before)",
     "post_recharge": "sum over learning post spikes of (full scale - post-trace before)",
-    "clipped_high": "SET pulses cut off by the upper rail",
-    "clipped_low": "RESET pulses cut off by the lower rail",
+    "clipped_high": "SET pulses cut off by a rail: without write noise the upper",
+    "clipped_low": "RESET pulses cut off by a rail: without write noise the lower",
     "theta_clipped": "homeostasis steps cut off by the top of the threshold",
     "refused": "events refused (contract 3.8)",
 }
@@ -132,8 +134,21 @@ STATUS_WORDS = {
 }
 """Read-only words of the implementation (not of the contract), 32 bits each."""
 
-IDENTITY_WORDS = [name for name in Chip.structure_fields()]
-"""Structure fields a chip tells about itself, 16 bits each; a choice is the index of its option."""
+_FLAWS = [name for name in Chip.structure_fields() if "flaw" in Chip.__dataclass_fields__[name].metadata]
+
+IDENTITY_WORDS = [name for name in Chip.structure_fields() if name not in _FLAWS] + _FLAWS
+"""Structure fields a chip tells about itself, 16 bits each; a choice is the index of its option. Those of flaws come
+last, and are there in chips with any (:func:`identity_words`)."""
+
+
+def identity_words(chip: Chip) -> list[str]:
+    """The structure fields that a chip tells about itself, in address order."""
+    return IDENTITY_WORDS if any(name in chip.structure for name in _FLAWS) else IDENTITY_WORDS[:-len(_FLAWS)]
+
+
+def register_names(chip: Chip) -> list[str]:
+    """The registers of a chip in address order."""
+    return [name for name in REGISTERS if name != "write_noise" or chip.noise_bits]
 
 
 def counter_names(chip: Chip) -> list[str]:
@@ -143,7 +158,7 @@ def counter_names(chip: Chip) -> list[str]:
 
 
 MEMORIES = [
-    # a memory of no rows is one that a chip without a read-out does not have
+    # a memory of no rows is one that the chip does not have
     Memory("levels", 0, lambda chip: chip.tiles * chip.rows, lambda chip: chip.neurons, 1, True,
            "conductance level of every cell; row = tile * rows + row"),
     Memory("theta", 1, lambda chip: chip.tiles, lambda chip: chip.neurons, 4, True, "adaptive thresholds"),
@@ -152,17 +167,22 @@ MEMORIES = [
     Memory("weight", 3, lambda chip: 1, lambda chip: chip.levels, 2, True, "weight table (not writable if fixed)"),
     Memory("set", 4, lambda chip: chip.amplitudes, lambda chip: chip.levels, 2, True, "SET table"),
     Memory("reset", 5, lambda chip: chip.amplitudes, lambda chip: chip.levels, 2, True, "RESET table"),
-    Memory("registers", 6, lambda chip: 1, lambda chip: len(REGISTERS), 4, True, "control registers"),
+    Memory("registers", 6, lambda chip: 1, lambda chip: len(register_names(chip)), 4, True, "control registers"),
     Memory("counters", 7, lambda chip: 1, lambda chip: len(counter_names(chip)), 8, True,
            "event counters; a write clears all of them, whatever is written"),
     Memory("status", 8, lambda chip: 1, lambda chip: len(STATUS_WORDS), 4, False, "state of the implementation"),
-    Memory("identity", 9, lambda chip: 1, lambda chip: len(IDENTITY_WORDS), 2, False, "the chip's structure fields"),
+    Memory("identity", 9, lambda chip: 1, lambda chip: len(identity_words(chip)), 2, False,
+           "the chip's structure fields"),
     Memory("read_out", 10, lambda chip: chip.read_out_rows if chip.classes else 0, lambda chip: chip.classes, 1, True,
            "conductance level of every cell of the read-out; row = tile * neurons + neuron"),
     Memory("read_out_set", 11, lambda chip: chip.amplitudes if chip.classes else 0, lambda chip: chip.levels, 2, True,
            "SET table of the read-out"),
     Memory("read_out_reset", 12, lambda chip: chip.amplitudes if chip.classes else 0, lambda chip: chip.levels, 2,
            True, "RESET table of the read-out"),
+    Memory("stuck", 13, lambda chip: chip.tiles * chip.rows if chip.has_stuck_cells else 0, lambda chip: chip.neurons,
+           1, True, "1: the cell is stuck; as levels, in a chip with stuck cells"),
+    Memory("read_out_stuck", 14, lambda chip: chip.read_out_rows if chip.has_stuck_cells and chip.classes else 0,
+           lambda chip: chip.classes, 1, True, "1: the cell of the read-out is stuck; as read_out, alike"),
 ]
 
 

@@ -1,6 +1,6 @@
 """The core of a chip: its memories, and the sequence of every event."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -10,11 +10,11 @@ from ohmspike.chip.description import STEP_MAX
 from ohmspike.chip.instructions import (
     BIN_COUNTERS,
     COUNTERS,
-    IDENTITY_WORDS,
     MEMORIES,
     READ_OUT_COUNTERS,
-    REGISTERS,
     STATUS_WORDS,
+    identity_words,
+    register_names,
 )
 
 from .accumulator import Accumulator
@@ -101,7 +101,7 @@ class Core(wiring.Component):
     Every other event waits until the reads before it are done and then has the memories to itself. Within DECIDE, STEP
     and DARK the walk seeks the next tile while this one is acted on, and a sweep goes on beside the races after it; the
     event ends when all of it has. END takes the other bank of line stamps and tile states
-    (:attr:`Layout.background_clear`); the bank it leaves is cleared in clocks that leave its write ports free.
+    ; the bank it leaves is cleared in clocks that leave its write ports free.
 
     Timing
     ------
@@ -181,12 +181,18 @@ class Core(wiring.Component):
             "membranes", layout.membrane_word, layout.neuron_depth, bypass)
         self.theta_read, self.theta_write = memory_of("thetas", layout.theta_word, layout.neuron_depth)
         self.tile_read, self.tile_write = memory_of(
-            "tile_states", self.tile_shape, layout.banked_depth(layout.tile, chip.tiles), bypass)
+            "tile_states", self.tile_shape, layout.banked_depth(layout.tile), bypass)
         self.unit_read, self.unit_write = memory_of("units", self.unit_shape, unit_depth)
         self.line_read, self.line_write = memory_of(
-            "lines", unsigned(8), layout.banked_depth(layout.line, chip.lines))
+            "lines", unsigned(8), layout.banked_depth(layout.line))
         self.random_read, self.random_write = memory_of(
             "randoms", unsigned(32), chip.tiles + (chip.classes > 0))
+
+        if chip.has_stuck_cells:
+            self.stuck_read, self.stuck_write = memory_of("stuck", layout.stuck_word, layout.level_depth)
+            if chip.classes:
+                self.taught_stuck_read, self.taught_stuck_write = memory_of(
+                    "read_out_stuck", layout.read_out_stuck_word, chip.read_out_rows)
 
         m.submodules.router = self.router = Router(layout)
         m.submodules.accumulator = self.accumulator = Accumulator(layout)
@@ -201,6 +207,7 @@ class Core(wiring.Component):
         self.theta_step = Signal(16)
         self.theta_base = Signal(chip.threshold_bits)
         self.margin = Signal(chip.score_bits)
+        self.write_noise = Signal(chip.noise_bits)
         self.step = Signal(8)
         self.spoken = Signal(range(chip.lines + 1))
         self.any_units = Signal()
@@ -209,7 +216,6 @@ class Core(wiring.Component):
         self.quiet = Signal()  # no read is under way, in the tiles or in the read-out
         self.bank = Signal()  # of line stamps and tile states: the one of this sample
         self.line_noted, self.tile_noted = Signal(), Signal()  # their write ports are taken
-        self.clearing = Signal()  # a single bank may be cleared
         self.cleared = Signal()  # the bank that END takes next is clear
         m.d.comb += self.dark.eq(self.dark_sample)
 
@@ -217,9 +223,8 @@ class Core(wiring.Component):
         return tile << self.layout.unit.width | unit if self.layout.chip.learners > 1 else tile
 
     def _clear(self, m):
-        """Clear the bank not in use whenever its ports are free, a single bank in END. A reset begins with it."""
+        """Clear the bank not in use whenever its ports are free. A reset begins with it."""
         layout, chip = self.layout, self.layout.chip
-        allowed = Const(1) if layout.background_clear else self.clearing
         over = []
         for write, shape, count, silent, noted in (
                 (self.line_write, layout.line, chip.lines, SILENT, self.line_noted),
@@ -227,8 +232,8 @@ class Core(wiring.Component):
             place, done = Signal(shape), Signal()
             with m.If(~done):
                 m.d.comb += [write.addr.eq(layout.banked(place, ~self.bank)), write.data.eq(silent),
-                             write.en.eq(allowed)]
-                with m.If(allowed & ~noted):
+                             write.en.eq(1)]
+                with m.If(~noted):
                     m.d.sync += [place.eq(place + 1), done.eq(place == count - 1)]
             over.append((place, done))
         m.d.comb += self.cleared.eq(over[0][1] & over[1][1])
@@ -441,6 +446,17 @@ class Core(wiring.Component):
             m.d.comb += self.events.ready.eq(1)
             m.next = "IDLE"
 
+    def _flaws(self, m):
+        """The mask of stuck cells is read with the levels, and never written by a pulse."""
+        chip, pulses = self.layout.chip, self.pulses
+        if chip.noise_bits:
+            m.d.comb += pulses.write_noise.eq(self.write_noise)
+        if chip.has_stuck_cells:
+            m.d.comb += [self.stuck_read.addr.eq(self.level_read.addr), pulses.level_stuck.eq(self.stuck_read.data)]
+            if chip.classes:
+                m.d.comb += [self.taught_stuck_read.addr.eq(self.read_out.address),
+                             pulses.read_out_stuck.eq(self.taught_stuck_read.data)]
+
     # sequence
 
     def _sequence(self, m):
@@ -450,9 +466,7 @@ class Core(wiring.Component):
             "tile": layout.tile, "level": layout.level_address, "line": layout.line, "row": layout.read_out_row})
         self.sought = Signal(place)  # where the walk is, and what it found there
         self.found = Signal(self.tile_shape)
-        self.here, self.held = self.sought, self.found  # the tile acted on
-        if layout.walks_ahead:
-            self.here, self.held = Signal(place), Signal(self.tile_shape)
+        self.here, self.held = Signal(place), Signal(self.tile_shape)  # the tile acted on
         self.rank = Signal(range(chip.winners))
         self.unit = Signal(layout.unit)
         self.first_winner, self.last_winner = Signal(layout.neuron), Signal(layout.neuron)
@@ -485,6 +499,7 @@ class Core(wiring.Component):
             self._count(m, "reset_rows")
         self._race_feed(m)
         self._read_out(m)
+        self._flaws(m)
         self._access_paths(m)
         self._walk(m)
         with m.FSM(init="CLEAR", name="event") as fsm:
@@ -645,9 +660,8 @@ class Core(wiring.Component):
 
     def _take_tile(self, m):
         """Act on the tile that the walk found."""
-        if self.layout.walks_ahead:
-            m.d.comb += self.walk_goes_on.eq(1)
-            m.d.sync += [self.here.eq(self.sought), self.held.eq(self.found)]
+        m.d.comb += self.walk_goes_on.eq(1)
+        m.d.sync += [self.here.eq(self.sought), self.held.eq(self.found)]
         m.d.sync += [self.rank.eq(0), self.unit.eq(0)]
         with m.If(self.events.payload.kind == EventKind.DARK):
             m.next = "DARK UNIT"
@@ -657,10 +671,6 @@ class Core(wiring.Component):
 
     def _leave_tile(self, m):
         """On to the tile after it, if it is found already."""
-        if not self.layout.walks_ahead:
-            m.d.comb += self.walk_goes_on.eq(1)
-            m.next = "WALK"
-            return
         m.next = "WALK"
         with m.If(self.walk_found):
             self._take_tile(m)
@@ -862,12 +872,10 @@ class Core(wiring.Component):
                     m.d.sync += place.eq(0)
                     m.next = "CLEAR"
         with m.State("CLEAR"):
-            m.d.comb += self.clearing.eq(1)
             with m.If(self.cleared):
                 m.d.sync += [self.step.eq(0), self.spoken.eq(0), self.any_units.eq(0), self.dark_sample.eq(0),
                              self.ending.eq(0), *self._restart_clearing()]
-                if layout.background_clear:
-                    m.d.sync += self.bank.eq(~self.bank)
+                m.d.sync += self.bank.eq(~self.bank)
                 if chip.classes:
                     m.d.comb += self.read_out.clear.eq(1)
                 m.d.comb += self.events.ready.eq(self.ending)
@@ -962,6 +970,8 @@ class Core(wiring.Component):
                             cell.write.eq(access.write),
                         ]
                         m.d.comb += cell.write_data[column].eq(access.data[:layout.level.width])
+                if chip.has_stuck_cells:
+                    self._stuck_cells(m, code, level_address)
                 with m.Case(code["registers"]):
                     self._registers(m)
                 with m.Case(code["counters"]):
@@ -982,12 +992,26 @@ class Core(wiring.Component):
                 m.d.sync += clearing.eq(0)
                 m.next = "IDLE"
 
+    def _stuck_cells(self, m, code, level_address):
+        """The masks of stuck cells, as the levels they belong to."""
+        layout, access = self.layout, self.access
+        masks = [("stuck", self.stuck_read, self.stuck_write, level_address, access.neuron.lane)]
+        if layout.chip.classes:
+            masks.append(("read_out_stuck", self.taught_stuck_read, self.taught_stuck_write,
+                          access.row[:layout.read_out_row.width], access.column[:layout.label.width]))
+        for name, read, write, address, place in masks:
+            with m.Case(code[name]):
+                m.d.comb += [self.access_data.eq(read.data[place]), write.addr.eq(address), write.data.eq(read.data),
+                             write.en.eq(access.write)]
+                m.d.comb += write.data[place].eq(access.data[0])
+
     def _registers(self, m):
         access = self.access
         registers = {"learn": self.learn, "theta_step": self.theta_step, "theta_base": self.theta_base,
-                     "report": self.report, "margin": self.margin}
-        with m.Switch(access.column[:bits_for(len(REGISTERS) - 1)]):
-            for address, name in enumerate(REGISTERS):
+                     "report": self.report, "margin": self.margin, "write_noise": self.write_noise}
+        names = register_names(self.layout.chip)
+        with m.Switch(access.column[:bits_for(len(names) - 1)]):
+            for address, name in enumerate(names):
                 with m.Case(address):
                     m.d.comb += self.access_data.eq(registers[name])
                     with m.If(access.write):
@@ -997,5 +1021,5 @@ class Core(wiring.Component):
         chip = self.layout.chip
         options = {spec.name: spec.metadata.get("options") for spec in chip.__dataclass_fields__.values()}
         words = [options[name].index(getattr(chip, name)) if options[name] else getattr(chip, name)
-                 for name in IDENTITY_WORDS]
+                 for name in identity_words(chip)]
         return lookup(m, self.access.column, words, name="identity")

@@ -27,12 +27,12 @@ def visit(layout: Layout) -> int:
 
 def sweep(layout: Layout, rows: int | None = None) -> int:
     """A column sweep (SET or RESET), or pulses on ``rows`` rows, until nothing of it is under way."""
-    return (layout.chip.rows if rows is None else rows) * layout.sweep_interval + 5
+    return (layout.chip.rows if rows is None else rows) + layout.pulse_stages + 1
 
 
 def next_sweep(layout: Layout, *, same_tile: bool) -> int:
     """From a column sweep to the next one of the same event."""
-    return layout.chip.rows + 1 if layout.chained_sweeps and not same_tile else sweep(layout)
+    return sweep(layout) if same_tile else layout.chip.rows + 1
 
 
 def plastic_visit(layout: Layout, pulsing: int, faded: int = 0) -> int:
@@ -98,12 +98,12 @@ def dark(layout: Layout, units: Sequence[Sequence[bool]]) -> int:
 def end(layout: Layout, *, learn: bool = False) -> int:
     """END, with the leak of the thresholds while learning.
 
-    Where a bank is cleared in the background this is the least: END waits until the other bank is clear, which takes
+    This is the least: END waits until the other bank is clear, which takes
     as many clocks after the END before it as there are lines, and one more for every spike in them.
     """
     chip = layout.chip
     leak = 2 * layout.neuron_depth if chip.theta_leak and learn else 0
-    return 2 + leak + (0 if layout.background_clear else max(chip.lines, chip.tiles))
+    return 2 + leak
 
 
 def _free(begun, busy, count):
@@ -183,7 +183,6 @@ class Clocks:
     def _walk(self, begun, tasks, act):
         """Seek and act on tiles: ``act`` tells from the clock in which a tile is taken in which it is left; the clock
         in which walk and sweeps are over. A task is ``None`` for a tile that is passed over."""
-        ahead = self.layout.walks_ahead
         tested, free, waiting = begun + 2, begun + 1, begun + 1
         for tile, task in enumerate(tasks):
             if task is None:
@@ -191,7 +190,7 @@ class Clocks:
                 continue
             taken = max(tested + 1, free)
             left = act(tile, task, taken)
-            tested = (taken if ahead else left) + 1
+            tested = taken + 1
             free, waiting = left, left + 1
         clock = max(tested, waiting) + 1
         return max(clock, self._swept[0] + sweep(self.layout)) if self._swept else clock
@@ -282,7 +281,7 @@ class Clocks:
         layout, chip = self.layout, self.layout.chip
         begun = self._begin()
         clock = begun + end(layout, learn=self.learn) - 1
-        if layout.background_clear and self._emptied:
+        if self._emptied:
             clock = max(clock, _free(self._emptied, self._stamped, chip.lines),
                         _free(self._emptied, self._noted, chip.tiles))
         self._over(begun, clock)
@@ -321,7 +320,7 @@ def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *,
     if taught is not None:
         clocks.label(taught * sum(live) * layout.chip.winners)
     if learn:
-        clocks.dark(_all_units(layout.chip, live))
+        clocks.dark(sum(live) * layout.chip.learners if layout.small else _all_units(layout.chip, live))
     clocks.end()
     return clocks.total
 
@@ -354,8 +353,7 @@ def report(presets: dict[str, Sequence[tuple[int, int]]], spikes: int = 150) -> 
         for lanes, ports in choices:
             layout = Layout(chip, lanes, level_ports=ports)
             form = cost_small if layout.small else sys.modules[__name__]
-            live_tiles = count if layout.small else live
-            units = count * chip.learners if layout.small else _all_units(chip, live)
+            live_tiles, units = (count, count * chip.learners) if layout.small else (live, _all_units(chip, live))
             costs = [lanes, ports, form.visit(layout), form.sweep(layout), form.pass_of_race(layout),
                      "–" if layout.small else next_of_race(layout),
                      form.decide(layout, live_tiles, learn=False), form.decide(layout, live_tiles, learn=True),

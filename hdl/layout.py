@@ -46,30 +46,11 @@ class Layout:
             raise ValueError(f"level_ports must be 1 or 2, not {self.level_ports!r}")
 
     @property
-    def sweep_interval(self) -> int:
-        """Clocks between two rows of a column sweep: a single-ported level memory reads and writes in turn."""
-        return 3 - self.level_ports
-
-    @property
-    def background_clear(self) -> bool:
-        """Two banks of line stamps and tile states: END changes the bank, and the one it left is cleared meanwhile."""
-        return not self.small
-
-    @property
-    def chained_sweeps(self) -> bool:
-        """A sweep of another tile begins while the last rows of the one before are still under way."""
-        return not self.small
-
-    @property
-    def walks_ahead(self) -> bool:
-        """The next tile to act on is sought while the one before it is acted on."""
-        return not self.small
-
-    @property
     def holds_scores(self) -> bool:
         """The race keeps the scores of a tile in registers: its words are streamed once, not once a winner."""
         return not self.small and self.words <= 2
 
+    @property
     def small(self) -> bool:
         """Clocks are traded for gates."""
         return self.level_ports == 1
@@ -78,6 +59,16 @@ class Layout:
     def visit_clocks(self) -> int:
         """Clocks of a visit: its words; in the small form no less than its increments need to be counted."""
         return max(self.words, 6) if self.small else self.words
+
+    @property
+    def noisy(self) -> bool:
+        """Pulses have write noise."""
+        return self.chip.noise_bits > 0
+
+    @property
+    def pulse_stages(self) -> int:
+        """Clocks from the address of a cell to its write by a pulse, in the fast form: one more with noise."""
+        return 4 + self.noisy
 
     @property
     def words(self) -> int:
@@ -107,6 +98,11 @@ class Layout:
     @property
     def level_address(self):
         return unsigned(bits_for(self.level_depth - 1))
+
+    @property
+    def stuck_word(self):
+        """Which cells of a level word are stuck."""
+        return data.ArrayLayout(1, self.lanes)
 
     @property
     def weight(self):
@@ -190,6 +186,10 @@ class Layout:
         return data.ArrayLayout(self.level, max(1, self.chip.classes))
 
     @property
+    def read_out_stuck_word(self):
+        return data.ArrayLayout(1, max(1, self.chip.classes))
+
+    @property
     def fire_count(self):
         return unsigned(bits_for(self.chip.tiles * self.chip.winners))
 
@@ -208,19 +208,21 @@ class Layout:
         return unsigned(bits_for(max(self.lanes, self.chip.classes) - 1))
 
     def banked(self, place, bank):
-        """Address of a line stamp or a tile state in a bank; ``bank`` is ignored where there is only one."""
-        return Cat(place, bank) if self.background_clear else place
+        """Address of a line stamp or a tile state in one of its two banks, in the fast form."""
+        return Cat(place, bank)
 
-    def banked_depth(self, shape, count: int) -> int:
-        """Words of a memory of ``count`` line stamps or tile states, addressed by ``shape``."""
-        return 2 << shape.width if self.background_clear else count
+    @staticmethod
+    def banked_depth(shape) -> int:
+        """Words of two banks, each addressed by ``shape``."""
+        return 2 << shape.width
 
     # the array of the small form: every region but the levels begins at a multiple of its depth, a power of two
 
     @property
     def array_word(self):
         thresholds = self.chip.threshold_bits
-        return unsigned(max(32, thresholds, self.level_word.size))
+        stuck = self.lanes if self.chip.has_stuck_cells else 0
+        return unsigned(max(32, thresholds, self.level_word.size + stuck))
 
     @property
     def read_out_words(self) -> int:

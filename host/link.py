@@ -219,15 +219,17 @@ class LinkSession:
         raise LinkError("the chip does not answer", hint="is it powered, configured, and on this port?")
 
     def _another_chip(self):
-        found = dict(zip(IDENTITY_WORDS, self.read_memory("identity").ravel().tolist(), strict=False))
-        options = {name: Chip.__dataclass_fields__[name].metadata.get("options") for name in IDENTITY_WORDS}
+        common = [name for name in IDENTITY_WORDS if "flaw" not in Chip.__dataclass_fields__[name].metadata]
+        words, = self.run([self._burst(Opcode.READ, self._memory("identity")[0], 0, len(common), len(common))])
+        found = dict(zip(common, np.frombuffer(words, "<u2").tolist(), strict=True))
+        options = {name: Chip.__dataclass_fields__[name].metadata.get("options") for name in common}
         differences = []
         for name, word in found.items():
             choices = options[name]
             value = word if choices is None else choices[word] if word < len(choices) else f"choice {word}"
             if value != getattr(self._chip, name):
                 differences.append(f"{name} is {value}, expected {getattr(self._chip, name)}")
-        what = "; ".join(differences) or "the fixed weight table differs"
+        what = "; ".join(differences) or "the fixed weight table differs, or noise_bits or stuck_cells"
         return LinkError(f"the chip is not a {self._chip.name}: {what}",
                          hint="choose the description of the chip with --chip")
 

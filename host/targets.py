@@ -7,7 +7,7 @@ import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode, Fires
-from ohmspike.chip.instructions import MEMORIES, REGISTERS, counter_names
+from ohmspike.chip.instructions import MEMORIES, counter_names, register_names
 from ohmspike.sim.model import ExactModel
 from ohmspike.sim.rtl import compile_chip
 from ohmspike.sim.state import ChipState
@@ -69,14 +69,20 @@ class Target(ABC):
     def state(self) -> ChipState:
         """A copy of everything that persists across samples."""
         chip = self.chip
-        words = dict(zip(REGISTERS, self.read("registers").ravel().tolist(), strict=True))
+        words = dict(zip(register_names(chip), self.read("registers").ravel().tolist(), strict=True))
+        masks = {}
+        if chip.has_stuck_cells:
+            masks["stuck"] = self.read("stuck").reshape(chip.tiles, chip.rows, chip.neurons)
+            masks["read_out_stuck"] = (self.read("read_out_stuck") if chip.classes
+                                       else np.zeros((chip.read_out_rows, 0), np.uint8))
         return ChipState(
             levels=self.read("levels").reshape(chip.tiles, chip.rows, chip.neurons),
             theta=self.read("theta"), random=self.read("random").ravel(), weight=self.read("weight").ravel(),
             set=self.read("set"), reset=self.read("reset"), learn=bool(words["learn"]),
             theta_step=words["theta_step"], theta_base=words["theta_base"], counters=self._all_counters(),
             read_out=self.read("read_out").reshape(chip.read_out_rows, chip.classes),
-            read_out_set=self.read("read_out_set"), read_out_reset=self.read("read_out_reset"), margin=words["margin"])
+            read_out_set=self.read("read_out_set"), read_out_reset=self.read("read_out_reset"), margin=words["margin"],
+            write_noise=words.get("write_noise", 0), **masks)
 
     def set_rates(self, scale: float) -> None:
         """Reload the plasticity tables of the tiles and the homeostasis step, all scaled (annealing)."""
@@ -84,7 +90,7 @@ class Target(ABC):
         self.write("set", set_table)
         self.write("reset", reset_table)
         registers = self.read("registers").ravel()
-        registers[list(REGISTERS).index("theta_step")] = int(self.chip.theta_step * scale + 0.5)
+        registers[register_names(self.chip).index("theta_step")] = int(self.chip.theta_step * scale + 0.5)
         self.write("registers", registers)
 
     def set_read_out_rates(self, scale: float) -> None:
@@ -106,21 +112,21 @@ class Target(ABC):
         counted = self.read("counters").ravel()
         return counted if self._counted is None else counted + self._counted
 
-    @staticmethod
-    def _registers(state):
-        words = {"learn": int(state.learn), "theta_step": state.theta_step, "theta_base": state.theta_base,
-                 "report": 1, "margin": state.margin}
-        return np.array([words[name] for name in REGISTERS], np.uint32)
+    def _registers(self, state):
+        return np.array([1 if name == "report" else int(getattr(state, name)) for name in register_names(self.chip)],
+                        np.uint32)
 
 
 def _loaded(chip):
     names = ["levels", "theta", "random", "set", "reset"]
     names += ["read_out", "read_out_set", "read_out_reset"] if chip.classes else []
+    names += ["stuck", "read_out_stuck"][:1 + (chip.classes > 0)] if chip.has_stuck_cells else []
     return names if chip.weight_store == "fixed" else [*names, "weight"]
 
 
 def _array_of(state, name):
-    shape = {"levels": (-1, state.levels.shape[-1]), "random": (-1, 1), "weight": (1, -1)}
+    cells = (-1, state.levels.shape[-1])
+    shape = {"levels": cells, "stuck": cells, "random": (-1, 1), "weight": (1, -1)}
     array = getattr(state, name)
     return array.reshape(shape.get(name, array.shape))
 
@@ -152,10 +158,10 @@ class ModelTarget(Target):
     def write(self, memory, values):
         state = self.model.state
         if memory == "registers":
-            words = dict(zip(REGISTERS, np.asarray(values).ravel().tolist(), strict=True))
+            words = dict(zip(register_names(self.chip), np.asarray(values).ravel().tolist(), strict=True))
             state.learn = bool(words["learn"])
             state.theta_step, state.theta_base = words["theta_step"], words["theta_base"]
-            state.margin = words["margin"]
+            state.margin, state.write_noise = words["margin"], words.get("write_noise", 0)
         elif memory == "counters":
             state.counters[:] = 0
         else:
@@ -211,7 +217,7 @@ class LinkTarget(Target):
             self._registers_known = self.read("registers").ravel()
         registers = self._registers_known.copy()
         for name, value in wanted.items():
-            registers[list(REGISTERS).index(name)] = value
+            registers[register_names(self.chip).index(name)] = value
         if not np.array_equal(registers, self._registers_known):
             self.write("registers", registers)
             self._registers_known = registers
