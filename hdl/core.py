@@ -60,9 +60,13 @@ def answer_shape():
 
 
 def access_shape(layout: Layout):
-    """A cell of a memory; ``neuron`` is the column split into word and lane."""
+    """A cell of a memory; ``neuron`` is the column split into word and lane.
+
+    ``high`` asks for the upper half of a counter where an access is 32 bits wide.
+    """
     return data.StructLayout({
-        "memory": 8, "row": 16, "column": 16, "neuron": layout.column, "write": 1, "data": 64})
+        "memory": 8, "row": 16, "column": 16, "neuron": layout.column, "write": 1, "high": 1,
+        "data": layout.access_bits})
 
 
 def counter_peaks(layout: Layout) -> dict[str, int]:
@@ -142,7 +146,7 @@ class Core(wiring.Component):
             "access": In(access_shape(layout)),
             "access_valid": In(1),
             "access_ready": Out(1),
-            "access_data": Out(64),
+            "access_data": Out(layout.access_bits),
             "idle": Out(1),
             "dark": Out(1),
             "status": In(data.ArrayLayout(32, len(STATUS_WORDS))),

@@ -125,7 +125,7 @@ class Decoder(wiring.Component):
             "access": Out(access_shape(layout)),
             "access_valid": Out(1),
             "access_ready": In(1),
-            "access_data": In(64),
+            "access_data": In(layout.access_bits),
             "idle": In(1),
             "dark": In(1),
         })
@@ -271,9 +271,10 @@ class Decoder(wiring.Component):
         """The cell under way: its place, the limits of its memory, and the place after it."""
         layout, chip = self._layout, self._layout.chip
         self._code, self._row, self._column = self._operands[:8], Signal(16), Signal(16)
-        self._neuron, self._value = Signal(layout.column), Signal(64)
+        self._neuron, self._value = Signal(layout.column), Signal(layout.access_bits)
         self._rows, self._columns = Signal(17), Signal(17)
         self._cell_bytes, self._writable = Signal(4), Signal()
+        self._high = Signal()
         with m.Switch(self._code):
             for entry in MEMORIES:
                 if not entry.rows(chip):
@@ -293,11 +294,14 @@ class Decoder(wiring.Component):
             self.access.neuron.eq(self._neuron),
             self.access.write.eq(self._write),
             self.access.data.eq(self._value),
+            self.access.high.eq(self._high),
         ]
 
     def _burst(self, m):
         """Cell after cell: collect the bytes of a cell, have it written; or have it read, deliver its bytes."""
         row, column, neuron, value = self._row, self._column, self._neuron, self._value
+        layout = self._layout
+        piece = layout.access_bits // 8  # bytes of a cell that are accessed at once
         left, seek, moved = Signal(16), Signal(16), Signal(range(9))
         with m.State("BURST"):
             m.d.sync += [row.eq(self._operands[8:24]), column.eq(self._operands[24:40]), left.eq(self._operands[40:]),
@@ -324,7 +328,7 @@ class Decoder(wiring.Component):
                     m.next = "COLLECT"
         with m.State("COLLECT"):
             with self._take(m):
-                m.d.sync += [value.word_select(moved[:3], 8).eq(self._byte), moved.eq(moved + 1)]
+                m.d.sync += [value.word_select(moved[:2 if layout.small else 3], 8).eq(self._byte), moved.eq(moved + 1)]
                 with m.If(moved + 1 == self._cell_bytes):
                     m.next = "ACCESS"
                 with m.Elif(self.program.payload.last):
@@ -332,9 +336,12 @@ class Decoder(wiring.Component):
         with m.State("ACCESS"):
             m.d.comb += self.access_valid.eq(1)
             with m.If(self.access_ready):
-                m.d.sync += [left.eq(left - 1), column.eq(column + 1), neuron.eq(self._advanced), moved.eq(0)]
-                with m.If(column + 1 == self._columns):
-                    m.d.sync += [column.eq(0), row.eq(row + 1), neuron.eq(Const(0, neuron.shape().size))]
+                half = ~self._write & (self._cell_bytes > piece) & ~self._high if layout.small else Const(0)
+                with m.If(~half):
+                    m.d.sync += [left.eq(left - 1), column.eq(column + 1), neuron.eq(self._advanced)]
+                    with m.If(column + 1 == self._columns):
+                        m.d.sync += [column.eq(0), row.eq(row + 1), neuron.eq(Const(0, neuron.shape().size))]
+                m.d.sync += [moved.eq(0), self._high.eq(half)]
                 m.next = "CELL"
                 with m.If(~self._write):
                     m.d.sync += value.eq(self.access_data)
@@ -345,6 +352,11 @@ class Decoder(wiring.Component):
                 m.d.sync += [value.eq(value >> 8), moved.eq(moved + 1)]
                 with m.If(moved + 1 == self._cell_bytes):
                     m.next = "CELL"
+                if layout.small:
+                    with m.If(moved == piece - 1):
+                        m.next = "CELL"
+                        with m.If(self._high):
+                            m.next = "ACCESS"
 
     def _finish(self, m):
         with m.State("DRAIN"):

@@ -155,6 +155,11 @@ class Layout:
         return unsigned(self.chip.amplitudes.bit_length() - 1)
 
     @property
+    def access_bits(self) -> int:
+        """Width of an access to a cell; a counter is read in two of 32 bits."""
+        return 32 if self.small else 64
+
+    @property
     def column(self):
         """Where a column of a tile or of the read-out lies in its row."""
         words = max(self.words, self.read_out_words) if self.small else self.words
