@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.chip.instructions import ANSWER_BYTES, memory, neuron_bytes, tile_bytes
+from ohmspike.chip.instructions import ANSWER_BYTES, CHECK_BYTES, memory, neuron_bytes, tile_bytes
 
 from .layout import Layout
 from .race import Race
 
-__all__ = ["Clocks", "answer", "dark", "decide", "end", "find_unit", "image", "label", "pass_of_race", "plastic_visit",
+__all__ = ["Clocks", "answer", "dark", "decide", "end", "find_unit", "image", "label", "longest_silence",
+           "pass_of_race", "plastic_visit",
            "read_out_fire", "sweep", "teach", "visit"]
 
 WALK = 2
@@ -28,7 +29,8 @@ def visit(layout: Layout) -> int:
 
 def sweep(layout: Layout, rows: int | None = None) -> int:
     """A column sweep (SET or RESET), or pulses on ``rows`` rows."""
-    return (layout.chip.rows if rows is None else rows) * layout.sweep_interval + 8
+    rows = layout.chip.rows if rows is None else rows
+    return 4 * rows + 4 if layout.small else rows + 8
 
 
 def plastic_visit(layout: Layout, pulsing: int, faded: int = 0) -> int:
@@ -105,6 +107,25 @@ def end(layout: Layout, *, learn: bool = False) -> int:
     chip = layout.chip
     leak = 2 * layout.neuron_depth if chip.theta_leak and learn else 0
     return 2 + leak + max(chip.lines, chip.tiles)
+
+
+def longest_silence(layout: Layout) -> int:
+    """Clocks in which a program may be at work without an event or a cell done, a byte taken or put out: at most this.
+
+    The worst event after the worst spike, every tile live, every unit with a trace.
+    """
+    chip = layout.chip
+    seen = int(np.bincount(chip.row_lines.ravel(), minlength=chip.lines).max())
+    events = [end(layout, learn=True), dark(layout, chip.tiles * chip.learners), decide(layout, chip.tiles, learn=True)]
+    if chip.fire_mode == "threshold":
+        fire = _fire(layout, find_unit(layout, chip.learners))
+        events.append(2 + chip.tiles * (WALK + pass_of_race(layout) + fire + 3))
+    if chip.classes:
+        fired = chip.tiles * chip.winners
+        events += [label(layout, fired), events[-1] + fired * (chip.winners + chip.classes + 4)]
+    cell = 11 + max(chip.neurons, chip.levels) + 8 * 8 + ACCESS
+    longest = seen * plastic_visit(layout, chip.learners) + max(events) + cell
+    return longest if layout.level_ports > 1 else 4 * longest + chip.tiles * chip.neurons * (chip.winners + 4)
 
 
 class Clocks:
@@ -225,6 +246,11 @@ class Clocks:
         """READ or WRITE of ``cells`` cells from ``column`` on, of any memory but the counters."""
         start = max(self._now + 11 + column, self._quiet) if cells else self._now + 11 + column
         self._now = start + cells * (memory(name).cell_bytes + 1 + ACCESS)
+
+    def check(self, name: str, cells: int, column: int = 0):
+        """CHECK alike: 8 clocks a byte, 4 bytes of output."""
+        start = max(self._now + 11 + column, self._quiet) if cells else self._now + 11 + column
+        self._now = start + cells * (8 * memory(name).cell_bytes + 1 + ACCESS) + CHECK_BYTES
 
 
 def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *, bins: int = 1, learn: bool,
