@@ -10,12 +10,12 @@ from enum import IntEnum
 from .description import Chip
 
 __all__ = [
-    "ANSWER_BYTES", "BIN_COUNTERS", "COUNTERS", "FLAG", "ESCAPE", "ESCAPE_XOR", "FrameKind", "IDENTITY_WORDS",
-    "MEMORIES", "Memory", "NakReason", "Opcode", "PROTOCOL_VERSION", "READ_OUT_COUNTERS", "REGISTERS", "STATUS_WORDS",
-    "Status", "counter_names", "identity_words", "memory", "neuron_bytes", "register_names", "tile_bytes",
+    "ANSWER_BYTES", "BIN_COUNTERS", "CHECK_BYTES", "COUNTERS", "FLAG", "ESCAPE", "ESCAPE_XOR", "FrameKind",
+    "IDENTITY_WORDS", "MEMORIES", "Memory", "NakReason", "Opcode", "PROTOCOL_VERSION", "READ_OUT_COUNTERS", "REGISTERS",
+    "STATUS_WORDS", "Status", "counter_names", "identity_words", "memory", "neuron_bytes", "register_names", "tile_bytes",
 ]
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 FLAG, ESCAPE, ESCAPE_XOR = 0x7E, 0x7D, 0x20
 
 
@@ -45,6 +45,7 @@ class Status(IntEnum):
     BAD_INSTRUCTION = 1  # unknown opcode, or the program ended inside an instruction
     BAD_ADDRESS = 2  # no such memory, outside it, or not writable
     OVERFLOW = 3  # the output did not fit the reply buffer; the program was executed to its end
+    ABORTED = 4  # the program made no progress: the watchdog broke it off; sample and registers are as after a reset
 
 
 class Opcode(IntEnum):
@@ -61,6 +62,7 @@ class Opcode(IntEnum):
     LABEL = 0x08  # class:1
     WRITE = 0x10  # memory:1 row:2 column:2 count:2, then count cells
     READ = 0x11  # memory:1 row:2 column:2 count:2; outputs count cells
+    CHECK = 0x12  # memory:1 row:2 column:2 count:2; outputs the CRC-32 of what READ would have output
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ STATUS_WORDS = {
     "bad_frames": "frames with a wrong CRC, length or kind, modulo 2^16",
     "out_of_sequence": "frames refused for their sequence number, modulo 2^16",
     "repeats": "frames answered again without acting, modulo 2^16",
+    "aborts": "programs broken off and links restarted by the watchdog since power-up, modulo 2^8",
 }
 """Read-only words of the implementation (not of the contract), 32 bits each."""
 
@@ -190,6 +193,9 @@ def memory(name: str) -> Memory:
     """The declaration of a memory by its name."""
     return next(entry for entry in MEMORIES if entry.name == name)
 
+
+CHECK_BYTES = 4
+"""Bytes that CHECK puts out: a CRC-32 as of ``zlib.crc32``."""
 
 ANSWER_BYTES = 7
 """Bytes of an answer: label:1 score:3 margin:3."""

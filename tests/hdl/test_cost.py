@@ -9,7 +9,7 @@ from ohmspike.hdl import cost
 from ohmspike.hdl.layout import Layout
 from ohmspike.sim.state import ChipState
 from support.bench import ExecutorBench
-from support.programs import encode_events, frame, load_state, read, write
+from support.programs import check, encode_events, frame, load_state, read, write
 from support.stimulus import varied
 
 STEP, DECIDE, DARK, END = EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END
@@ -214,13 +214,13 @@ def test_a_plastic_visit_costs_what_is_stated(units, faded):
 
 
 @pytest.mark.parametrize("name, cells, column", [("levels", 12, 3), ("theta", 7, 0), ("set", 0, 2), ("random", 4, 0)])
-@pytest.mark.parametrize("direction", [read, write])
+@pytest.mark.parametrize("direction", [read, write, check])
 def test_bursts_cost_what_is_stated(name, cells, column, direction):
     layout = LAYOUTS["3 words"]
-    program = (read(name, cells, column=column) if direction is read
-               else write(name, np.zeros(cells, int), column=column))
+    program = (write(name, np.zeros(cells, int), column=column) if direction is write
+               else direction(name, cells, column=column))
     clocks = cost.Clocks(layout)
-    clocks.burst(name, cells, column)
+    (clocks.check if direction is check else clocks.burst)(name, cells, column)
     assert measured(layout, [program], learn=False) == [clocks.total]
 
 

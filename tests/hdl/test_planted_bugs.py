@@ -12,7 +12,7 @@ from ohmspike.chip.events import EventCode, label_code
 from ohmspike.hdl import core as core_module
 from ohmspike.hdl.layout import Layout
 from support.bench import ExecutorBench
-from support.programs import ReferenceExecutor, encode_events, frame, load_state, write
+from support.programs import ReferenceExecutor, check, encode_events, frame, load_state, write
 from support.stimulus import random_state, varied
 
 RACE = Chip(name="planted", plane_height=2, plane_width=3, patch_height=2, patch_width=2, stride=1, neurons=3,
@@ -77,6 +77,9 @@ BUGS = {
     "drawn from the state of a tile": ("pulses", "Mux(sweep.mode.as_value()[2], chip.tiles, sweep.tile)", "sweep.tile",
                                        READ_OUT),
     "taught at the margin": ("core", "own < lead_wanted", "own <= lead_wanted", READ_OUT),
+    "a checksum skips the top bit": ("decode", "Mux(self._check, bits == 7,", "Mux(self._check, bits == 6,", RACE),
+    "a checksum of another polynomial": ("decode", "0xEDB88320", "0x82F63B78", RACE),
+    "a checksum goes on from the last one": ("decode", "m.d.sync += crc.eq(0)", "pass", RACE),
     "RESET before SET": ("core", """(("TEACH", PulseMode.TEACH, event.line, "UNTEACH"),
                                           ("UNTEACH", PulseMode.UNTEACH, read_out.best, "LABEL DONE"))""",
                          """(("TEACH", PulseMode.UNTEACH, read_out.best, "UNTEACH"),
@@ -102,8 +105,9 @@ def planted(monkeypatch, name, old, new):
     broken = types.ModuleType(module.__name__)
     broken.__package__ = module.__package__
     exec(compile(source.replace(old, new), module.__file__, "exec"), broken.__dict__)
-    if name == "core":
-        monkeypatch.setattr("ohmspike.hdl.chip.Core", broken.Core)
+    if name in ("core", "decode"):
+        top = {"core": "Core", "decode": "Decoder"}[name]
+        monkeypatch.setattr(f"ohmspike.hdl.chip.{top}", getattr(broken, top))
         return
     for class_name in ("Accumulator", "Pulses", "Race", "ReadOut", "TraceLookup"):
         if class_name in broken.__all__:
@@ -138,7 +142,8 @@ def run_samples(chip, ports=2):
         every = frame(chip, range(chip.lines))
         hasty = every + encode_events([-4, 0, chip.lines - 1, 1, chip.lines - 1, -4]) + every + encode_events([-3, -4])
         await bench.compare(ctx, reference, [load_state(chip, state), program, program, write("theta", [0] * 6),
-                                             frame(chip, range(6)) + encode_events([-1, -1, 0, -1, -2, -4]), hasty])
+                                             frame(chip, range(6)) + encode_events([-1, -1, 0, -1, -2, -4]), hasty,
+                                             check("random", 1) + check("levels", 3)])
 
     bench.run(session)
 

@@ -1,5 +1,7 @@
 """Programs in plain Python: encoding events and memories, and carrying programs out by the letter of docs/link.md."""
 
+import zlib
+
 import numpy as np
 
 from ohmspike.chip import Chip
@@ -18,8 +20,8 @@ from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.state import ChipState
 
 __all__ = [
-    "ReferenceExecutor", "encode_events", "frame", "load_state", "random_program", "read", "read_state", "state_from",
-    "write",
+    "ReferenceExecutor", "check", "encode_events", "frame", "load_state", "random_program", "read", "read_state",
+    "state_from", "write",
 ]
 
 _PLAIN = {EventCode.STEP: Opcode.STEP, EventCode.DECIDE: Opcode.DECIDE, EventCode.DARK: Opcode.DARK,
@@ -71,6 +73,11 @@ def write(name: str, cells, *, row: int = 0, column: int = 0) -> bytes:
 def read(name: str, count: int, *, row: int = 0, column: int = 0) -> bytes:
     """A READ burst of ``count`` cells."""
     return _burst(Opcode.READ, memory(name).code, row, column, count)
+
+
+def check(name: str, count: int, *, row: int = 0, column: int = 0) -> bytes:
+    """A CHECK of ``count`` cells."""
+    return _burst(Opcode.CHECK, memory(name).code, row, column, count)
 
 
 def load_state(chip: Chip, state: ChipState) -> bytes:
@@ -189,7 +196,7 @@ class ReferenceExecutor:
             if answer is not None:
                 self._output += b"".join(number.to_bytes(size, "little")
                                          for number, size in zip(answer, (1, 3, 3), strict=True))
-        elif opcode in (Opcode.WRITE, Opcode.READ):
+        elif opcode in (Opcode.WRITE, Opcode.READ, Opcode.CHECK):
             self._burst(opcode)
 
     def _frame(self):
@@ -226,16 +233,21 @@ class ReferenceExecutor:
         fixed = entry.name == "weight" and self.chip.weight_store == "fixed"
         if opcode == Opcode.WRITE and (fixed or not entry.writable):
             raise _Failed(Status.BAD_ADDRESS)
+        data = b""
         for _ in range(count):
             if row >= entry.rows(self.chip):
                 raise _Failed(Status.BAD_ADDRESS)
             if opcode == Opcode.WRITE:
                 self._write(entry.name, row, column, int.from_bytes(self._take(entry.cell_bytes), "little"))
             else:
-                self._output += self._read(entry.name, row, column).to_bytes(entry.cell_bytes, "little")
+                cell = self._read(entry.name, row, column).to_bytes(entry.cell_bytes, "little")
+                data += cell
+                self._output += cell if opcode == Opcode.READ else b""
             column += 1
             if column == entry.columns(self.chip):
                 row, column = row + 1, 0
+        if opcode == Opcode.CHECK:
+            self._output += zlib.crc32(data).to_bytes(4, "little")
 
     def _cells(self, name):
         state, chip = self.oracle.state, self.chip
@@ -318,10 +330,9 @@ def _random_burst(chip, rng):
     row, column = int(rng.integers(rows)), int(rng.integers(columns))
     most = min(rows * columns - row * columns - column, 12)
     count = int(rng.integers(0, most + 1))
-    if rng.random() < 0.6 or not entry.writable or name == "registers":
-        return read(name, count, row=row, column=column)
-    if name == "weight" and chip.weight_store == "fixed":
-        return read(name, count, row=row, column=column)
+    if (rng.random() < 0.6 or not entry.writable or name == "registers"
+            or (name == "weight" and chip.weight_store == "fixed")):
+        return (read if rng.random() < 0.6 else check)(name, count, row=row, column=column)
     high = {"levels": chip.levels, "read_out": chip.levels, "theta": 1 << chip.threshold_bits,
             "weight": 1 << chip.weight_bits, "stuck": 2, "read_out_stuck": 2,
             "random": 1 << 32}.get(name, 1 << 16)
@@ -336,14 +347,15 @@ def _absent(chip):
 def _random_failure(chip, rng):
     kind = rng.integers(5)
     if kind == 0:
-        return bytes([int(rng.choice([0x09, 0x0F, 0x12, 0x80, 0xFF]))])
+        return bytes([int(rng.choice([0x09, 0x0F, 0x13, 0x80, 0xFF]))])
     if kind == 1:
         return _burst(Opcode.READ, int(rng.choice([15, 200, *_absent(chip)])), 0, 0, 1)
     if kind == 2:
         return write("status", [1]) if rng.random() < 0.5 else write("identity", [1])
     if kind == 3:
         entry = memory("theta")
-        return read("theta", 3, row=entry.rows(chip) - 1, column=entry.columns(chip) - 1)
+        ask = read if rng.random() < 0.5 else check
+        return ask("theta", 3, row=entry.rows(chip) - 1, column=entry.columns(chip) - 1)
     return read("set", 1, column=chip.levels) if rng.random() < 0.5 else write("set", [1, 2], row=chip.amplitudes)
 
 
