@@ -24,13 +24,9 @@ CORNERS = {
                                                set_step=0.05, reset_step=0.05), 2),
     "16 fraction bits": Layout(varied(CHIP, levels=4, fraction_bits=16, set_step=0.2, reset_step=0.2), 2),
     "fixed weights": Layout(varied(CHIP, weight_store="fixed"), 2),
-    "single-ported levels": Layout(CHIP, 2, level_ports=1),
-    "single-ported levels, one word": Layout(CHIP, 5, level_ports=1),
     "noise": Layout(varied(CHIP, noise_bits=10), 2),
     "noise, 16 bits, 8 fraction bits": Layout(varied(CHIP, noise_bits=16, fraction_bits=8), 5),
-    "noise, single-ported levels": Layout(varied(CHIP, noise_bits=12), 2, level_ports=1),
     "stuck cells": Layout(varied(CHIP, stuck_cells="masked"), 2),
-    "stuck cells, single-ported levels": Layout(varied(CHIP, stuck_cells="masked"), 1, level_ports=1),
     "noise, stuck cells": Layout(varied(CHIP, noise_bits=12, stuck_cells="masked"), 3),
     "one cell, noise": Layout(varied(CHIP, plane_height=1, plane_width=1, patch_height=1, patch_width=1, neurons=1,
                                      noise_bits=1), 1),
@@ -47,14 +43,10 @@ TAUGHT = {
     "two levels, one amplitude": Layout(varied(READ_OUT, levels=2, amplitudes=1, read_out_set_step=1.0), 2),
     "16 amplitudes, 8 bits of trace": Layout(varied(READ_OUT, amplitudes=16, trace_bits=8, winners=4), 2),
     "fixed weights": Layout(varied(READ_OUT, weight_store="fixed"), 2),
-    "single-ported levels": Layout(READ_OUT, 2, level_ports=1),
-    "single-ported levels, one winner": Layout(varied(READ_OUT, winners=1), 5, level_ports=1),
     "noise": Layout(varied(READ_OUT, noise_bits=12), 2),
     "stuck cells": Layout(varied(READ_OUT, stuck_cells="masked"), 2),
     "noise, stuck cells, narrower than a word": Layout(varied(READ_OUT, classes=2, noise_bits=14,
                                                               stuck_cells="masked"), 5),
-    "noise, stuck cells, single-ported levels": Layout(varied(READ_OUT, noise_bits=14, stuck_cells="masked"), 2,
-                                                       level_ports=1),
 }
 
 
@@ -88,8 +80,7 @@ class Memories:
             dut.pulse_weight, dut.clipped)
         while True:
             (_, reset, level, line, tile, write, where, word, random_write, random, *counted) = await sampled
-            if not (write and self.layout.level_ports == 1):
-                ctx.set(dut.level_data, self.words[min(level, len(self.words) - 1)].tolist())
+            ctx.set(dut.level_data, self.words[min(level, len(self.words) - 1)].tolist())
             if self.stuck is not None:
                 ctx.set(dut.level_stuck, self.stuck[min(level, len(self.stuck) - 1)].tolist())
             ctx.set(dut.line_stamp, self.stamps[min(line, len(self.stamps) - 1)])
@@ -183,8 +174,8 @@ def prepared(layout, seed, bench):
 
 
 def extra(layout):
-    """Write noise takes a clock more; a single-ported memory has it to spare."""
-    return int(layout.chip.noise_bits > 0 and layout.level_ports == 2)
+    """Write noise takes a clock more."""
+    return int(layout.noisy)
 
 
 def first_pulses(oracle, chip, mode, tile, row, neuron, trace, stamps, step):
@@ -219,7 +210,7 @@ def test_sweeps_match_the_oracle_in_the_stated_clocks(corner):
                 ctx, bench, mode=mode, address=(tile * chip.rows + row) * layout.words + word, lane=lane,
                 line=int(chip.row_lines[tile, row]), trace=trace, tile=tile)
             rows = 1 if mode == PulseMode.CELL else chip.rows
-            assert clocks == rows * layout.sweep_interval + 8 + extra(layout), where
+            assert clocks == rows + 8 + extra(layout), where
             first_pulses(oracle, chip, mode, tile, row, neuron, trace, memories.stamps, step)
             assert np.array_equal(memories.levels(), oracle.state.levels), where
             assert memories.random.tolist() == oracle.state.random.tolist(), where
@@ -266,7 +257,7 @@ def test_teaching_matches_the_oracle_in_the_stated_clocks(corner):
             read_out.writes.clear()
             ctx.set(dut.listed, len(read_out.rows))
             clocks = await sweep(ctx, bench, mode=mode, lane=column, trace=int(rng.integers(1 << chip.trace_bits)))
-            assert clocks == len(read_out.rows) * layout.sweep_interval + 9 + extra(layout), where
+            assert clocks == len(read_out.rows) + 9 + extra(layout), where
             for row, rank in oracle._fired:
                 oracle._teach(row, rank, column, +1 if mode == PulseMode.TEACH else -1)
             written = [row for row in read_out.rows if not (len(state.read_out_stuck)
@@ -312,9 +303,8 @@ def test_rows_are_taught_by_the_amplitude_of_their_rank():
     assert (read_out.cells[10:] == 8).all()
 
 
-@pytest.mark.parametrize("ports", [1, 2])
-def test_throughput_is_one_row_per_interval(ports):
-    layout = Layout(CHIP, 2, level_ports=ports)
+def test_throughput_is_one_row_per_clock():
+    layout = Layout(CHIP, 2)
     bench = Bench(Pulses(layout))
     _, state, _, memories = prepared(layout, 1, bench)
     memories.stamps[:] = [0] * CHIP.lines
@@ -324,7 +314,7 @@ def test_throughput_is_one_row_per_interval(ports):
         await sweep(ctx, bench, mode=PulseMode.POST, address=0, lane=0, line=0, trace=0, tile=0)
 
     bench.run(testbench)
-    assert np.diff(memories.writes).tolist() == [3 - ports] * (CHIP.rows - 1)
+    assert np.diff(memories.writes).tolist() == [1] * (CHIP.rows - 1)
 
 
 def test_tables_are_read_back_while_idle():
