@@ -166,6 +166,16 @@ def _pulse_tile(geometry, cells, tile, neuron, rows, bins, count, sign, tally):
 
 
 @njit(cache=True, nogil=True)
+def _set_rows_flawed(geometry, cells, tile, neuron, rows, ages, count, tally):
+    """5.3, as :func:`_set_rows`."""
+    bins = np.empty(count, np.int64)
+    for i in range(count):
+        bins[i] = geometry.pulse_bins[ages[i]]
+    _pulse_tile(geometry, cells, tile, neuron, rows, bins, count, 1, tally)
+    tally[_SET_EVENTS] += 1
+
+
+@njit(cache=True, nogil=True)
 def _raise_theta(theta, neuron, step, top):
     """6.1. Returns whether the threshold was held at its top."""
     raised = np.int64(theta[neuron]) + step
@@ -176,13 +186,6 @@ def _raise_theta(theta, neuron, step, top):
 @njit(cache=True, nogil=True)
 def _set_rows(geometry, cells, tile, neuron, rows, ages, count, tally):
     """5.3: a SET pulse on the cell of ``neuron`` in every one of ``rows`` whose pre-trace has not decayed."""
-    if geometry.flawed:
-        amplitudes = np.empty(count, np.int64)
-        for i in range(count):
-            amplitudes[i] = geometry.pulse_bins[ages[i]]
-        _pulse_tile(geometry, cells, tile, neuron, rows, amplitudes, count, 1, tally)
-        tally[_SET_EVENTS] += 1
-        return
     levels, weights, table = cells.levels[tile], cells.weights[tile], cells.set_table
     weight_table, bins, top = cells.weight_table, geometry.pulse_bins, geometry.top_level
     fraction = geometry.fraction_bits
@@ -446,7 +449,10 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
                             alike += 1
                         else:
                             cells.random[tile] = x
-                            _set_rows(geometry, cells, tile, fired[rank], spoken, ages, reads, local)
+                            if geometry.flawed:
+                                _set_rows_flawed(geometry, cells, tile, fired[rank], spoken, ages, reads, local)
+                            else:
+                                _set_rows(geometry, cells, tile, fired[rank], spoken, ages, reads, local)
                             x = cells.random[tile]
                     if dark[sample] and not geometry.flawed:  # 3.5: every unit was taken at DECIDE, by rank
                         for rank in range(learners):
@@ -562,6 +568,9 @@ def _label(geometry, cells, scores, fired, count, label, tally):
     tally[base + _LABELS_RIGHT] += lead > 0 or (lead == 0 and label < rival)
     if lead < cells.margin:
         tally[base + _TAUGHT] += 1
+        if geometry.flawed:
+            _teach_flawed(geometry, cells, fired, count, label, rival, tally)
+            return
         _teach(geometry, cells, fired, count, label, 1, cells.read_out_set, _BINS, tally)
         _teach(geometry, cells, fired, count, rival, -1, cells.read_out_reset, _BINS + 2 * geometry.amplitudes, tally)
 
@@ -571,14 +580,6 @@ def _teach(geometry, cells, fired, count, column, sign, table, bins, tally):
     """10.5: a pulse on one column of every row that fired; its counters are at ``bins``."""
     levels, weights, weight_table = cells.read_out, cells.read_out_weights, cells.weight_table
     top, fraction, ranks = geometry.top_level, geometry.fraction_bits, geometry.winners
-    if geometry.flawed:
-        amplitudes = np.empty(count, np.int64)
-        for i in range(count):
-            amplitudes[i] = geometry.rank_bins[i % ranks]
-        cells.random[geometry.tiles] = _pulse_flawed(
-            levels, weights, cells.read_out_stuck, weight_table, table, amplitudes, column, fired, count, fraction, top,
-            cells.write_noise, sign, cells.random[geometry.tiles], tally, bins, geometry.amplitudes)
-        return
     shift = np.uint32(32 - fraction)
     x, clipped, rank = cells.random[geometry.tiles], 0, 0
     for i in range(count):
@@ -595,6 +596,22 @@ def _teach(geometry, cells, fired, count, column, sign, table, bins, tally):
         weights[row, column] = weight_table[level]
     cells.random[geometry.tiles] = x
     tally[_CLIPPED_HIGH if sign > 0 else _CLIPPED_LOW] += clipped
+
+
+@njit(cache=True, nogil=True)
+def _teach_flawed(geometry, cells, fired, count, label, rival, tally):
+    """10.5: the pulses of a label, as two of :func:`_teach`."""
+    bins = np.empty(count, np.int64)
+    for i in range(count):
+        bins[i] = geometry.rank_bins[i % geometry.winners]
+    for sign in (1, -1):
+        at, column, table = _BINS, np.int64(label), cells.read_out_set
+        if sign < 0:
+            at, column, table = _BINS + 2 * geometry.amplitudes, np.int64(rival), cells.read_out_reset
+        cells.random[geometry.tiles] = _pulse_flawed(
+            cells.read_out, cells.read_out_weights, cells.read_out_stuck, cells.weight_table, table, bins, column,
+            fired, count, geometry.fraction_bits, geometry.top_level, cells.write_noise, sign,
+            cells.random[geometry.tiles], tally, at, geometry.amplitudes)
 
 
 @njit(cache=True, nogil=True)
@@ -823,7 +840,10 @@ def _post_spike(geometry, cells, transient, tile, neuron, tally):
         if stamp >= 0:
             rows[count], ages[count] = row, step - stamp
             count += 1
-    _set_rows(geometry, cells, tile, neuron, rows, ages, count, tally)
+    if geometry.flawed:
+        _set_rows_flawed(geometry, cells, tile, neuron, rows, ages, count, tally)
+    else:
+        _set_rows(geometry, cells, tile, neuron, rows, ages, count, tally)
 
 
 @njit(cache=True, nogil=True)

@@ -252,8 +252,8 @@ PLANTED = {
     "noise rounds to zero": ("+ _noise(x) * noise) >> fraction", "+ _noise(x) * noise) // (1 << fraction) + 1"),
     "a stuck cell moves": ("if stuck[row, column] == 0:", "if True:"),
     "only the usual rail is counted": ("over += moved != held", "over += sign * moved > sign * held"),
-    "noise of the read-out": ("            cells.write_noise, sign, cells.random[geometry.tiles]",
-                              "            0, sign, cells.random[geometry.tiles]"),
+    "noise of the read-out": ("cells.write_noise, sign,\n            cells.random[geometry.tiles]",
+                              "0, sign, cells.random[geometry.tiles]"),
     "ages off by one": ("ages[count] = row, step - stamp", "ages[count] = row, step - stamp + 1"),
 }
 
