@@ -12,7 +12,8 @@ from .description import Chip
 __all__ = [
     "ANSWER_BYTES", "BIN_COUNTERS", "CHECK_BYTES", "COUNTERS", "FLAG", "ESCAPE", "ESCAPE_XOR", "FrameKind",
     "IDENTITY_WORDS", "MEMORIES", "Memory", "NakReason", "Opcode", "PROTOCOL_VERSION", "READ_OUT_COUNTERS", "REGISTERS",
-    "STATUS_WORDS", "Status", "counter_names", "identity_words", "memory", "neuron_bytes", "register_names", "tile_bytes",
+    "STATUS_WORDS", "Status", "counter_names", "identity_words", "memory", "neuron_bytes", "register_names",
+    "tile_bytes",
 ]
 
 PROTOCOL_VERSION = 2
