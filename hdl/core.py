@@ -20,7 +20,6 @@ from ohmspike.chip.instructions import (
 from .accumulator import Accumulator
 from .counters import CounterBank
 from .layout import SILENT, Layout, lookup, saturate
-from .levels import LevelMemory
 from .pulses import PulseMode, Pulses, TraceLookup
 from .race import Race
 from .read_out import ReadOut
@@ -104,8 +103,8 @@ class Core(wiring.Component):
 
     Every other event waits until the reads before it are done and then has the memories to itself. Within DECIDE, STEP
     and DARK the walk seeks the next tile while this one is acted on, and a sweep goes on beside the races after it; the
-    event ends when all of it has. END takes the other bank of line stamps and tile states
-    ; the bank it leaves is cleared in clocks that leave its write ports free.
+    event ends when all of it has. END takes the other bank of line stamps and tile states; the bank it leaves is
+    cleared in clocks that leave its write ports free.
 
     Timing
     ------
@@ -179,16 +178,14 @@ class Core(wiring.Component):
             read = store.read_port(transparent_for=(write,) if transparent else ())
             return read, write
 
-        m.submodules.levels = self.levels = LevelMemory(layout)
-        self.level_read, self.level_write = self.levels.read, self.levels.write
+        self.level_read, self.level_write = memory_of("levels", layout.level_word, layout.level_depth)
         self.membrane_read, self.membrane_write = memory_of(
             "membranes", layout.membrane_word, layout.neuron_depth, bypass)
         self.theta_read, self.theta_write = memory_of("thetas", layout.theta_word, layout.neuron_depth)
         self.tile_read, self.tile_write = memory_of(
-            "tile_states", self.tile_shape, layout.banked_depth(layout.tile), bypass)
+            "tile_states", self.tile_shape, 2 << layout.tile.width, bypass)
         self.unit_read, self.unit_write = memory_of("units", self.unit_shape, unit_depth)
-        self.line_read, self.line_write = memory_of(
-            "lines", unsigned(8), layout.banked_depth(layout.line))
+        self.line_read, self.line_write = memory_of("lines", unsigned(8), 2 << layout.line.width)
         self.random_read, self.random_write = memory_of(
             "randoms", unsigned(32), chip.tiles + (chip.classes > 0))
 
@@ -221,13 +218,14 @@ class Core(wiring.Component):
         self.bank = Signal()  # of line stamps and tile states: the one of this sample
         self.line_noted, self.tile_noted = Signal(), Signal()  # their write ports are taken
         self.cleared = Signal()  # the bank that END takes next is clear
+        self.changes_bank = Signal()
         m.d.comb += self.dark.eq(self.dark_sample)
 
     def _unit_address(self, tile, unit):
         return tile << self.layout.unit.width | unit if self.layout.chip.learners > 1 else tile
 
     def _clear(self, m):
-        """Clear the bank not in use whenever its ports are free. A reset begins with it."""
+        """Clear the bank of line stamps and tile states not in use, in clocks that leave its write ports free."""
         layout, chip = self.layout, self.layout.chip
         over = []
         for write, shape, count, silent, noted in (
@@ -235,13 +233,13 @@ class Core(wiring.Component):
                 (self.tile_write, layout.tile, chip.tiles, 0, self.tile_noted)):
             place, done = Signal(shape), Signal()
             with m.If(~done):
-                m.d.comb += [write.addr.eq(layout.banked(place, ~self.bank)), write.data.eq(silent),
-                             write.en.eq(1)]
+                m.d.comb += [write.addr.eq(layout.banked(place, ~self.bank)), write.data.eq(silent), write.en.eq(1)]
                 with m.If(~noted):
                     m.d.sync += [place.eq(place + 1), done.eq(place == count - 1)]
             over.append((place, done))
         m.d.comb += self.cleared.eq(over[0][1] & over[1][1])
-        self._restart_clearing = lambda: [signal.eq(0) for pair in over for signal in pair]
+        with m.If(self.changes_bank):
+            m.d.sync += [self.bank.eq(~self.bank), *(signal.eq(0) for pair in over for signal in pair)]
 
     # counters
 
@@ -665,8 +663,7 @@ class Core(wiring.Component):
     def _take_tile(self, m):
         """Act on the tile that the walk found."""
         m.d.comb += self.walk_goes_on.eq(1)
-        m.d.sync += [self.here.eq(self.sought), self.held.eq(self.found)]
-        m.d.sync += [self.rank.eq(0), self.unit.eq(0)]
+        m.d.sync += [self.here.eq(self.sought), self.held.eq(self.found), self.rank.eq(0), self.unit.eq(0)]
         with m.If(self.events.payload.kind == EventKind.DARK):
             m.next = "DARK UNIT"
         with m.Else():
@@ -877,12 +874,11 @@ class Core(wiring.Component):
                     m.next = "CLEAR"
         with m.State("CLEAR"):
             with m.If(self.cleared):
+                m.d.comb += [self.changes_bank.eq(1), self.events.ready.eq(self.ending)]
                 m.d.sync += [self.step.eq(0), self.spoken.eq(0), self.any_units.eq(0), self.dark_sample.eq(0),
-                             self.ending.eq(0), *self._restart_clearing()]
-                m.d.sync += self.bank.eq(~self.bank)
+                             self.ending.eq(0)]
                 if chip.classes:
                     m.d.comb += self.read_out.clear.eq(1)
-                m.d.comb += self.events.ready.eq(self.ending)
                 self._count(m, "samples", self.ending)
                 m.next = "IDLE"
 

@@ -98,12 +98,10 @@ def dark(layout: Layout, units: Sequence[Sequence[bool]]) -> int:
 def end(layout: Layout, *, learn: bool = False) -> int:
     """END, with the leak of the thresholds while learning.
 
-    This is the least: END waits until the other bank is clear, which takes
-    as many clocks after the END before it as there are lines, and one more for every spike in them.
+    It is the least: END waits until the bank it takes is clear, which takes as many clocks after the END before it as
+    there are lines, and one more for every spike in them.
     """
-    chip = layout.chip
-    leak = 2 * layout.neuron_depth if chip.theta_leak and learn else 0
-    return 2 + leak
+    return 2 + (2 * layout.neuron_depth if layout.chip.theta_leak and learn else 0)
 
 
 def _free(begun, busy, count):
@@ -210,8 +208,7 @@ class Clocks:
                 continue
             taken = max(tested + 1, free)
             left = act(tile, task, taken)
-            tested = taken + 1
-            free, waiting = left, left + 1
+            tested, free, waiting = taken + 1, left, left + 1
         clock = max(tested, waiting) + 1
         return max(clock, self._swept[0] + sweep(self.layout)) if self._swept else clock
 
@@ -378,18 +375,18 @@ def report(presets: dict[str, Sequence[tuple[int, int]]], spikes: int = 150) -> 
         for lanes, ports in choices:
             layout = Layout(chip, lanes, level_ports=ports)
             form = cost_small if layout.small else sys.modules[__name__]
-            live_tiles, units = (count, count * chip.learners) if layout.small else (live, _all_units(chip, live))
+            tiles, units = (count, count * chip.learners) if layout.small else (live, _all_units(chip, live))
             costs = [lanes, ports, form.visit(layout), form.sweep(layout), form.pass_of_race(layout),
-                     "–" if layout.small else next_of_race(layout),
-                     form.decide(layout, live_tiles, learn=False), form.decide(layout, live_tiles, learn=True),
-                     form.dark(layout, units), form.answer(layout), form.label(layout, count * chip.winners),
-                     form.end(layout), image(layout, visits, live, learn=False, answered=True),
-                     image(layout, visits, live, learn=True), image(layout, visits, live, learn=False, taught=True)]
-            lines.append([f"{name} ({count})", *(value if isinstance(value, str) else f"{value:,}" for value in costs)])
+                     form.next_of_race(layout), form.decide(layout, tiles, learn=False),
+                     form.decide(layout, tiles, learn=True), form.dark(layout, units), form.answer(layout),
+                     form.label(layout, count * chip.winners), form.end(layout),
+                     image(layout, visits, live, learn=False, answered=True), image(layout, visits, live, learn=True),
+                     image(layout, visits, live, learn=False, taught=True)]
+            lines.append([f"{name} ({count})", *(f"{value:,}" for value in costs)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 if __name__ == "__main__":
     sys.stdout.write(report({
-        "tiles": ((8, 2), (16, 2), (32, 2), (64, 2)), "up5k": ((5, 1), (8, 2), (20, 2)), "paper400": ((16, 2), (50, 2)),
+        "tiles": ((16, 2), (32, 2), (64, 2)), "up5k": ((5, 1), (8, 2), (20, 2)), "paper400": ((16, 2), (50, 2)),
         "paper": ((16, 2), (50, 2), (100, 2))}))

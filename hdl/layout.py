@@ -22,12 +22,11 @@ class Layout:
     each (row layout: a read streams ``words`` addresses, a column sweep steps by ``words``); membranes and thresholds
     lie at ``{tile, word}``, both fields padded to whole bits.
 
-    ``level_ports`` is 2 where the levels lie in memories that read and write in the same clock (block RAM): the *fast
-    form*, in which things overlap: line stamps and tile states have two banks, of which END clears one beside the next
-    sample; the next tile to act on is sought while the one before it is acted on; sweeps follow each other without a
-    gap. It is 1 where they do one or the other (the SPRAM of an iCE40UP5K): the *small form*. There one memory, the
-    array, holds the levels of tiles and read-out, a threshold per neuron and the random states, each in a region of its
-    own; races, the read-out and the counters work through neurons, classes and increments one after the other.
+    ``level_ports`` is 2 where the levels lie in memories that read and write in the same clock (block RAM): the fast
+    form. It is 1 where they do one or the other (the SPRAM of an iCE40UP5K): the *small form*. There one memory,
+    the array, holds the levels of tiles and read-out, a threshold per neuron and the random states, each in a region of
+    its own; races, the read-out and the counters work through neurons, classes and increments one after the other.
+    The fast form clears a bank of line stamps and tile states while the sample after it uses the other.
 
     Raises
     ------
@@ -48,7 +47,7 @@ class Layout:
     @property
     def holds_scores(self) -> bool:
         """The race keeps the scores of a tile in registers: its words are streamed once, not once a winner."""
-        return not self.small and self.words <= 2
+        return self.words <= 2
 
     @property
     def small(self) -> bool:
@@ -213,13 +212,8 @@ class Layout:
         return unsigned(bits_for(max(self.lanes, self.chip.classes) - 1))
 
     def banked(self, place, bank):
-        """Address of a line stamp or a tile state in one of its two banks, in the fast form."""
+        """Address of a line stamp or a tile state in one of two banks."""
         return Cat(place, bank)
-
-    @staticmethod
-    def banked_depth(shape) -> int:
-        """Words of two banks, each addressed by ``shape``."""
-        return 2 << shape.width
 
     # the array of the small form: every region but the levels begins at a multiple of its depth, a power of two
 

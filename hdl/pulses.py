@@ -106,7 +106,7 @@ class Pulses(wiring.Component):
     ------
     Throughput
         One row per clock within a sweep. A sweep of a higher tile in the same mode (POST or DARK) is accepted
-        ``rows + 1`` clocks after the one before it; any other when :py:`idle`.
+        ``rows + 1`` clocks after the one before it, while that is still under way; any other when :py:`idle`.
     Latency
         ``rows + 5`` clocks from an accepted :py:`start` to :py:`idle` (one row in mode CELL: 6; rows that fired and one
         clock more in the read-out). With write noise one clock more.
@@ -354,8 +354,7 @@ class Pulses(wiring.Component):
             m.d.sync += random.eq(self.random_data)
         lane_3, stream_3 = sweep.lane, stream
         for stage in (2, 3):
-            lane = Signal(layout.pulsed_lane, name=f"lane_{stage}")
-            number = Signal(layout.stream, name=f"stream_{stage}")
+            lane, number = Signal(layout.pulsed_lane, name=f"lane_{stage}"), Signal(layout.stream, name=f"of_{stage}")
             m.d.sync += [lane.eq(lane_3), number.eq(stream_3)]
             lane_3, stream_3 = lane, number
         m.d.comb += [
