@@ -10,11 +10,11 @@ from ohmspike.chip.description import STEP_MAX
 from ohmspike.chip.instructions import (
     BIN_COUNTERS,
     COUNTERS,
-    IDENTITY_WORDS,
     MEMORIES,
     READ_OUT_COUNTERS,
-    REGISTERS,
     STATUS_WORDS,
+    identity_words,
+    register_names,
 )
 
 from .accumulator import Accumulator
@@ -59,9 +59,13 @@ def answer_shape():
 
 
 def access_shape(layout: Layout):
-    """A cell of a memory; ``neuron`` is the column split into word and lane."""
+    """A cell of a memory; ``neuron`` is the column split into word and lane.
+
+    ``high`` asks for the upper half of a counter where an access is 32 bits wide.
+    """
     return data.StructLayout({
-        "memory": 8, "row": 16, "column": 16, "neuron": layout.column, "write": 1, "data": 64})
+        "memory": 8, "row": 16, "column": 16, "neuron": layout.column, "write": 1, "high": 1,
+        "data": layout.access_bits})
 
 
 def counter_peaks(layout: Layout) -> dict[str, int]:
@@ -141,7 +145,7 @@ class Core(wiring.Component):
             "access": In(access_shape(layout)),
             "access_valid": In(1),
             "access_ready": Out(1),
-            "access_data": Out(64),
+            "access_data": Out(layout.access_bits),
             "idle": Out(1),
             "dark": Out(1),
             "status": In(data.ArrayLayout(32, len(STATUS_WORDS))),
@@ -185,6 +189,12 @@ class Core(wiring.Component):
         self.random_read, self.random_write = memory_of(
             "randoms", unsigned(32), chip.tiles + (chip.classes > 0))
 
+        if chip.has_stuck_cells:
+            self.stuck_read, self.stuck_write = memory_of("stuck", layout.stuck_word, layout.level_depth)
+            if chip.classes:
+                self.taught_stuck_read, self.taught_stuck_write = memory_of(
+                    "read_out_stuck", layout.read_out_stuck_word, chip.read_out_rows)
+
         m.submodules.router = self.router = Router(layout)
         m.submodules.accumulator = self.accumulator = Accumulator(layout)
         m.submodules.race = self.race = Race(layout)
@@ -198,6 +208,7 @@ class Core(wiring.Component):
         self.theta_step = Signal(16)
         self.theta_base = Signal(chip.threshold_bits)
         self.margin = Signal(chip.score_bits)
+        self.write_noise = Signal(chip.noise_bits)
         self.step = Signal(8)
         self.spoken = Signal(range(chip.lines + 1))
         self.any_units = Signal()
@@ -437,6 +448,17 @@ class Core(wiring.Component):
             m.d.comb += self.events.ready.eq(1)
             m.next = "IDLE"
 
+    def _flaws(self, m):
+        """The mask of stuck cells is read with the levels, and never written by a pulse."""
+        chip, pulses = self.layout.chip, self.pulses
+        if chip.noise_bits:
+            m.d.comb += pulses.write_noise.eq(self.write_noise)
+        if chip.has_stuck_cells:
+            m.d.comb += [self.stuck_read.addr.eq(self.level_read.addr), pulses.level_stuck.eq(self.stuck_read.data)]
+            if chip.classes:
+                m.d.comb += [self.taught_stuck_read.addr.eq(self.read_out.address),
+                             pulses.read_out_stuck.eq(self.taught_stuck_read.data)]
+
     # sequence
 
     def _sequence(self, m):
@@ -479,6 +501,7 @@ class Core(wiring.Component):
             self._count(m, "reset_rows")
         self._race_feed(m)
         self._read_out(m)
+        self._flaws(m)
         self._access_paths(m)
         self._walk(m)
         with m.FSM(init="CLEAR", name="event") as fsm:
@@ -947,6 +970,8 @@ class Core(wiring.Component):
                             cell.write.eq(access.write),
                         ]
                         m.d.comb += cell.write_data[column].eq(access.data[:layout.level.width])
+                if chip.has_stuck_cells:
+                    self._stuck_cells(m, code, level_address)
                 with m.Case(code["registers"]):
                     self._registers(m)
                 with m.Case(code["counters"]):
@@ -967,12 +992,26 @@ class Core(wiring.Component):
                 m.d.sync += clearing.eq(0)
                 m.next = "IDLE"
 
+    def _stuck_cells(self, m, code, level_address):
+        """The masks of stuck cells, as the levels they belong to."""
+        layout, access = self.layout, self.access
+        masks = [("stuck", self.stuck_read, self.stuck_write, level_address, access.neuron.lane)]
+        if layout.chip.classes:
+            masks.append(("read_out_stuck", self.taught_stuck_read, self.taught_stuck_write,
+                          access.row[:layout.read_out_row.width], access.column[:layout.label.width]))
+        for name, read, write, address, place in masks:
+            with m.Case(code[name]):
+                m.d.comb += [self.access_data.eq(read.data[place]), write.addr.eq(address), write.data.eq(read.data),
+                             write.en.eq(access.write)]
+                m.d.comb += write.data[place].eq(access.data[0])
+
     def _registers(self, m):
         access = self.access
         registers = {"learn": self.learn, "theta_step": self.theta_step, "theta_base": self.theta_base,
-                     "report": self.report, "margin": self.margin}
-        with m.Switch(access.column[:bits_for(len(REGISTERS) - 1)]):
-            for address, name in enumerate(REGISTERS):
+                     "report": self.report, "margin": self.margin, "write_noise": self.write_noise}
+        names = register_names(self.layout.chip)
+        with m.Switch(access.column[:bits_for(len(names) - 1)]):
+            for address, name in enumerate(names):
                 with m.Case(address):
                     m.d.comb += self.access_data.eq(registers[name])
                     with m.If(access.write):
@@ -982,5 +1021,5 @@ class Core(wiring.Component):
         chip = self.layout.chip
         options = {spec.name: spec.metadata.get("options") for spec in chip.__dataclass_fields__.values()}
         words = [options[name].index(getattr(chip, name)) if options[name] else getattr(chip, name)
-                 for name in IDENTITY_WORDS]
+                 for name in identity_words(chip)]
         return lookup(m, self.access.column, words, name="identity")

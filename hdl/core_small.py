@@ -94,7 +94,9 @@ class SmallCore(Core):
         self.theta_step = Signal(16)
         self.theta_base = Signal(chip.threshold_bits)
         self.margin = Signal(chip.score_bits)
+        self.write_noise = Signal(chip.noise_bits)
         self.step = Signal(8)
+        self.tile = Signal(layout.tile)  # the walk is there
         self.spoken = Signal(range(chip.lines + 1))
         self.any_units = Signal()
         self.dark_sample = Signal()
@@ -107,6 +109,7 @@ class SmallCore(Core):
 
     def _count_defaults(self, m):
         pulses = self.pulses
+        m.d.comb += self.counters.held_dark_spikes.eq(self.layout.chip.lines - self.spoken)
         for name in ("pulse", "pulse_reset", "pulse_bin", "pulse_weight"):
             m.d.comb += getattr(self.counters, name).eq(getattr(pulses, name))
         self._count(m, "clipped_high", pulses.clipped & ~pulses.pulse_reset)
@@ -121,7 +124,7 @@ class SmallCore(Core):
         word = Signal(range(max(2, layout.visit_clocks)))
         issue = Signal()
         first = Signal()
-        m.d.comb += [first.eq(word == 0), self.tile_read.addr.eq(visit.payload.tile)]
+        m.d.comb += [first.eq(word == 0), self.tile_read.addr.eq(Mux(visit.valid, visit.payload.tile, self.tile))]
         m.d.comb += self.array.address.eq(visit.payload.address + word)
 
         stage = data.StructLayout({"valid": 1, "tile": layout.tile, "word": layout.word, "first": 1})
@@ -252,7 +255,8 @@ class SmallCore(Core):
             m.d.comb += self.array.address.eq(self.layout.read_out_address(read_out.fire.row, read_out.word))
         with m.If(~read_out.idle):
             m.d.comb += self.array.lane.eq(read_out.lane)
-        self._count(m, "read_out_sum", read_out.weight_sum)
+        self._count(m, "read_out_sum", read_out.added)
+        m.d.comb += self.counters.held_read_out_sum.eq(read_out.weight_sum)
 
     def _answer(self, m):
         """ANSWER puts out the best column; LABEL teaches its column and the best rival's if the lead is too small."""
@@ -311,13 +315,12 @@ class SmallCore(Core):
     def _sequence(self, m):
         layout, chip = self.layout, self.layout.chip
         event = self.events.payload
-        self.tile = Signal(layout.tile)
         self.tile_x = Signal(range(chip.grid_width))
         self.tile_level = Signal(layout.level_address)
         self.tile_line = Signal(layout.line)
         self.rank = Signal(range(chip.winners))
         self.unit = Signal(layout.unit)
-        self.held = Signal(self.tile_shape)
+        self.units_used, self.next_unit = Signal(layout.unit_count), Signal(layout.unit)
         self.first_winner = Signal(layout.neuron)
         self.ending = Signal()  # an END, and not a reset, leads to CLEAR
         m.d.comb += [
@@ -328,6 +331,7 @@ class SmallCore(Core):
             self.router.spikes.payload.eq(event.line[:len(self.line_read.addr)]),
             self.race.behind.eq(self.rank != 0),
         ]
+        m.d.comb += self.array.lane.eq(self.access.neuron.lane)
         self._pulse_paths(m)
         self._race_feed(m)
         self._read_out(m)
@@ -357,6 +361,10 @@ class SmallCore(Core):
             array.written.eq(pulses.random_written),
             array.write.eq(pulses.random_write),
         ]
+        if self.layout.noisy:
+            m.d.comb += pulses.write_noise.eq(self.write_noise)
+        if self.layout.chip.has_stuck_cells:
+            m.d.comb += pulses.stuck.eq(array.stuck)
 
     def _accept(self, m):
         """Take an event; all but SPIKE wait for the reads under way."""
@@ -463,10 +471,9 @@ class SmallCore(Core):
         state = self.tile_read.data
         live = ~state.closed & state.active & (state.reads >= chip.min_spikes)
         with m.State("TILE"):
-            m.d.comb += self.tile_read.addr.eq(self.tile)
             m.next = "TEST"
         with m.State("TEST"):
-            m.d.sync += self.held.eq(state)
+            m.d.sync += [self.units_used.eq(state.used), self.next_unit.eq(state.next)]
             with m.If(event.kind == EventKind.DARK):
                 with m.If(self.learn & state.closed & (state.used != 0)):
                     m.next = "DARK UNIT"
@@ -479,7 +486,7 @@ class SmallCore(Core):
                 self._advance(m)
         with m.State("WALKED"):
             with m.If(event.kind == EventKind.DARK):
-                self._count(m, "dark_spikes", chip.lines - self.spoken)
+                self._count(m, "dark_spikes")
                 m.d.sync += self.dark_sample.eq(1)
             with m.Elif(event.kind == EventKind.STEP):
                 self._count(m, "steps", self.events.ready)
@@ -562,7 +569,8 @@ class SmallCore(Core):
         with m.State("CLOSE"):
             race = chip.fire_mode == "race"
             m.d.comb += [self.tile_write.en.eq(1), self.tile_write.addr.eq(self.tile)]
-            m.d.comb += self.tile_write.data.eq(self.held)
+            m.d.comb += self.tile_write.data.eq(self.tile_read.data)  # of the tile that was addressed all the time
+            m.d.comb += [self.tile_write.data.used.eq(self.units_used), self.tile_write.data.next.eq(self.next_unit)]
             m.d.comb += self.tile_write.data.closed.eq(1) if race else self.tile_write.data.active.eq(0)
             self._advance(m)
 
@@ -593,7 +601,7 @@ class SmallCore(Core):
         with m.State("FIND UNIT"):
             m.d.comb += self.unit_read.addr.eq(self._unit_address(self.tile, self.unit))
             m.next = "MATCH UNIT"
-            with m.If(self.unit == self.held.used):
+            with m.If(self.unit == self.units_used):
                 m.next = "TAKE UNIT"
         with m.State("MATCH UNIT"):
             with m.If(self.unit_read.data.neuron == winner.neuron):
@@ -606,10 +614,10 @@ class SmallCore(Core):
                 m.next = "FIND UNIT"
         with m.State("TAKE UNIT"):
             self._count(m, "post_recharge", full)
-            recharge(self.held.next)
-            m.d.sync += self.held.next.eq(Mux(self.held.next == chip.learners - 1, 0, self.held.next + 1))
-            with m.If(self.held.used != chip.learners):
-                m.d.sync += self.held.used.eq(self.held.used + 1)
+            recharge(self.next_unit)
+            m.d.sync += self.next_unit.eq(Mux(self.next_unit == chip.learners - 1, 0, self.next_unit + 1))
+            with m.If(self.units_used != chip.learners):
+                m.d.sync += self.units_used.eq(self.units_used + 1)
         with m.State("SWEEP"):
             self._start_sweep(m, PulseMode.POST, winner.neuron)
             self._count(m, "set_events")
@@ -659,7 +667,7 @@ class SmallCore(Core):
             with m.If(self.pulses.start_ready):
                 m.next = "DARK UNIT"
                 m.d.sync += self.unit.eq(self.unit + 1)
-                with m.If((self.unit == chip.learners - 1) | (self.unit + 1 == self.held.used)):
+                with m.If((self.unit == chip.learners - 1) | (self.unit + 1 == self.units_used)):
                     self._advance(m)
 
     def _end(self, m):
@@ -734,26 +742,35 @@ class SmallCore(Core):
             self.accumulator.write_level.eq(level),
             self.accumulator.write_weight.eq(access.data[:chip.weight_bits]),
         ]
+        self.accessed = Signal(layout.array_address)  # where a cell of the array lies
+        m.d.comb += self.accessed.eq(access.row * layout.words + access.neuron.word)
+        with m.Switch(access.memory):
+            with m.Case(code["theta"]):
+                m.d.comb += self.accessed.eq(layout.theta_address(access.row[:layout.tile.width], access.neuron))
+            with m.Case(code["random"]):
+                m.d.comb += self.accessed.eq(layout.random_address(access.row[:layout.stream.width]))
+            if chip.classes:
+                with m.Case(*(code[name] for name in ("read_out", "read_out_stuck")[:1 + chip.has_stuck_cells])):
+                    m.d.comb += self.accessed.eq(layout.read_out_address(
+                        access.row[:layout.read_out_row.width], access.neuron.word))
 
     def _access(self, m):
         """Read or write one cell. Cells of the array are read first, then written at the same address."""
-        layout, chip, access = self.layout, self.layout.chip, self.access
+        chip, access = self.layout.chip, self.access
         code = {entry.name: entry.code for entry in MEMORIES}
-        level_address = Signal(layout.level_address)
         with m.State("ADDRESS"):
             m.d.comb += self.resting.eq(1)
-            m.d.sync += level_address.eq(access.row * layout.words + access.neuron.word)
             with m.If((access.memory != code["counters"]) | (self.settled == self.counters.settle)):
                 m.next = "CELL"
         with m.State("CELL"):
             m.d.comb += [self.resting.eq(1), self.counters.hold.eq(access.memory == code["counters"])]
-            self._address_array(m, level_address)
+            m.d.comb += self.array.address.eq(self.accessed)
             m.next = "DATA"
         with m.State("DATA"):
             m.next = "IDLE"
-            m.d.comb += [self.resting.eq(1), self.access_ready.eq(1)]
+            m.d.comb += [self.resting.eq(1), self.access_ready.eq(1), self.array.address.eq(self.accessed)]
             with m.Switch(access.memory):
-                self._array_cells(m, code, level_address)
+                self._array_cells(m, code)
                 with m.Case(code["weight"]):
                     m.d.comb += [self.access_data.eq(self.pulses.weight_value),
                                  self.pulses.weight_write.eq(access.write), self.accumulator.write.eq(access.write)]
@@ -766,7 +783,8 @@ class SmallCore(Core):
                 with m.Case(code["registers"]):
                     self._registers(m)
                 with m.Case(code["counters"]):
-                    m.d.comb += self.access_data.eq(self.counters.value)
+                    half = Mux(access.high, self.counters.value[32:], self.counters.value[:32])
+                    m.d.comb += self.access_data.eq(half)
                     with m.If(access.write):
                         m.d.comb += self.access_ready.eq(0)
                         m.next = "CLEAR COUNTERS"
@@ -783,30 +801,17 @@ class SmallCore(Core):
                 m.d.sync += clearing.eq(0)
                 m.next = "IDLE"
 
-    def _address_array(self, m, level_address):
-        """Where the cell of an access lies in the array."""
-        layout, access, array = self.layout, self.access, self.array
-        code = {entry.name: entry.code for entry in MEMORIES}
-        m.d.comb += [array.address.eq(level_address), array.lane.eq(access.neuron.lane)]
-        with m.Switch(access.memory):
-            with m.Case(code["theta"]):
-                m.d.comb += array.address.eq(layout.theta_address(access.row[:layout.tile.width], access.neuron))
-            with m.Case(code["random"]):
-                m.d.comb += array.address.eq(layout.random_address(access.row[:layout.stream.width]))
-            if layout.chip.classes:
-                with m.Case(code["read_out"]):
-                    m.d.comb += array.address.eq(layout.read_out_address(
-                        access.row[:layout.read_out_row.width], access.neuron.word))
-
-    def _array_cells(self, m, code, level_address):
+    def _array_cells(self, m, code):
         """Cells of the array: levels replace a lane of their word, all others are words."""
         layout, chip, access, array = self.layout, self.layout.chip, self.access, self.array
-        levels = ("levels", "read_out")[:1 + (chip.classes > 0)]
-        with m.Case(*(code[name] for name in levels)):
-            self._address_array(m, level_address)
+        with m.Case(*(code[name] for name in ("levels", "read_out")[:1 + (chip.classes > 0)])):
             m.d.comb += [self.access_data.eq(array.level), array.write_level.eq(access.write),
                          array.written_level.eq(access.data[:layout.level.width])]
-        with m.Case(code["theta"], code["random"]):
-            self._address_array(m, level_address)
-            m.d.comb += [self.access_data.eq(array.word), array.write.eq(access.write),
-                         array.written.eq(access.data[:32])]
+        for name, width in (("theta", chip.threshold_bits), ("random", 32)):
+            with m.Case(code[name]):
+                m.d.comb += [self.access_data.eq(array.word[:width]), array.write.eq(access.write),
+                             array.written.eq(access.data[:width])]
+        if chip.has_stuck_cells:
+            with m.Case(*(code[name] for name in ("stuck", "read_out_stuck")[:1 + (chip.classes > 0)])):
+                m.d.comb += [self.access_data.eq(array.stuck), array.write_stuck.eq(access.write),
+                             array.written_stuck.eq(access.data[0])]

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.chip.instructions import ANSWER_BYTES, memory, neuron_bytes, tile_bytes
+from ohmspike.chip.instructions import ANSWER_BYTES, CHECK_BYTES, memory, neuron_bytes, tile_bytes
 
 from . import cost_small
 from .layout import Layout
 from .race import Race
 from .read_out import ReadOut
 
-__all__ = ["Clocks", "answer", "dark", "decide", "end", "find_unit", "image", "label", "next_of_race", "next_sweep",
-           "pass_of_race", "plastic_visit", "sweep", "teach", "visit"]
+__all__ = ["Clocks", "answer", "dark", "decide", "end", "find_unit", "image", "label", "longest_silence",
+           "next_of_race", "next_sweep", "pass_of_race", "plastic_visit", "sweep", "teach", "visit"]
 
 ACCESS = 4
 """Clocks of an access to one cell of a memory; counters wait until all counting is over first."""
@@ -27,7 +27,7 @@ def visit(layout: Layout) -> int:
 
 def sweep(layout: Layout, rows: int | None = None) -> int:
     """A column sweep (SET or RESET), or pulses on ``rows`` rows, until nothing of it is under way."""
-    return (layout.chip.rows if rows is None else rows) + 5
+    return (layout.chip.rows if rows is None else rows) + layout.pulse_stages + 1
 
 
 def next_sweep(layout: Layout, *, same_tile: bool) -> int:
@@ -110,6 +110,26 @@ def _free(begun, busy, count):
     for taken in busy:
         clock += begun <= taken < clock
     return clock
+
+
+def longest_silence(layout: Layout) -> int:
+    """Clocks in which a program may be at work without an event or a cell done, a byte taken or put out: at most this.
+
+    The worst event after the worst spike, every tile live, every unit with a trace, nothing overlapping.
+    """
+    chip, form = layout.chip, cost_small if layout.small else sys.modules[__name__]
+    seen = int(np.bincount(chip.row_lines.ravel(), minlength=chip.lines).max())
+    fired = chip.tiles * chip.winners
+    swept = form.sweep(layout) + 3
+    fire = form.pass_of_race(layout) + 3 * (chip.learners + 1) + swept + chip.classes + 7
+    events = [
+        fired * fire + chip.tiles * 10,  # STEP, DECIDE
+        chip.tiles * (chip.learners * swept + 4) + swept,  # DARK
+        2 * (chip.lines + chip.tiles + chip.tiles * chip.neurons * 2) + chip.classes + 4,  # END
+        chip.classes + 7 + 2 * (form.sweep(layout, fired) + 2),  # LABEL
+    ]
+    cell = 11 + max(chip.neurons, chip.levels) + 8 * 8 + ACCESS
+    return seen * form.plastic_visit(layout, chip.learners) + max(events) + cell
 
 
 class Clocks:
@@ -288,6 +308,11 @@ class Clocks:
         """READ or WRITE of ``cells`` cells from ``column`` on, of any memory but the counters."""
         start = max(self._now + 11 + column, self._quiet) if cells else self._now + 11 + column
         self._now = start + cells * (memory(name).cell_bytes + 1 + ACCESS)
+
+    def check(self, name: str, cells: int, column: int = 0):
+        """CHECK alike: 8 clocks a byte, 4 bytes of output."""
+        start = max(self._now + 11 + column, self._quiet) if cells else self._now + 11 + column
+        self._now = start + cells * (8 * memory(name).cell_bytes + 1 + ACCESS) + CHECK_BYTES
 
 
 def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *, bins: int = 1, learn: bool,

@@ -14,6 +14,7 @@ __all__ = ["SerialCounterBank"]
 
 URGENT = ("in_spikes", "pre_recharge", "row_reads", "shut_rows", "active_sq_sum", "reset_rows")
 STREAMED = "read_sum"
+HELD = ("dark_spikes", "read_out_sum")
 
 
 class SerialCounterBank(wiring.Component):
@@ -47,7 +48,10 @@ class SerialCounterBank(wiring.Component):
     Members
     -------
     increment_NAME : :py:`In`
-        What to add, of every counter but those of bins.
+        What to add, of every counter but those of bins; of ``dark_spikes`` and ``read_out_sum`` whether to add
+        what is on :py:`held_NAME`.
+    held_NAME : :py:`In`
+        Stays as it is until it was added.
     pulse, pulse_reset, pulse_bin, pulse_weight : :py:`In`
         A pulse; the last three stay for 3 clocks after it.
     hold, address, value, clear
@@ -60,7 +64,9 @@ class SerialCounterBank(wiring.Component):
         self._bins = {f"{name}_{bin_}" for name in BIN_COUNTERS for bin_ in range(amplitudes)}
         self.settle = len(peaks) + 2
         super().__init__({
-            **{f"increment_{name}": In(bits_for(peak)) for name, peak in peaks.items() if name not in self._bins},
+            **{f"increment_{name}": In(1 if name in HELD else bits_for(peak))
+               for name, peak in peaks.items() if name not in self._bins},
+            **{f"held_{name}": In(bits_for(peaks[name])) for name in HELD if name in peaks},
             "pulse": In(1), "pulse_reset": In(1), "pulse_bin": In(max(1, (amplitudes - 1).bit_length())),
             "pulse_weight": In(bits_for(peaks["set_weight_0"])),
             "hold": In(1),
@@ -96,7 +102,9 @@ class SerialCounterBank(wiring.Component):
             waits, served = Signal(name=f"waits_{name}"), Signal(name=f"served_{name}")
             m.d.sync += waits.eq(increment.any() | (waits & ~served))
             amount = 1
-            if len(increment) > 1:
+            if name in HELD:
+                amount = getattr(self, f"held_{name}")
+            elif len(increment) > 1:
                 amount = Signal.like(increment, name=f"amount_{name}")
                 with m.If(increment.any()):
                     m.d.sync += amount.eq(increment)

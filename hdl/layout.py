@@ -60,6 +60,16 @@ class Layout:
         return max(self.words, 6) if self.small else self.words
 
     @property
+    def noisy(self) -> bool:
+        """Pulses have write noise."""
+        return self.chip.noise_bits > 0
+
+    @property
+    def pulse_stages(self) -> int:
+        """Clocks from the address of a cell to its write by a pulse, in the fast form: one more with noise."""
+        return 4 + self.noisy
+
+    @property
     def words(self) -> int:
         return -(-self.chip.neurons // self.lanes)
 
@@ -87,6 +97,11 @@ class Layout:
     @property
     def level_address(self):
         return unsigned(bits_for(self.level_depth - 1))
+
+    @property
+    def stuck_word(self):
+        """Which cells of a level word are stuck."""
+        return data.ArrayLayout(1, self.lanes)
 
     @property
     def weight(self):
@@ -139,6 +154,11 @@ class Layout:
         return unsigned(self.chip.amplitudes.bit_length() - 1)
 
     @property
+    def access_bits(self) -> int:
+        """Width of an access to a cell; a counter is read in two of 32 bits."""
+        return 32 if self.small else 64
+
+    @property
     def column(self):
         """Where a column of a tile or of the read-out lies in its row."""
         words = max(self.words, self.read_out_words) if self.small else self.words
@@ -170,6 +190,10 @@ class Layout:
         return data.ArrayLayout(self.level, max(1, self.chip.classes))
 
     @property
+    def read_out_stuck_word(self):
+        return data.ArrayLayout(1, max(1, self.chip.classes))
+
+    @property
     def fire_count(self):
         return unsigned(bits_for(self.chip.tiles * self.chip.winners))
 
@@ -196,7 +220,8 @@ class Layout:
     @property
     def array_word(self):
         thresholds = self.chip.threshold_bits
-        return unsigned(max(32, thresholds, self.level_word.size))
+        stuck = self.lanes if self.chip.has_stuck_cells else 0
+        return unsigned(max(32, thresholds, self.level_word.size + stuck))
 
     @property
     def read_out_words(self) -> int:

@@ -1,6 +1,6 @@
 """The STDP pulse generator: SET and RESET pulses down a column, or on one cell."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -9,7 +9,7 @@ from amaranth.utils import bits_for
 from .accumulator import WeightTable
 from .layout import SILENT, Layout, lookup, narrow
 
-__all__ = ["PulseMode", "Pulses", "TraceLookup", "stepped_level"]
+__all__ = ["PulseMode", "Pulses", "TraceLookup", "noise_of", "noisy", "stepped_level", "xorshift"]
 
 
 class PulseMode(enum.Enum, shape=3):
@@ -22,11 +22,42 @@ class PulseMode(enum.Enum, shape=3):
     UNTEACH = 5  # RESET alike
 
 
+def noise_of(state):
+    """The noise of a pulse, -62 to 62, of the random state that its draw left (contract 5.5)."""
+    return sum(state[place:place + 5] for place in (0, 5, 10, 15)) - 62
+
+
+def noisy(m, drawn, moved, write_noise):
+    """What a pulse moves (contract 5.5), one clock after ``moved``; ``drawn`` is the state that its draw leaves, one
+    clock before it."""
+    noise, later = Signal(signed(7)), Signal.like(moved)
+    product = Signal(signed(7 + len(write_noise)))
+    m.d.sync += [noise.eq(noise_of(drawn)), product.eq(noise * write_noise), later.eq(moved)]
+    return later + product
+
+
+def _later(m, signal):
+    """A signal one clock later."""
+    later = Signal(Value.cast(signal).shape())
+    m.d.sync += later.eq(signal)
+    return later
+
+
 def stepped_level(level, step, *, lower, top: int):
     """The level after a pulse, held at 0 and ``top``, and whether it had to be (contract 5.2, 8.6)."""
     raw = Mux(lower, level - step, level + step)
     below, above = raw < 0, raw > top
     return Mux(below, 0, Mux(above, top, raw)), below | above
+
+
+def xorshift(m, state):
+    """The next state of xorshift32 (contract 7.2)."""
+    for index, (direction, distance) in enumerate((("<<", 13), (">>", 17), ("<<", 5))):
+        shifted = Signal(32, name=f"xorshift_{index}")
+        moved = (state << distance)[:32] if direction == "<<" else state >> distance
+        m.d.comb += shifted.eq(state ^ moved)
+        state = shifted
+    return state
 
 
 class TraceLookup(wiring.Component):
@@ -66,7 +97,10 @@ class Pulses(wiring.Component):
         1 select    the lane's level is picked; stamp -> trace -> is there a pulse, of which bin?
         2 look up   table entry and weight are addressed; the random state advances if there is a pulse
         3 step      level +- step, held at the rails; counted
-        4 write     the word goes back with the lane replaced
+        4 write     the word goes back with the lane replaced, unless the cell is stuck (5.6)
+
+    With write noise (5.5) it moves it by ``(table[bin][level] + u + noise * write_noise) >> fraction_bits``; product
+    and ``table[bin][level] + u`` have a stage of their own before *step*.
 
     Timing
     ------
@@ -75,7 +109,7 @@ class Pulses(wiring.Component):
         ``rows + 1`` clocks after the one before it, while that is still under way; any other when :py:`idle`.
     Latency
         ``rows + 5`` clocks from an accepted :py:`start` to :py:`idle` (one row in mode CELL: 6; rows that fired and one
-        clock more in the read-out).
+        clock more in the read-out). With write noise one clock more.
     Reset
         Drops the sweep under way: rows not yet written keep their levels, the random state is not stored.
 
@@ -105,11 +139,20 @@ class Pulses(wiring.Component):
         The levels of the read-out, as those of the tiles.
     table_* : loading and reading back the tables; :py:`table_value` one clock after the address while idle.
     pulse, pulse_reset, pulse_dark, pulse_bin, pulse_weight, clipped : :py:`Out`
-        What was done, for the counters: in stage 3.
+        What was done, for the counters: in the stage *step*.
+    write_noise : :py:`In(noise_bits)`
+        The register; of chips with write noise.
+    level_stuck, read_out_stuck : :py:`In`
+        Which cells of the words in ``level_data`` and ``read_out_data`` are stuck; of chips with stuck cells.
     """
 
     def __init__(self, layout: Layout):
         self._layout = layout
+        flaws = {}
+        if layout.noisy:
+            flaws["write_noise"] = In(layout.chip.noise_bits)
+        if layout.chip.has_stuck_cells:
+            flaws |= {"level_stuck": In(layout.stuck_word), "read_out_stuck": In(layout.read_out_stuck_word)}
         super().__init__({
             "start_valid": In(1),
             "start_ready": Out(1),
@@ -156,6 +199,7 @@ class Pulses(wiring.Component):
             "pulse_bin": Out(max(1, layout.bin.width)),
             "pulse_weight": Out(layout.weight),
             "clipped": Out(1),
+            **flaws,
         })
 
     def elaborate(self, platform):
@@ -175,17 +219,18 @@ class Pulses(wiring.Component):
         self._sequence(m, sweep, issued)
 
         # stage 1: select
-        travelling = Signal(4)  # stages 1 to 4
+        travelling = Signal(layout.pulse_stages)  # stages 1 to 4, or 5 with noise
         m.d.sync += travelling.eq(Cat(fetched.row, travelling))
         m.d.comb += self.idle.eq(~self.busy & ~fetched.row & ~travelling.any())
         lane_3 = self._random_state(m, sweep, random, fetched)
+        stepped_lane = _later(m, lane_3) if layout.noisy else lane_3
         addresses = [Mux(teaching, self.row, self.level_address) if chip.classes else self.level_address]
         taken = Signal(layout.pulsed_word)
         for lane in range(layout.pulsed_word.length):
             tile = self.level_data[lane] if lane < layout.lanes else 0
             m.d.comb += taken[lane].eq(Mux(teaching, self.read_out_data[lane], tile) if lane < chip.classes else tile)
         words = [taken]
-        for stage in range(1, 5):
+        for stage in range(1, layout.pulse_stages + 1):
             address = Signal(max(layout.level_address.width, layout.read_out_row.width), name=f"address_{stage}")
             m.d.sync += address.eq(addresses[-1])
             addresses.append(address)
@@ -209,10 +254,13 @@ class Pulses(wiring.Component):
                 m.d.sync += rank.eq(0)
             with m.Elif(travelling[0]):
                 m.d.sync += rank.eq(Mux(rank == chip.winners - 1, 0, rank + 1))
-        for stage in (2, 3):
+        for stage in (2, 3, 4)[:2 + layout.noisy]:
             word = Signal(layout.pulsed_word, name=f"word_{stage}")
             m.d.sync += word.eq(words[-1])
             words.append(word)
+
+        if chip.has_stuck_cells:
+            stuck = self._stuck(m, sweep.lane, teaching)
 
         # stage 2: look up, draw
         resetting = (sweep.mode != PulseMode.POST) & (sweep.mode != PulseMode.TEACH)
@@ -240,7 +288,7 @@ class Pulses(wiring.Component):
             weights.write_weight.eq(self.weight_write_weight),
             self.weight_value.eq(weights.weight),
         ]
-        drawn = self._xorshift(m, random)
+        drawn = xorshift(m, random)
         with m.If(selected):
             m.d.sync += random.eq(drawn)
         level_3, bin_3, pulse_3 = Signal.like(level), Signal.like(bin_), Signal()
@@ -249,24 +297,29 @@ class Pulses(wiring.Component):
         # stage 3: step
         entry = Mux(resetting, tables["reset"].data, tables["set"].data)
         fraction = random[32 - chip.fraction_bits:]  # the state after this pulse's draw
+        moved, weight = entry + fraction, weights.weight
         step = Signal(bits_for((0xFFFF + (1 << chip.fraction_bits) - 1) >> chip.fraction_bits))
+        if layout.noisy:
+            moved = noisy(m, drawn, moved, self.write_noise)
+            step = Signal(signed(len(moved) - chip.fraction_bits))
+            level_3, bin_3, pulse_3, weight = (_later(m, signal) for signal in (level_3, bin_3, pulse_3, weight))
         stepped, clipped = stepped_level(level_3, step, lower=resetting, top=chip.levels - 1)
         held = Signal(layout.level)
         m.d.comb += [
-            step.eq((entry + fraction) >> chip.fraction_bits),
+            step.eq(moved >> chip.fraction_bits),
             narrow(held, stepped),
             self.pulse.eq(pulse_3),
             self.pulse_reset.eq(resetting),
             self.pulse_dark.eq(pulse_3 & (sweep.mode == PulseMode.DARK)),
             self.pulse_bin.eq(bin_3),
-            self.pulse_weight.eq(weights.weight),
+            self.pulse_weight.eq(weight),
             self.clipped.eq(pulse_3 & clipped),
         ]
 
         # stage 4: write
         pulse_4, word_4 = Signal(), Signal(layout.pulsed_word)
-        m.d.sync += [pulse_4.eq(pulse_3), word_4.eq(words[2])]
-        m.d.sync += word_4[lane_3].eq(held)
+        m.d.sync += [pulse_4.eq(pulse_3 & ~stuck if chip.has_stuck_cells else pulse_3), word_4.eq(words[-1])]
+        m.d.sync += word_4[stepped_lane].eq(held)
         m.d.comb += [
             self.level_write.eq(pulse_4 & ~teaching),
             narrow(self.level_write_data.as_value(), word_4.as_value()),
@@ -276,6 +329,16 @@ class Pulses(wiring.Component):
             narrow(self.read_out_write_address, addresses[-1]),
         ]
         return m
+
+    def _stuck(self, m, lane, teaching):
+        """Whether the cell is stuck, in the stage *step*."""
+        layout, chip = self._layout, self._layout.chip
+        tile = self.level_stuck.as_value().bit_select(lane, 1)
+        row = self.read_out_stuck.as_value().bit_select(lane, 1) if chip.classes else 0
+        stuck = Mux(teaching, row, tile)
+        for _ in range(2 + layout.noisy):
+            stuck = _later(m, stuck)
+        return stuck
 
     def _random_state(self, m, sweep, random, fetched):
         """Fetch the random state with the first row, store it after the draw of the last; the lane in stage 3.
@@ -344,13 +407,3 @@ class Pulses(wiring.Component):
                     m.d.sync += [row_x.eq(0), sweep.line.eq(sweep.line + chip.plane_width - chip.patch_width + 1)]
                 with m.If(left == 1):
                     m.next = "IDLE"
-
-    @staticmethod
-    def _xorshift(m, state):
-        """The next state of xorshift32 (contract 7.2)."""
-        for index, (direction, distance) in enumerate((("<<", 13), (">>", 17), ("<<", 5))):
-            shifted = Signal(32, name=f"xorshift_{index}")
-            moved = (state << distance)[:32] if direction == "<<" else state >> distance
-            m.d.comb += shifted.eq(state ^ moved)
-            state = shifted
-        return state

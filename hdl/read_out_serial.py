@@ -45,8 +45,8 @@ class SerialReadOut(wiring.Component):
         Nothing is being added or searched.
     reading, word, lane, level : :py:`Out`, :py:`In`
         A word of the row of the fire is wanted; and, 1 clock later, the level of one of its lanes.
-    weight_sum : :py:`Out`
-        Sum of the weights of all pulses of a fire, for the counters: in its last clock; 0 in other clocks.
+    added, weight_sum : :py:`Out`
+        One clock: a fire was added; and, until the next one begins, the sum of the weights of all its pulses.
     clear : :py:`In(1)`
         Scores 0 and the list empty.
     ask, apart, but, done, best, best_score, second_score, own_score, listed, place, row, load, load_level, load_weight
@@ -63,7 +63,7 @@ class SerialReadOut(wiring.Component):
             "idle": Out(1),
             "reading": Out(1), "word": Out(bits_for(layout.read_out_words - 1)), "lane": Out(layout.lane),
             "level": In(layout.level),
-            "weight_sum": Out(bits_for(chip.winners * chip.classes * ((1 << chip.weight_bits) - 1))),
+            "added": Out(1), "weight_sum": Out(bits_for(chip.winners * chip.classes * ((1 << chip.weight_bits) - 1))),
             "clear": In(1),
             "ask": In(1), "apart": In(1), "but": In(layout.label),
             "done": Out(1), "best": Out(layout.label), "best_score": Out(chip.score_bits),
@@ -93,7 +93,6 @@ class SerialReadOut(wiring.Component):
         m.submodules.weights = weights = WeightTable(layout)
         label, one_label, two_label = (Signal(layout.label, name=name) for name in ("label", "one_label", "two_label"))
         adding, one, two, last = Signal(), Signal(), Signal(), Signal()
-        total = Signal.like(self.weight_sum)
         m.d.sync += [one.eq(adding), two.eq(one), one_label.eq(label), two_label.eq(one_label)]
         product = weights.weight * self.fire.pulses
         m.d.comb += [
@@ -105,9 +104,11 @@ class SerialReadOut(wiring.Component):
             write.data.eq(Mux(self.clear, 0, saturate(score.data + product, chip.score_bits))),
             last.eq(two & ~one),
         ]
-        m.d.sync += total.eq(Mux(two, total + product, 0))
-        with m.If(last):
-            m.d.comb += self.weight_sum.eq(total + product)
+        m.d.sync += self.added.eq(last)
+        with m.If(taken):
+            m.d.sync += self.weight_sum.eq(0)
+        with m.Elif(two):
+            m.d.sync += self.weight_sum.eq(self.weight_sum + product)
 
         # sequence
         next_lane = Signal(layout.lane)

@@ -1,6 +1,6 @@
 """A chip at two wires: what a board has between its pins."""
 
-from amaranth import Module, Signal
+from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -14,7 +14,9 @@ GLOW_S = 0.05
 
 
 class Afterglow(wiring.Component):
-    """Make an event of one clock visible: :py:`light` stays on for a while after it.
+    """Make events of one clock visible: a light stays on for a while after its event.
+
+    All lights share one clock divider.
 
     Timing
     ------
@@ -26,26 +28,33 @@ class Afterglow(wiring.Component):
     Parameters
     ----------
     clocks : :class:`int`
-        Least number of clocks the light stays on; at most twice as many.
+        Least number of clocks a light stays on; less than 4 times as many.
+    count : :class:`int`
+        Number of lights.
+
+    Members
+    -------
+    events, lights : :py:`In(count)`, :py:`Out(count)`
     """
 
-    event: In(1)
-    light: Out(1)
-
-    def __init__(self, clocks: int):
+    def __init__(self, clocks: int, count: int = 1):
         if clocks < 1:
             raise ValueError(f"clocks must be at least 1, not {clocks!r}")
         self._bits = (clocks - 1).bit_length()
-        super().__init__()
+        super().__init__({"events": In(count), "lights": Out(count)})
 
     def elaborate(self, platform):
         m = Module()
-        left = Signal(self._bits + 1)
-        m.d.comb += self.light.eq(left != 0)
-        with m.If(self.event):
-            m.d.sync += left.eq(1 << self._bits)
-        with m.Elif(self.light):
-            m.d.sync += left.eq(left - 1)
+        divider = Signal(self._bits)
+        wraps = (divider == (1 << self._bits) - 1) if self._bits else Const(1)
+        m.d.sync += divider.eq(divider + 1)
+        for event, light in zip(self.events, self.lights, strict=True):
+            left = Signal(2)  # times the divider has yet to wrap
+            m.d.comb += light.eq(left != 0)
+            with m.If(event):
+                m.d.sync += left.eq(2)
+            with m.Elif(light & wraps):
+                m.d.sync += left.eq(left - 1)
         return m
 
 
@@ -99,7 +108,7 @@ class SerialChip(wiring.Component):
             "answer": transmitter.bytes.valid,
             "error": receiver.framing_error | receiver.overrun,
         }
-        for name, event in events.items():
-            m.submodules[name] = glow = Afterglow(max(1, int(GLOW_S * self._rate.clock_hz)))
-            m.d.comb += [glow.event.eq(event), getattr(self, name).eq(glow.light)]
+        m.submodules.glow = glow = Afterglow(max(1, int(GLOW_S * self._rate.clock_hz)), len(events))
+        m.d.comb += [glow.events.eq(Cat(events.values())),
+                     Cat(getattr(self, name) for name in events).eq(glow.lights)]
         return m

@@ -18,6 +18,7 @@ RACE = Chip(name="race", plane_height=2, plane_width=3, patch_height=2, patch_wi
             set_step=0.3, set_bound=1.0, reset_step=0.3, reset_bound=1.0)
 THRESHOLD = varied(RACE, fire_mode="threshold", winners=1, learners=3, theta_leak=2, theta_base=12)
 READ_OUT = varied(RACE, classes=3, score_bits=8, margin=9, read_out_set_step=0.3, read_out_reset_step=0.3)
+FLAWED = varied(READ_OUT, noise_bits=14, stuck_cells="masked", fraction_bits=10)
 ONE = varied(RACE, plane_height=1, plane_width=1, patch_height=1, patch_width=1, neurons=1, winners=1, learners=1)
 
 CORNERS = {
@@ -44,6 +45,12 @@ CORNERS = {
     "read-out, fixed weights": (varied(READ_OUT, weight_store="fixed", weights=tuple(range(15, -1, -1))), 2),
     "read-out, one row": (varied(ONE, classes=2, read_out_set_step=0.3, read_out_reset_step=0.3), 1),
     "read-out, scores at their top": (varied(READ_OUT, weight_bits=8, weights=tuple(range(0, 256, 16))), 2),
+    "noise": (varied(RACE, noise_bits=13), 2),
+    "stuck cells": (varied(RACE, stuck_cells="masked"), 1),
+    "threshold, noise, stuck cells": (varied(FLAWED, fire_mode="threshold", winners=1, learners=3, classes=0), 2),
+    "read-out wider than a word, noise, stuck cells": (varied(FLAWED, classes=5, winners=3), 2),
+    "one of everything, noise, stuck cells": (varied(ONE, classes=2, read_out_set_step=0.3, noise_bits=16,
+                                                     stuck_cells="masked"), 1),
     "small membranes and thresholds": (varied(RACE, membrane_bits=4, threshold_bits=4), 2),
 }
 
@@ -127,9 +134,10 @@ def test_labels_teach_below_the_margin_alone(ports):
     run_programs(Layout(chip, 3, level_ports=ports), programs, seed=43)
 
 
-@pytest.mark.parametrize("ports, seed", [(1, 50), (2, 51)])
-def test_labelled_samples_match_the_oracle(ports, seed):
-    chip = varied(FEW, plane_height=3, classes=4, score_bits=10, margin=60)
+@pytest.mark.parametrize("ports, seed, flaws", [(1, 50, {}), (2, 51, {}), (2, 52, {
+    "noise_bits": 14, "stuck_cells": "masked"})])
+def test_labelled_samples_match_the_oracle(ports, seed, flaws):
+    chip = varied(FEW, plane_height=3, classes=4, score_bits=10, margin=60, **flaws)
 
     def programs(chip, rng):
         batch = random_samples(chip, rng, 20)

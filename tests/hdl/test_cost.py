@@ -9,7 +9,7 @@ from ohmspike.hdl import cost
 from ohmspike.hdl.layout import Layout
 from ohmspike.sim.state import ChipState
 from support.bench import ExecutorBench
-from support.programs import encode_events, frame, load_state, read, write
+from support.programs import check, encode_events, frame, load_state, read, write
 from support.stimulus import varied
 
 STEP, DECIDE, DARK, END = EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END
@@ -22,6 +22,7 @@ LAYOUTS = {
     "1 word": Layout(WIDE, 5),
     "one winner, one unit": Layout(varied(WIDE, winners=1, learners=1, theta_leak=3), 3),
     "unseen lines, one winner": Layout(varied(WIDE, patch_height=1, patch_width=1, stride=2, winners=1, learners=1), 5),
+    "noise": Layout(varied(WIDE, noise_bits=8), 2),
 }
 READ_OUT = varied(WIDE, plane_height=3, plane_width=4, classes=3, score_bits=10, margin=0)
 READ_OUTS = {
@@ -30,6 +31,7 @@ READ_OUTS = {
     "races wait for the read-out": Layout(varied(READ_OUT, plane_height=2, plane_width=4, patch_height=1, neurons=9,
                                                  winners=9, learners=1), 9),
     "one winner": Layout(varied(READ_OUT, winners=1, learners=1, plane_height=2, plane_width=3), 5),
+    "noise, stuck cells": Layout(varied(READ_OUT, noise_bits=8, stuck_cells="masked"), 3),
 }
 
 
@@ -100,7 +102,8 @@ def test_every_event_of_a_race_costs_what_is_stated(name, learn):
 
 
 @pytest.mark.parametrize("name, learn, report", [
-    ("3 words", True, True), ("ten classes", True, True), ("one winner", False, True),
+    ("3 words", True, True), ("noise, stuck cells", True, True), ("ten classes", True, True),
+    ("one winner", False, True),
     ("races wait for the read-out", False, True), ("races wait for the read-out", True, False)])
 def test_the_read_out_costs_what_is_stated(name, learn, report):
     """All cells alike: label 0 leads by nothing, which the margin 0 lets pass."""
@@ -211,13 +214,13 @@ def test_a_plastic_visit_costs_what_is_stated(units, faded):
 
 
 @pytest.mark.parametrize("name, cells, column", [("levels", 12, 3), ("theta", 7, 0), ("set", 0, 2), ("random", 4, 0)])
-@pytest.mark.parametrize("direction", [read, write])
+@pytest.mark.parametrize("direction", [read, write, check])
 def test_bursts_cost_what_is_stated(name, cells, column, direction):
     layout = LAYOUTS["3 words"]
-    program = (read(name, cells, column=column) if direction is read
-               else write(name, np.zeros(cells, int), column=column))
+    program = (write(name, np.zeros(cells, int), column=column) if direction is write
+               else direction(name, cells, column=column))
     clocks = cost.Clocks(layout)
-    clocks.burst(name, cells, column)
+    (clocks.check if direction is check else clocks.burst)(name, cells, column)
     assert measured(layout, [program], learn=False) == [clocks.total]
 
 

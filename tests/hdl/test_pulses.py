@@ -24,6 +24,12 @@ CORNERS = {
                                                set_step=0.05, reset_step=0.05), 2),
     "16 fraction bits": Layout(varied(CHIP, levels=4, fraction_bits=16, set_step=0.2, reset_step=0.2), 2),
     "fixed weights": Layout(varied(CHIP, weight_store="fixed"), 2),
+    "noise": Layout(varied(CHIP, noise_bits=10), 2),
+    "noise, 16 bits, 8 fraction bits": Layout(varied(CHIP, noise_bits=16, fraction_bits=8), 5),
+    "stuck cells": Layout(varied(CHIP, stuck_cells="masked"), 2),
+    "noise, stuck cells": Layout(varied(CHIP, noise_bits=12, stuck_cells="masked"), 3),
+    "one cell, noise": Layout(varied(CHIP, plane_height=1, plane_width=1, patch_height=1, patch_width=1, neurons=1,
+                                     noise_bits=1), 1),
 }
 READ_OUT = varied(CHIP, winners=3, classes=3, score_bits=8, margin=9, read_out_set_step=0.3, read_out_reset_step=0.4,
                   read_out_set_bound=1.0)
@@ -37,6 +43,10 @@ TAUGHT = {
     "two levels, one amplitude": Layout(varied(READ_OUT, levels=2, amplitudes=1, read_out_set_step=1.0), 2),
     "16 amplitudes, 8 bits of trace": Layout(varied(READ_OUT, amplitudes=16, trace_bits=8, winners=4), 2),
     "fixed weights": Layout(varied(READ_OUT, weight_store="fixed"), 2),
+    "noise": Layout(varied(READ_OUT, noise_bits=12), 2),
+    "stuck cells": Layout(varied(READ_OUT, stuck_cells="masked"), 2),
+    "noise, stuck cells, narrower than a word": Layout(varied(READ_OUT, classes=2, noise_bits=14,
+                                                              stuck_cells="masked"), 5),
 }
 
 
@@ -49,6 +59,11 @@ class Memories:
         cells = np.zeros((layout.chip.tiles * layout.chip.rows, layout.words * layout.lanes), int)
         cells[:, :layout.chip.neurons] = state.levels.reshape(-1, layout.chip.neurons)
         self.words = cells.reshape(-1, layout.lanes)
+        self.stuck = None
+        if layout.chip.has_stuck_cells:
+            cells = np.zeros((layout.chip.tiles * layout.chip.rows, layout.words * layout.lanes), int)
+            cells[:, :layout.chip.neurons] = state.stuck.reshape(-1, layout.chip.neurons)
+            self.stuck = cells.reshape(-1, layout.lanes)
 
     def levels(self):
         chip = self.layout.chip
@@ -63,6 +78,8 @@ class Memories:
         while True:
             (_, reset, level, line, tile, write, where, word, random_write, stored, random, *counted) = await sampled
             ctx.set(dut.level_data, self.words[min(level, len(self.words) - 1)].tolist())
+            if self.stuck is not None:
+                ctx.set(dut.level_stuck, self.stuck[min(level, len(self.stuck) - 1)].tolist())
             ctx.set(dut.line_stamp, self.stamps[min(line, len(self.stamps) - 1)])
             ctx.set(dut.random_data, int(self.random[tile]))
             if write and not reset:
@@ -80,7 +97,7 @@ class ReadOutCells:
 
     def __init__(self, dut, state, rows):
         self.dut, self.rows, self.writes = dut, rows, []  # writes: clock and row
-        self.cells = state.read_out.astype(int)
+        self.cells, self.stuck = state.read_out.astype(int), state.read_out_stuck
 
     async def run(self, ctx):
         dut, clock = self.dut, 0
@@ -90,6 +107,8 @@ class ReadOutCells:
             _, reset, place, row, write, where, word = await sampled
             ctx.set(dut.row, self.rows[min(place, len(self.rows) - 1)])
             ctx.set(dut.read_out_data, self.cells[min(row, len(self.cells) - 1)].tolist())
+            if len(self.stuck):
+                ctx.set(dut.read_out_stuck, self.stuck[min(row, len(self.cells) - 1)].tolist())
             if write and not reset:
                 self.cells[where] = list(word)
                 self.writes.append((clock, where))
@@ -117,6 +136,8 @@ async def load(ctx, dut, chip, state):
         ctx.set(dut.weight_write_weight, weight)
         await ctx.tick()
     ctx.set(dut.weight_write, 0)
+    if chip.noise_bits:
+        ctx.set(dut.write_noise, state.write_noise)
 
 
 async def sweep(ctx, bench, **start):
@@ -194,7 +215,7 @@ def test_sweeps_match_the_oracle_in_the_stated_clocks(corner):
                 ctx, bench, mode=mode, address=(tile * chip.rows + row) * layout.words + word, lane=lane,
                 line=int(chip.row_lines[tile, row]), trace=trace, tile=tile)
             rows = 1 if mode == PulseMode.CELL else chip.rows
-            assert clocks == rows + 5, where
+            assert clocks == rows + 5 + layout.noisy, where
             first_pulses(oracle, chip, mode, tile, row, neuron, trace, memories.stamps, step)
             assert np.array_equal(memories.levels(), oracle.state.levels), where
             assert memories.random.tolist() == oracle.state.random.tolist(), where
@@ -293,12 +314,14 @@ def test_teaching_matches_the_oracle_in_the_stated_clocks(corner):
             read_out.writes.clear()
             ctx.set(dut.listed, len(read_out.rows))
             clocks = await sweep(ctx, bench, mode=mode, lane=column, trace=int(rng.integers(1 << chip.trace_bits)))
-            assert clocks == len(read_out.rows) + 6, where
+            assert clocks == len(read_out.rows) + 6 + layout.noisy, where
             for row, rank in oracle._fired:
                 oracle._teach(row, rank, column, +1 if mode == PulseMode.TEACH else -1)
-            Scoreboard("rows written").compare([row for _, row in read_out.writes], read_out.rows, where)
-            assert np.diff([clock for clock, _ in read_out.writes]).tolist() == (
-                [1] * (len(read_out.rows) - 1)), where
+            written = [row for row in read_out.rows if not (len(state.read_out_stuck)
+                                                            and state.read_out_stuck[row, column])]
+            Scoreboard("rows written").compare([row for _, row in read_out.writes], written, where)
+            if written == read_out.rows:
+                assert (np.diff([clock for clock, _ in read_out.writes]) == 1).all(), where
             if index % 3 == 2:
                 neuron = int(rng.integers(chip.neurons))
                 word, lane = divmod(neuron, layout.lanes)

@@ -242,17 +242,19 @@ def test_a_planted_receiver_that_samples_at_the_edges_is_noticed(monkeypatch):
 
 @pytest.mark.parametrize("clocks", [1, 2, 5, 100])
 def test_a_light_stays_on_and_goes_out(clocks):
-    dut = Afterglow(clocks)
+    dut = Afterglow(clocks, 2)
 
     async def testbench(ctx):
-        ctx.set(dut.event, 1)
-        await ctx.tick()
-        ctx.set(dut.event, 0)
-        lit = 0
-        while ctx.get(dut.light):
-            lit += 1
+        for light in (0b01, 0b10):
+            ctx.set(dut.events, light)
             await ctx.tick()
-        assert clocks <= lit <= 2 * clocks
+            ctx.set(dut.events, 0)
+            lit = 0
+            while ctx.get(dut.lights):
+                assert ctx.get(dut.lights) == light
+                lit += 1
+                await ctx.tick()
+            assert clocks <= lit <= 4 * clocks
 
     Bench(dut).run(testbench)
 
