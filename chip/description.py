@@ -12,10 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Chip", "DescriptionError", "Phase", "STEP_MAX", "presets"]
+__all__ = ["Chip", "DescriptionError", "NOISE_FRACTION_MAX", "NOISE_SIGMA", "Phase", "STEP_MAX", "presets"]
 
 STEP_MAX = 254
 """Steps one sample may hold (contract 2.3): a stamp is 8 bits wide and 255 means "silent"."""
+
+NOISE_SIGMA = math.sqrt(4 * (32**2 - 1) / 12)
+"""Standard deviation of the noise of a pulse, a sum of four 5-bit numbers, before it is scaled (contract 5.5)."""
+
+NOISE_FRACTION_MAX = 12
+"""Fraction bits beyond which the noise of a pulse would take bits of its draw."""
 
 _WORD = (1 << 16) - 1
 
@@ -31,6 +37,12 @@ def _integer(section, low, high, summary, *, structure=True, default=dataclasses
 
 def _real(section, low, high, summary, default):
     meta = {"section": section, "low": low, "high": high, "summary": summary, "structure": False, "kind": float}
+    return field(default=default, metadata=meta)
+
+
+def _flaw(kind, default, summary, **limits):
+    """A structure field of section ``cell`` that is no part of a chip's identity as long as it has its default."""
+    meta = {"section": "cell", "summary": summary, "structure": True, "kind": kind, "flaw": True, **limits}
     return field(default=default, metadata=meta)
 
 
@@ -109,6 +121,9 @@ class Chip:
     weight_bits: int = _integer("cell", 1, 12, "width of an entry of the weight table", default=6)
     weight_store: str = _choice("cell", ("memory", "fixed"), "weight table in a loadable memory, or fixed in gates",
                                 "memory")
+    noise_bits: int = _flaw(int, 0, "write noise: width of the register write_noise; 0 is none", low=0, high=16)
+    stuck_cells: str = _flaw(str, "none", "stuck cells: none, or those that a loadable mask tells",
+                             options=("none", "masked"))
     fire_mode: str = _choice("fire", ("race", "threshold"), "race at DECIDE, or threshold at every STEP", "race")
     membrane_bits: int = _integer("fire", 4, 24, "width of a membrane potential, unsigned, saturating", default=16)
     threshold_bits: int = _integer("fire", 4, 24, "width of an adaptive threshold, unsigned, saturating", default=20)
@@ -129,6 +144,7 @@ class Chip:
     read_out_set_bound: float = _real("read_out", 0.0, 20.0, "as set_bound, for the read-out", 0.0)
     read_out_reset_step: float = _real("read_out", 0.0, 1.0, "as reset_step, for the read-out", 0.016)
     read_out_reset_bound: float = _real("read_out", 0.0, 20.0, "as reset_bound, for the read-out", 0.0)
+    write_noise: float = _real("cell", 0.0, 1.0, "deviation of every pulse, fraction of the range", 0.0)
     margin: int = _integer("read_out", 0, (1 << 24) - 1, "lead of the label's score below which a label teaches",
                            structure=False, default=1000)
     theta_step: float = _real("fire", 0.0, 65535.0, "homeostasis: rise of the first winner's threshold (h)", 0.0)
@@ -223,6 +239,12 @@ class Chip:
                                    f"table of {self.levels} levels, not {self.weight_bits}")
         if self.weights is not None:
             self._check_entries("weights", self.weights, self.levels, (1 << self.weight_bits) - 1)
+        if self.noise_bits and self.fraction_bits > NOISE_FRACTION_MAX:
+            raise DescriptionError(f"fraction_bits must be at most {NOISE_FRACTION_MAX} with noise_bits, "
+                                   f"not {self.fraction_bits}")
+        if self.noise_register >> self.noise_bits:
+            raise DescriptionError(f"noise_bits must be at least {self.noise_register.bit_length()} for write_noise = "
+                                   f"{self.write_noise!r}, not {self.noise_bits}")
         for name in ("set_table", "reset_table", "read_out_set_table", "read_out_reset_table"):
             table = getattr(self, name)
             if table is None:
@@ -313,7 +335,17 @@ class Chip:
         x = self.left + tile_x[:, None] * self.stride + row_x[None, :]
         return (y * self.plane_width + x).astype(np.int32)
 
+    @property
+    def has_stuck_cells(self) -> bool:
+        """Every cell has a mask bit that tells whether it is stuck (contract 5.6)."""
+        return self.stuck_cells == "masked"
+
     # tables
+
+    @property
+    def noise_register(self) -> int:
+        """What ``write_noise`` comes to in the register of this name (contract 5.5)."""
+        return round(self.write_noise * (self.levels - 1) * 2**self.fraction_bits / NOISE_SIGMA)
 
     @property
     def weight_table(self) -> np.ndarray:
@@ -360,7 +392,7 @@ class Chip:
 
     @property
     def structure(self) -> dict:
-        found = {name: getattr(self, name) for name in self.structure_fields()}
+        found = {name: getattr(self, name) for name in self.structure_fields() if name not in self._absent_flaws}
         if self.weight_store == "fixed":
             found["weights"] = self.weight_table.tolist()
         return found
@@ -374,8 +406,16 @@ class Chip:
     def digest(self) -> str:
         """SHA-256 (hex) of the whole description except its name."""
         fields = dataclasses.asdict(self)
-        fields.pop("name")
+        for name in ("name", *self._absent_flaws):
+            fields.pop(name)
         return _digest(fields)
+
+    @property
+    def _absent_flaws(self):
+        """Fields of flaws that the chip does not have: it is the chip of a description that does not know of them."""
+        absent = [spec.name for spec in dataclasses.fields(self)
+                  if "flaw" in spec.metadata and getattr(self, spec.name) == spec.default]
+        return [*absent, "write_noise"] if self.write_noise == 0.0 else absent
 
     # reading and writing
 
@@ -416,7 +456,7 @@ class Chip:
             value = getattr(self, spec.name)
             if spec.name == "schedule":
                 document["schedule"] = [dataclasses.asdict(phase) for phase in value]
-            elif value is not None:
+            elif value is not None and spec.name not in self._absent_flaws:
                 section = spec.metadata["section"]
                 (document.setdefault(section, {}) if section else document)[spec.name] = value
         return document

@@ -10,12 +10,13 @@ from enum import IntEnum
 from .description import Chip
 
 __all__ = [
-    "ANSWER_BYTES", "BIN_COUNTERS", "COUNTERS", "FLAG", "ESCAPE", "ESCAPE_XOR", "FrameKind", "IDENTITY_WORDS",
-    "MEMORIES", "Memory", "NakReason", "Opcode", "PROTOCOL_VERSION", "READ_OUT_COUNTERS", "REGISTERS", "STATUS_WORDS",
-    "Status", "counter_names", "memory", "neuron_bytes", "tile_bytes",
+    "ANSWER_BYTES", "BIN_COUNTERS", "CHECK_BYTES", "COUNTERS", "FLAG", "ESCAPE", "ESCAPE_XOR", "FrameKind",
+    "IDENTITY_WORDS", "MEMORIES", "Memory", "NakReason", "Opcode", "PROTOCOL_VERSION", "READ_OUT_COUNTERS", "REGISTERS",
+    "STATUS_WORDS", "Status", "counter_names", "identity_words", "memory", "neuron_bytes", "register_names",
+    "tile_bytes",
 ]
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 FLAG, ESCAPE, ESCAPE_XOR = 0x7E, 0x7D, 0x20
 
 
@@ -45,6 +46,7 @@ class Status(IntEnum):
     BAD_INSTRUCTION = 1  # unknown opcode, or the program ended inside an instruction
     BAD_ADDRESS = 2  # no such memory, outside it, or not writable
     OVERFLOW = 3  # the output did not fit the reply buffer; the program was executed to its end
+    ABORTED = 4  # the program made no progress: the watchdog broke it off; sample and registers are as after a reset
 
 
 class Opcode(IntEnum):
@@ -61,6 +63,7 @@ class Opcode(IntEnum):
     LABEL = 0x08  # class:1
     WRITE = 0x10  # memory:1 row:2 column:2 count:2, then count cells
     READ = 0x11  # memory:1 row:2 column:2 count:2; outputs count cells
+    CHECK = 0x12  # memory:1 row:2 column:2 count:2; outputs the CRC-32 of what READ would have output
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ REGISTERS = {
     "theta_base": "threshold mode: common threshold theta0; threshold_bits bits",
     "report": "1: fires are put into replies (1 after reset)",
     "margin": "read-out: lead of the label's score below which a label teaches; score_bits bits",
+    "write_noise": "deviation of a pulse over that of the noise added to it, in 2^-fraction_bits levels; noise_bits "
+                   "bits; there if the chip has write noise",
 }
 """Registers in address order; 4 bytes each on the link, of which a chip keeps as many bits as told here."""
 
@@ -100,8 +105,8 @@ COUNTERS = {
     "reset_rows": "(tile, row) visits that gave at least one RESET pulse",
     "pre_recharge": "sum over SPIKE and FRAME lines of (full scale - pre-trace before)",
     "post_recharge": "sum over learning post spikes of (full scale - post-trace before)",
-    "clipped_high": "SET pulses cut off by the upper rail",
-    "clipped_low": "RESET pulses cut off by the lower rail",
+    "clipped_high": "SET pulses cut off by a rail: without write noise the upper",
+    "clipped_low": "RESET pulses cut off by a rail: without write noise the lower",
     "theta_clipped": "homeostasis steps cut off by the top of the threshold",
     "refused": "events refused (contract 3.8)",
 }
@@ -129,11 +134,25 @@ STATUS_WORDS = {
     "bad_frames": "frames with a wrong CRC, length or kind, modulo 2^16",
     "out_of_sequence": "frames refused for their sequence number, modulo 2^16",
     "repeats": "frames answered again without acting, modulo 2^16",
+    "aborts": "programs broken off and links restarted by the watchdog since power-up, modulo 2^8",
 }
 """Read-only words of the implementation (not of the contract), 32 bits each."""
 
-IDENTITY_WORDS = [name for name in Chip.structure_fields()]
-"""Structure fields a chip tells about itself, 16 bits each; a choice is the index of its option."""
+_FLAWS = [name for name in Chip.structure_fields() if "flaw" in Chip.__dataclass_fields__[name].metadata]
+
+IDENTITY_WORDS = [name for name in Chip.structure_fields() if name not in _FLAWS] + _FLAWS
+"""Structure fields a chip tells about itself, 16 bits each; a choice is the index of its option. Those of flaws come
+last, and are there in chips with any (:func:`identity_words`)."""
+
+
+def identity_words(chip: Chip) -> list[str]:
+    """The structure fields that a chip tells about itself, in address order."""
+    return IDENTITY_WORDS if any(name in chip.structure for name in _FLAWS) else IDENTITY_WORDS[:-len(_FLAWS)]
+
+
+def register_names(chip: Chip) -> list[str]:
+    """The registers of a chip in address order."""
+    return [name for name in REGISTERS if name != "write_noise" or chip.noise_bits]
 
 
 def counter_names(chip: Chip) -> list[str]:
@@ -143,7 +162,7 @@ def counter_names(chip: Chip) -> list[str]:
 
 
 MEMORIES = [
-    # a memory of no rows is one that a chip without a read-out does not have
+    # a memory of no rows is one that the chip does not have
     Memory("levels", 0, lambda chip: chip.tiles * chip.rows, lambda chip: chip.neurons, 1, True,
            "conductance level of every cell; row = tile * rows + row"),
     Memory("theta", 1, lambda chip: chip.tiles, lambda chip: chip.neurons, 4, True, "adaptive thresholds"),
@@ -152,17 +171,22 @@ MEMORIES = [
     Memory("weight", 3, lambda chip: 1, lambda chip: chip.levels, 2, True, "weight table (not writable if fixed)"),
     Memory("set", 4, lambda chip: chip.amplitudes, lambda chip: chip.levels, 2, True, "SET table"),
     Memory("reset", 5, lambda chip: chip.amplitudes, lambda chip: chip.levels, 2, True, "RESET table"),
-    Memory("registers", 6, lambda chip: 1, lambda chip: len(REGISTERS), 4, True, "control registers"),
+    Memory("registers", 6, lambda chip: 1, lambda chip: len(register_names(chip)), 4, True, "control registers"),
     Memory("counters", 7, lambda chip: 1, lambda chip: len(counter_names(chip)), 8, True,
            "event counters; a write clears all of them, whatever is written"),
     Memory("status", 8, lambda chip: 1, lambda chip: len(STATUS_WORDS), 4, False, "state of the implementation"),
-    Memory("identity", 9, lambda chip: 1, lambda chip: len(IDENTITY_WORDS), 2, False, "the chip's structure fields"),
+    Memory("identity", 9, lambda chip: 1, lambda chip: len(identity_words(chip)), 2, False,
+           "the chip's structure fields"),
     Memory("read_out", 10, lambda chip: chip.read_out_rows if chip.classes else 0, lambda chip: chip.classes, 1, True,
            "conductance level of every cell of the read-out; row = tile * neurons + neuron"),
     Memory("read_out_set", 11, lambda chip: chip.amplitudes if chip.classes else 0, lambda chip: chip.levels, 2, True,
            "SET table of the read-out"),
     Memory("read_out_reset", 12, lambda chip: chip.amplitudes if chip.classes else 0, lambda chip: chip.levels, 2,
            True, "RESET table of the read-out"),
+    Memory("stuck", 13, lambda chip: chip.tiles * chip.rows if chip.has_stuck_cells else 0, lambda chip: chip.neurons,
+           1, True, "1: the cell is stuck; as levels, in a chip with stuck cells"),
+    Memory("read_out_stuck", 14, lambda chip: chip.read_out_rows if chip.has_stuck_cells and chip.classes else 0,
+           lambda chip: chip.classes, 1, True, "1: the cell of the read-out is stuck; as read_out, alike"),
 ]
 
 
@@ -170,6 +194,9 @@ def memory(name: str) -> Memory:
     """The declaration of a memory by its name."""
     return next(entry for entry in MEMORIES if entry.name == name)
 
+
+CHECK_BYTES = 4
+"""Bytes that CHECK puts out: a CRC-32 as of ``zlib.crc32``."""
 
 ANSWER_BYTES = 7
 """Bytes of an answer: label:1 score:3 margin:3."""

@@ -34,6 +34,7 @@ OPERANDS = {
     Opcode.LABEL: ("class:1", "LABEL (10.5)"),
     Opcode.WRITE: ("memory:1 row:2 column:2 count:2, then count cells", "write cells, along columns, then rows"),
     Opcode.READ: ("memory:1 row:2 column:2 count:2", "read cells alike; puts out count cells"),
+    Opcode.CHECK: ("memory:1 row:2 column:2 count:2", "puts out crc:4, the CRC-32 of what READ would put out"),
 }
 
 

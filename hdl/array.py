@@ -36,10 +36,13 @@ class Array(wiring.Component):
         Replace that level.
     write, written : :py:`In`
         Write a word.
+    stuck, write_stuck, written_stuck : :py:`Out`, :py:`In`
+        Whether that cell is stuck; replace it. Of chips with stuck cells, whose bits lie behind the levels of a word.
     """
 
     def __init__(self, layout: Layout):
         self._layout = layout
+        stuck = {"stuck": Out(1), "write_stuck": In(1), "written_stuck": In(1)}
         super().__init__({
             "address": In(layout.array_address),
             "word": Out(layout.array_word),
@@ -50,6 +53,7 @@ class Array(wiring.Component):
             "written_level": In(layout.level),
             "write": In(1),
             "written": In(layout.array_word),
+            **(stuck if layout.chip.has_stuck_cells else {}),
         })
 
     def elaborate(self, platform):
@@ -74,4 +78,17 @@ class Array(wiring.Component):
                 m.d.comb += write.data[place].eq(levels[lane])
                 with m.If(self.lane == lane):
                     m.d.comb += write.data[place].eq(self.written_level)
+        if layout.chip.has_stuck_cells:
+            self._stuck(m, read, write)
         return m
+
+    def _stuck(self, m, read, write):
+        """Replacing a level keeps the bits of stuck cells, replacing one of them keeps the rest."""
+        layout = self._layout
+        bits = slice(layout.level_word.size, layout.level_word.size + layout.lanes)
+        m.d.comb += self.stuck.eq(read.data[bits].bit_select(self.lane, 1))
+        with m.If(self.write_level):
+            m.d.comb += write.data[bits].eq(read.data[bits])
+        with m.If(self.write_stuck):
+            m.d.comb += [write.en.eq(1), write.data.eq(read.data)]
+            m.d.comb += write.data[bits].bit_select(self.lane, 1).eq(self.written_stuck)

@@ -3,9 +3,11 @@
 from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
+from amaranth.utils import bits_for
 
 from ohmspike.chip.instructions import STATUS_WORDS
 
+from . import cost
 from .core import Core
 from .core_small import SmallCore
 from .decode import Decoder, RecordWriter, byte_shape
@@ -35,6 +37,8 @@ class Executor(wiring.Component):
         A program, and its output with the status as last byte.
     status : :py:`In`
         What the memory ``status`` shows.
+    moved : :py:`Out(1)`
+        An event or an access to a cell is over with this clock.
     """
 
     def __init__(self, layout: Layout):
@@ -44,6 +48,7 @@ class Executor(wiring.Component):
             "program": In(stream.Signature(byte_shape())),
             "output": Out(stream.Signature(byte_shape())),
             "status": In(self.core.signature.members["status"].shape),
+            "moved": Out(1),
         })
 
     def elaborate(self, platform):
@@ -63,6 +68,7 @@ class Executor(wiring.Component):
             core.status.eq(self.status),
             decoder.dark.eq(core.dark),
             decoder.idle.eq(core.idle & writer.idle),
+            self.moved.eq((core.events.valid & core.events.ready) | (core.access_valid & core.access_ready)),
             self.output.valid.eq(writer.output.valid | decoder.output.valid),
             self.output.payload.eq(decoder.output.payload),
             writer.output.ready.eq(self.output.ready),
@@ -80,6 +86,9 @@ class ChipTop(wiring.Component):
     ------
     Throughput, latency
         Of :class:`~ohmspike.hdl.link.Link` and :class:`Executor`.
+    Watchdog
+        Acts after more than ``watchdog`` and at most 2 ``watchdog`` clocks without a sign of life: a program is broken
+        off (the :class:`Executor` is reset, the session goes on), a hung link restarts with everything inside.
     Reset
         Forgets session, programs and the sample; takes no byte in the first clock after it.
 
@@ -90,6 +99,9 @@ class ChipTop(wiring.Component):
         Bytes of the longest program and of the longest reply.
     window : :class:`int`
         Programs the host may have unanswered; a power of two.
+    watchdog : :class:`int`
+        Clocks between two ticks of the watchdog, a power of two; unless told twice the longest event
+        (:func:`~ohmspike.hdl.cost.longest_silence`) or more.
 
     Members
     -------
@@ -100,11 +112,14 @@ class ChipTop(wiring.Component):
     rx: In(stream.Signature(8))
     tx: Out(stream.Signature(8))
 
-    def __init__(self, layout: Layout, *, max_request: int = 512, max_reply: int = 512, window: int = 2):
+    def __init__(self, layout: Layout, *, max_request: int = 512, max_reply: int = 512, window: int = 2,
+                 watchdog: int | None = None):
         super().__init__()
         self._layout = layout
+        self.watchdog = 1 << bits_for(2 * cost.longest_silence(layout)) if watchdog is None else watchdog
         digest = bytes.fromhex(layout.chip.structure_digest)[:8]
-        self._link = Link(digest, max_request=max_request, max_reply=max_reply, window=window)
+        self._link = Link(digest, max_request=max_request, max_reply=max_reply, window=window,
+                          watchdog=self.watchdog)
 
     def elaborate(self, platform):
         m = Module()
@@ -112,12 +127,14 @@ class ChipTop(wiring.Component):
         # the reset of everything inside comes out of a register: on a device it has far to go, and in a compiled
         # simulation nothing inside then depends on a port in the same clock
         m.domains.chip = ClockDomain()
-        resetting = Signal(init=1)
-        m.d.sync += resetting.eq(0)
-        m.d.comb += [ClockSignal("chip").eq(ClockSignal()), ResetSignal("chip").eq(resetting)]
+        m.domains.engine = ClockDomain()
         link, executor = self._link, Executor(self._layout)
+        resetting, halting = Signal(init=1), Signal(init=1)
+        m.d.sync += [resetting.eq(link.restart), halting.eq(link.restart | link.abort)]
+        m.d.comb += [ClockSignal("chip").eq(ClockSignal()), ResetSignal("chip").eq(resetting),
+                     ClockSignal("engine").eq(ClockSignal()), ResetSignal("engine").eq(halting)]
         m.submodules.link = DomainRenamer("chip")(link)
-        m.submodules.executor = DomainRenamer("chip")(executor)
+        m.submodules.executor = DomainRenamer("engine")(executor)
         # what is offered while the link is still in reset waits
         m.d.comb += [
             link.rx.payload.eq(self.rx.payload),
@@ -127,9 +144,11 @@ class ChipTop(wiring.Component):
         connect(m, link.tx, wiring.flipped(self.tx))
         connect(m, link.program, executor.program)
         connect(m, executor.output, link.output)
-        busy_cycles = Signal(32)
+        m.d.comb += link.moved.eq(executor.moved)
+        busy_cycles, aborts = Signal(32), Signal(8)
         m.d.chip += busy_cycles.eq(busy_cycles + link.busy)
+        m.d.sync += aborts.eq(aborts + (link.abort | link.restart))
         words = {"busy_cycles": busy_cycles, "bad_frames": link.bad_frames,
-                 "out_of_sequence": link.out_of_sequence, "repeats": link.repeats}
+                 "out_of_sequence": link.out_of_sequence, "repeats": link.repeats, "aborts": aborts}
         m.d.comb += [executor.status[index].eq(words[name]) for index, name in enumerate(STATUS_WORDS)]
         return m

@@ -10,17 +10,16 @@ from ohmspike.chip.description import STEP_MAX
 from ohmspike.chip.instructions import (
     BIN_COUNTERS,
     COUNTERS,
-    IDENTITY_WORDS,
     MEMORIES,
     READ_OUT_COUNTERS,
-    REGISTERS,
     STATUS_WORDS,
+    identity_words,
+    register_names,
 )
 
 from .accumulator import Accumulator
 from .counters import CounterBank
 from .layout import SILENT, Layout, lookup, saturate
-from .levels import LevelMemory
 from .pulses import PulseMode, Pulses, TraceLookup
 from .race import Race
 from .read_out import ReadOut
@@ -86,7 +85,7 @@ def counter_peaks(layout: Layout) -> dict[str, int]:
             peaks[f"{name}_{bin_}"] = weight if name.endswith("weight") else 1
     if chip.classes:
         peaks |= dict.fromkeys(READ_OUT_COUNTERS, 1)
-        peaks |= {"read_out_reads": chip.winners, "read_out_sum": weight * chip.classes}
+        peaks |= {"read_out_reads": chip.winners, "read_out_sum": weight * chip.classes * chip.winners}
     return peaks
 
 
@@ -102,7 +101,10 @@ class Core(wiring.Component):
                    +-> post-trace unit -> Pulses (SET or RESET down the column) -> levels
                    +-> ReadOut: scores of the classes -> answers; a label -> Pulses -> levels of the read-out
 
-    Every other event waits until the reads before it are done and then has the memories to itself.
+    Every other event waits until the reads before it are done and then has the memories to itself. Within DECIDE, STEP
+    and DARK the walk seeks the next tile while this one is acted on, and a sweep goes on beside the races after it; the
+    event ends when all of it has. END takes the other bank of line stamps and tile states; the bank it leaves is
+    cleared in clocks that leave its write ports free.
 
     Timing
     ------
@@ -153,6 +155,7 @@ class Core(wiring.Component):
         m = Module()
         self._storage(m)
         self._count_defaults(m)
+        self._clear(m)
         self._reads(m)
         self._sequence(m)
         return m
@@ -175,16 +178,22 @@ class Core(wiring.Component):
             read = store.read_port(transparent_for=(write,) if transparent else ())
             return read, write
 
-        m.submodules.levels = self.levels = LevelMemory(layout)
-        self.level_read, self.level_write = self.levels.read, self.levels.write
+        self.level_read, self.level_write = memory_of("levels", layout.level_word, layout.level_depth)
         self.membrane_read, self.membrane_write = memory_of(
             "membranes", layout.membrane_word, layout.neuron_depth, bypass)
         self.theta_read, self.theta_write = memory_of("thetas", layout.theta_word, layout.neuron_depth)
-        self.tile_read, self.tile_write = memory_of("tile_states", self.tile_shape, chip.tiles, bypass)
+        self.tile_read, self.tile_write = memory_of(
+            "tile_states", self.tile_shape, 2 << layout.tile.width, bypass)
         self.unit_read, self.unit_write = memory_of("units", self.unit_shape, unit_depth)
-        self.line_read, self.line_write = memory_of("lines", unsigned(8), chip.lines)
+        self.line_read, self.line_write = memory_of("lines", unsigned(8), 2 << layout.line.width)
         self.random_read, self.random_write = memory_of(
             "randoms", unsigned(32), chip.tiles + (chip.classes > 0))
+
+        if chip.has_stuck_cells:
+            self.stuck_read, self.stuck_write = memory_of("stuck", layout.stuck_word, layout.level_depth)
+            if chip.classes:
+                self.taught_stuck_read, self.taught_stuck_write = memory_of(
+                    "read_out_stuck", layout.read_out_stuck_word, chip.read_out_rows)
 
         m.submodules.router = self.router = Router(layout)
         m.submodules.accumulator = self.accumulator = Accumulator(layout)
@@ -199,16 +208,38 @@ class Core(wiring.Component):
         self.theta_step = Signal(16)
         self.theta_base = Signal(chip.threshold_bits)
         self.margin = Signal(chip.score_bits)
+        self.write_noise = Signal(chip.noise_bits)
         self.step = Signal(8)
         self.spoken = Signal(range(chip.lines + 1))
         self.any_units = Signal()
         self.dark_sample = Signal()
         self.visits_quiet = Signal()
         self.quiet = Signal()  # no read is under way, in the tiles or in the read-out
+        self.bank = Signal()  # of line stamps and tile states: the one of this sample
+        self.line_noted, self.tile_noted = Signal(), Signal()  # their write ports are taken
+        self.cleared = Signal()  # the bank that END takes next is clear
+        self.changes_bank = Signal()
         m.d.comb += self.dark.eq(self.dark_sample)
 
     def _unit_address(self, tile, unit):
         return tile << self.layout.unit.width | unit if self.layout.chip.learners > 1 else tile
+
+    def _clear(self, m):
+        """Clear the bank of line stamps and tile states not in use, in clocks that leave its write ports free."""
+        layout, chip = self.layout, self.layout.chip
+        over = []
+        for write, shape, count, silent, noted in (
+                (self.line_write, layout.line, chip.lines, SILENT, self.line_noted),
+                (self.tile_write, layout.tile, chip.tiles, 0, self.tile_noted)):
+            place, done = Signal(shape), Signal()
+            with m.If(~done):
+                m.d.comb += [write.addr.eq(layout.banked(place, ~self.bank)), write.data.eq(silent), write.en.eq(1)]
+                with m.If(~noted):
+                    m.d.sync += [place.eq(place + 1), done.eq(place == count - 1)]
+            over.append((place, done))
+        m.d.comb += self.cleared.eq(over[0][1] & over[1][1])
+        with m.If(self.changes_bank):
+            m.d.sync += [self.bank.eq(~self.bank), *(signal.eq(0) for pair in over for signal in pair)]
 
     # counters
 
@@ -237,7 +268,7 @@ class Core(wiring.Component):
         m.d.comb += [
             first.eq(word == 0),
             self.level_read.addr.eq(visit.payload.address + word),
-            self.tile_read.addr.eq(visit.payload.tile),
+            self.tile_read.addr.eq(layout.banked(visit.payload.tile, self.bank)),
         ]
 
         stage = data.StructLayout({"valid": 1, "tile": layout.tile, "word": layout.word, "first": 1})
@@ -279,7 +310,7 @@ class Core(wiring.Component):
                 m.d.sync += pulsed.eq(pulsed | self.pulses.start_valid)
                 m.next = "PULSED"
             with m.State("PULSED"):
-                with m.If(self.pulses.start_ready):
+                with m.If(self.pulses.idle):
                     with m.If(unit == layout.chip.learners - 1):
                         self._count(m, "reset_rows", pulsed)
                         m.d.comb += visit.ready.eq(1)
@@ -310,8 +341,8 @@ class Core(wiring.Component):
         visited = one.valid & one.first
         with m.If(visited):
             m.d.sync += held.eq(now)
-            m.d.comb += [self.tile_write.en.eq(~now.closed), self.tile_write.addr.eq(one.tile),
-                         self.tile_write.data.eq(now)]
+            m.d.comb += [self.tile_noted.eq(1), self.tile_write.en.eq(~now.closed), self.tile_write.data.eq(now),
+                         self.tile_write.addr.eq(self.layout.banked(one.tile, self.bank))]
             m.d.comb += [
                 self.tile_write.data.reads.eq(Mux(now.reads == READS_MAX, READS_MAX, now.reads + 1)),
                 self.tile_write.data.step_reads.eq(Mux(step_reads == READS_MAX, READS_MAX, step_reads + 1)),
@@ -348,16 +379,15 @@ class Core(wiring.Component):
             m.d.comb += self.quiet.eq(self.visits_quiet)
             return
         m.submodules.read_out = read_out = self.read_out = ReadOut(self.layout)
-        self.tile_row = Signal(self.layout.read_out_row)
         neuron = self.race.winner.neuron
         m.d.comb += [
             self.quiet.eq(self.visits_quiet & read_out.idle),
-            read_out.fire.row.eq(self.tile_row + neuron.word * self.layout.lanes + neuron.lane),
+            read_out.fire.row.eq(self.here.row + neuron.word * self.layout.lanes + neuron.lane),
             read_out.fire.pulses.eq(chip.winners - self.rank),
             read_out.but.eq(self.events.payload.line[:self.layout.label.width]),
             read_out.apart.eq(self.events.payload.kind == EventKind.LABEL),
             read_out.place.eq(pulses.place),
-            read_out.address.eq(Mux(pulses.start_ready, self.access.row[:self.layout.read_out_row.width],
+            read_out.address.eq(Mux(pulses.idle, self.access.row[:self.layout.read_out_row.width],
                                     pulses.read_out_address)),
             read_out.write_address.eq(pulses.read_out_write_address),
             read_out.write_data.eq(pulses.read_out_write_data),
@@ -412,54 +442,71 @@ class Core(wiring.Component):
                              pulses.start.lane.eq(column[:len(pulses.start.lane)])]
                 m.next = f"{state}ING"
             with m.State(f"{state}ING"):
-                with m.If(pulses.start_ready):
+                with m.If(pulses.idle):
                     m.next = then
         with m.State("LABEL DONE"):
             m.d.comb += self.events.ready.eq(1)
             m.next = "IDLE"
+
+    def _flaws(self, m):
+        """The mask of stuck cells is read with the levels, and never written by a pulse."""
+        chip, pulses = self.layout.chip, self.pulses
+        if chip.noise_bits:
+            m.d.comb += pulses.write_noise.eq(self.write_noise)
+        if chip.has_stuck_cells:
+            m.d.comb += [self.stuck_read.addr.eq(self.level_read.addr), pulses.level_stuck.eq(self.stuck_read.data)]
+            if chip.classes:
+                m.d.comb += [self.taught_stuck_read.addr.eq(self.read_out.address),
+                             pulses.read_out_stuck.eq(self.taught_stuck_read.data)]
 
     # sequence
 
     def _sequence(self, m):
         layout, chip = self.layout, self.layout.chip
         event = self.events.payload
-        self.tile = Signal(layout.tile)
-        self.tile_x = Signal(range(chip.grid_width))
-        self.tile_level = Signal(layout.level_address)
-        self.tile_line = Signal(layout.line)
+        place = data.StructLayout({
+            "tile": layout.tile, "level": layout.level_address, "line": layout.line, "row": layout.read_out_row})
+        self.sought = Signal(place)  # where the walk is, and what it found there
+        self.found = Signal(self.tile_shape)
+        self.here, self.held = Signal(place), Signal(self.tile_shape)  # the tile acted on
         self.rank = Signal(range(chip.winners))
         self.unit = Signal(layout.unit)
-        self.held = Signal(self.tile_shape)
-        self.first_winner = Signal(layout.neuron)
+        self.first_winner, self.last_winner = Signal(layout.neuron), Signal(layout.neuron)
         self.ending = Signal()  # an END, and not a reset, leads to CLEAR
+        self.walk_begins, self.walk_found, self.walk_over = Signal(), Signal(), Signal()
+        self.walk_goes_on = Signal()
         m.d.comb += [
             self.pulses.level_data.eq(self.level_read.data),
             self.level_write.addr.eq(self.pulses.level_write_address),
             self.level_write.data.eq(self.pulses.level_write_data),
             self.level_write.en.eq(self.pulses.level_write),
             self.pulses.line_stamp.eq(self.line_read.data),
-            self.line_read.addr.eq(event.line[:len(self.line_read.addr)]),
+            self.line_read.addr.eq(layout.banked(event.line[:layout.line.width], self.bank)),
             self.line_trace.stamp.eq(self.line_read.data),
             self.line_trace.step.eq(self.step),
             self.random_read.addr.eq(self.pulses.random_address),
-            self.random_write.addr.eq(self.pulses.random_address),
+            self.random_write.addr.eq(self.pulses.random_write_address),
             self.pulses.random_data.eq(self.random_read.data),
             self.random_write.data.eq(self.pulses.random_write_data),
             self.random_write.en.eq(self.pulses.random_write),
-            self.router.spikes.payload.eq(event.line[:len(self.line_read.addr)]),
+            self.router.spikes.payload.eq(event.line[:layout.line.width]),
             self.race.membranes.eq(self.membrane_read.data),
             self.race.thetas.eq(self.theta_read.data),
             self.race.behind.eq(self.rank != 0),
         ]
-        with m.If(~self.pulses.start_ready):
+        with m.If(self.pulses.busy):
             m.d.comb += [self.level_read.addr.eq(self.pulses.level_address),
-                         self.line_read.addr.eq(self.pulses.line_address)]
+                         self.line_read.addr.eq(layout.banked(self.pulses.line_address, self.bank))]
+        with m.If(self.pulses.pulse_dark):
+            self._count(m, "reset_rows")
         self._race_feed(m)
         self._read_out(m)
+        self._flaws(m)
         self._access_paths(m)
+        self._walk(m)
         with m.FSM(init="CLEAR", name="event") as fsm:
             self._accept(m)
-            self._walk(m)
+            self._act(m)
             self._fire(m)
             self._learn(m)
             self._darken(m)
@@ -477,7 +524,7 @@ class Core(wiring.Component):
             with m.If(self.events.valid & (event.kind == EventKind.SPIKE)):
                 with m.If(self.dark_sample | (event.line >= chip.lines)):
                     m.d.comb += refuse.eq(1)
-                with m.Elif(self.pulses.start_ready):
+                with m.Elif(~self.pulses.busy):
                     m.next = "SPIKE"
             with m.Elif(self.events.valid & self.quiet):
                 with m.Switch(event.kind):
@@ -485,20 +532,22 @@ class Core(wiring.Component):
                         with m.If(self.dark_sample | (self.step == STEP_MAX)):
                             m.d.comb += refuse.eq(1)
                         with m.Else():
-                            self._begin_walk(m)
-                            m.next = "TILE" if chip.fire_mode == "threshold" else "WALKED"
+                            m.next = "WALKED"
+                            if chip.fire_mode == "threshold":
+                                m.d.comb += self.walk_begins.eq(1)
+                                m.next = "WALK"
                     with m.Case(EventKind.DECIDE):
                         with m.If(self.dark_sample | (chip.fire_mode == "threshold")):
                             m.d.comb += refuse.eq(1)
                         with m.Else():
-                            self._begin_walk(m)
-                            m.next = "TILE"
+                            m.d.comb += self.walk_begins.eq(1)
+                            m.next = "WALK"
                     with m.Case(EventKind.DARK):
                         with m.If(self.dark_sample):
                             m.d.comb += refuse.eq(1)
                         with m.Else():
-                            self._begin_walk(m)
-                            m.next = "TILE"
+                            m.d.comb += self.walk_begins.eq(1)
+                            m.next = "WALK"
                     with m.Case(EventKind.END):
                         m.d.sync += self.ending.eq(1)
                         m.next = "CLEAR"
@@ -521,7 +570,7 @@ class Core(wiring.Component):
                 m.d.comb += self.events.ready.eq(1)
                 self._count(m, "refused")
         with m.State("SPIKE"):
-            with m.If(~self.pulses.start_ready):
+            with m.If(self.pulses.busy):
                 m.next = "IDLE"  # a RESET pulse took the line memory: read the stamp again
             with m.Else():
                 m.d.comb += self.router.spikes.valid.eq(1)
@@ -529,7 +578,8 @@ class Core(wiring.Component):
                     full = (1 << chip.trace_bits) - 1
                     m.d.comb += [
                         self.events.ready.eq(1),
-                        self.line_write.addr.eq(event.line[:len(self.line_write.addr)]),
+                        self.line_noted.eq(1),
+                        self.line_write.addr.eq(self.layout.banked(event.line[:self.layout.line.width], self.bank)),
                         self.line_write.data.eq(self.step),
                         self.line_write.en.eq(1),
                     ]
@@ -538,68 +588,93 @@ class Core(wiring.Component):
                     self._count(m, "pre_recharge", full - self.line_trace.trace)
                     m.next = "IDLE"
 
-    def _begin_walk(self, m):
-        chip = self.layout.chip
-        m.d.sync += [self.tile.eq(0), self.tile_x.eq(0), self.tile_level.eq(0), self.rank.eq(0), self.unit.eq(0),
-                     self.tile_line.eq(chip.top * chip.plane_width + chip.left)]
-        if chip.classes:
-            m.d.sync += self.tile_row.eq(0)
-
-    def _advance(self, m):
-        """On to the next tile, or to the end of the walk."""
-        layout, chip = self.layout, self.layout.chip
-        m.d.sync += [
-            self.tile.eq(self.tile + 1),
-            self.tile_x.eq(self.tile_x + 1),
-            self.tile_level.eq(self.tile_level + chip.rows * layout.words),
-            self.tile_line.eq(self.tile_line + chip.stride),
-            self.rank.eq(0),
-            self.unit.eq(0),
-        ]
-        if chip.classes:
-            m.d.sync += self.tile_row.eq(self.tile_row + chip.neurons)
-        with m.If(self.tile_x == chip.grid_width - 1):
-            back = chip.stride * (chip.plane_width - chip.grid_width + 1)
-            m.d.sync += [self.tile_x.eq(0), self.tile_line.eq(self.tile_line + back)]
-        m.next = "TILE"
-        with m.If(self.tile == chip.tiles - 1):
-            m.next = "WALKED"
-
     def _walk(self, m):
-        """Look at every tile in turn; act on those that are live, or for DARK on those that learned."""
-        chip, event = self.layout.chip, self.events.payload
-        state = self.tile_read.data
-        live = ~state.closed & state.active & (state.reads >= chip.min_spikes)
-        with m.State("TILE"):
-            m.d.comb += self.tile_read.addr.eq(self.tile)
+        """Seek the tiles to act on, in ascending order: the live ones, or for DARK those that learned."""
+        layout, chip = self.layout, self.layout.chip
+        event, state, sought = self.events.payload, self.tile_read.data, self.sought
+        column = Signal(range(chip.grid_width))
+        wanted = Signal()
+        m.d.comb += wanted.eq(~state.closed & state.active & (state.reads >= chip.min_spikes))
+        with m.If(event.kind == EventKind.DARK):
+            m.d.comb += wanted.eq(self.learn & state.closed & (state.used != 0))
+
+        def advance():
+            m.d.sync += [
+                column.eq(column + 1),
+                sought.tile.eq(sought.tile + 1),
+                sought.level.eq(sought.level + chip.rows * layout.words),
+                sought.line.eq(sought.line + chip.stride),
+            ]
+            if chip.classes:
+                m.d.sync += sought.row.eq(sought.row + chip.neurons)
+            with m.If(column == chip.grid_width - 1):
+                back = chip.stride * (chip.plane_width - chip.grid_width + 1)
+                m.d.sync += [column.eq(0), sought.line.eq(sought.line + back)]
             m.next = "TEST"
-        with m.State("TEST"):
-            m.d.sync += self.held.eq(state)
-            with m.If(event.kind == EventKind.DARK):
-                with m.If(self.learn & state.closed & (state.used != 0)):
-                    m.next = "DARK UNIT"
+            with m.If(sought.tile == chip.tiles - 1):
+                m.next = "OVER"
+
+        following = Signal(layout.tile)
+        m.d.comb += following.eq(sought.tile + 1)
+        with m.FSM(name="walk"):
+            with m.State("OVER"):
+                m.d.comb += self.walk_over.eq(1)
+                with m.If(self.walk_begins):
+                    m.d.sync += [column.eq(0), sought.eq(0), sought.line.eq(chip.top * chip.plane_width + chip.left)]
+                    m.next = "FIRST"
+            with m.State("FIRST"):
+                m.d.comb += self.tile_read.addr.eq(layout.banked(sought.tile, self.bank))
+                m.next = "TEST"
+            with m.State("TEST"):
+                m.d.comb += self.tile_read.addr.eq(layout.banked(following, self.bank))
+                m.d.sync += self.found.eq(state)
+                with m.If(wanted):
+                    m.next = "FOUND"
                 with m.Else():
-                    self._advance(m)
-            with m.Elif(live):
-                self._count(m, "decisions")
-                m.next = "RACE"
-            with m.Else():
-                self._advance(m)
+                    advance()
+            with m.State("FOUND"):
+                m.d.comb += [self.walk_found.eq(1), self.tile_read.addr.eq(layout.banked(following, self.bank))]
+                with m.If(self.walk_goes_on):
+                    advance()
+
+    def _act(self, m):
+        """Act on the tiles found; the event is over when the walk is, and the last sweep."""
+        chip, event = self.layout.chip, self.events.payload
+        with m.State("WALK"):
+            with m.If(self.walk_found):
+                self._take_tile(m)
+            with m.Elif(self.walk_over):
+                m.next = "WALKED"
         with m.State("WALKED"):
-            with m.If(event.kind == EventKind.DARK):
-                self._count(m, "dark_spikes", chip.lines - self.spoken)
-                m.d.sync += self.dark_sample.eq(1)
-            with m.Elif(event.kind == EventKind.STEP):
-                self._count(m, "steps", self.events.ready)
             reports = self.report & (event.kind != EventKind.DARK)
             if chip.fire_mode == "race":
                 reports &= event.kind == EventKind.DECIDE
-            m.d.comb += [self.fires.payload.end.eq(1), self.fires.valid.eq(reports)]
-            with m.If(~reports | self.fires.ready):
+            m.d.comb += [self.fires.payload.end.eq(1), self.fires.valid.eq(reports & self.pulses.idle)]
+            with m.If((~reports | self.fires.ready) & self.pulses.idle):
                 m.d.comb += self.events.ready.eq(1)
+                with m.If(event.kind == EventKind.DARK):
+                    self._count(m, "dark_spikes", chip.lines - self.spoken)
+                    m.d.sync += self.dark_sample.eq(1)
                 with m.If(event.kind == EventKind.STEP):
+                    self._count(m, "steps")
                     m.d.sync += self.step.eq(self.step + 1)
                 m.next = "IDLE"
+
+    def _take_tile(self, m):
+        """Act on the tile that the walk found."""
+        m.d.comb += self.walk_goes_on.eq(1)
+        m.d.sync += [self.here.eq(self.sought), self.held.eq(self.found), self.rank.eq(0), self.unit.eq(0)]
+        with m.If(self.events.payload.kind == EventKind.DARK):
+            m.next = "DARK UNIT"
+        with m.Else():
+            self._count(m, "decisions")
+            m.next = "RACE"
+
+    def _leave_tile(self, m):
+        """On to the tile after it, if it is found already."""
+        m.next = "WALK"
+        with m.If(self.walk_found):
+            self._take_tile(m)
 
     def _race_feed(self, m):
         """Words addressed in state RACE reach the race one clock later."""
@@ -620,84 +695,102 @@ class Core(wiring.Component):
         layout, chip = self.layout, self.layout.chip
         winner = self.race.winner
         with m.State("RACE"):
-            address = layout.neuron_address(self.tile, self.race_word)
+            address = layout.neuron_address(self.here.tile, self.race_word)
             m.d.comb += [self.race_issue.eq(1), self.membrane_read.addr.eq(address), self.theta_read.addr.eq(address)]
             m.d.sync += self.race_word.eq(self.race_word + 1)
+            if chip.fire_mode == "race":  # every unit is new, for the tile has not fired in this sample
+                with m.If((self.rank == 0) & (self.race_word == 0)):
+                    self._note_tile(m)
+                    m.d.comb += self.tile_write.data.closed.eq(1)
+                    with m.If(self.learn):
+                        m.d.comb += self.tile_write.data.used.eq(chip.learners)
             with m.If(self.race_word == layout.words - 1):
                 m.d.sync += self.race_word.eq(0)
                 m.next = "RACING"
         with m.State("RACING"):
-            with m.If(self.race.done):
-                m.next = "FOUND"
-        with m.State("FOUND"):
-            fires, taken = Signal(), Signal()
-            read = self.read_out.fire_ready if chip.classes else 1
-            m.d.comb += [fires.eq(1), taken.eq(read & (~self.report | self.fires.ready))]
+            fires, read = Signal(), Signal()
+            m.d.comb += [fires.eq(self.race.done), read.eq(self.read_out.fire_ready if chip.classes else 1)]
             if chip.fire_mode == "threshold":
-                m.d.comb += fires.eq(winner.score >= self.theta_base)
+                m.d.comb += fires.eq(self.race.done & (winner.score >= self.theta_base))
             m.d.comb += [
                 self.fires.valid.eq(fires & self.report & read),
-                self.fires.payload.tile.eq(self.tile),
+                self.fires.payload.tile.eq(self.here.tile),
                 self.fires.payload.neuron.eq(winner.neuron),
                 self.fires.payload.first.eq(self.rank == 0),
             ]
-            with m.If(~fires):
-                self._advance(m)
-            with m.Elif(taken):
+            with m.If(self.race.done & ~fires):
+                m.d.comb += self.race.taken.eq(1)
+                self._leave_tile(m)
+            with m.Elif(fires & read & (~self.report | self.fires.ready)):
+                m.d.comb += self.race.taken.eq(1)
                 self._count(m, "out_spikes")
                 if chip.classes:
                     m.d.comb += self.read_out.fire_valid.eq(1)
                     self._count(m, "read_out_reads", chip.winners - self.rank)
+                m.d.sync += self.last_winner.eq(winner.neuron)
                 with m.If(self.rank == 0):
                     m.d.sync += self.first_winner.eq(winner.neuron)
                 with m.If(self.learn & (self.rank < chip.learners)):
                     m.next = "FIND UNIT" if chip.fire_mode == "threshold" else "TAKE UNIT"
                 with m.Else():
-                    m.next = "NEXT RANK"
-        with m.State("NEXT RANK"):
+                    self._next_rank(m)
+
+    def _note_tile(self, m):
+        """Write the state of the tile acted on, as it was found but for what the caller changes."""
+        m.d.comb += [self.tile_noted.eq(1), self.tile_write.en.eq(1), self.tile_write.data.eq(self.held),
+                     self.tile_write.addr.eq(self.layout.banked(self.here.tile, self.bank))]
+
+    def _next_rank(self, m):
+        chip = self.layout.chip
+        with m.If(self.rank != chip.winners - 1):
             m.d.sync += self.rank.eq(self.rank + 1)
-            m.next = "RACE"
-            with m.If(self.rank == chip.winners - 1):
-                m.next = "CLOSE"
-                with m.If(self.learn):
-                    m.next = "THETA"
-        with m.State("CLOSE"):
-            race = chip.fire_mode == "race"
-            m.d.comb += [self.tile_write.en.eq(1), self.tile_write.addr.eq(self.tile)]
-            m.d.comb += self.tile_write.data.eq(self.held)
-            m.d.comb += self.tile_write.data.closed.eq(1) if race else self.tile_write.data.active.eq(0)
-            self._advance(m)
+            if self.layout.holds_scores:
+                m.d.comb += self.race.next.eq(1)
+                m.next = "RACING"
+            else:
+                m.next = "RACE"
+        with m.Elif(self.learn):
+            m.next = "THETA"
+        with m.Else():
+            self._close(m)
+
+    def _close(self, m):
+        """The tile is done with."""
+        if self.layout.chip.fire_mode == "threshold":
+            m.next = "CLOSE"
+        else:
+            self._leave_tile(m)
 
     def _learn(self, m):
         """A learning post spike: post-trace unit, SET sweep; at the end the threshold of the first winner."""
         layout, chip = self.layout, self.layout.chip
-        winner = self.race.winner
         full = (1 << chip.trace_bits) - 1
 
         def recharge(unit):
             m.d.comb += [
-                self.unit_write.addr.eq(self._unit_address(self.tile, unit)),
-                self.unit_write.data.neuron.eq(winner.neuron),
+                self.unit_write.addr.eq(self._unit_address(self.here.tile, unit)),
+                self.unit_write.data.neuron.eq(self.last_winner),
                 self.unit_write.data.stamp.eq(self.step),
                 self.unit_write.en.eq(1),
             ]
             m.d.sync += self.any_units.eq(1)
             m.next = "SWEEP"
 
-        with m.State("FIND UNIT"):
-            m.d.comb += self.unit_read.addr.eq(self._unit_address(self.tile, self.unit))
-            m.next = "MATCH UNIT"
-            with m.If(self.unit == self.held.used):
-                m.next = "TAKE UNIT"
-        with m.State("MATCH UNIT"):
-            with m.If(self.unit_read.data.neuron == winner.neuron):
-                self._count(m, "post_recharge", full - self.unit_trace.trace)
-                recharge(self.unit)
-            with m.Elif(self.unit == chip.learners - 1):
-                m.next = "TAKE UNIT"
-            with m.Else():
-                m.d.sync += self.unit.eq(self.unit + 1)
-                m.next = "FIND UNIT"
+        if chip.fire_mode == "threshold":
+            with m.State("FIND UNIT"):
+                m.d.comb += self.unit_read.addr.eq(self._unit_address(self.here.tile, self.unit))
+                m.next = "MATCH UNIT"
+                with m.If(self.unit == self.held.used):
+                    m.next = "TAKE UNIT"
+            with m.State("MATCH UNIT"):
+                with m.If(self.unit_read.data.neuron == self.last_winner):
+                    self._count(m, "post_recharge", full - self.unit_trace.trace)
+                    recharge(self.unit)
+                with m.Elif(self.unit == chip.learners - 1):
+                    m.next = "TAKE UNIT"
+                with m.Else():
+                    m.d.sync += self.unit.eq(self.unit + 1)
+                    m.next = "FIND UNIT"
         with m.State("TAKE UNIT"):
             self._count(m, "post_recharge", full)
             recharge(self.held.next)
@@ -705,13 +798,11 @@ class Core(wiring.Component):
             with m.If(self.held.used != chip.learners):
                 m.d.sync += self.held.used.eq(self.held.used + 1)
         with m.State("SWEEP"):
-            self._start_sweep(m, PulseMode.POST, winner.neuron)
-            self._count(m, "set_events")
-            m.next = "SWEEPING"
-        with m.State("SWEEPING"):
+            self._start_sweep(m, PulseMode.POST, self.last_winner)
             with m.If(self.pulses.start_ready):
-                m.next = "NEXT RANK"
-        address = layout.neuron_address(self.tile, self.first_winner.word)
+                self._count(m, "set_events")
+                self._next_rank(m)
+        address = layout.neuron_address(self.here.tile, self.first_winner.word)
         with m.State("THETA"):
             m.d.comb += self.theta_read.addr.eq(address)
             m.next = "RAISE"
@@ -723,37 +814,43 @@ class Core(wiring.Component):
                          self.theta_write.en.eq(1)]
             m.d.comb += self.theta_write.data[self.first_winner.lane].eq(saturate(raised, chip.threshold_bits))
             self._count(m, "theta_clipped", raised[chip.threshold_bits:].any())
-            m.next = "CLOSE"
+            self._close(m)
+        if chip.fire_mode == "threshold":
+            with m.State("CLOSE"):
+                self._note_tile(m)
+                m.d.comb += self.tile_write.data.active.eq(0)
+                self._leave_tile(m)
 
     def _start_sweep(self, m, mode, neuron):
         m.d.comb += [
             self.pulses.start_valid.eq(1),
             self.pulses.start.mode.eq(mode),
-            self.pulses.start.address.eq(self.tile_level + neuron.word),
+            self.pulses.start.address.eq(self.here.level + neuron.word),
             self.pulses.start.lane.eq(neuron.lane),
-            self.pulses.start.line.eq(self.tile_line),
+            self.pulses.start.line.eq(self.here.line),
             self.pulses.start.trace.eq(self.unit_trace.trace),
-            self.pulses.start.tile.eq(self.tile),
+            self.pulses.start.tile.eq(self.here.tile),
         ]
 
     def _darken(self, m):
         """RESET pulses from silent lines to every post-trace unit of a tile."""
         chip = self.layout.chip
         unit = self.unit_read.data
+        over = Signal()
+        m.d.comb += over.eq((self.unit == chip.learners - 1) | (self.unit + 1 == self.held.used))
         with m.State("DARK UNIT"):
-            m.d.comb += self.unit_read.addr.eq(self._unit_address(self.tile, self.unit))
+            m.d.comb += self.unit_read.addr.eq(self._unit_address(self.here.tile, self.unit))
             m.next = "DARK SWEEP"
         with m.State("DARK SWEEP"):
-            with m.If(self.unit_trace.trace != 0):
+            m.d.comb += self.unit_read.addr.eq(self._unit_address(self.here.tile, self.unit))
+            faded = self.unit_trace.trace == 0
+            with m.If(~faded):
                 self._start_sweep(m, PulseMode.DARK, unit.neuron)
-            m.next = "DARK SWEEPING"
-        with m.State("DARK SWEEPING"):
-            self._count(m, "reset_rows", self.pulses.pulse)
-            with m.If(self.pulses.start_ready):
-                m.next = "DARK UNIT"
+            with m.If(faded | self.pulses.start_ready):
                 m.d.sync += self.unit.eq(self.unit + 1)
-                with m.If((self.unit == chip.learners - 1) | (self.unit + 1 == self.held.used)):
-                    self._advance(m)
+                m.next = "DARK UNIT"
+                with m.If(over):
+                    self._leave_tile(m)
 
     def _end(self, m):
         """Leak, then forget the sample. CLEAR is also what follows a reset."""
@@ -775,29 +872,15 @@ class Core(wiring.Component):
                 with m.If(place == layout.neuron_depth - 1):
                     m.d.sync += place.eq(0)
                     m.next = "CLEAR"
-        last = max(chip.lines, chip.tiles) - 1
-        swept = Signal(range(last + 1))
         with m.State("CLEAR"):
-            m.d.comb += [
-                self.line_write.addr.eq(swept[:len(self.line_write.addr)]),
-                self.line_write.data.eq(SILENT),
-                self.line_write.en.eq(swept < chip.lines),
-                self.tile_write.addr.eq(swept[:len(self.tile_write.addr)]),
-                self.tile_write.data.eq(0),
-                self.tile_write.en.eq(swept < chip.tiles),
-            ]
-            m.d.sync += swept.eq(swept + 1)
-            with m.If(swept == last):
-                m.d.sync += [swept.eq(0), self.step.eq(0), self.spoken.eq(0), self.any_units.eq(0),
-                             self.dark_sample.eq(0)]
+            with m.If(self.cleared):
+                m.d.comb += [self.changes_bank.eq(1), self.events.ready.eq(self.ending)]
+                m.d.sync += [self.step.eq(0), self.spoken.eq(0), self.any_units.eq(0), self.dark_sample.eq(0),
+                             self.ending.eq(0)]
                 if chip.classes:
                     m.d.comb += self.read_out.clear.eq(1)
-                m.next = "CLEARED"
-        with m.State("CLEARED"):
-            m.d.comb += self.events.ready.eq(self.ending)
-            m.d.sync += self.ending.eq(0)
-            self._count(m, "samples", self.ending)
-            m.next = "IDLE"
+                self._count(m, "samples", self.ending)
+                m.next = "IDLE"
 
     # access
 
@@ -887,6 +970,8 @@ class Core(wiring.Component):
                             cell.write.eq(access.write),
                         ]
                         m.d.comb += cell.write_data[column].eq(access.data[:layout.level.width])
+                if chip.has_stuck_cells:
+                    self._stuck_cells(m, code, level_address)
                 with m.Case(code["registers"]):
                     self._registers(m)
                 with m.Case(code["counters"]):
@@ -907,12 +992,26 @@ class Core(wiring.Component):
                 m.d.sync += clearing.eq(0)
                 m.next = "IDLE"
 
+    def _stuck_cells(self, m, code, level_address):
+        """The masks of stuck cells, as the levels they belong to."""
+        layout, access = self.layout, self.access
+        masks = [("stuck", self.stuck_read, self.stuck_write, level_address, access.neuron.lane)]
+        if layout.chip.classes:
+            masks.append(("read_out_stuck", self.taught_stuck_read, self.taught_stuck_write,
+                          access.row[:layout.read_out_row.width], access.column[:layout.label.width]))
+        for name, read, write, address, place in masks:
+            with m.Case(code[name]):
+                m.d.comb += [self.access_data.eq(read.data[place]), write.addr.eq(address), write.data.eq(read.data),
+                             write.en.eq(access.write)]
+                m.d.comb += write.data[place].eq(access.data[0])
+
     def _registers(self, m):
         access = self.access
         registers = {"learn": self.learn, "theta_step": self.theta_step, "theta_base": self.theta_base,
-                     "report": self.report, "margin": self.margin}
-        with m.Switch(access.column[:bits_for(len(REGISTERS) - 1)]):
-            for address, name in enumerate(REGISTERS):
+                     "report": self.report, "margin": self.margin, "write_noise": self.write_noise}
+        names = register_names(self.layout.chip)
+        with m.Switch(access.column[:bits_for(len(names) - 1)]):
+            for address, name in enumerate(names):
                 with m.Case(address):
                     m.d.comb += self.access_data.eq(registers[name])
                     with m.If(access.write):
@@ -922,5 +1021,5 @@ class Core(wiring.Component):
         chip = self.layout.chip
         options = {spec.name: spec.metadata.get("options") for spec in chip.__dataclass_fields__.values()}
         words = [options[name].index(getattr(chip, name)) if options[name] else getattr(chip, name)
-                 for name in IDENTITY_WORDS]
+                 for name in identity_words(chip)]
         return lookup(m, self.access.column, words, name="identity")

@@ -94,6 +94,7 @@ class SmallCore(Core):
         self.theta_step = Signal(16)
         self.theta_base = Signal(chip.threshold_bits)
         self.margin = Signal(chip.score_bits)
+        self.write_noise = Signal(chip.noise_bits)
         self.step = Signal(8)
         self.tile = Signal(layout.tile)  # the walk is there
         self.spoken = Signal(range(chip.lines + 1))
@@ -363,6 +364,10 @@ class SmallCore(Core):
             array.written.eq(pulses.random_written),
             array.write.eq(pulses.random_write),
         ]
+        if self.layout.noisy:
+            m.d.comb += pulses.write_noise.eq(self.write_noise)
+        if self.layout.chip.has_stuck_cells:
+            m.d.comb += pulses.stuck.eq(array.stuck)
 
     def _accept(self, m):
         """Take an event; all but SPIKE wait for the reads under way."""
@@ -752,7 +757,7 @@ class SmallCore(Core):
             with m.Case(code["random"]):
                 m.d.comb += self.accessed.eq(layout.random_address(access.row[:layout.stream.width]))
             if chip.classes:
-                with m.Case(code["read_out"]):
+                with m.Case(*(code[name] for name in ("read_out", "read_out_stuck")[:1 + chip.has_stuck_cells])):
                     m.d.comb += self.accessed.eq(layout.read_out_address(
                         access.row[:layout.read_out_row.width], access.neuron.word))
 
@@ -813,3 +818,7 @@ class SmallCore(Core):
             with m.Case(code[name]):
                 m.d.comb += [self.access_data.eq(array.word[:width]), array.write.eq(access.write),
                              array.written.eq(access.data[:width])]
+        if chip.has_stuck_cells:
+            with m.Case(*(code[name] for name in ("stuck", "read_out_stuck")[:1 + (chip.classes > 0)])):
+                m.d.comb += [self.access_data.eq(array.stuck), array.write_stuck.eq(access.write),
+                             array.written_stuck.eq(access.data[0])]

@@ -7,8 +7,8 @@ from ohmspike.chip.instructions import ANSWER_BYTES, memory, neuron_bytes, tile_
 from .layout import Layout
 from .race_serial import SerialRace
 
-__all__ = ["Clocks", "answer", "dark", "decide", "end", "find_unit", "label", "pass_of_race", "plastic_visit",
-           "read_out_fire", "search", "sweep", "teach", "visit"]
+__all__ = ["Clocks", "answer", "dark", "decide", "end", "find_unit", "label", "next_of_race", "pass_of_race",
+           "plastic_visit", "read_out_fire", "search", "sweep", "teach", "visit"]
 
 SPIKE_SPACING = 4
 """Clocks from one spike to the next, at least."""
@@ -43,6 +43,11 @@ def plastic_visit(layout: Layout, pulsing: int, faded: int = 0) -> int:
 def pass_of_race(layout: Layout) -> int:
     """A pass of the race of a tile: from its first neuron to the winners, up to ``ranks_per_pass``."""
     return layout.chip.neurons + SerialRace.latency + 1
+
+
+def next_of_race(layout: Layout) -> int:
+    """From a winner to the next one of its tile: another race."""
+    return pass_of_race(layout)
 
 
 def find_unit(layout: Layout, used: int, held: int | None = None) -> int:

@@ -4,12 +4,14 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmspike.chip.instructions import ANSWER_BYTES, MEMORIES, Opcode, Status, neuron_bytes, tile_bytes
+from ohmspike.chip.instructions import ANSWER_BYTES, CHECK_BYTES, MEMORIES, Opcode, Status, neuron_bytes, tile_bytes
 
 from .core import EventKind, access_shape, answer_shape, event_shape, fire_shape
 from .layout import Layout
 
 __all__ = ["Decoder", "RecordWriter", "byte_shape"]
+
+CRC_POLYNOMIAL = 0xEDB88320  # ISO-HDLC, low bit first
 
 PLAIN_EVENTS = {
     Opcode.STEP: EventKind.STEP,
@@ -95,7 +97,8 @@ class Decoder(wiring.Component):
     Throughput
         One byte per clock, one clock more for every event, as long as the core takes it at once; a FRAME one clock more
         in all. A burst takes ``11 + column`` clocks (opcode included), and every cell ``cell_bytes + 1`` and those of
-        the access (:mod:`ohmspike.hdl.cost`).
+        the access (:mod:`ohmspike.hdl.cost`). A CHECK takes 4 clocks more, and every cell ``8 * cell_bytes + 1`` and
+        those of the access.
     Latency
         The status comes when the core is idle.
     Reset
@@ -136,7 +139,7 @@ class Decoder(wiring.Component):
         self._ended = Signal()  # the last byte of the program was taken
         self._byte = self.program.payload.data
         self._kind = Signal(EventKind)
-        self._write = Signal()
+        self._write, self._check = Signal(), Signal()
         self._operands = Signal(56)
         self._burst_paths(m)
         with m.If(self.program.valid & self.program.ready):
@@ -185,9 +188,9 @@ class Decoder(wiring.Component):
                         self._with_operands(m, last, "OPERANDS")
                     with m.Case(Opcode.FRAME):
                         self._with_operands(m, last, "FRAME START")
-                    with m.Case(Opcode.WRITE, Opcode.READ):
+                    with m.Case(Opcode.WRITE, Opcode.READ, Opcode.CHECK):
                         m.d.sync += [self._write.eq(self._byte == Opcode.WRITE), self._missing.eq(7),
-                                     self._kind.eq(EventKind.REFUSE)]
+                                     self._check.eq(self._byte == Opcode.CHECK), self._kind.eq(EventKind.REFUSE)]
                         self._with_operands(m, last, "OPERANDS")
                     with m.Default():
                         self._fail(m, Status.BAD_INSTRUCTION, last)
@@ -298,12 +301,19 @@ class Decoder(wiring.Component):
         ]
 
     def _burst(self, m):
-        """Cell after cell: collect the bytes of a cell, have it written; or have it read, deliver its bytes."""
+        """Cell after cell: collect the bytes of a cell, have it written; or have it read, deliver or add up its bytes.
+
+        A CRC is made where the operands were, a bit a clock, as its complement, which begins with 0 and is what is put
+        out; it leaves as the operands came, a byte at a time.
+        """
         row, column, neuron, value = self._row, self._column, self._neuron, self._value
         layout = self._layout
         piece = layout.access_bits // 8  # bytes of a cell that are accessed at once
         left, seek, moved = Signal(16), Signal(16), Signal(range(9))
+        crc, bits = self._operands[8:40], self._missing
         with m.State("BURST"):
+            with m.If(self._check):
+                m.d.sync += crc.eq(0)
             m.d.sync += [row.eq(self._operands[8:24]), column.eq(self._operands[24:40]), left.eq(self._operands[40:]),
                          seek.eq(self._operands[24:40]), neuron.eq(Const(0, neuron.shape().size))]
             m.next = "SEEK"
@@ -317,7 +327,11 @@ class Decoder(wiring.Component):
         with m.State("CELL"):
             m.d.sync += [moved.eq(0), value.eq(0)]
             with m.If(left == 0):
-                self._next_instruction(m, self._ended)
+                with m.If(self._check):
+                    m.d.sync += bits.eq(CHECK_BYTES)
+                    m.next = "TELL"
+                with m.Else():
+                    self._next_instruction(m, self._ended)
             with m.Elif(row >= self._rows):
                 self._fail(m, Status.BAD_ADDRESS, self._ended)
             with m.Elif(self._write & self._ended):
@@ -347,8 +361,11 @@ class Decoder(wiring.Component):
                     m.d.sync += value.eq(self.access_data)
                     m.next = "DELIVER"
         with m.State("DELIVER"):
-            m.d.comb += [self.output.valid.eq(1), self.output.payload.data.eq(value[:8])]
-            with m.If(self.output.ready):
+            m.d.comb += [self.output.valid.eq(~self._check), self.output.payload.data.eq(value[:8])]
+            kept = crc[0] ^ value.bit_select(bits, 1)
+            with m.If(self._check):
+                m.d.sync += [crc.eq((crc >> 1) ^ Mux(kept, 1 << 31, CRC_POLYNOMIAL ^ 1 << 31)), bits.eq(bits + 1)]
+            with m.If(Mux(self._check, bits == 7, self.output.ready)):
                 m.d.sync += [value.eq(value >> 8), moved.eq(moved + 1)]
                 with m.If(moved + 1 == self._cell_bytes):
                     m.next = "CELL"
@@ -357,6 +374,12 @@ class Decoder(wiring.Component):
                         m.next = "CELL"
                         with m.If(self._high):
                             m.next = "ACCESS"
+        with m.State("TELL"):
+            m.d.comb += [self.output.valid.eq(1), self.output.payload.data.eq(crc[:8])]
+            with m.If(self.output.ready):
+                m.d.sync += [self._operands.eq(Cat(self._operands[8:], self._byte)), bits.eq(bits - 1)]
+                with m.If(bits == 1):
+                    self._next_instruction(m, self._ended)
 
     def _finish(self, m):
         with m.State("DRAIN"):

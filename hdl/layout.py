@@ -26,6 +26,7 @@ class Layout:
     form. It is 1 where they do one or the other (the SPRAM of an iCE40UP5K): the *small form*. There one memory,
     the array, holds the levels of tiles and read-out, a threshold per neuron and the random states, each in a region of
     its own; races, the read-out and the counters work through neurons, classes and increments one after the other.
+    The fast form clears a bank of line stamps and tile states while the sample after it uses the other.
 
     Raises
     ------
@@ -44,9 +45,9 @@ class Layout:
             raise ValueError(f"level_ports must be 1 or 2, not {self.level_ports!r}")
 
     @property
-    def sweep_interval(self) -> int:
-        """Clocks between two rows of a column sweep: a single-ported level memory reads and writes in turn."""
-        return 3 - self.level_ports
+    def holds_scores(self) -> bool:
+        """The race keeps the scores of a tile in registers: its words are streamed once, not once a winner."""
+        return self.words <= 2
 
     @property
     def small(self) -> bool:
@@ -57,6 +58,16 @@ class Layout:
     def visit_clocks(self) -> int:
         """Clocks of a visit: its words; in the small form no less than its increments need to be counted."""
         return max(self.words, 6) if self.small else self.words
+
+    @property
+    def noisy(self) -> bool:
+        """Pulses have write noise."""
+        return self.chip.noise_bits > 0
+
+    @property
+    def pulse_stages(self) -> int:
+        """Clocks from the address of a cell to its write by a pulse, in the fast form: one more with noise."""
+        return 4 + self.noisy
 
     @property
     def words(self) -> int:
@@ -86,6 +97,11 @@ class Layout:
     @property
     def level_address(self):
         return unsigned(bits_for(self.level_depth - 1))
+
+    @property
+    def stuck_word(self):
+        """Which cells of a level word are stuck."""
+        return data.ArrayLayout(1, self.lanes)
 
     @property
     def weight(self):
@@ -174,6 +190,10 @@ class Layout:
         return data.ArrayLayout(self.level, max(1, self.chip.classes))
 
     @property
+    def read_out_stuck_word(self):
+        return data.ArrayLayout(1, max(1, self.chip.classes))
+
+    @property
     def fire_count(self):
         return unsigned(bits_for(self.chip.tiles * self.chip.winners))
 
@@ -191,12 +211,17 @@ class Layout:
     def pulsed_lane(self):
         return unsigned(bits_for(max(self.lanes, self.chip.classes) - 1))
 
+    def banked(self, place, bank):
+        """Address of a line stamp or a tile state in one of two banks."""
+        return Cat(place, bank)
+
     # the array of the small form: every region but the levels begins at a multiple of its depth, a power of two
 
     @property
     def array_word(self):
         thresholds = self.chip.threshold_bits
-        return unsigned(max(32, thresholds, self.level_word.size))
+        stuck = self.lanes if self.chip.has_stuck_cells else 0
+        return unsigned(max(32, thresholds, self.level_word.size + stuck))
 
     @property
     def ranks_per_pass(self) -> int:

@@ -52,6 +52,8 @@ class SlotMemory(wiring.Component):
     fetch : :py:`In(1)`
         Read the first :py:`fetch_length` (at least 1) bytes of :py:`fetch_slot`; both must stay as they are from the
         next clock on until the last byte is out. Only when no other reading is under way.
+    drop : :py:`In(1)`
+        Break off the reading.
     bytes : :py:`Out(stream.Signature(FRAME_BYTE))`
         What was read.
     """
@@ -68,6 +70,7 @@ class SlotMemory(wiring.Component):
             "fetch": In(1),
             "fetch_slot": In(self._slot_bits),
             "fetch_length": In(range(size + 1)),
+            "drop": In(1),
             "bytes": Out(stream.Signature(FRAME_BYTE)),
         })
 
@@ -90,6 +93,8 @@ class SlotMemory(wiring.Component):
             m.d.sync += [full.eq(active), last.eq(final), offset.eq(_next(offset))]
             with m.If(final):
                 m.d.sync += active.eq(0)
+        with m.If(self.drop):
+            m.d.sync += [active.eq(0), full.eq(0)]
 
         # ports
         m.d.comb += [
@@ -244,6 +249,8 @@ class RequestBuffer(wiring.Component):
         The oldest waiting buffer is of length 0.
     start : :py:`In(1)`
         Read the oldest waiting buffer; if none waits, the closed free one.
+    drop : :py:`In(1)`
+        Break off the reading.
     release : :py:`In(1)`
         The oldest waiting buffer is free again.
     bytes : :py:`Out(stream.Signature(FRAME_BYTE))`
@@ -263,6 +270,7 @@ class RequestBuffer(wiring.Component):
             "waiting": Out(range(BUFFERS + 1)),
             "empty": Out(1),
             "start": In(1),
+            "drop": In(1),
             "release": In(1),
             "bytes": Out(stream.Signature(FRAME_BYTE)),
         })
@@ -291,6 +299,7 @@ class RequestBuffer(wiring.Component):
             slots.store_offset.eq(self.offset),
             slots.data.eq(self.data),
             slots.fetch.eq(self.start),
+            slots.drop.eq(self.drop),
             slots.fetch_slot.eq(oldest),
             slots.fetch_length.eq(lengths[oldest]),
             self.empty.eq(lengths[oldest] == 0),
@@ -522,6 +531,11 @@ class Link(wiring.Component):
     One notice (NAK or IDENTITY) goes before replies; a NAK replaces a NAK that still waits. A HELLO stops the
     receiver until programs, replies and notices before it are through and its IDENTITY starts.
 
+    Two ticks of the watchdog without a sign of life while something is under way mean that nothing will come any more:
+    if a program is in execution it is broken off (:py:`abort`) and answered with the status ABORTED; anything else asks
+    for a reset of the whole chip (:py:`restart`). Signs of life are :py:`moved`, bytes of a program and of its output,
+    and a byte that :py:`tx` offers, taken or not: a slow host is not a fault.
+
     Timing
     ------
     Throughput
@@ -530,6 +544,8 @@ class Link(wiring.Component):
         4 cycles from the closing FLAG on :py:`rx` to the first byte on :py:`program` or to the opening FLAG of a NAK;
         3 cycles from the status on :py:`output` to the opening FLAG of its REPLY, if :py:`tx` is idle. If not, the
         opening FLAG comes in the clock after the closing FLAG of the frame before.
+    Watchdog
+        Acts after more than ``watchdog`` and at most 2 ``watchdog`` clocks without a sign of life.
     Reset
         Forgets session, programs and replies, breaks off the frame on :py:`tx`, and skips to the next FLAG on :py:`rx`.
 
@@ -543,6 +559,8 @@ class Link(wiring.Component):
         Bytes of the longest reply, status included, 2 to 65535.
     window : :class:`int`
         Programs the host may have unanswered, replies kept; a power of two, 1 to 128.
+    watchdog : :class:`int`
+        Clocks between two ticks of the watchdog, a power of two, at least 16.
 
     Members
     -------
@@ -555,6 +573,12 @@ class Link(wiring.Component):
         every clock of :py:`busy`.
     busy : :py:`Out(1)`
         A program is in execution.
+    moved : :py:`In(1)`
+        The program in execution got on.
+    abort : :py:`Out(1)`
+        What executes programs must be reset after this clock.
+    restart : :py:`Out(1)`
+        It and the link must be.
     bad_frames, out_of_sequence, repeats : :py:`Out(16)`
         Damaged frames; frames refused for their number; frames that were not executed again. Modulo 2^16.
     """
@@ -564,11 +588,15 @@ class Link(wiring.Component):
     program: Out(stream.Signature(FRAME_BYTE))
     output: In(stream.Signature(FRAME_BYTE))
     busy: Out(1)
+    moved: In(1)
+    abort: Out(1)
+    restart: Out(1)
     bad_frames: Out(16)
     out_of_sequence: Out(16)
     repeats: Out(16)
 
-    def __init__(self, digest: bytes, *, max_request: int = 512, max_reply: int = 512, window: int = 2):
+    def __init__(self, digest: bytes, *, max_request: int = 512, max_reply: int = 512, window: int = 2,
+                 watchdog: int = 1 << 16):
         if len(digest) != DIGEST_BYTES:
             raise ValueError(f"digest must be {DIGEST_BYTES} bytes, not {digest!r}")
         if not NONCE_BYTES <= max_request <= 65535:
@@ -577,7 +605,10 @@ class Link(wiring.Component):
             raise ValueError(f"max_reply must be 2 to 65535, not {max_reply!r}")
         if window not in (1 << bits for bits in range(8)):
             raise ValueError(f"window must be a power of two, 1 to 128, not {window!r}")
+        if watchdog < 16 or watchdog & (watchdog - 1):
+            raise ValueError(f"watchdog must be a power of two, at least 16, not {watchdog!r}")
         self._window = window
+        self._watchdog = watchdog
         self._unstuffer, self._stuffer = Unstuffer(), Stuffer()
         self._receiver = Receiver(max_request)
         self._requests = RequestBuffer(max_request)
@@ -625,6 +656,7 @@ class Link(wiring.Component):
 
         # sequencing: later statements win, so what arrives is noted even in the clock in which its like is sent
         self._send(m)
+        self._watch(m)
         self._execute(m)
         self._judge(m)
         m.d.comb += self._following.eq(receiver.verdict.payload.seq + 1)
@@ -634,6 +666,19 @@ class Link(wiring.Component):
             m.d.sync += [self._notice.pending.eq(1), self._notice.seq.eq(receiver.verdict.payload.seq),
                          self._notice.reason.eq(self._refused)]
         return m
+
+    def _watch(self, m):
+        """Two ticks without a sign of life while something is under way."""
+        self._resting, self._expired = Signal(), Signal()
+        ticks, stale, alive, tick = Signal(range(self._watchdog)), Signal(), Signal(), Signal()
+        m.d.comb += [
+            alive.eq(self._resting | self.moved | self.tx.valid | (self.output.valid & self.output.ready)
+                     | (self.program.valid & self.program.ready)),
+            tick.eq(ticks.all()),
+            self._expired.eq(tick & stale & ~alive),
+            self.restart.eq(self._expired & ~self.abort),
+        ]
+        m.d.sync += [ticks.eq(ticks + 1), stale.eq(~alive & (stale | tick))]
 
     def _judge(self, m):
         """Act upon frames, except for HELLO."""
@@ -682,6 +727,8 @@ class Link(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
+                m.d.comb += self._resting.eq((requests.waiting == 0) & ~verdict.valid & self._transmitter.idle
+                                             & ~self._wanted.any() & ~self._notice.pending)
                 with m.If(requests.waiting == 0):
                     with m.If(greeting):
                         m.d.comb += requests.start.eq(1)
@@ -704,6 +751,16 @@ class Link(wiring.Component):
                 ]
                 with m.If(replies.done):
                     m.next = "IDLE"
+                with m.Elif(self._expired & (requests.waiting != 0)):
+                    m.d.comb += [self.abort.eq(1), requests.drop.eq(1)]
+                    m.next = "ABORTED"
+            with m.State("ABORTED"):
+                m.d.comb += [
+                    replies.output.valid.eq(1),
+                    replies.output.payload.data.eq(Status.ABORTED),
+                    replies.output.payload.last.eq(1),
+                ]
+                m.next = "IDLE"
             with m.State("EMPTY"):
                 m.d.comb += [
                     replies.output.valid.eq(1),

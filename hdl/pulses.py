@@ -1,6 +1,6 @@
 """The STDP pulse generator: SET and RESET pulses down a column, or on one cell."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -9,7 +9,7 @@ from amaranth.utils import bits_for
 from .accumulator import WeightTable
 from .layout import SILENT, Layout, lookup, narrow
 
-__all__ = ["PulseMode", "Pulses", "TraceLookup", "stepped_level"]
+__all__ = ["PulseMode", "Pulses", "TraceLookup", "noise_of", "noisy", "stepped_level", "xorshift"]
 
 
 class PulseMode(enum.Enum, shape=3):
@@ -22,11 +22,42 @@ class PulseMode(enum.Enum, shape=3):
     UNTEACH = 5  # RESET alike
 
 
+def noise_of(state):
+    """The noise of a pulse, -62 to 62, of the random state that its draw left (contract 5.5)."""
+    return sum(state[place:place + 5] for place in (0, 5, 10, 15)) - 62
+
+
+def noisy(m, drawn, moved, write_noise):
+    """What a pulse moves (contract 5.5), one clock after ``moved``; ``drawn`` is the state that its draw leaves, one
+    clock before it."""
+    noise, later = Signal(signed(7)), Signal.like(moved)
+    product = Signal(signed(7 + len(write_noise)))
+    m.d.sync += [noise.eq(noise_of(drawn)), product.eq(noise * write_noise), later.eq(moved)]
+    return later + product
+
+
+def _later(m, signal):
+    """A signal one clock later."""
+    later = Signal(Value.cast(signal).shape())
+    m.d.sync += later.eq(signal)
+    return later
+
+
 def stepped_level(level, step, *, lower, top: int):
     """The level after a pulse, held at 0 and ``top``, and whether it had to be (contract 5.2, 8.6)."""
     raw = Mux(lower, level - step, level + step)
     below, above = raw < 0, raw > top
     return Mux(below, 0, Mux(above, top, raw)), below | above
+
+
+def xorshift(m, state):
+    """The next state of xorshift32 (contract 7.2)."""
+    for index, (direction, distance) in enumerate((("<<", 13), (">>", 17), ("<<", 5))):
+        shifted = Signal(32, name=f"xorshift_{index}")
+        moved = (state << distance)[:32] if direction == "<<" else state >> distance
+        m.d.comb += shifted.eq(state ^ moved)
+        state = shifted
+    return state
 
 
 class TraceLookup(wiring.Component):
@@ -66,16 +97,19 @@ class Pulses(wiring.Component):
         1 select    the lane's level is picked; stamp -> trace -> is there a pulse, of which bin?
         2 look up   table entry and weight are addressed; the random state advances if there is a pulse
         3 step      level +- step, held at the rails; counted
-        4 write     the word goes back with the lane replaced
+        4 write     the word goes back with the lane replaced, unless the cell is stuck (5.6)
+
+    With write noise (5.5) it moves it by ``(table[bin][level] + u + noise * write_noise) >> fraction_bits``; product
+    and ``table[bin][level] + u`` have a stage of their own before *step*.
 
     Timing
     ------
     Throughput
-        One row per clock within a sweep; one per 2 clocks where the level memory has a single port.
+        One row per clock within a sweep. A sweep of a higher tile in the same mode (POST or DARK) is accepted
+        ``rows + 1`` clocks after the one before it, while that is still under way; any other when :py:`idle`.
     Latency
-        ``rows + 8`` clocks from an accepted :py:`start` to the clock in which :py:`start.ready` is back
-        (one row in mode CELL: 9; rows that fired and one clock more in the read-out); with a single port
-        ``2 * rows + 8`` (10).
+        ``rows + 5`` clocks from an accepted :py:`start` to :py:`idle` (one row in mode CELL: 6; rows that fired and one
+        clock more in the read-out). With write noise one clock more.
     Reset
         Drops the sweep under way: rows not yet written keep their levels, the random state is not stored.
 
@@ -88,32 +122,45 @@ class Pulses(wiring.Component):
     start_valid, start_ready, start : :py:`In`, :py:`Out`
         A sweep: ``mode``; ``address`` of the column's word in its first row; ``lane``; ``line`` of the first row;
         ``trace`` of the unit; ``tile`` whose random state is used. In the read-out ``lane`` is the column, and
-        at least one row must be listed.
+        at least one row must be listed. :py:`start_ready` depends on :py:`start`.
+    busy, idle : :py:`Out(1)`
+        Rows are being addressed; nothing is under way at all.
     step : :py:`In(8)`
         Step of the sample.
     level_address, level_data, level_write_address, level_write_data, level_write
         The level memory: data one clock after the address.
     line_address, line_stamp
         The line memory, alike.
-    random_address, random_data, random_write_data, random_write
-        The random states of the tiles, alike; one address for both.
+    random_address, random_data, random_write_address, random_write_data, random_write
+        The random states of the tiles, alike.
     listed, place, row : :py:`In`, :py:`Out`, :py:`In`
         How many rows of the read-out have fired; and the row listed at a place, one clock after it.
     read_out_address, read_out_data, read_out_write_address, read_out_write_data, read_out_write
         The levels of the read-out, as those of the tiles.
     table_* : loading and reading back the tables; :py:`table_value` one clock after the address while idle.
-    pulse, pulse_reset, pulse_bin, pulse_weight, clipped : :py:`Out`
-        What was done, for the counters: in stage 3.
+    pulse, pulse_reset, pulse_dark, pulse_bin, pulse_weight, clipped : :py:`Out`
+        What was done, for the counters: in the stage *step*.
+    write_noise : :py:`In(noise_bits)`
+        The register; of chips with write noise.
+    level_stuck, read_out_stuck : :py:`In`
+        Which cells of the words in ``level_data`` and ``read_out_data`` are stuck; of chips with stuck cells.
     """
 
     def __init__(self, layout: Layout):
         self._layout = layout
+        flaws = {}
+        if layout.noisy:
+            flaws["write_noise"] = In(layout.chip.noise_bits)
+        if layout.chip.has_stuck_cells:
+            flaws |= {"level_stuck": In(layout.stuck_word), "read_out_stuck": In(layout.read_out_stuck_word)}
         super().__init__({
             "start_valid": In(1),
             "start_ready": Out(1),
             "start": In(data.StructLayout({
                 "mode": PulseMode, "address": layout.level_address, "lane": layout.pulsed_lane, "line": layout.line,
                 "trace": layout.trace, "tile": layout.tile})),
+            "busy": Out(1),
+            "idle": Out(1),
             "step": In(8),
             "level_address": Out(layout.level_address),
             "level_data": In(layout.level_word),
@@ -132,6 +179,7 @@ class Pulses(wiring.Component):
             "read_out_write": Out(1),
             "random_address": Out(layout.stream),
             "random_data": In(32),
+            "random_write_address": Out(layout.stream),
             "random_write_data": Out(32),
             "random_write": Out(1),
             "table_address": In(layout.table_address),
@@ -147,9 +195,11 @@ class Pulses(wiring.Component):
             "weight_value": Out(layout.weight),
             "pulse": Out(1),
             "pulse_reset": Out(1),
+            "pulse_dark": Out(1),
             "pulse_bin": Out(max(1, layout.bin.width)),
             "pulse_weight": Out(layout.weight),
             "clipped": Out(1),
+            **flaws,
         })
 
     def elaborate(self, platform):
@@ -157,31 +207,30 @@ class Pulses(wiring.Component):
         layout, chip = self._layout, self._layout.chip
         sweep = Signal.like(self.start)
         random = Signal(32)
-        issue = Signal()
-        fetched = Signal()  # stage 0: level word and stamp are addressed in this clock
-        drained = Signal()
+        issued = Signal(data.StructLayout({"row": 1, "first": 1, "last": 1}))
+        fetched = Signal.like(issued)  # stage 0: level word, stamp and random state are addressed in this clock
         teaching = sweep.mode.as_value()[2] if chip.classes else Const(0)
         rank = Signal(range(chip.winners))
-        m.d.comb += fetched.eq(issue)
+        m.d.comb += fetched.eq(issued)
         if chip.classes:
-            listing = Signal()  # the row listed at the place of the clock before is there
-            m.d.sync += listing.eq(issue & teaching)
-            m.d.comb += fetched.eq(Mux(teaching, listing, issue))
-        self._sequence(m, sweep, random, issue, drained)
+            listing = Signal.like(issued)  # the row listed at the place of the clock before is there
+            m.d.sync += listing.eq(Mux(teaching, issued, 0))
+            m.d.comb += fetched.eq(Mux(teaching, listing, issued))
+        self._sequence(m, sweep, issued)
 
         # stage 1: select
-        # a single-ported memory reads in even clocks of a sweep; one more stage lets it write in odd ones
-        stages = 4 if layout.level_ports == 2 else 5
-        travelling = Signal(stages)  # stages 1 to 4 or 5
-        m.d.sync += travelling.eq(Cat(fetched, travelling))
-        m.d.comb += drained.eq(~issue & ~fetched & ~travelling.any())
+        travelling = Signal(layout.pulse_stages)  # stages 1 to 4, or 5 with noise
+        m.d.sync += travelling.eq(Cat(fetched.row, travelling))
+        m.d.comb += self.idle.eq(~self.busy & ~fetched.row & ~travelling.any())
+        lane_3 = self._random_state(m, sweep, random, fetched)
+        stepped_lane = _later(m, lane_3) if layout.noisy else lane_3
         addresses = [Mux(teaching, self.row, self.level_address) if chip.classes else self.level_address]
         taken = Signal(layout.pulsed_word)
         for lane in range(layout.pulsed_word.length):
             tile = self.level_data[lane] if lane < layout.lanes else 0
             m.d.comb += taken[lane].eq(Mux(teaching, self.read_out_data[lane], tile) if lane < chip.classes else tile)
         words = [taken]
-        for stage in range(1, stages + 1):
+        for stage in range(1, layout.pulse_stages + 1):
             address = Signal(max(layout.level_address.width, layout.read_out_row.width), name=f"address_{stage}")
             m.d.sync += address.eq(addresses[-1])
             addresses.append(address)
@@ -201,14 +250,17 @@ class Pulses(wiring.Component):
         if chip.classes:
             with m.If(teaching):
                 m.d.sync += trace.eq(lookup(m, rank, chip.trace_of_rank, name="trace_of_rank"))
-            with m.If(self.start_ready):
+            with m.If(self.idle):
                 m.d.sync += rank.eq(0)
             with m.Elif(travelling[0]):
                 m.d.sync += rank.eq(Mux(rank == chip.winners - 1, 0, rank + 1))
-        for stage in (2, 3):
+        for stage in (2, 3, 4)[:2 + layout.noisy]:
             word = Signal(layout.pulsed_word, name=f"word_{stage}")
             m.d.sync += word.eq(words[-1])
             words.append(word)
+
+        if chip.has_stuck_cells:
+            stuck = self._stuck(m, sweep.lane, teaching)
 
         # stage 2: look up, draw
         resetting = (sweep.mode != PulseMode.POST) & (sweep.mode != PulseMode.TEACH)
@@ -222,7 +274,7 @@ class Pulses(wiring.Component):
                                                            depth=1 << layout.table_address.width)
             tables[name], load = table.read_port(), table.write_port()
             m.d.comb += [
-                tables[name].addr.eq(Mux(self.start_ready, self.table_address, place)),
+                tables[name].addr.eq(Mux(self.idle, self.table_address, place)),
                 load.addr.eq(self.table_address),
                 load.data.eq(self.table_write_data),
                 load.en.eq(write),
@@ -230,13 +282,13 @@ class Pulses(wiring.Component):
             ]
         m.submodules.weights = weights = WeightTable(layout)
         m.d.comb += [
-            weights.level.eq(Mux(self.start_ready, self.weight_read_level, level)),
+            weights.level.eq(Mux(self.idle, self.weight_read_level, level)),
             weights.write.eq(self.weight_write),
             weights.write_level.eq(self.weight_write_level),
             weights.write_weight.eq(self.weight_write_weight),
             self.weight_value.eq(weights.weight),
         ]
-        drawn = self._xorshift(m, random)
+        drawn = xorshift(m, random)
         with m.If(selected):
             m.d.sync += random.eq(drawn)
         level_3, bin_3, pulse_3 = Signal.like(level), Signal.like(bin_), Signal()
@@ -245,27 +297,29 @@ class Pulses(wiring.Component):
         # stage 3: step
         entry = Mux(resetting, tables["reset"].data, tables["set"].data)
         fraction = random[32 - chip.fraction_bits:]  # the state after this pulse's draw
+        moved, weight = entry + fraction, weights.weight
         step = Signal(bits_for((0xFFFF + (1 << chip.fraction_bits) - 1) >> chip.fraction_bits))
+        if layout.noisy:
+            moved = noisy(m, drawn, moved, self.write_noise)
+            step = Signal(signed(len(moved) - chip.fraction_bits))
+            level_3, bin_3, pulse_3, weight = (_later(m, signal) for signal in (level_3, bin_3, pulse_3, weight))
         stepped, clipped = stepped_level(level_3, step, lower=resetting, top=chip.levels - 1)
         held = Signal(layout.level)
         m.d.comb += [
-            step.eq((entry + fraction) >> chip.fraction_bits),
+            step.eq(moved >> chip.fraction_bits),
             narrow(held, stepped),
             self.pulse.eq(pulse_3),
             self.pulse_reset.eq(resetting),
+            self.pulse_dark.eq(pulse_3 & (sweep.mode == PulseMode.DARK)),
             self.pulse_bin.eq(bin_3),
-            self.pulse_weight.eq(weights.weight),
+            self.pulse_weight.eq(weight),
             self.clipped.eq(pulse_3 & clipped),
         ]
 
         # stage 4: write
         pulse_4, word_4 = Signal(), Signal(layout.pulsed_word)
-        m.d.sync += [pulse_4.eq(pulse_3), word_4.eq(words[2])]
-        m.d.sync += word_4[sweep.lane].eq(held)
-        if layout.level_ports == 1:
-            pulse_5, word_5 = Signal(), Signal(layout.pulsed_word)
-            m.d.sync += [pulse_5.eq(pulse_4), word_5.eq(word_4)]
-            pulse_4, word_4 = pulse_5, word_5
+        m.d.sync += [pulse_4.eq(pulse_3 & ~stuck if chip.has_stuck_cells else pulse_3), word_4.eq(words[-1])]
+        m.d.sync += word_4[stepped_lane].eq(held)
         m.d.comb += [
             self.level_write.eq(pulse_4 & ~teaching),
             narrow(self.level_write_data.as_value(), word_4.as_value()),
@@ -276,45 +330,73 @@ class Pulses(wiring.Component):
         ]
         return m
 
-    def _sequence(self, m, sweep, random, issue, drained):
-        """Fetch the random state, issue the rows, wait until the last is written, store the random state."""
+    def _stuck(self, m, lane, teaching):
+        """Whether the cell is stuck, in the stage *step*."""
+        layout, chip = self._layout, self._layout.chip
+        tile = self.level_stuck.as_value().bit_select(lane, 1)
+        row = self.read_out_stuck.as_value().bit_select(lane, 1) if chip.classes else 0
+        stuck = Mux(teaching, row, tile)
+        for _ in range(2 + layout.noisy):
+            stuck = _later(m, stuck)
+        return stuck
+
+    def _random_state(self, m, sweep, random, fetched):
+        """Fetch the random state with the first row, store it after the draw of the last; the lane in stage 3.
+
+        A row is in stage 1 when the next sweep is accepted at the earliest, so ``sweep`` is its own until then. Stages
+        2 and 3 keep what differs between two sweeps that follow each other: lane and tile, never the mode.
+        """
+        layout, chip = self._layout, self._layout.chip
+        stream = Mux(sweep.mode.as_value()[2], chip.tiles, sweep.tile) if chip.classes else sweep.tile
+        first_1, last = Signal(), Signal(3)
+        m.d.sync += [first_1.eq(fetched.first), last.eq(Cat(fetched.last, last))]
+        with m.If(first_1):
+            m.d.sync += random.eq(self.random_data)
+        lane_3, stream_3 = sweep.lane, stream
+        for stage in (2, 3):
+            lane, number = Signal(layout.pulsed_lane, name=f"lane_{stage}"), Signal(layout.stream, name=f"of_{stage}")
+            m.d.sync += [lane.eq(lane_3), number.eq(stream_3)]
+            lane_3, stream_3 = lane, number
+        m.d.comb += [
+            self.random_address.eq(stream),
+            self.random_write_address.eq(stream_3),
+            self.random_write_data.eq(random),
+            self.random_write.eq(last[2]),
+        ]
+        return lane_3
+
+    def _sequence(self, m, sweep, issued):
+        """Accept a sweep, address its rows."""
         layout, chip = self._layout, self._layout.chip
         row_x = Signal(range(chip.patch_width))
         left = Signal(range(max(chip.rows, chip.tiles * chip.winners if chip.classes else 0) + 1))
+        begun = Signal()
+        mode = self.start.mode
+        chained = ((mode == PulseMode.POST) | (mode == PulseMode.DARK)) & (mode == sweep.mode) & (
+            self.start.tile > sweep.tile)
         m.d.comb += [
-            self.random_address.eq(Mux(sweep.mode.as_value()[2], chip.tiles, sweep.tile) if chip.classes
-                                   else sweep.tile),
-            self.random_write_data.eq(random),
             self.level_address.eq(sweep.address),
             self.line_address.eq(sweep.line),
         ]
         with m.FSM(name="sweep"):
             with m.State("IDLE"):
-                m.d.comb += self.start_ready.eq(1)
-                with m.If(self.start_valid):
+                m.d.comb += self.start_ready.eq(self.idle | chained)
+                with m.If(self.start_valid & self.start_ready):
                     m.d.sync += [
                         sweep.eq(self.start),
                         row_x.eq(0),
                         left.eq(Mux(self.start.mode == PulseMode.CELL, 1, chip.rows)),
                         self.place.eq(0),
+                        begun.eq(0),
                     ]
                     if chip.classes:
                         with m.If(self.start.mode.as_value()[2]):
                             m.d.sync += left.eq(self.listed)
-                    m.next = "FETCH"
-            with m.State("FETCH"):
-                m.next = "LOAD"
-            with m.State("LOAD"):
-                m.d.sync += random.eq(self.random_data)
-                m.next = "ROWS"
-            if layout.sweep_interval == 2:
-                with m.State("TURN"):
                     m.next = "ROWS"
             with m.State("ROWS"):
-                m.d.comb += issue.eq(1)
-                if layout.sweep_interval == 2:
-                    m.next = "TURN"
+                m.d.comb += [self.busy.eq(1), issued.row.eq(1), issued.first.eq(~begun), issued.last.eq(left == 1)]
                 m.d.sync += [
+                    begun.eq(1),
                     left.eq(left - 1),
                     self.place.eq(self.place + 1),
                     sweep.address.eq(sweep.address + layout.words),
@@ -324,18 +406,4 @@ class Pulses(wiring.Component):
                 with m.If(row_x == chip.patch_width - 1):
                     m.d.sync += [row_x.eq(0), sweep.line.eq(sweep.line + chip.plane_width - chip.patch_width + 1)]
                 with m.If(left == 1):
-                    m.next = "DRAIN"
-            with m.State("DRAIN"):
-                with m.If(drained):
-                    m.d.comb += self.random_write.eq(1)
                     m.next = "IDLE"
-
-    @staticmethod
-    def _xorshift(m, state):
-        """The next state of xorshift32 (contract 7.2)."""
-        for index, (direction, distance) in enumerate((("<<", 13), (">>", 17), ("<<", 5))):
-            shifted = Signal(32, name=f"xorshift_{index}")
-            moved = (state << distance)[:32] if direction == "<<" else state >> distance
-            m.d.comb += shifted.eq(state ^ moved)
-            state = shifted
-        return state

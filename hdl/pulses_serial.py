@@ -1,6 +1,6 @@
 """The STDP pulse generator of the small form: one row after the other."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -8,7 +8,7 @@ from amaranth.utils import bits_for
 
 from .accumulator import WeightTable
 from .layout import SILENT, Layout, lookup, narrow
-from .pulses import PulseMode, Pulses, TraceLookup, stepped_level
+from .pulses import PulseMode, TraceLookup, noisy, stepped_level, xorshift
 
 __all__ = ["SerialPulses"]
 
@@ -21,8 +21,8 @@ class SerialPulses(wiring.Component):
         1 fetch     the word of the cell is addressed; the stamp of its line is there
         2 look up   the level is there; stamp -> trace -> is there a pulse, of which bin? table entry and weight are
                     addressed; the random state advances if there is a pulse
-        3 step      (entry + u) >> fraction_bits; counted
-        4 write     level +- step, held at the rails, replaces the cell; counted if it was held
+        3 step      (entry + u) >> fraction_bits, or with write noise its product (contract 5.5); counted
+        4 write     level +- step, held at the rails, replaces the cell unless it is stuck; counted if it was held
 
     Timing
     ------
@@ -56,10 +56,17 @@ class SerialPulses(wiring.Component):
         What was done, for the counters; the last three stay for 3 clocks after :py:`pulse`.
     clipped : :py:`Out(1)`
         One clock after :py:`pulse`: it was held at a rail.
+    write_noise : :py:`In(noise_bits)`
+        The register; of chips with write noise.
+    stuck : :py:`In(1)`
+        With ``level``: the cell is stuck; of chips with stuck cells.
     """
 
     def __init__(self, layout: Layout):
         self._layout = layout
+        flaws = {"write_noise": In(layout.chip.noise_bits)} if layout.noisy else {}
+        if layout.chip.has_stuck_cells:
+            flaws["stuck"] = In(1)
         super().__init__({
             "start_valid": In(1),
             "start_ready": Out(1),
@@ -96,6 +103,7 @@ class SerialPulses(wiring.Component):
             "pulse_bin": Out(max(1, layout.bin.width)),
             "pulse_weight": Out(layout.weight),
             "clipped": Out(1),
+            **flaws,
         })
 
     def elaborate(self, platform):
@@ -129,17 +137,28 @@ class SerialPulses(wiring.Component):
         level, pulse, bin_held = Signal(layout.level), Signal(), Signal.like(bin_)
         fraction = random[32 - chip.fraction_bits:]  # the state after this pulse's draw
         step = Signal(bits_for((0xFFFF + (1 << chip.fraction_bits) - 1) >> chip.fraction_bits))
+        moved, drawn = entry + fraction, xorshift(m, random)
+        if layout.noisy:
+            moved = noisy(m, drawn, moved, self.write_noise)
+            step = Signal(signed(len(moved) - chip.fraction_bits))
+            m.d.comb += step.eq(moved >> chip.fraction_bits)
+        else:
+            m.d.sync += step.eq(moved >> chip.fraction_bits)
         stepped, clipped = stepped_level(level, step, lower=resetting, top=chip.levels - 1)
         looking, stepping, writing = Signal(), Signal(), Signal()
-        drawn = Pulses._xorshift(m, random)
         with m.If(looking):
             m.d.sync += [pulse.eq(selected), bin_held.eq(bin_), level.eq(self.level)]
             with m.If(selected):
                 m.d.sync += random.eq(drawn)
-        m.d.sync += step.eq((entry + fraction) >> chip.fraction_bits)
+        writes = writing & pulse
+        if chip.has_stuck_cells:
+            stuck = Signal()
+            with m.If(looking):
+                m.d.sync += stuck.eq(self.stuck)
+            writes &= ~stuck
         m.d.comb += [
             self.pulse.eq(stepping & pulse), self.pulse_reset.eq(resetting), self.pulse_bin.eq(bin_held),
-            self.write_level.eq(writing & pulse), self.clipped.eq(writing & pulse & clipped),
+            self.write_level.eq(writes), self.clipped.eq(writing & pulse & clipped),
             narrow(self.written_level, stepped),
         ]
         self._sequence(m, sweep, random, rank, teaching, looking, stepping, writing)

@@ -1,6 +1,6 @@
 """The read-out crossbar: feature neurons to scores of classes, and the columns a label teaches."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -15,18 +15,20 @@ __all__ = ["ReadOut"]
 class ReadOut(wiring.Component):
     """Add up read pulses on rows of the read-out, and find the best column (contract 10).
 
-    A fire reads one row, a word of one cell per class. The word is held while its pulses are added, one per clock::
+    A fire reads one row, a word of one cell per class. Its *p* pulses are added at once: ``min(score + p * weight,
+    top)`` is what *p* additions, each held at the top, come to::
 
-        fire -> row -> levels -> weights -> + scores        scores -> one column per clock -> best, second, own
+        fire -> row -> levels -> weights -> * p -> + scores     scores -> one column per clock -> best, second, own
                  |
                  +---> list of rows that fired --> the pulse generator, which teaches their cells
 
     Timing
     ------
     Throughput
-        A fire of *p* pulses takes *p* + 2 clocks; :attr:`search` clocks a search, from :py:`ask` to :py:`done`.
+        A fire per clock; :attr:`search` clocks a search, from :py:`ask` to :py:`done`.
     Latency
-        A row and a listed row come 1 clock after their address.
+        A fire is in the scores :attr:`ReadOut.latency` clocks after it was taken. A row and a listed row come 1 clock
+        after their address.
     Reset
         Scores 0, nothing listed; levels stay.
 
@@ -38,15 +40,16 @@ class ReadOut(wiring.Component):
     Members
     -------
     fire_valid, fire_ready, fire : :py:`In`, :py:`Out`
-        A row that fires, and how many pulses it sends.
+        A row that fires, and how many pulses it sends. Ready unless a search is under way.
     idle : :py:`Out(1)`
         Nothing is being added or searched; :py:`weight_sum` may still come in this clock.
     weight_sum : :py:`Out`
-        Sum of the weights of one read pulse, for the counters; 0 in other clocks.
+        Sum of the weights that the pulses of a fire read, for the counters; 0 in other clocks.
     clear : :py:`In(1)`
         Scores 0 and the list empty.
     ask, apart, but : :py:`In`
-        Search the best column; if ``apart``, among those other than ``but``. Both are held until :py:`done`.
+        While idle: search the best column; if ``apart``, among those other than ``but``. Both are held until
+        :py:`done`.
     done, best, best_score, second_score, own_score : :py:`Out`
         One clock: the search is over. The results stay until the next one: the best column, ties the lowest, its score,
         the largest of the others (0 if there are none), and if ``apart`` the score of ``but``.
@@ -58,6 +61,8 @@ class ReadOut(wiring.Component):
         Load one entry of the weight tables.
     """
 
+    latency = 4
+
     def __init__(self, layout: Layout):
         self._layout = layout
         chip = layout.chip
@@ -66,7 +71,7 @@ class ReadOut(wiring.Component):
             "fire_valid": In(1), "fire_ready": Out(1),
             "fire": In(data.StructLayout({"row": layout.read_out_row, "pulses": bits_for(chip.winners)})),
             "idle": Out(1),
-            "weight_sum": Out(bits_for(chip.classes * ((1 << chip.weight_bits) - 1))),
+            "weight_sum": Out(bits_for(chip.winners * chip.classes * ((1 << chip.weight_bits) - 1))),
             "clear": In(1),
             "ask": In(1), "apart": In(1), "but": In(layout.label),
             "done": Out(1), "best": Out(layout.label), "best_score": Out(chip.score_bits),
@@ -85,10 +90,8 @@ class ReadOut(wiring.Component):
         # levels
         m.submodules.cells = cells = Memory(shape=layout.read_out_word, depth=chip.read_out_rows, init=[])
         read, write = cells.read_port(), cells.write_port()
-        held = Signal(layout.read_out_row)
-        adding = Signal()
         m.d.comb += [
-            read.addr.eq(Mux(adding, held, Mux(self.fire_valid, self.fire.row, self.address))),
+            read.addr.eq(Mux(self.fire_valid, self.fire.row, self.address)),
             self.data.eq(read.data),
             write.addr.eq(self.write_address), write.data.eq(self.write_data), write.en.eq(self.write),
         ]
@@ -103,41 +106,42 @@ class ReadOut(wiring.Component):
         ]
         m.d.sync += self.listed.eq(Mux(self.clear, 0, self.listed + taken))
 
-        # add
+        # add: a fire travels through levels, weights, and weights times pulses
+        travelling = Signal(3)
+        m.d.sync += travelling.eq(Cat(taken, travelling))
+        pulses = [self.fire.pulses]
+        for stage in ("levels", "weights", "product"):
+            held = Signal(self.fire.pulses.shape(), name=f"pulses_{stage}")
+            m.d.sync += held.eq(pulses[-1])
+            pulses.append(held)
         weights = []
-        for label in range(chip.classes):
+        for label, score in enumerate(scores):
             m.submodules[f"weights_{label}"] = table = WeightTable(layout)
             m.d.comb += [table.level.eq(read.data[label]), table.write.eq(self.load),
                          table.write_level.eq(self.load_level), table.write_weight.eq(self.load_weight)]
             weights.append(table.weight)
-        pulses = Signal(bits_for(chip.winners))
-        pulse = Signal()
+            product = Signal(chip.weight_bits + len(pulses[2]), name=f"product_{label}")
+            m.d.sync += product.eq(self._times(table.weight, pulses[2]))
+            with m.If(self.clear):
+                m.d.sync += score.eq(0)
+            with m.Elif(travelling[2]):
+                m.d.sync += score.eq(saturate(score + product, chip.score_bits))
+        sum_of_row = Signal(bits_for(chip.classes * ((1 << chip.weight_bits) - 1)))
+        m.d.sync += [sum_of_row.eq(total(weights)),
+                     self.weight_sum.eq(Mux(travelling[2], self._times(sum_of_row, pulses[3]), 0))]
         self._pick(m, scores)
         with m.FSM(name="read_out"):
             with m.State("IDLE"):
-                m.d.comb += self.fire_ready.eq(1)
-                m.d.sync += [held.eq(self.fire.row), pulses.eq(self.fire.pulses)]
-                with m.If(self.fire_valid):
-                    m.next = "WEIGH"
-                with m.Elif(self.ask):
+                m.d.comb += [self.fire_ready.eq(1), self.idle.eq(~travelling.any())]
+                with m.If(self.ask):
                     m.next = "SEARCH"
-            with m.State("WEIGH"):
-                m.d.comb += adding.eq(1)
-                m.next = "ADD"
-            with m.State("ADD"):
-                m.d.comb += [adding.eq(1), pulse.eq(1)]
-                m.d.sync += pulses.eq(pulses - 1)
-                with m.If(pulses == 1):
-                    m.next = "IDLE"
             self._search(m)
-        for score, weight in zip(scores, weights, strict=True):
-            with m.If(self.clear):
-                m.d.sync += score.eq(0)
-            with m.Elif(pulse):
-                m.d.sync += score.eq(saturate(score + weight, chip.score_bits))
-        m.d.sync += self.weight_sum.eq(Mux(pulse, total(weights), 0))
-        m.d.comb += self.idle.eq(self.fire_ready)
         return m
+
+    @staticmethod
+    def _times(value, pulses):
+        """Value times pulses, of few bits: a sum of shifted values."""
+        return total([Mux(pulse, value << place, 0) for place, pulse in enumerate(pulses)])
 
     def _pick(self, m, scores):
         """The score of a column, one clock after its label."""

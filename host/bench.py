@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from ohmspike.chip import Chip
+from ohmspike.chip.instructions import STATUS_WORDS
 from ohmspike.sim.state import ChipState
 
 from . import console
@@ -22,14 +23,16 @@ from .learning import Encoding
 from .peers import PEERS, measure_peer
 from .targets import ModelTarget, RtlTarget
 
-__all__ = ["bytes_per_image", "measure", "measure_bandwidth"]
+__all__ = ["bytes_per_image", "clocks_per_image", "measure", "measure_bandwidth"]
 
 _CHIPS = ("paper100", "paper400", "paper", "tiles", "up5k")
 _REPEATS = 5
 _MEMORY_BYTES = 192 << 20
 _CACHE_BYTES = 192 << 10
+_BUSY = list(STATUS_WORDS).index("busy_cycles")
 
 _ABOUT = """
+clocks: of the RTL, for images that are answered, and for images that are learned.
 limit: images/s if all bytes that an image needs moved at the speed of the triad a = b + 3 c, measured in this run: in
   memory on all cores, and within the second-level cache on one. An image needs, by its counters: a weight for every
   synapse read, a level read and written for every pulse, a threshold for every neuron of a decision, a stamp for every
@@ -53,6 +56,15 @@ def measure(targets, batches, *, learn: bool) -> list[float]:
                 target.present(batch, learn=learn)
             best[at] = min(best[at], time.perf_counter() - started)
     return [images / seconds for seconds in best]
+
+
+def clocks_per_image(target, batches, *, learn: bool) -> float:
+    """Clocks of an image on average, with the bytes of its program and of its fires, by the RTL's own count."""
+    images = sum(len(batch) for batch in batches)
+    before = int(target.read("status").ravel()[_BUSY])
+    for batch in batches:
+        target.present(batch, learn=learn)
+    return (int(target.read("status").ravel()[_BUSY]) - before) % (1 << 32) / images
 
 
 @njit(cache=True, nogil=True)
@@ -98,10 +110,11 @@ def bytes_per_image(chip: Chip, counters: dict[str, int]) -> float:
 @click.option("--chip", "names", multiple=True, default=_CHIPS, show_default=True, help="presets to measure")
 @click.option("--images", type=click.IntRange(1), default=20_000, show_default=True, help="images for the model")
 @click.option("--rtl-images", type=click.IntRange(0), default=300, show_default=True, help="images for the RTL, or 0")
+@click.option("--lanes", type=click.IntRange(1), help="synapses per clock of the RTL")
 @click.option("--peer-seconds", type=click.FloatRange(0.0), default=5.0, show_default=True,
               help="time for each peer, at chips of one crossbar, or 0")
 @click.option("--json", "as_json", is_flag=True, help="print the figures alone, as JSON")
-def main(names, images, rtl_images, peer_seconds, as_json):
+def main(names, images, rtl_images, lanes, peer_seconds, as_json):
     """images/s of exact model and compiled RTL, events encoded beforehand, all counters on; beside peers and memory"""
     pictures, code = load_mnist(progress=console.status).train_images, Encoding()
     cores = os.cpu_count() or 1
@@ -121,9 +134,9 @@ def main(names, images, rtl_images, peer_seconds, as_json):
         chip = Chip.load(name)
         found = figures["chips"][name] = {}
 
-        def batches(count, learn, chip=chip):
+        def batches(count, learn, answer=False, chip=chip):
             parts = (pictures[first:min(first + 1000, count)] for first in range(0, count, 1000))
-            return [code(chip, part, learn=learn) for part in parts]
+            return [code(chip, part, learn=learn, answer=answer) for part in parts]
 
         threads_of = {threads: ModelTarget(chip, threads=threads) for threads in sorted({1, cores})}
         bytes_moved, speeds = [], []
@@ -143,12 +156,15 @@ def main(names, images, rtl_images, peer_seconds, as_json):
             row(name, body, *found[body].values(),
                 f"{bytes_moved[0]:,.0f} and {bytes_moved[1]:,.0f} bytes an image, {speed / 1e9:.1f} GB/s")
         if rtl_images:
-            with RtlTarget(chip, progress=console.status) as target:
+            with RtlTarget(chip, lanes=lanes, progress=console.status) as target:
                 target.load(ChipState.initial(chip))
                 [learn] = measure([target], batches(rtl_images, True), learn=True)
                 [infer] = measure([target], batches(rtl_images, False), learn=False)
-                found["RTL, compiled"] = {"learning": learn, "inference": infer}
-                row(name, "RTL, compiled", learn, infer)
+                answered, learned = (clocks_per_image(target, batches(rtl_images, *how), learn=how[0])
+                                     for how in ((False, chip.classes > 0), (True, False)))
+                found["RTL, compiled"] = {"learning": learn, "inference": infer, "clocks_answered": answered,
+                                          "clocks_learned": learned}
+                row(name, "RTL, compiled", learn, infer, f"{answered:,.0f} and {learned:,.0f} clocks an image")
         for peer in PEERS if peer_seconds and chip.tiles == 1 and chip.lines == 784 else ():
             found[peer] = result = measure_peer(peer, chip.neurons, pictures[:1000], peer_seconds)
             if "error" in result:

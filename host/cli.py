@@ -16,11 +16,13 @@ from .commands.compare import compare
 from .commands.demo import demo
 from .commands.device import device
 from .commands.energy import energy
+from .commands.faults import faults
 from .commands.fuzz import fuzz
 from .commands.info import info
 from .commands.mnist import mnist
 from .commands.report import report
 from .commands.robustness import robustness
+from .commands.scrub import scrub
 from .commands.search import search_command
 from .commands.spice import spice
 from .errors import Interrupted, UserError
@@ -36,7 +38,7 @@ def cli(verbose):
 
 
 for command in (mnist, compare, energy, spice, device, report, accuracy, robustness, search_command, build, bridge,
-                fuzz, info, demo):
+                fuzz, faults, scrub, info, demo):
     cli.add_command(command)
 
 

@@ -18,6 +18,7 @@ FORMAT = 2
 _ARRAYS = ("levels", "theta", "random", "weight", "set", "reset", "counters", "read_out", "read_out_set",
            "read_out_reset")
 _REGISTERS = ("theta_step", "theta_base", "margin")
+_FLAWS = ("stuck", "read_out_stuck")
 
 
 def write_arrays(path, arrays: dict[str, np.ndarray]) -> None:
@@ -45,11 +46,12 @@ def save(path, chip: Chip, state: ChipState, vote: Vote | None = None, **extra: 
 
     ``header`` is JSON text (``format``, ``chip``, ``digest``, ``learn``, ``theta_step``, ``theta_base``, ``margin``),
     the rest are the arrays of :class:`~ohmspike.sim.state.ChipState`, ``vote`` the table of the vote, and ``extra``.
+    Of a chip with write noise the header has ``write_noise``, of one with stuck cells there are the masks.
     """
     state.validate(chip)
     header = {"format": FORMAT, "chip": chip.to_dict(), "digest": chip.digest, "learn": bool(state.learn),
-              **{name: int(getattr(state, name)) for name in _REGISTERS}}
-    arrays = {name: getattr(state, name) for name in _ARRAYS}
+              **{name: int(getattr(state, name)) for name in _registers(chip)}}
+    arrays = {name: getattr(state, name) for name in _arrays(chip)}
     if vote is not None:
         arrays["vote"] = vote.table
     write_arrays(path, {"header": np.array(json.dumps(header)), **arrays, **extra})
@@ -76,8 +78,8 @@ def load(path, chip: Chip | None = None) -> tuple[Chip, ChipState, Vote | None]:
         found = Chip.from_dict(header["chip"], source=str(path))
         if found.digest != header["digest"]:
             raise UserError(f"{path}: digest of the description must be {header['digest']}, not {found.digest}")
-        state = ChipState(learn=bool(header["learn"]), **{name: int(header[name]) for name in _REGISTERS},
-                          **{name: arrays[name] for name in _ARRAYS})
+        state = ChipState(learn=bool(header["learn"]), **{name: int(header[name]) for name in _registers(found)},
+                          **{name: arrays[name] for name in _arrays(found)})
         state.validate(found)
         vote = None if "vote" not in arrays else Vote(_vote_table(arrays["vote"], found))
     except KeyError as error:
@@ -88,6 +90,14 @@ def load(path, chip: Chip | None = None) -> tuple[Chip, ChipState, Vote | None]:
         raise UserError(f"{path}: holds another chip: digest {found.digest[:16]} ({found.name}), expected "
                         f"{chip.digest[:16]} ({chip.name})")
     return found, state, vote
+
+
+def _registers(chip):
+    return (*_REGISTERS, "write_noise") if chip.noise_bits else _REGISTERS
+
+
+def _arrays(chip):
+    return (*_ARRAYS, *_FLAWS) if chip.has_stuck_cells else _ARRAYS
 
 
 def _vote_table(table, chip):

@@ -133,7 +133,7 @@ def schedule_of(chip: Chip, *, passes: int | None = None, labelled: bool = True)
 
 def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, *, passes: int | None = None,
           encoding: Encode | None = None, progress: Progress | None = None, checkpoint: Path | None = None,
-          resume: bool = False) -> Learned:
+          resume: bool = False, flaws: dict | None = None) -> Learned:
     """Learn images on a target, by the schedule of its chip.
 
     Pass *p* of the run presents the images in the order ``presentation_order(chip, p)``. Every 1,000 images the rates
@@ -153,6 +153,8 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
         is resumed ends in the same bits as one that was not interrupted.
     resume : bool
         Go on from the checkpoint if there is one.
+    flaws : dict, optional
+        What is wrong with the target, as the checkpoint is to tell; a run goes on with the same alone.
 
     Raises
     ------
@@ -167,7 +169,8 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
     encoding = Encoding() if encoding is None else encoding
     total, done, curve = len(plan) * count, 0, []
     run = {"images": _digest(images), "labels": None if labels is None else _digest(labels),
-           "schedule": [dataclasses.asdict(phase) for phase in phases], "encoding": dataclasses.asdict(encoding)}
+           "schedule": [dataclasses.asdict(phase) for phase in phases], "encoding": dataclasses.asdict(encoding),
+           "flaws": flaws}
     if resumed := resume and checkpoint is not None and Path(checkpoint).exists():
         done, curve = _resume(target, Path(checkpoint), run)
     started, saved, begun = time.perf_counter(), time.perf_counter(), done

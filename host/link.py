@@ -4,7 +4,7 @@ import secrets
 import struct
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from ohmspike.chip.description import STEP_MAX
 from ohmspike.chip.events import CODE_MIN, Answers, EventBatch, EventCode, Fires
 from ohmspike.chip.instructions import (
     ANSWER_BYTES,
+    CHECK_BYTES,
     ESCAPE,
     ESCAPE_XOR,
     FLAG,
@@ -40,6 +41,7 @@ _RETRIES = 8
 _FRUITLESS = 1000  # waits that brought something, but no reply
 _LONGEST = 2 * (7 + 65535)  # a frame with every byte escaped
 _BURST_HEADER = 8
+_BURST_CELLS = 0xFFFF
 _STEP, _DECIDE = int(EventCode.STEP), int(EventCode.DECIDE)
 _DARK, _END = int(EventCode.DARK), int(EventCode.END)
 _ANSWER, _LABEL = int(EventCode.ANSWER), int(EventCode.LABEL)
@@ -219,17 +221,40 @@ class LinkSession:
         raise LinkError("the chip does not answer", hint="is it powered, configured, and on this port?")
 
     def _another_chip(self):
-        found = dict(zip(IDENTITY_WORDS, self.read_memory("identity").ravel().tolist(), strict=False))
-        options = {name: Chip.__dataclass_fields__[name].metadata.get("options") for name in IDENTITY_WORDS}
+        common = [name for name in IDENTITY_WORDS if "flaw" not in Chip.__dataclass_fields__[name].metadata]
+        words, = self.run([self._burst(Opcode.READ, self._memory("identity")[0], 0, len(common), len(common))])
+        found = dict(zip(common, np.frombuffer(words, "<u2").tolist(), strict=True))
+        options = {name: Chip.__dataclass_fields__[name].metadata.get("options") for name in common}
         differences = []
         for name, word in found.items():
             choices = options[name]
             value = word if choices is None else choices[word] if word < len(choices) else f"choice {word}"
             if value != getattr(self._chip, name):
                 differences.append(f"{name} is {value}, expected {getattr(self._chip, name)}")
-        what = "; ".join(differences) or "the fixed weight table differs"
+        what = "; ".join(differences) or "the fixed weight table differs, or noise_bits or stuck_cells"
         return LinkError(f"the chip is not a {self._chip.name}: {what}",
                          hint="choose the description of the chip with --chip")
+
+    def renew(self) -> None:
+        """Begin a new session with the same chip, after a failure: what was under way is forgotten at both ends.
+
+        The chip finishes the programs it has accepted, or its watchdog breaks them off; what it holds is then unknown.
+
+        Raises
+        ------
+        LinkError
+            It does not answer, or is another chip.
+        """
+        self._flights.clear()
+        self._owner, self._refusal = None, None
+        self._timeouts = self._fruitless = 0
+        self._reader = FrameReader()
+        self._port.read()
+        self._next = secrets.randbelow(1 << 16)
+        identity = self._hello()
+        if identity.digest != self.identity.digest:
+            raise self._another_chip()
+        self.identity = identity
 
     # programs
 
@@ -345,6 +370,9 @@ class LinkSession:
     @staticmethod
     def _output(reply, program):
         status = reply[-1] if reply else None
+        if status == Status.ABORTED:
+            raise LinkError(f"the chip hung in the program {program[:12].hex(' ')}… of {len(program)} bytes, and its "
+                            "watchdog broke it off", hint="sample and registers are lost: load or scrub its state")
         if status != Status.OK:
             name = Status(status).name if status in list(Status) else f"status {status!r}"
             raise LinkError(f"the chip answered {name} to the program {program[:12].hex(' ')}… of {len(program)} bytes")
@@ -354,12 +382,44 @@ class LinkSession:
 
     def read_memory(self, name: str) -> np.ndarray:
         """Contents of a memory, of shape (rows, columns)."""
-        entry, rows, columns = self._memory(name)
-        limit = self._cells(entry, "max_reply", self.identity.max_reply - 1)
-        bursts = (self._burst(Opcode.READ, entry, first, min(limit, rows * columns - first), columns)
-                  for first in range(0, rows * columns, limit))
-        data = b"".join(self.run(bursts))
-        return np.frombuffer(data, _DTYPES[entry.cell_bytes]).astype(f"u{entry.cell_bytes}").reshape(rows, columns)
+        _, rows, columns = self._memory(name)
+        return self.read_cells(name, 0, rows * columns).reshape(rows, columns)
+
+    def read_cells(self, name: str, first: int, count: int) -> np.ndarray:
+        """Cells of a memory, counted along its columns, then its rows."""
+        entry, _, columns = self._memory(name)
+        limit = min(_BURST_CELLS, self._cells(entry, "max_reply", self.identity.max_reply - 1))
+        bursts = (self._burst(Opcode.READ, entry, start, min(limit, first + count - start), columns)
+                  for start in range(first, first + count, limit))
+        data = _sized(b"".join(self.run(bursts)), count * entry.cell_bytes, name)
+        return np.frombuffer(data, _DTYPES[entry.cell_bytes]).astype(f"u{entry.cell_bytes}")
+
+    def check_cells(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[int]:
+        """CRC-32 of every range (first cell, number of cells) of a memory: of the bytes that reading it would deliver.
+
+        The chip works it out; 8 bytes go there and 4 come back for up to 65,535 cells.
+        """
+        entry, _, columns = self._memory(name)
+        pieces = [(index, start, min(_BURST_CELLS, first + count - start))
+                  for index, (first, count) in enumerate(ranges) for start in range(first, first + count, _BURST_CELLS)]
+        programs, cells = [], 0
+        for _, start, count in pieces:
+            full = programs and (len(programs[-1]) + _BURST_HEADER > self.identity.max_request
+                                 or CHECK_BYTES * (len(programs[-1]) // _BURST_HEADER + 1) > self.identity.max_reply - 1
+                                 or cells + count > _BURST_CELLS)  # no program takes long
+            if full or not programs:
+                programs.append(b"")
+                cells = 0
+            programs[-1] += self._burst(Opcode.CHECK, entry, start, count, columns)
+            cells += count
+        data = _sized(b"".join(self.run(programs)), CHECK_BYTES * len(pieces), f"checksums of {name}")
+        sums = np.frombuffer(data, "<u4").tolist()
+        found = [0] * len(ranges)
+        for (index, _, count), crc in zip(pieces, sums, strict=True):
+            # of a piece and what comes before it: the CRC is linear but for its start value
+            zeros = bytes(count * entry.cell_bytes)
+            found[index] = zlib.crc32(zeros, found[index]) ^ zlib.crc32(zeros) ^ crc
+        return found
 
     def write_memory(self, name: str, values) -> None:
         """Replace the contents of a memory by an integer array of shape (rows, columns)."""
@@ -371,10 +431,15 @@ class LinkSession:
             raise ValueError(f"{name} must hold integers of {entry.cell_bytes} bytes")
         if name == "counters":  # any write clears them all
             values = values[:, :1]
-        flat = values.astype(_DTYPES[entry.cell_bytes]).ravel()
+        self.write_cells(name, 0, values.ravel())
+
+    def write_cells(self, name: str, first: int, values) -> None:
+        """Replace cells of a memory, counted along its columns, then its rows."""
+        entry, _, columns = self._memory(name)
+        flat = np.asarray(values).astype(_DTYPES[entry.cell_bytes])
         limit = self._cells(entry, "max_request", self.identity.max_request - _BURST_HEADER)
-        bursts = (self._burst(Opcode.WRITE, entry, first, len(flat[first:first + limit]), columns)
-                  + flat[first:first + limit].tobytes() for first in range(0, len(flat), limit))
+        bursts = (self._burst(Opcode.WRITE, entry, first + start, len(flat[start:start + limit]), columns)
+                  + flat[start:start + limit].tobytes() for start in range(0, len(flat), limit))
         for _ in self.run(bursts):
             pass
 
@@ -394,6 +459,12 @@ class LinkSession:
     def _burst(opcode, entry, first, count, columns):
         row, column = divmod(first, columns)
         return struct.pack("<BBHHH", opcode, entry.code, row, column, count)
+
+
+def _sized(data, size, what):
+    if len(data) != size:
+        raise LinkError(f"{what} must come in {size} bytes, not {len(data)}")
+    return data
 
 
 # programs of events

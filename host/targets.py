@@ -1,13 +1,14 @@
 """Targets: the bodies of a chip, behind one interface."""
 
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode, Fires
-from ohmspike.chip.instructions import MEMORIES, REGISTERS, counter_names
+from ohmspike.chip.instructions import MEMORIES, Opcode, counter_names, register_names
 from ohmspike.sim.model import ExactModel
 from ohmspike.sim.rtl import compile_chip
 from ohmspike.sim.state import ChipState
@@ -15,7 +16,11 @@ from ohmspike.sim.state import ChipState
 from .errors import UserError
 from .link import CompiledPort, LinkSession, OutputParser, programs_of
 
-__all__ = ["LinkTarget", "ModelTarget", "RtlTarget", "TARGETS", "Target", "is_target", "open_target"]
+__all__ = ["LinkTarget", "ModelTarget", "RtlTarget", "TARGETS", "Target", "expected_memories", "is_target",
+           "open_target"]
+
+
+_END = EventBatch(np.array([EventCode.END], np.int32), np.array([0, 1]))
 
 
 class Target(ABC):
@@ -27,6 +32,8 @@ class Target(ABC):
 
     name: str
     chip: Chip
+    registers_known: np.ndarray | None = None
+    """Registers as this session last set them, if it did."""
     _counted: np.ndarray | None = None
 
     @abstractmethod
@@ -36,6 +43,21 @@ class Target(ABC):
     @abstractmethod
     def write(self, memory: str, values) -> None:
         """Replace the contents of a memory; writing ``counters`` clears them."""
+
+    @abstractmethod
+    def check(self, memory: str, ranges: Sequence[tuple[int, int]] | None = None) -> list[int]:
+        """CRC-32 (``zlib.crc32``) of ranges of a memory, the whole of it unless told, as its cells go over the link.
+
+        A range is a first cell and a number of cells, counted along the columns, then the rows.
+        """
+
+    @abstractmethod
+    def read_cells(self, memory: str, first: int, count: int) -> np.ndarray:
+        """Cells of a memory, counted along its columns, then its rows."""
+
+    @abstractmethod
+    def write_cells(self, memory: str, first: int, values) -> None:
+        """Replace cells of a memory, counted alike; writing ``counters`` clears all of them."""
 
     @abstractmethod
     def close(self) -> None:
@@ -60,23 +82,36 @@ class Target(ABC):
         Counters start at 0, or go on from those of ``state`` with ``keep_counters``.
         """
         state.validate(self.chip)
-        self._counted = state.counters.copy() if keep_counters else np.zeros_like(state.counters)
         for name in _loaded(self.chip):
             self.write(name, _array_of(state, name))
         self.write("registers", self._registers(state))
-        self.write("counters", np.zeros(len(counter_names(self.chip)), np.uint64))
+        self.count_from(state.counters if keep_counters else np.zeros_like(state.counters))
 
     def state(self) -> ChipState:
         """A copy of everything that persists across samples."""
         chip = self.chip
-        words = dict(zip(REGISTERS, self.read("registers").ravel().tolist(), strict=True))
+        words = dict(zip(register_names(chip), self.read("registers").ravel().tolist(), strict=True))
+        masks = {}
+        if chip.has_stuck_cells:
+            masks["stuck"] = self.read("stuck").reshape(chip.tiles, chip.rows, chip.neurons)
+            masks["read_out_stuck"] = (self.read("read_out_stuck") if chip.classes
+                                       else np.zeros((chip.read_out_rows, 0), np.uint8))
         return ChipState(
             levels=self.read("levels").reshape(chip.tiles, chip.rows, chip.neurons),
             theta=self.read("theta"), random=self.read("random").ravel(), weight=self.read("weight").ravel(),
             set=self.read("set"), reset=self.read("reset"), learn=bool(words["learn"]),
             theta_step=words["theta_step"], theta_base=words["theta_base"], counters=self._all_counters(),
             read_out=self.read("read_out").reshape(chip.read_out_rows, chip.classes),
-            read_out_set=self.read("read_out_set"), read_out_reset=self.read("read_out_reset"), margin=words["margin"])
+            read_out_set=self.read("read_out_set"), read_out_reset=self.read("read_out_reset"), margin=words["margin"],
+            write_noise=words.get("write_noise", 0), **masks)
+
+    @abstractmethod
+    def recover(self) -> None:
+        """Take up work again after a :class:`~ohmspike.host.link.LinkError`; what the chip holds is then unknown."""
+
+    @abstractmethod
+    def end_sample(self) -> None:
+        """An END, whatever was before it."""
 
     def set_rates(self, scale: float) -> None:
         """Reload the plasticity tables of the tiles and the homeostasis step, all scaled (annealing)."""
@@ -84,7 +119,7 @@ class Target(ABC):
         self.write("set", set_table)
         self.write("reset", reset_table)
         registers = self.read("registers").ravel()
-        registers[list(REGISTERS).index("theta_step")] = int(self.chip.theta_step * scale + 0.5)
+        registers[register_names(self.chip).index("theta_step")] = int(self.chip.theta_step * scale + 0.5)
         self.write("registers", registers)
 
     def set_read_out_rates(self, scale: float) -> None:
@@ -101,26 +136,49 @@ class Target(ABC):
         """Event counters since :meth:`load`, by name."""
         return dict(zip(counter_names(self.chip), self._all_counters().tolist(), strict=True))
 
+    def counted(self) -> np.ndarray:
+        """Event counters alike, in address order."""
+        return self._all_counters()
+
+    def count_from(self, counters: np.ndarray) -> None:
+        """Let the event counters go on from these."""
+        self.write("counters", np.zeros((1, len(counters)), np.uint64))
+        self._counted = counters.copy()
+
     def _all_counters(self):
         """What the target counted, after what had been counted before it was loaded."""
         counted = self.read("counters").ravel()
         return counted if self._counted is None else counted + self._counted
 
-    @staticmethod
-    def _registers(state):
-        words = {"learn": int(state.learn), "theta_step": state.theta_step, "theta_base": state.theta_base,
-                 "report": 1, "margin": state.margin}
-        return np.array([words[name] for name in REGISTERS], np.uint32)
+    def _registers(self, state):
+        return _registers_of(self.chip, state)
+
+
+def _entry(name):
+    return next(entry for entry in MEMORIES if entry.name == name)
 
 
 def _loaded(chip):
     names = ["levels", "theta", "random", "set", "reset"]
     names += ["read_out", "read_out_set", "read_out_reset"] if chip.classes else []
+    names += ["stuck", "read_out_stuck"][:1 + (chip.classes > 0)] if chip.has_stuck_cells else []
     return names if chip.weight_store == "fixed" else [*names, "weight"]
 
 
+def expected_memories(chip: Chip, state: ChipState) -> dict[str, np.ndarray]:
+    """What the memories of a chip hold in a state, but for the counters, as (rows, columns) by name."""
+    names = dict.fromkeys([*_loaded(chip), "weight"])
+    found = {name: _array_of(state, name) for name in names}
+    return found | {"registers": _registers_of(chip, state).reshape(1, -1)}
+
+
+def _registers_of(chip, state):
+    return np.array([1 if name == "report" else int(getattr(state, name)) for name in register_names(chip)], np.uint32)
+
+
 def _array_of(state, name):
-    shape = {"levels": (-1, state.levels.shape[-1]), "random": (-1, 1), "weight": (1, -1)}
+    cells = (-1, state.levels.shape[-1])
+    shape = {"levels": cells, "stuck": cells, "random": (-1, 1), "weight": (1, -1)}
     array = getattr(state, name)
     return array.reshape(shape.get(name, array.shape))
 
@@ -152,15 +210,35 @@ class ModelTarget(Target):
     def write(self, memory, values):
         state = self.model.state
         if memory == "registers":
-            words = dict(zip(REGISTERS, np.asarray(values).ravel().tolist(), strict=True))
+            words = dict(zip(register_names(self.chip), np.asarray(values).ravel().tolist(), strict=True))
             state.learn = bool(words["learn"])
             state.theta_step, state.theta_base = words["theta_step"], words["theta_base"]
-            state.margin = words["margin"]
+            state.margin, state.write_noise = words["margin"], words.get("write_noise", 0)
         elif memory == "counters":
             state.counters[:] = 0
         else:
             array = getattr(state, memory)
             array[...] = np.asarray(values).reshape(array.shape)
+
+    def check(self, memory, ranges=None):
+        cells = self.read(memory).ravel()
+        data = cells.astype(f"<u{_entry(memory).cell_bytes}")
+        return [zlib.crc32(data[first:first + count].tobytes())
+                for first, count in ([(0, len(data))] if ranges is None else ranges)]
+
+    def read_cells(self, memory, first, count):
+        return self.read(memory).ravel()[first:first + count]
+
+    def write_cells(self, memory, first, values):
+        cells = self.read(memory)
+        cells.reshape(-1)[first:first + len(values)] = values
+        self.write(memory, cells)
+
+    def recover(self):
+        pass
+
+    def end_sample(self):
+        self.model.run(_END)
 
     def present(self, batch, *, learn, fires=True):
         self.model.state.learn = learn
@@ -187,17 +265,39 @@ class LinkTarget(Target):
         self.chip = chip
         self.session = session
         self._parser = OutputParser(chip)
-        self._registers_known = None
 
     def read(self, memory):
         return self.session.read_memory(memory)
 
     def write(self, memory, values):
-        entry = next(entry for entry in MEMORIES if entry.name == memory)
+        entry = _entry(memory)
         shape = entry.rows(self.chip), entry.columns(self.chip)
         if memory == "registers":
-            self._registers_known = None
+            self.registers_known = None
         self.session.write_memory(memory, np.asarray(values).reshape(shape))
+
+    def check(self, memory, ranges=None):
+        entry = _entry(memory)
+        whole = [(0, entry.rows(self.chip) * entry.columns(self.chip))]
+        return self.session.check_cells(memory, whole if ranges is None else ranges)
+
+    def read_cells(self, memory, first, count):
+        return self.session.read_cells(memory, first, count)
+
+    def write_cells(self, memory, first, values):
+        if memory == "registers" and self.registers_known is not None:
+            self.registers_known[first:first + len(values)] = values
+        self.session.write_cells(memory, first, values)
+
+    def recover(self):
+        self.session.renew()
+        self.registers_known = None
+        self.end_sample()
+
+    def end_sample(self):
+        self._parser = OutputParser(self.chip)
+        for _ in self.session.run([bytes([Opcode.END])]):
+            pass
 
     def present(self, batch, *, learn, fires=True):
         self._switch(learn=learn, report=fires)
@@ -207,14 +307,14 @@ class LinkTarget(Target):
 
     def _switch(self, **wanted):
         """Set registers, if they are not already."""
-        if self._registers_known is None:
-            self._registers_known = self.read("registers").ravel()
-        registers = self._registers_known.copy()
+        if self.registers_known is None:
+            self.registers_known = self.read("registers").ravel()
+        registers = self.registers_known.copy()
         for name, value in wanted.items():
-            registers[list(REGISTERS).index(name)] = value
-        if not np.array_equal(registers, self._registers_known):
+            registers[register_names(self.chip).index(name)] = value
+        if not np.array_equal(registers, self.registers_known):
             self.write("registers", registers)
-            self._registers_known = registers
+            self.registers_known = registers
 
     def close(self):
         pass
@@ -258,7 +358,8 @@ def is_target(name: str) -> bool:
     return name in TARGETS[:-1] or name.partition(":")[0] == "serial"
 
 
-def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None = None, **options) -> Target:
+def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None = None, keep: bool = False,
+                **options) -> Target:
     """Open a target by name, in the state before the first sample.
 
     Parameters
@@ -269,6 +370,8 @@ def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None
         that is connected).
     progress : callable, optional
         Told what is going on, one line at a time.
+    keep : bool
+        Leave the target in the state it is in.
     options
         Go to the class of the target.
 
@@ -291,7 +394,8 @@ def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None
     else:
         target = RtlTarget(chip, small=kind == "rtl-small", progress=progress, **options)
     try:
-        target.load(ChipState.initial(chip))
+        if not keep:
+            target.load(ChipState.initial(chip))
     except BaseException:
         target.close()
         raise

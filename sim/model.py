@@ -156,9 +156,13 @@ class ExactModel:
         else:
             weight_table = state.weight.astype(np.uint8 if self.chip.weight_bits <= 8 else np.uint16)
             weights, read_out_weights = weight_table[state.levels], weight_table[state.read_out]
+        stuck, read_out_stuck = state.stuck, state.read_out_stuck
+        if self._geometry.flawed and not self.chip.has_stuck_cells:
+            stuck, read_out_stuck = np.zeros_like(state.levels), np.zeros_like(state.read_out)
         return kernels.Cells(state.levels, weights, weight_table, state.theta, state.random, state.set, state.reset,
                              int(state.theta_step), int(state.theta_base), bool(learn), state.read_out,
-                             read_out_weights, state.read_out_set, state.read_out_reset, int(state.margin))
+                             read_out_weights, state.read_out_set, state.read_out_reset, int(state.margin),
+                             int(state.write_noise), stuck, read_out_stuck)
 
     def _count(self, tally):
         self.state.counters += tally[self._tally_order].view(np.uint64)
@@ -378,7 +382,8 @@ def _geometry(chip):
         score_top=(1 << chip.score_bits) - 1,
         rank_bins=np.array(chip.trace_of_rank, np.int64) * chip.amplitudes >> chip.trace_bits, row_lines=row_lines,
         sight_offsets=np.r_[0, np.cumsum(np.bincount(row_lines.ravel(), minlength=chip.lines))].astype(np.int64),
-        sight_tiles=order // chip.rows, sight_rows=order % chip.rows, traces=traces, pulse_bins=pulse_bins)
+        sight_tiles=order // chip.rows, sight_rows=order % chip.rows, traces=traces, pulse_bins=pulse_bins,
+        flawed=chip.noise_bits > 0 or chip.has_stuck_cells)
 
 
 def _transient(chip):

@@ -332,22 +332,23 @@ class Oracle:
     def _pulse(self, t, row, neuron, trace, sign):
         """A SET pulse (sign +1) or a RESET pulse (sign -1) of amplitude ``trace`` on a cell of a tile."""
         table = self.state.set if sign > 0 else self.state.reset
-        self.state.levels[t, row, neuron] = self._pulsed(int(self.state.levels[t, row, neuron]), table, trace, sign, t)
+        moved = self._pulsed(int(self.state.levels[t, row, neuron]), table, trace, sign, t)
+        if not (self.chip.has_stuck_cells and self.state.stuck[t, row, neuron]):  # 5.6
+            self.state.levels[t, row, neuron] = moved
 
     def _pulsed(self, level, table, trace, sign, stream):
-        """5.2: the level after a pulse."""
+        """5.2: the level after a pulse, if the cell is not stuck."""
         kind = "set" if sign > 0 else "reset"
         amplitude = trace * self.chip.amplitudes // 2**self.chip.trace_bits  # 5.1
         self._count(f"{kind}_pulses[{amplitude}]")  # 8.7
         self._count(f"{kind}_weight[{amplitude}]", int(self.state.weight[level]))  # 8.7
-        level += sign * ((int(table[amplitude, level]) + self._draw(stream)) // 2**self.chip.fraction_bits)
-        if level > self.chip.levels - 1:
-            self._count("clipped_high")  # 8.6
-            return self.chip.levels - 1
-        if level < 0:
-            self._count("clipped_low")  # 8.6
-            return 0
-        return level
+        moved = int(table[amplitude, level]) + self._draw(stream)
+        if self.chip.noise_bits:
+            moved += self._noise(stream) * self.state.write_noise  # 5.5
+        level += sign * (moved // 2**self.chip.fraction_bits)
+        held = max(0, min(level, self.chip.levels - 1))
+        self._count("clipped_high" if sign > 0 else "clipped_low", int(held != level))  # 8.6
+        return held
 
     def _read_read_out(self, row, rank):
         """10.2"""
@@ -365,8 +366,9 @@ class Oracle:
         """10.5: a pulse of the amplitude of 10.3."""
         trace = math.ceil(self._full_scale * (self.chip.winners - rank) / self.chip.winners)
         table = self.state.read_out_set if sign > 0 else self.state.read_out_reset
-        self.state.read_out[row, column] = self._pulsed(int(self.state.read_out[row, column]), table, trace, sign,
-                                                        self.chip.tiles)
+        moved = self._pulsed(int(self.state.read_out[row, column]), table, trace, sign, self.chip.tiles)
+        if not (self.chip.has_stuck_cells and self.state.read_out_stuck[row, column]):  # 5.6
+            self.state.read_out[row, column] = moved
 
     def _raise_threshold(self, t, neuron):
         """6.1"""
@@ -385,6 +387,11 @@ class Oracle:
         x ^= x << 5 & 0xFFFFFFFF
         self.state.random[t] = x
         return x >> 32 - self.chip.fraction_bits
+
+    def _noise(self, t):
+        """5.5: of the state that the last draw left."""
+        x = int(self.state.random[t])
+        return sum(x >> place & 31 for place in (0, 5, 10, 15)) - 62
 
     def _decayed(self, trace):
         """4.1"""

@@ -13,7 +13,8 @@ from ohmspike.hdl.uart import BitRate
 
 from .compiled import CompiledRtl
 
-__all__ = ["compile_chip", "compile_serial_chip", "cost_table", "default_lanes", "emit_chip", "small_lanes"]
+__all__ = ["compile_chip", "compile_serial_chip", "cost_table", "default_lanes", "emit_chip", "faults_rtl",
+           "small_lanes"]
 
 MNIST_SPIKES = 122
 """Bright lines of an MNIST image, mean."""
@@ -65,6 +66,23 @@ def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, t
         progress("emitting RTL")
     text = emit_chip(chip, lanes=lanes, small=small)
     return CompiledRtl(text, top="chip", trace=trace, initial_seed=initial_seed, progress=progress)
+
+
+def faults_rtl(chip: Chip, *, lanes: int = 2, quick: bool = False, top: type[ChipTop] = ChipTop,
+               progress: Callable[[str], None] | None = None) -> Callable[[], CompiledRtl]:
+    """Emit the RTL of a chip whose bits can be turned over; what is returned compiles it once and powers one up.
+
+    Parameters
+    ----------
+    lanes : :class:`int`
+        Synapses per clock.
+    quick : :class:`bool`
+        Soon compiled rather than fast.
+    top : :class:`type`
+        A :class:`~ohmspike.hdl.chip.ChipTop`, or one that is broken.
+    """
+    text = emit(top(Layout(chip, min(lanes, chip.neurons)), max_request=64, max_reply=64), "chip")
+    return lambda: CompiledRtl(text, top="chip", faults=True, quick=quick, progress=progress)
 
 
 def compile_serial_chip(chip: Chip, *, lanes: int | None = None, bit_clocks: int | Fraction = 8,

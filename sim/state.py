@@ -44,6 +44,10 @@ class ChipState:
         Plasticity tables of the read-out; no rows without one.
     margin : int
         Register of this name.
+    write_noise : int
+        Register of this name; 0 without write noise.
+    stuck, read_out_stuck : uint8 arrays of the shapes of ``levels`` and ``read_out``
+        1 where a cell is stuck. Without stuck cells they have no tiles and no rows; so they have if absent.
     """
 
     levels: np.ndarray
@@ -60,18 +64,28 @@ class ChipState:
     read_out_set: np.ndarray
     read_out_reset: np.ndarray
     margin: int
+    write_noise: int = 0
+    stuck: np.ndarray | None = None
+    read_out_stuck: np.ndarray | None = None
+
+    def __post_init__(self):
+        for name, like in (("stuck", self.levels), ("read_out_stuck", self.read_out)):
+            if getattr(self, name) is None:
+                setattr(self, name, np.zeros((0, *like.shape[1:]), np.uint8))
 
     @classmethod
     def initial(cls, chip: Chip) -> "ChipState":
         """The state of a chip before its first sample: seeded levels, thresholds 0, learning off."""
         set_table, reset_table = chip.plasticity_tables()
         taught = [table[:chip.amplitudes if chip.classes else 0] for table in chip.read_out_tables()]
+        stuck, read_out_stuck = (np.zeros(shape, np.uint8) for shape in _mask_shapes(chip))
         return cls(
             levels=initial_levels(chip), theta=np.zeros((chip.tiles, chip.neurons), np.uint32),
             random=initial_random(chip), weight=chip.weight_table, set=set_table, reset=reset_table, learn=False,
             theta_step=int(chip.theta_step + 0.5), theta_base=chip.theta_base,
             counters=np.zeros(len(counter_names(chip)), np.uint64), read_out=initial_read_out(chip),
-            read_out_set=taught[0], read_out_reset=taught[1], margin=chip.margin if chip.classes else 0)
+            read_out_set=taught[0], read_out_reset=taught[1], margin=chip.margin if chip.classes else 0,
+            write_noise=chip.noise_register, stuck=stuck, read_out_stuck=read_out_stuck)
 
     def copy(self) -> "ChipState":
         """A state of its own with the same contents."""
@@ -104,6 +118,7 @@ class ChipState:
         """
         cells, tables = (chip.tiles, chip.rows, chip.neurons), (chip.amplitudes, chip.levels)
         taught = (chip.amplitudes if chip.classes else 0, chip.levels)
+        stuck, read_out_stuck = _mask_shapes(chip)
         for name, dtype, shape, high in (
                 ("levels", np.uint8, cells, chip.levels - 1),
                 ("theta", np.uint32, (chip.tiles, chip.neurons), (1 << chip.threshold_bits) - 1),
@@ -112,7 +127,8 @@ class ChipState:
                 ("set", np.uint16, tables, None), ("reset", np.uint16, tables, None),
                 ("counters", np.uint64, (len(counter_names(chip)),), None),
                 ("read_out", np.uint8, (chip.read_out_rows, chip.classes), chip.levels - 1),
-                ("read_out_set", np.uint16, taught, None), ("read_out_reset", np.uint16, taught, None)):
+                ("read_out_set", np.uint16, taught, None), ("read_out_reset", np.uint16, taught, None),
+                ("stuck", np.uint8, stuck, 1), ("read_out_stuck", np.uint8, read_out_stuck, 1)):
             array = getattr(self, name)
             if not isinstance(array, np.ndarray) or array.dtype != dtype or not array.flags.c_contiguous:
                 raise ValueError(f"{name} must be a contiguous array of {np.dtype(dtype)}, not "
@@ -122,7 +138,7 @@ class ChipState:
             if high is not None and array.size and array.max() > high:
                 raise ValueError(f"{name} must be 0 to {high}, not {array.max()}")
         for name, bits in (("theta_step", THETA_STEP_BITS), ("theta_base", chip.threshold_bits),
-                           ("margin", chip.score_bits)):
+                           ("margin", chip.score_bits), ("write_noise", chip.noise_bits)):
             if not 0 <= getattr(self, name) < 1 << bits:
                 raise ValueError(f"{name} must be 0 to {(1 << bits) - 1}, not {getattr(self, name)!r}")
 
@@ -133,6 +149,12 @@ class ChipState:
         amplitudes = len(self.set)
         bins = [f"{name}[{bin_}]" for name in BIN_COUNTERS for bin_ in range(amplitudes)]
         return [*COUNTERS, *bins, *READ_OUT_COUNTERS][index]
+
+
+def _mask_shapes(chip):
+    """Shapes of the masks of stuck cells, of the tiles and of the read-out."""
+    masked = chip.has_stuck_cells
+    return ((chip.tiles * masked, chip.rows, chip.neurons), (chip.read_out_rows * masked, chip.classes))
 
 
 def fires_difference(fires: Fires, expected: Fires) -> str:

@@ -19,6 +19,8 @@ from .options import (
     data_option,
     encoding_of,
     encoding_options,
+    flawed,
+    flaws_option,
     json_option,
     seed_option,
 )
@@ -40,7 +42,8 @@ def difference_of(a, b, images, labels, code, *, learn: bool, first: int) -> str
         return f"fires: {found}"
     ours, theirs = a.state(), b.state()
     # what the events changed comes before what was loaded
-    loaded = ("weight", "set", "reset", "read_out_set", "read_out_reset", "margin")
+    loaded = ("weight", "set", "reset", "read_out_set", "read_out_reset", "margin", "write_noise", "stuck",
+              "read_out_stuck")
     alike = dataclasses.replace(theirs, **{name: getattr(ours, name) for name in loaded})
     return ours.differences(alike) or ours.differences(theirs)
 
@@ -85,12 +88,14 @@ def _alter(target, entries):
 @seed_option
 @encoding_options
 @data_option
+@flaws_option
 @click.option("--alter-weight", "altered", multiple=True, metavar="LEVEL=WEIGHT",
               help="change the weight table of the second target: a difference that must be found")
 @json_option
-def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, peak, data_source, altered, as_json):
+def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, peak, data_source, flaws, altered,
+            as_json):
     """the same events through two targets; the first difference, exit code 1 if there is one"""
-    chip = chip_of(chip_name, seed)
+    chip, state = flawed(chip_of(chip_name, seed), flaws)
     code = encoding_of(encoding, steps, peak)
     data = load_dataset(data_source, progress=console.status)
     order = np.random.default_rng(chip.seed).permutation(len(data.train_images))[:images]
@@ -100,6 +105,8 @@ def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, pea
 
     with opened(name_a) as a, opened(name_b) as b:
         for target in (a, b):
+            if state is not None:
+                target.load(state)
             target.set_rates(1.0)
             if chip.classes:
                 target.set_read_out_rates(1.0)
@@ -109,7 +116,7 @@ def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, pea
             first = _first_difference(a, b, data.train_images[order], data.train_labels[order], code, learn=learn,
                                       progress=progress)
     result = {"chip": chip.name, "digest": chip.digest, "a": name_a, "b": name_b, "seed": chip.seed,
-              "images": images, "learn": learn, "encoding": encoding,
+              "images": images, "learn": learn, "encoding": encoding, "flaws": flaws and dataclasses.asdict(flaws),
               "differences": 0 if first is None else 1, "first_difference": first}
     text = (f"{images} images through {name_a} and {name_b}: no difference in fires, "
             f"{'answers, ' if chip.classes else ''}levels, thresholds, random states and counters")

@@ -22,6 +22,8 @@ from .options import (
     data_option,
     encoding_of,
     encoding_options,
+    flawed,
+    flaws_option,
     json_option,
     seed_option,
     target_option,
@@ -44,6 +46,7 @@ __all__ = ["mnist"]
 @click.option("--validate", is_flag=True,
               help="judge on the last 10,000 training images (a sixth of fewer than 60,000), learn on the others")
 @encoding_options
+@flaws_option
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
               help="where the run folder is made")
 @click.option("--checkpoint", type=click.Path(path_type=Path, dir_okay=False), default=None,
@@ -52,9 +55,10 @@ __all__ = ["mnist"]
 @click.option("--spikes", is_flag=True, help="keep fires, answers and labels of the test images in the run folder")
 @json_option
 def mnist(chip_name, target, seed, data_source, images, passes, labels, test_images, validate, encoding, steps, peak,
-          out, checkpoint, resume, spikes, as_json):
+          flaws, out, checkpoint, resume, spikes, as_json):
     """learn MNIST (or --data), classify by the read-out of the chip and by a vote"""
-    chip = chip_of(chip_name, seed)
+    chip, initial = flawed(chip_of(chip_name, seed), flaws)
+    told = flaws and dataclasses.asdict(flaws)
     data = load_samples(data_source, progress=console.status)
     spoken = isinstance(data.train_images, Stream)
     code = StreamEncoding() if spoken else encoding_of(encoding, steps, peak)
@@ -81,10 +85,12 @@ def mnist(chip_name, target, seed, data_source, images, passes, labels, test_ima
                         f"not up to {data.classes - 1}",
                         hint="describe a chip with more classes, or learn with --no-labels")
     with open_target(target, chip, progress=console.status) as body:
+        if initial is not None:
+            body.load(initial)
         try:
             with console.progress("learning") as shown:
                 learned = learn(body, train, train_labels if taught else None, passes=passes, encoding=code,
-                                progress=shown, checkpoint=checkpoint, resume=resume)
+                                progress=shown, checkpoint=checkpoint, resume=resume, flaws=told)
         except KeyboardInterrupt:
             raise Interrupted(f"the run goes on from {checkpoint} with --resume") from None
         counters_learn = body.counters()
@@ -110,7 +116,7 @@ def mnist(chip_name, target, seed, data_source, images, passes, labels, test_ima
         "chip": chip.name, "digest": chip.digest, "target": target, "seed": chip.seed,
         "accuracy": accuracy, "read_out": read_out, "accuracy_vote": accuracies.get("vote"), "data": data.name,
         "judged_on": "validation" if validate else "held-out" if data.held_out else "test", "labels": taught,
-        "encoding": "stream" if spoken else encoding,
+        "encoding": "stream" if spoken else encoding, "flaws": told,
         "train_images": len(train), "test_images": len(test),
         "schedule": [dataclasses.asdict(phase) for phase in schedule_of(chip, passes=passes, labelled=taught)],
         "prequential": learned.curve, "resumed": learned.resumed,

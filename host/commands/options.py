@@ -5,12 +5,15 @@ import dataclasses
 import click
 
 from ohmspike.chip import Chip
+from ohmspike.sim.analog.device import DeviceError
+from ohmspike.sim.analog.imperfect import IN_GATES, Imperfections, in_gates
+from ohmspike.sim.state import ChipState
 
 from ..learning import Encoding
 from ..targets import TARGETS, is_target
 
-__all__ = ["TargetName", "chip_of", "chip_option", "data_option", "encoding_of", "encoding_options", "json_option",
-           "seed_option", "target_option"]
+__all__ = ["TargetName", "chip_of", "chip_option", "data_option", "encoding_of", "encoding_options", "flawed",
+           "flaws_option", "json_option", "seed_option", "target_option"]
 
 chip_option = click.option("--chip", "chip_name", default="tiles", show_default=True, metavar="NAME|FILE",
                            help="preset (see `ohmspike info`) or TOML file")
@@ -28,6 +31,40 @@ class TargetName(click.ParamType):
         if not is_target(value):
             self.fail(f"target must be one of {', '.join(TARGETS)}, not {value!r}", param, ctx)
         return value
+
+
+class Flaws(click.ParamType):
+    """Flaws that gates carry, as ``NAME=STRENGTH,…``."""
+
+    name = "NAME=STRENGTH,…"
+
+    def convert(self, value, param, ctx):
+        """Strengths and seed as :class:`Imperfections`, or a usage error."""
+        if isinstance(value, Imperfections):
+            return value
+        found = {}
+        for entry in value.split(","):
+            name, _, number = entry.strip().partition("=")
+            if name not in (*IN_GATES, "seed"):
+                self.fail(f"flaws must be of {', '.join(IN_GATES)} and seed, not {entry.strip()!r}", param, ctx)
+            try:
+                found[name] = int(number) if name == "seed" else float(number)
+            except ValueError:
+                self.fail(f"{name} must be a number, not {number!r}", param, ctx)
+        try:
+            return Imperfections(**found)
+        except DeviceError as error:
+            self.fail(str(error), param, ctx)
+
+
+flaws_option = click.option(
+    "--flaws", type=Flaws(), default=None,
+    help=f"flaws of cells and neurons: {', '.join(IN_GATES)}, each with its strength, and seed (docs/analog.md)")
+
+
+def flawed(chip: Chip, flaws: Imperfections | None) -> tuple[Chip, ChipState | None]:
+    """The chip with the flaws, and the state that it starts in if it has any."""
+    return (chip, None) if flaws is None else in_gates(chip, flaws)
 
 
 target_option = click.option("--target", type=TargetName(), default="rtl", show_default=True,

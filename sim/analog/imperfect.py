@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...chip.description import Chip
+from ...chip.description import NOISE_FRACTION_MAX, NOISE_SIGMA, Chip
 from ...chip.events import EventBatch, EventCode, Fires
 from ..model import ExactModel, _Work
 from ..state import ChipState
 from . import imperfect_kernels
 from .device import Device, DeviceError
 
-__all__ = ["EFFECTS", "Imperfect", "Imperfections"]
+__all__ = ["EFFECTS", "IN_GATES", "Imperfect", "Imperfections", "in_gates"]
 
 _NEVER = np.uint32(0xFFFFFFFF)
 _BOLTZMANN_EV = 8.617333e-5
@@ -33,6 +33,13 @@ EFFECTS = {
                     200.0),
 }
 """What can be wrong: meaning, lowest and highest strength. Strength 0 is none."""
+
+IN_GATES = ("c2c", "stuck", "threshold")
+"""Of these, what the gates of a chip carry (:func:`in_gates`)."""
+
+_NOISE_BITS = 16
+"""Width of the noise register unless the chip has one that will do: enough for any strength, so that a chip is built
+once for all of them."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,78 @@ class Imperfections:
                    seed=seed)
 
 
+def in_gates(chip: Chip, imperfections: Imperfections, state: ChipState | None = None) -> tuple[Chip, ChipState]:
+    """The chip whose gates carry the flaws, and its state: what exact model, oracle, RTL and boards take.
+
+    On whole latency-coded samples it does to the bit what :class:`Imperfect` does, as long as no threshold reaches
+    its top; but it takes any events, in either mode. Its thresholds are those of the flawless chip with the offsets
+    added, shifted to stay at 0 or above (contract 6.3).
+
+    Parameters
+    ----------
+    chip : :class:`~ohmspike.chip.Chip`
+        Flawless, or with a noise register and a mask of its own, which are kept if they will do.
+    imperfections : :class:`Imperfections`
+        Those of :data:`IN_GATES` alone.
+    state : :class:`ChipState`, optional
+        Of ``chip``; copied. Its initial state if absent.
+
+    Raises
+    ------
+    DeviceError
+        The gates cannot carry a flaw, or the thresholds have no room for it.
+    DescriptionError
+        The chip cannot have a flaw.
+    """
+    for name in EFFECTS:
+        if name not in IN_GATES and getattr(imperfections, name):
+            raise DeviceError(f"{name} must be 0 in a chip of gates, which carry {', '.join(IN_GATES)} alone, "
+                              f"not {getattr(imperfections, name):g}")
+    fields = {}
+    if imperfections.c2c:
+        wanted = _noise_register(chip, imperfections).bit_length()
+        fields |= {"write_noise": float(imperfections.c2c),
+                   "noise_bits": chip.noise_bits if chip.noise_bits >= max(1, wanted) else _NOISE_BITS}
+    if imperfections.stuck:
+        fields["stuck_cells"] = "masked"
+    flawed = dataclasses.replace(chip, **fields)
+    state = ChipState.initial(chip) if state is None else state.copy()
+    state.validate(chip)
+    fresh = ChipState.initial(flawed)
+    flaws, rails = _drawn(chip, imperfections, Device.preset("target65"))
+    if imperfections.c2c:
+        state.write_noise = fresh.write_noise
+    if imperfections.stuck:
+        for mask, levels, rail in zip(("stuck", "read_out_stuck"), ("levels", "read_out"), rails, strict=True):
+            held = getattr(state, mask) if chip.has_stuck_cells else getattr(fresh, mask)
+            setattr(state, mask, held | (rail >= 0).astype(np.uint8))
+            getattr(state, levels)[rail >= 0] = rail[rail >= 0]
+    if imperfections.threshold:
+        _offset(chip, state, flaws.offsets)
+    state.validate(flawed)
+    return flawed, state
+
+
+def _offset(chip, state, offsets):
+    """Add offsets to the thresholds, and what keeps them at 0 or above (contract 6.3)."""
+    if chip.theta_leak:
+        raise DeviceError(f"threshold must be 0 where thresholds leak (theta_leak = {chip.theta_leak}): offsets do not")
+    theta = state.theta.astype(np.int64) + offsets
+    if chip.fire_mode == "race":
+        theta -= theta.min(axis=1, keepdims=True)
+    else:
+        shift = max(0, -int(theta.min()))
+        if shift > state.theta_base:
+            raise DeviceError(f"theta_base must be at least {shift} for offsets of these thresholds, "
+                              f"not {state.theta_base}")
+        theta += shift
+        state.theta_base -= shift
+    if theta.max() >> chip.threshold_bits:
+        raise DeviceError(f"threshold_bits must be at least {int(theta.max()).bit_length()} for offsets of these "
+                          f"thresholds, not {chip.threshold_bits}")
+    state.theta = theta.astype(np.uint32)
+
+
 class Imperfect(ExactModel):
     """A chip with flaws. Without any it is the exact model, to the bit.
 
@@ -83,7 +162,8 @@ class Imperfect(ExactModel):
     Parameters
     ----------
     chip : :class:`~ohmspike.chip.Chip`
-        Race mode; fraction_bits of 12 at most, since noise takes the 20 low bits of a random state.
+        Race mode, without flaws of its own; fraction_bits of 12 at most, since noise takes the 20 low bits of a random
+        state.
     imperfections : :class:`Imperfections`
     state : :class:`ChipState`, optional
         Copied; its levels are written to the cells as :meth:`program` does.
@@ -100,8 +180,11 @@ class Imperfect(ExactModel):
                  device: Device | None = None):
         if chip.fire_mode != "race":
             raise ValueError(f"flaws need fire_mode race, not {chip.fire_mode}")
-        if chip.fraction_bits > 12:
-            raise ValueError(f"flaws need fraction_bits of 12 at most, not {chip.fraction_bits}")
+        if chip.fraction_bits > NOISE_FRACTION_MAX:
+            raise ValueError(f"flaws need fraction_bits of {NOISE_FRACTION_MAX} at most, not {chip.fraction_bits}")
+        if chip.noise_bits or chip.has_stuck_cells:
+            raise ValueError("flaws need a description without any: noise_bits 0 and stuck_cells none, not "
+                             f"{chip.noise_bits} and {chip.stuck_cells}")
         super().__init__(chip, state)
         self.imperfections = imperfections
         self.device = Device.preset("target65") if device is None else device
@@ -213,15 +296,19 @@ def _drawn(chip, imperfections, device):
     full = max(1, int(chip.weight_table.max()))
     offsets = np.rint(imperfections.threshold * full * rng.standard_normal((chip.tiles, chip.neurons)))
     noise = rng.integers(1, 1 << 32, chip.tiles + 1, dtype=np.uint32)
-    sigma = imperfect_kernels.NORMAL_SIGMA
     swing = device.g_max_s - device.g_min_s
     return imperfect_kernels.Flaws(
         **parts, offsets=offsets.astype(np.int32), noise=noise,
         level_weights=_warm_weights(chip, device, imperfections.temperature),
-        c2c=round(imperfections.c2c * top * 2**chip.fraction_bits / sigma),
-        read_noise=imperfections.read_noise * full / sigma, line_loss=imperfections.line_ohm * swing / full,
+        c2c=_noise_register(chip, imperfections),
+        read_noise=imperfections.read_noise * full / NOISE_SIGMA, line_loss=imperfections.line_ohm * swing / full,
         line_floor=full * device.g_min_s / swing,
         full_membrane=16 * full / imperfections.unclamped if imperfections.unclamped else 0.0), rails
+
+
+def _noise_register(chip, imperfections):
+    """The strength ``c2c`` in the units of the register write_noise (contract 5.5)."""
+    return round(imperfections.c2c * (chip.levels - 1) * 2**chip.fraction_bits / NOISE_SIGMA)
 
 
 def _effective(level_weights, levels, gain):

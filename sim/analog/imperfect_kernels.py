@@ -29,13 +29,11 @@ from ..kernels import (
     _best_column,
     _gather,
     _leak,
+    _noise,
     _raise_theta,
 )
 
-__all__ = ["Flaws", "NORMAL_SIGMA", "race_flawed", "read_out_flawed"]
-
-NORMAL_SIGMA = float(np.sqrt(4 * (32**2 - 1) / 12))
-"""Standard deviation of :func:`_normal`."""
+__all__ = ["Flaws", "race_flawed", "read_out_flawed"]
 
 
 class Flaws(NamedTuple):
@@ -57,19 +55,11 @@ class Flaws(NamedTuple):
     offsets: np.ndarray  # int32 of shape (tiles, neurons): on the thresholds
     noise: np.ndarray  # uint32 of shape (tiles + 1,): random states of reading
     level_weights: np.ndarray  # int64 of shape (levels,): weights in 1/256
-    c2c: int  # deviation of one pulse, in 2**-fraction_bits levels, over NORMAL_SIGMA
-    read_noise: float  # deviation of one reading of one cell, in weights, over NORMAL_SIGMA
+    c2c: int  # deviation of one pulse, in 2**-fraction_bits levels, over that of the noise
+    read_noise: float  # deviation of one reading of one cell, in weights, over that of the noise
     line_loss: float  # resistance of the bit line from cell to cell times the conductance of one weight
     line_floor: float  # conductance of a cell of weight 0, in weights
     full_membrane: float  # membrane that an unclamped bit line never passes, in weights; 0 is a clamped one
-
-
-@njit(cache=True, inline="always")
-def _normal(x):
-    """Four of the low five-bit fields of a random state, added up: mean 0, deviation NORMAL_SIGMA, at most 3.36 of
-    them."""
-    return (np.int64(x & np.uint32(31)) + np.int64(x >> np.uint32(5) & np.uint32(31))
-            + np.int64(x >> np.uint32(10) & np.uint32(31)) + np.int64(x >> np.uint32(15) & np.uint32(31)) - 62)
 
 
 @njit(cache=True, nogil=True)
@@ -77,8 +67,8 @@ def _pulse_cells(levels, weights, stuck, gain, weight_gain, wear, limit, level_w
                  rows, count, fraction, top, c2c, sign, x, tally, at, amplitudes):
     """A pulse of amplitude bin ``bins[i]`` on the cell ``[plane, rows[i], column]`` for every *i*; a bin of -1 is none.
 
-    5.2 with ``step = ⌊(entry · gain + u + n · c2c) / 2^fraction_bits⌋``, *n* of :func:`_normal`, of the state that
-    *u* is taken of. A cell that is stuck or worn draws and counts like any other, and stays. Returns the random state.
+    5.2 with ``step = ⌊(entry · gain + u + n · c2c) / 2^fraction_bits⌋``, *n* of 5.5. A cell that is stuck or worn draws
+    and counts like any other, and stays. Returns the random state.
     """
     clipped = 0
     for i in range(count):
@@ -91,7 +81,7 @@ def _pulse_cells(levels, weights, stuck, gain, weight_gain, wear, limit, level_w
         tally[at + amplitudes + amplitude] += np.int64(weights[plane, row, column]) >> 8
         x = _advance(x)
         entry = (np.int64(table[amplitude, level]) * np.int64(gain[plane, row, column])) >> 8
-        step = (entry + np.int64(x >> np.uint32(32 - fraction)) + _normal(x) * c2c) >> fraction
+        step = (entry + np.int64(x >> np.uint32(32 - fraction)) + _noise(x) * c2c) >> fraction
         moved = level + sign * step
         held = max(0, min(moved, top))
         clipped += moved != held
@@ -135,7 +125,7 @@ def _read_rows(weights, tile, rows, count, line_loss, line_floor, full, noise, x
             added = np.int64(np.rint(256.0 * full * (1.0 - np.exp(-added / (256.0 * full)))))
         if noise > 0.0:
             x = _advance(x)
-            added = max(0, added + np.int64(np.rint(256.0 * noise * np.sqrt(np.float64(count)) * _normal(x))))
+            added = max(0, added + np.int64(np.rint(256.0 * noise * np.sqrt(np.float64(count)) * _noise(x))))
         sums[j] = added >> 8
     return x, total
 
@@ -236,7 +226,7 @@ def read_out_flawed(geometry, cells, flaws, read_out_weights, winners, count, as
             if noisy and squares:
                 noise_x = _advance(noise_x)
                 sums[c] = max(0, sums[c] + np.int64(np.rint(
-                    256.0 * flaws.read_noise * np.sqrt(np.float64(squares)) * _normal(noise_x))))
+                    256.0 * flaws.read_noise * np.sqrt(np.float64(squares)) * _noise(noise_x))))
             scores[c] = min(sums[c] >> 8, geometry.score_top)
         if asked[sample]:
             answers[sample, 0], answers[sample, 1], answers[sample, 2] = _answer(geometry, scores, tally)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ohmspike.chip import Chip, DescriptionError, Phase, presets
+from ohmspike.chip.instructions import IDENTITY_WORDS, REGISTERS, identity_words, memory, register_names
 
 BASE = Chip(name="base", plane_height=8, plane_width=6, patch_height=3, patch_width=2, stride=2, neurons=4, winners=2)
 
@@ -197,6 +198,45 @@ def test_unknown_fields_of_phases_are_refused():
         document = BASE.to_dict() | {"schedule": schedule}
         with pytest.raises(DescriptionError, match=message):
             Chip.from_dict(document, source="here")
+
+
+# flaws in gates
+
+
+def test_flaws_are_no_part_of_a_chip_without_them():
+    """Saved chips and bitstreams of before flaws were described keep their digests."""
+    tiles = Chip.preset("tiles")
+    assert tiles.digest.startswith("53b1770fd9b59687") and tiles.structure_digest.startswith("6a95fcf459960214")
+    assert not {"noise_bits", "stuck_cells", "write_noise"} & set(tiles.to_dict()["cell"])
+    assert identity_words(tiles) == IDENTITY_WORDS[:-2] and register_names(tiles) == list(REGISTERS)[:-1]
+    assert not any(memory(name).rows(tiles) for name in ("stuck", "read_out_stuck"))
+
+
+def test_flaws_are_structure_and_their_strength_is_not():
+    noisy, masked = vary(noise_bits=12), vary(stuck_cells="masked")
+    assert len({BASE.structure_digest, noisy.structure_digest, masked.structure_digest}) == 3
+    loud = vary(noise_bits=12, write_noise=0.1)
+    assert loud.structure_digest == noisy.structure_digest and loud.digest != noisy.digest
+    assert loud.noise_register == round(0.1 * 63 * 4096 / 18.466) == 1397 and BASE.noise_register == 0
+    assert identity_words(noisy) == IDENTITY_WORDS and register_names(noisy) == list(REGISTERS)
+    assert register_names(masked) == register_names(BASE)
+    assert (memory("stuck").rows(masked), memory("read_out_stuck").rows(masked)) == (masked.tiles * masked.rows, 0)
+    assert memory("read_out_stuck").rows(vary(stuck_cells="masked", classes=2)) == masked.read_out_rows
+    for chip in (loud, masked):
+        again = Chip.from_dict(tomllib.loads(to_toml(chip)))
+        assert again == chip and again.digest == chip.digest
+
+
+@pytest.mark.parametrize("fields, message", [
+    ({"noise_bits": 4, "fraction_bits": 13, "set_step": 0.0, "reset_step": 0.0},
+     "^fraction_bits must be at most 12 with noise_bits, not 13$"),
+    ({"write_noise": 0.1}, "^noise_bits must be at least 11 for write_noise = 0.1, not 0$"),
+    ({"write_noise": 1.0, "noise_bits": 13}, "^noise_bits must be at least 14 for write_noise = 1.0, not 13$"),
+    ({"stuck_cells": "some"}, "^stuck_cells must be one of none, masked, not 'some'$"),
+])
+def test_bad_flaws_are_refused(fields, message):
+    with pytest.raises(DescriptionError, match=message):
+        vary(**fields)
 
 
 # geometry and tables

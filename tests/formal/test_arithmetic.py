@@ -5,9 +5,10 @@ from amaranth.hdl import Assert, Assume, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
+from ohmspike.chip import Chip
 from ohmspike.hdl.formal import FormalFailure, prove
-from ohmspike.hdl.layout import saturate
-from ohmspike.hdl.pulses import stepped_level
+from ohmspike.hdl.layout import Layout, saturate
+from ohmspike.hdl.pulses import Pulses, noise_of, stepped_level
 from ohmspike.hdl.race import Race
 
 LANES = 6
@@ -32,6 +33,55 @@ class LevelStaysBetweenItsRails(wiring.Component):
             Assert(clipped == ~fits),
             Assert(result == Mux(fits, Mux(self.lower, level - step, level + step), Mux(self.lower, 0, top))),
         ]
+        return m
+
+
+class NoisyLevelStaysBetweenItsRails(wiring.Component):
+    """A pulse with noise (contract 5.5): the level is moved by the floor of the sum, either way, held at its rails."""
+
+    def __init__(self, top, fraction_bits, noise_bits, stepped=stepped_level, noise_of=noise_of):
+        self.top, self.fraction_bits, self.stepped, self.noise_of = top, fraction_bits, stepped, noise_of
+        super().__init__({"level": In(top.bit_length()), "entry": In(16), "state": In(32),
+                          "write_noise": In(noise_bits), "lower": In(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        level, top, size = self.level, self.top, 1 << self.fraction_bits
+        noise, total, step = Signal(signed(8)), Signal(signed(28)), Signal(signed(28))
+        drawn = self.state[32 - self.fraction_bits:]
+        fields = [self.state[place:place + 5] for place in range(0, 20, 5)]
+        m.d.comb += [noise.eq(self.noise_of(self.state)), total.eq(self.entry + drawn + noise * self.write_noise),
+                     step.eq(total >> self.fraction_bits)]
+        result, clipped = self.stepped(level, step, lower=self.lower, top=top)
+        wanted = Signal(signed(30))
+        m.d.comb += [
+            wanted.eq(Mux(self.lower, level - step, level + step)),
+            Assume(level <= top),
+            Assert((noise >= -62) & (noise <= 62) & (noise + 62 == sum(fields))),
+            Assert((step * size <= total) & (total < step * size + size)),
+            Assert(clipped == ((wanted < 0) | (wanted > top))),
+            Assert(result == Mux(wanted < 0, 0, Mux(wanted > top, top, wanted))),
+        ]
+        return m
+
+
+class StuckCellsStay(wiring.Component):
+    """Whatever is swept, nothing is written where every cell is stuck; random states go on."""
+
+    def __init__(self, layout, pulses=Pulses):
+        self.layout, self.pulses = layout, pulses
+        dut = pulses(layout)
+        self.free = [name for name, member in dut.signature.members.items()
+                     if member.flow == In and name not in ("level_stuck", "read_out_stuck")]
+        super().__init__({name: dut.signature.members[name] for name in self.free})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.dut = dut = self.pulses(self.layout)
+        for name in self.free:
+            m.d.comb += getattr(dut, name).eq(getattr(self, name))
+        m.d.comb += [dut.level_stuck.eq(-1), dut.read_out_stuck.eq(-1)]
+        m.d.comb += [Assert(~dut.level_write), Assert(~dut.read_out_write)]
         return m
 
 
@@ -89,6 +139,21 @@ def test_levels_stay_between_their_rails(top, step_bits):
     prove(LevelStaysBetweenItsRails(top, step_bits), depth=1)
 
 
+@pytest.mark.parametrize("top, fraction_bits, noise_bits", [(63, 12, 3), (1, 8, 2)])
+def test_noisy_levels_stay_between_their_rails(top, fraction_bits, noise_bits):
+    prove(NoisyLevelStaysBetweenItsRails(top, fraction_bits, noise_bits), depth=1)
+
+
+STUCK = Layout(Chip(name="stuck", plane_height=2, plane_width=2, patch_height=2, patch_width=2, stride=1, neurons=2,
+                    levels=4, weight_bits=2, weight_store="fixed", amplitudes=1, classes=2, noise_bits=2,
+                    stuck_cells="masked"), 2)
+
+
+@pytest.mark.parametrize("ports", [1, 2])
+def test_stuck_cells_stay(ports):
+    prove(StuckCellsStay(Layout(STUCK.chip, 2, level_ports=ports)), depth=8, mode="prove")
+
+
 @pytest.mark.parametrize("lanes", [1, 2, LANES])
 def test_the_winner_of_a_word_leads(lanes):
     prove(WinnerLeads(lanes), depth=1)
@@ -116,11 +181,35 @@ def eligibility_ignored(m, pair, name, entry):
     return data.View(entry, Mux(pair[-1].score > pair[0].score, pair[-1].as_value(), pair[0].as_value()))
 
 
+def uncentred(state):
+    return noise_of(state) + 1
+
+
+def noise_of_three_fields(state):
+    return noise_of(state) - state[15:20]
+
+
+class OnlyTilesStuck(Pulses):
+    """The mask of the read-out is forgotten."""
+
+    def _stuck(self, m, lane, teaching):
+        return super()._stuck(m, lane, teaching) & ~teaching
+
+
 @pytest.mark.parametrize("spec", [
+    lambda: NoisyLevelStaysBetweenItsRails(63, 12, 2, wraps_below),
+    lambda: NoisyLevelStaysBetweenItsRails(63, 12, 2, noise_of=uncentred),
+    lambda: NoisyLevelStaysBetweenItsRails(63, 12, 2, noise_of=noise_of_three_fields),
     lambda: LevelStaysBetweenItsRails(63, 6, wraps_below), lambda: LevelStaysBetweenItsRails(62, 6, rail_one_too_high),
     lambda: WinnerLeads(3, higher_lane_on_a_tie), lambda: WinnerLeads(3, eligibility_ignored),
     lambda: MembraneHoldsAtItsTop(8, 4, lambda value, width: value[:width]),
-], ids=["wraps below", "rail one too high", "higher lane on a tie", "eligibility ignored", "membrane wraps"])
+], ids=["noisy level wraps below", "noise not centred", "noise of three fields", "wraps below", "rail one too high",
+        "higher lane on a tie", "eligibility ignored", "membrane wraps"])
 def test_planted_bug_is_caught(spec):
     with pytest.raises(FormalFailure, match="FAIL"):
         prove(spec(), depth=1)
+
+
+def test_a_stuck_cell_that_moves_is_caught():
+    with pytest.raises(FormalFailure, match="FAIL"):
+        prove(StuckCellsStay(STUCK, OnlyTilesStuck), depth=20)

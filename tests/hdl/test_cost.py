@@ -9,7 +9,7 @@ from ohmspike.hdl import cost
 from ohmspike.hdl.layout import Layout
 from ohmspike.sim.state import ChipState
 from support.bench import ExecutorBench
-from support.programs import encode_events, frame, load_state, read, write
+from support.programs import check, encode_events, frame, load_state, read, write
 from support.stimulus import varied
 
 STEP, DECIDE, DARK, END = EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END
@@ -22,6 +22,7 @@ LAYOUTS = {
     "1 word": Layout(WIDE, 5),
     "one winner, one unit": Layout(varied(WIDE, winners=1, learners=1, theta_leak=3), 3),
     "unseen lines, one winner": Layout(varied(WIDE, patch_height=1, patch_width=1, stride=2, winners=1, learners=1), 5),
+    "noise": Layout(varied(WIDE, noise_bits=8), 2),
 }
 READ_OUT = varied(WIDE, plane_height=3, plane_width=4, classes=3, score_bits=10, margin=0)
 READ_OUTS = {
@@ -30,6 +31,7 @@ READ_OUTS = {
     "races wait for the read-out": Layout(varied(READ_OUT, plane_height=2, plane_width=4, patch_height=1, neurons=9,
                                                  winners=9, learners=1), 9),
     "one winner": Layout(varied(READ_OUT, winners=1, learners=1, plane_height=2, plane_width=3), 5),
+    "noise, stuck cells": Layout(varied(READ_OUT, noise_bits=8, stuck_cells="masked"), 3),
 }
 
 
@@ -53,6 +55,11 @@ def facts(chip, lines):
     lit = np.isin(np.arange(chip.lines), lines)
     live = lit[chip.row_lines].sum(1) >= chip.min_spikes
     return [int(count) if on else None for count, on in zip(seen, lit, strict=True)], live.tolist()
+
+
+def units_of(chip, live, learn):
+    """Which post-trace units of every tile have a trace after a DECIDE."""
+    return [[True] * chip.learners if learn and is_live else [] for is_live in live]
 
 
 def visits_of(chip, line):
@@ -84,7 +91,7 @@ def test_every_event_of_a_race_costs_what_is_stated(name, learn):
         case(encode_events([END]), ("end",))
         lit = np.flatnonzero(rng.random(chip.lines) < 0.2).tolist()
         visits, live = facts(chip, lit)
-        units = sum(live) * chip.learners if learn else 0
+        units = units_of(chip, live, learn)
         case(frame(chip, lit) + encode_events([STEP, DECIDE, DARK, END]), ("frame", visits), ("step",),
              ("decide", live), ("dark", units), ("end",))
         case(frame(chip, lit), ("frame", visits))
@@ -95,7 +102,8 @@ def test_every_event_of_a_race_costs_what_is_stated(name, learn):
 
 
 @pytest.mark.parametrize("name, learn, report", [
-    ("3 words", True, True), ("ten classes", True, True), ("one winner", False, True),
+    ("3 words", True, True), ("noise, stuck cells", True, True), ("ten classes", True, True),
+    ("one winner", False, True),
     ("races wait for the read-out", False, True), ("races wait for the read-out", True, False)])
 def test_the_read_out_costs_what_is_stated(name, learn, report):
     """All cells alike: label 0 leads by nothing, which the margin 0 lets pass."""
@@ -113,7 +121,7 @@ def test_the_read_out_costs_what_is_stated(name, learn, report):
     for density, margin in ((0.4, 0), (1, 1023)):
         lit = np.flatnonzero(rng.random(chip.lines) < density).tolist()
         visits, live = facts(chip, lit)
-        taught, units = sum(live) * chip.winners * (margin > 0), sum(live) * chip.learners * learn
+        taught, units = sum(live) * chip.winners * (margin > 0), units_of(chip, live, learn)
         case(write("registers", [margin], column=4), ("burst", "registers", 1, 4))
         case(frame(chip, lit) + encode_events([DECIDE, ANSWER, LABEL, ANSWER, ANSWER, DARK, END]),
              ("frame", visits), ("decide", live), ("answer",), ("label", taught), ("answer",), ("answer",),
@@ -131,10 +139,6 @@ def test_the_read_out_costs_what_is_stated(name, learn, report):
 @pytest.mark.parametrize("name", READ_OUTS)
 def test_functions_of_the_read_out_agree_with_the_clocks_of_programs(name):
     layout = READ_OUTS[name]
-    for learn in (False, True):
-        clocks = cost.Clocks(layout, learn=learn, report=False)
-        clocks.decide([True] * layout.chip.tiles)
-        assert clocks.total == cost.decide(layout, layout.chip.tiles, learn=learn) + 2
     for clocks_of, instruction, *taught in ((cost.answer, "answer"), (cost.label, "label"), (cost.label, "label", 4)):
         clocks = cost.Clocks(layout)
         getattr(clocks, instruction)(*taught)
@@ -160,7 +164,7 @@ def test_functions_agree_with_the_clocks_of_programs(name):
     for learn in (False, True):
         clocks = cost.Clocks(layout, learn=learn, report=False)
         clocks.decide([True] * layout.chip.tiles)
-        assert clocks.total == cost.decide(layout, layout.chip.tiles, learn=learn) + 2  # opcode and status
+        assert clocks.total == cost.decide(layout, [True] * layout.chip.tiles, learn=learn) + 2  # opcode and status
 
 
 @pytest.mark.parametrize("bins, learn", [(1, True), (3, False)])
@@ -210,13 +214,39 @@ def test_a_plastic_visit_costs_what_is_stated(units, faded):
 
 
 @pytest.mark.parametrize("name, cells, column", [("levels", 12, 3), ("theta", 7, 0), ("set", 0, 2), ("random", 4, 0)])
-@pytest.mark.parametrize("direction", [read, write])
+@pytest.mark.parametrize("direction", [read, write, check])
 def test_bursts_cost_what_is_stated(name, cells, column, direction):
     layout = LAYOUTS["3 words"]
-    program = (read(name, cells, column=column) if direction is read
-               else write(name, np.zeros(cells, int), column=column))
+    program = (write(name, np.zeros(cells, int), column=column) if direction is write
+               else direction(name, cells, column=column))
     clocks = cost.Clocks(layout)
-    clocks.burst(name, cells, column)
+    (clocks.check if direction is check else clocks.burst)(name, cells, column)
+    assert measured(layout, [program], learn=False) == [clocks.total]
+
+
+@pytest.mark.parametrize("name", ["3 words", "1 word", "unseen lines, one winner"])
+def test_end_waits_for_the_bank_that_is_cleared_as_stated(name):
+    """Samples shorter than it takes to clear a bank, with and without spikes that take the ports."""
+    layout = LAYOUTS[name]
+    chip, rng = layout.chip, np.random.default_rng(14)
+    seen, everything = facts(chip, range(chip.lines))[0], list(range(chip.lines))
+    samples = [[], [], [3], everything[:9], [], everything, [0, 0], everything[4:], []]
+    samples += [rng.integers(0, chip.lines, rng.integers(0, 12)).tolist() for _ in range(8)]
+    program, clocks = b"", cost.Clocks(layout)
+    for index, lines in enumerate(samples):
+        if index % 3 == 2:
+            program += frame(chip, lines)
+            clocks.frame(facts(chip, lines)[0])
+        else:
+            program += encode_events(lines)
+            for line in lines:
+                clocks.spike(seen[line])
+        if index % 4 == 3:
+            program += encode_events([DECIDE])
+            lit = np.bincount(lines, minlength=chip.lines) if index % 3 != 2 else np.isin(everything, lines)
+            clocks.decide((lit[chip.row_lines].sum(1) >= chip.min_spikes).tolist())
+        program += encode_events([END])
+        clocks.end()
     assert measured(layout, [program], learn=False) == [clocks.total]
 
 

@@ -1,6 +1,7 @@
 """The decoder and the record writer on their own: what reaches the core, what comes out, and in how many clocks."""
 
 import random
+import zlib
 
 import pytest
 
@@ -10,7 +11,7 @@ from ohmspike.hdl.core import EventKind
 from ohmspike.hdl.decode import Decoder, RecordWriter
 from ohmspike.hdl.layout import Layout
 from support.bench import Bench, Scoreboard
-from support.programs import encode_events, frame, read, write
+from support.programs import check, encode_events, frame, read, write
 from support.stimulus import varied
 
 CHIP = Chip(name="decode", plane_height=3, plane_width=5, patch_height=3, patch_width=5, stride=1, neurons=5, winners=3,
@@ -105,12 +106,31 @@ def test_bursts_run_over_row_ends_at_any_number_of_lanes(lanes, stall):
     board.compare(output, [*(row * 16 + column for row, column in places), 0])
 
 
+@pytest.mark.parametrize("idle, stall", [(0, 0), (0.5, 0.5)])
+def test_check_puts_out_the_crc_of_what_read_puts_out(idle, stall):
+    for name, count, row, column in (("levels", 7, 1, 3), ("theta", 3, 0, 2), ("counters", 5, 0, 1), ("set", 0, 1, 0)):
+        programs = (read(name, count, row=row, column=column), check(name, count, row=row, column=column) + b"\x00")
+        (_, reads, cells, _), (_, checks, output, _) = (
+            run_program(program, idle=idle, stall=stall, seed=5) for program in programs)
+        assert output == zlib.crc32(cells[:-1]).to_bytes(4, "little") + b"\x00", (name, count)
+        assert checks == reads
+
+
+def test_a_check_that_leaves_its_memory_puts_out_nothing():
+    for program in (check("theta", 6), check("theta", 1, column=5), check("theta", 1, row=1)):
+        _, _, output, _ = run_program(program + b"\x06")
+        assert output == b"\x02"
+    assert run_program(check("theta", 1)[:-1])[2] == b"\x01"
+
+
 @pytest.mark.parametrize("program, expected", [
     (encode_events([1, 2, 3]), 3 * 4), (encode_events([-1, -4]), 2 * 2),
     (encode_events([-5, label_code(3)]), 2 + 3), (b"\x00" * 7, 7),
     (frame(CHIP, []), 2 + 2), (frame(CHIP, range(15)), 2 + 2 + 15), (frame(CHIP, [3, 9, 10]), 2 + 2 + 3),
     (write("theta", [1, 2]), 11 + 2 * (4 + 2)), (read("theta", 2), 11 + 2 * (4 + 2)),
     (read("set", 3, column=2), 11 + 2 + 3 * (2 + 2)), (write("random", []), 11),
+    (check("theta", 2), 11 + 2 * (4 * 8 + 2) + 4), (check("set", 3, column=2), 11 + 2 + 3 * (2 * 8 + 2) + 4),
+    (check("levels", 0), 11 + 4),
 ])
 def test_throughput_is_what_is_stated(program, expected):
     *_, output = run_program(program)

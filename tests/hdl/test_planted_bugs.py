@@ -12,7 +12,7 @@ from ohmspike.chip.events import EventCode, label_code
 from ohmspike.hdl import core as core_module
 from ohmspike.hdl.layout import Layout
 from support.bench import ExecutorBench
-from support.programs import ReferenceExecutor, encode_events, frame, load_state, write
+from support.programs import ReferenceExecutor, check, encode_events, frame, load_state, write
 from support.stimulus import random_state, varied
 
 RACE = Chip(name="planted", plane_height=2, plane_width=3, patch_height=2, patch_width=2, stride=1, neurons=3,
@@ -21,15 +21,29 @@ RACE = Chip(name="planted", plane_height=2, plane_width=3, patch_height=2, patch
 THRESHOLD = varied(RACE, fire_mode="threshold", winners=1, theta_leak=2)
 READ_OUT = varied(RACE, levels=4, weight_bits=6, weights=(0, 20, 45, 60), classes=3, score_bits=8, margin=16,
                   read_out_set_step=0.3, read_out_reset_step=0.3)
+FLAWED = varied(RACE, noise_bits=9, stuck_cells="masked")
+TAUGHT_FLAWED = varied(READ_OUT, noise_bits=9, stuck_cells="masked")
 MANY = varied(READ_OUT, plane_height=1, plane_width=2, patch_height=1, patch_width=1, neurons=9, winners=9, learners=1)
+STREAM = varied(RACE, neurons=5)  # three words of two: too many to hold their scores
+ROW = varied(RACE, plane_height=1, plane_width=24, patch_height=1, patch_width=2, stride=2, winners=1, learners=1)
 STEP, DECIDE, DARK, END = EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END
 ANSWER, LABEL = EventCode.ANSWER, [label_code(label) for label in range(3)]
 
 # file, what stands there, what is planted, chip
 BUGS = {
     "ties go to the higher lane": ("race", "(high.score > low.score)", "(high.score >= low.score)", RACE),
-    "ties go to the later word": ("race", "(top.score > best.score)", "(top.score >= best.score)", RACE),
-    "the last winner may win again": ("race", "(score < last.score)", "(score <= last.score)", RACE),
+    "ties go to the later word": ("race", "(top.score > best.score)", "(top.score >= best.score)", STREAM),
+    "the last winner may win again": ("race", "(score < last.score)", "(score <= last.score)", STREAM),
+    "a winner is not struck out": ("race", "eligible.eq(0)", "eligible.eq(1)", RACE),
+    "a sweep writes the lane of the next": ("pulses", "word_4[lane_3]", "word_4[sweep.lane]", RACE),
+    "a random state is stored at the next tile": ("pulses", "random_write_address.eq(stream_3)",
+                                                  "random_write_address.eq(stream)", ROW),
+    "a sweep does not wait for its own tile": ("pulses", "self.start.tile > sweep.tile",
+                                               "self.start.tile >= sweep.tile", RACE),
+    "END forgets nothing": ("core", "self.bank.eq(~self.bank)", "self.bank.eq(self.bank)", RACE),
+    "the bank left is not cleared": ("core", "write.en.eq(allowed)", "write.en.eq(0)", RACE),
+    "the bank in use is cleared": ("core", "banked(place, ~self.bank)", "banked(place, self.bank)", ROW),
+    "a clear is lost to a spike": ("core", "allowed & ~noted", "allowed", ROW),
     "trace one step too old": ("pulses", "self.step - self.stamp)", "self.step - self.stamp + 1)", RACE),
     "membranes wrap": ("accumulator", "saturate(membrane + table.weight, layout.chip.membrane_bits)",
                        "(membrane + table.weight)[:layout.chip.membrane_bits]", RACE),
@@ -51,21 +65,35 @@ BUGS = {
     "the second best forgets the best before": ("read_out", "self.second_score.eq(self.best_score), any",
                                                 "self.second_score.eq(0), any", READ_OUT),
     "the label is its own rival": ("read_out", "with m.Elif(leads):", "with m.If(valid & leads):", READ_OUT),
-    "scores wrap": ("read_out", "saturate(score + weight, chip.score_bits)", "(score + weight)[:chip.score_bits]",
+    "scores wrap": ("read_out", "saturate(score + product, chip.score_bits)", "(score + product)[:chip.score_bits]",
                     READ_OUT),
     "the list outlives the sample": ("read_out", "Mux(self.clear, 0, self.listed + taken)", "self.listed + taken",
                                      READ_OUT),
     "every rank sends as many pulses": ("core", "fire.pulses.eq(chip.winners - self.rank)",
                                         "fire.pulses.eq(chip.winners)", READ_OUT),
-    "a busy read-out loses fires": ("core", "self.read_out.fire_ready if chip.classes else 1", "1", MANY),
+    "a fire sends the pulses of the next": ("read_out", "_times(table.weight, pulses[2])",
+                                            "_times(table.weight, pulses[1])", READ_OUT),
+    "pulses of a fire are counted once": ("read_out", "self._times(sum_of_row, pulses[3])", "sum_of_row", MANY),
     "every rank teaches alike": ("pulses", "trace_of_rank, name", "trace_of_rank[:1] * chip.winners, name", MANY),
     "drawn from the state of a tile": ("pulses", "Mux(sweep.mode.as_value()[2], chip.tiles, sweep.tile)", "sweep.tile",
                                        READ_OUT),
     "taught at the margin": ("core", "own < lead_wanted", "own <= lead_wanted", READ_OUT),
+    "a checksum skips the top bit": ("decode", "Mux(self._check, bits == 7,", "Mux(self._check, bits == 6,", RACE),
+    "a checksum of another polynomial": ("decode", "0xEDB88320", "0x82F63B78", RACE),
+    "a checksum goes on from the last one": ("decode", "m.d.sync += crc.eq(0)", "pass", RACE),
     "RESET before SET": ("core", """(("TEACH", PulseMode.TEACH, event.line, "UNTEACH"),
                                           ("UNTEACH", PulseMode.UNTEACH, read_out.best, "LABEL DONE"))""",
                          """(("TEACH", PulseMode.UNTEACH, read_out.best, "UNTEACH"),
                              ("UNTEACH", PulseMode.TEACH, event.line, "LABEL DONE"))""", READ_OUT),
+    "noise of another field": ("pulses", "(0, 5, 10, 15)", "(0, 5, 10, 16)", FLAWED),
+    "noise not centred": ("pulses", ") - 62", ") - 61", FLAWED),
+    "noise of the draw before": ("pulses", "noisy(m, drawn, moved, s", "noisy(m, random, moved, s", FLAWED),
+    "steps are never negative": ("pulses", "Signal(signed(len(moved) - chip.fraction_bits))",
+                                 "Signal(len(moved) - chip.fraction_bits)", FLAWED),
+    "a stuck cell moves": ("pulses", "pulse_3 & ~stuck if chip.has_stuck_cells else pulse_3", "pulse_3", FLAWED),
+    "stuck as the next row is": ("pulses", "range(2 + layout.noisy)", "range(1 + layout.noisy)", FLAWED),
+    "stuck as a cell of the tiles is": ("pulses", "stuck = Mux(teaching, row, tile)", "stuck = tile", TAUGHT_FLAWED),
+    "the read-out is without noise": ("pulses", "noise.eq(noise_of(drawn))", "noise.eq(0)", TAUGHT_FLAWED),
     "a tie is right for any label": ("core", "(own == best) & (event.line < read_out.best)", "(own == best)", READ_OUT),
 }
 
@@ -78,8 +106,9 @@ def planted(monkeypatch, name, old, new):
     broken = types.ModuleType(module.__name__)
     broken.__package__ = module.__package__
     exec(compile(source.replace(old, new), module.__file__, "exec"), broken.__dict__)
-    if name == "core":
-        monkeypatch.setattr("ohmspike.hdl.chip.Core", broken.Core)
+    if name in ("core", "decode"):
+        top = {"core": "Core", "decode": "Decoder"}[name]
+        monkeypatch.setattr(f"ohmspike.hdl.chip.{top}", getattr(broken, top))
         return
     for class_name in ("Accumulator", "Pulses", "Race", "ReadOut", "TraceLookup"):
         if class_name in broken.__all__:
@@ -96,6 +125,8 @@ def run_samples(chip):
     state.theta[:] = 30 if chip.fire_mode == "race" else 0
     state.random[:] = rng.integers(1, 1 << 32, state.random.shape)
     state.learn, state.theta_step, state.theta_base = True, 40, 20
+    if chip.noise_bits:
+        state.write_noise = 511  # a deviation of 2.3 levels
 
     labelled = [0, 1, DECIDE, ANSWER, LABEL[2], ANSWER, LABEL[0], END,
                 LABEL[1], ANSWER, 1, DECIDE, LABEL[1], ANSWER, END]
@@ -109,14 +140,17 @@ def run_samples(chip):
             await bench.compare(ctx, reference, [load_state(chip, state) + program])
             return
         program = frame(chip, range(3)) + encode_events([-1, 1, 2, -1, 5, -2, 4, 0, -1, 1, -3, -4])
+        every = frame(chip, range(chip.lines))
+        hasty = every + encode_events([-4, 0, chip.lines - 1, 1, chip.lines - 1, -4]) + every + encode_events([-3, -4])
         await bench.compare(ctx, reference, [load_state(chip, state), program, program, write("theta", [0] * 6),
-                                             frame(chip, range(6)) + encode_events([-1, -1, 0, -1, -2, -4])])
+                                             frame(chip, range(6)) + encode_events([-1, -1, 0, -1, -2, -4]), hasty,
+                                             check("random", 1) + check("levels", 3)])
 
     bench.run(session)
 
 
-@pytest.mark.parametrize("chip", [RACE, THRESHOLD, READ_OUT, MANY],
-                         ids=["race", "threshold", "read-out", "many winners"])
+@pytest.mark.parametrize("chip", [RACE, STREAM, THRESHOLD, READ_OUT, MANY, ROW, FLAWED, TAUGHT_FLAWED], ids=[
+    "race", "stream", "threshold", "read-out", "many winners", "row", "flawed", "flawed read-out"])
 def test_without_a_bug_all_is_well(chip):
     run_samples(chip)
 

@@ -24,8 +24,12 @@ CORNERS = {
                                                set_step=0.05, reset_step=0.05), 2),
     "16 fraction bits": Layout(varied(CHIP, levels=4, fraction_bits=16, set_step=0.2, reset_step=0.2), 2),
     "fixed weights": Layout(varied(CHIP, weight_store="fixed"), 2),
-    "single-ported levels": Layout(CHIP, 2, level_ports=1),
-    "single-ported levels, one word": Layout(CHIP, 5, level_ports=1),
+    "noise": Layout(varied(CHIP, noise_bits=10), 2),
+    "noise, 16 bits, 8 fraction bits": Layout(varied(CHIP, noise_bits=16, fraction_bits=8), 5),
+    "stuck cells": Layout(varied(CHIP, stuck_cells="masked"), 2),
+    "noise, stuck cells": Layout(varied(CHIP, noise_bits=12, stuck_cells="masked"), 3),
+    "one cell, noise": Layout(varied(CHIP, plane_height=1, plane_width=1, patch_height=1, patch_width=1, neurons=1,
+                                     noise_bits=1), 1),
 }
 READ_OUT = varied(CHIP, winners=3, classes=3, score_bits=8, margin=9, read_out_set_step=0.3, read_out_reset_step=0.4,
                   read_out_set_bound=1.0)
@@ -39,16 +43,15 @@ TAUGHT = {
     "two levels, one amplitude": Layout(varied(READ_OUT, levels=2, amplitudes=1, read_out_set_step=1.0), 2),
     "16 amplitudes, 8 bits of trace": Layout(varied(READ_OUT, amplitudes=16, trace_bits=8, winners=4), 2),
     "fixed weights": Layout(varied(READ_OUT, weight_store="fixed"), 2),
-    "single-ported levels": Layout(READ_OUT, 2, level_ports=1),
-    "single-ported levels, one winner": Layout(varied(READ_OUT, winners=1), 5, level_ports=1),
+    "noise": Layout(varied(READ_OUT, noise_bits=12), 2),
+    "stuck cells": Layout(varied(READ_OUT, stuck_cells="masked"), 2),
+    "noise, stuck cells, narrower than a word": Layout(varied(READ_OUT, classes=2, noise_bits=14,
+                                                              stuck_cells="masked"), 5),
 }
 
 
 class Memories:
-    """The memories around the pulse generator, one clock from address to data; and what it counted.
-
-    Where the levels have one port, a clock that writes reads nothing.
-    """
+    """The memories around the pulse generator, one clock from address to data; and what it counted."""
 
     def __init__(self, dut, layout, state, stamps):
         self.dut, self.layout, self.random = dut, layout, state.random.astype(object)
@@ -56,6 +59,11 @@ class Memories:
         cells = np.zeros((layout.chip.tiles * layout.chip.rows, layout.words * layout.lanes), int)
         cells[:, :layout.chip.neurons] = state.levels.reshape(-1, layout.chip.neurons)
         self.words = cells.reshape(-1, layout.lanes)
+        self.stuck = None
+        if layout.chip.has_stuck_cells:
+            cells = np.zeros((layout.chip.tiles * layout.chip.rows, layout.words * layout.lanes), int)
+            cells[:, :layout.chip.neurons] = state.stuck.reshape(-1, layout.chip.neurons)
+            self.stuck = cells.reshape(-1, layout.lanes)
 
     def levels(self):
         chip = self.layout.chip
@@ -65,19 +73,20 @@ class Memories:
         dut, clock = self.dut, 0
         sampled = ctx.tick().sample(
             dut.level_address, dut.line_address, dut.random_address, dut.level_write, dut.level_write_address,
-            dut.level_write_data, dut.random_write, dut.random_write_data, dut.pulse, dut.pulse_reset, dut.pulse_bin,
-            dut.pulse_weight, dut.clipped)
+            dut.level_write_data, dut.random_write, dut.random_write_address, dut.random_write_data,
+            dut.pulse, dut.pulse_reset, dut.pulse_bin, dut.pulse_weight, dut.clipped)
         while True:
-            (_, reset, level, line, tile, write, where, word, random_write, random, *counted) = await sampled
-            if not (write and self.layout.level_ports == 1):
-                ctx.set(dut.level_data, self.words[min(level, len(self.words) - 1)].tolist())
+            (_, reset, level, line, tile, write, where, word, random_write, stored, random, *counted) = await sampled
+            ctx.set(dut.level_data, self.words[min(level, len(self.words) - 1)].tolist())
+            if self.stuck is not None:
+                ctx.set(dut.level_stuck, self.stuck[min(level, len(self.stuck) - 1)].tolist())
             ctx.set(dut.line_stamp, self.stamps[min(line, len(self.stamps) - 1)])
             ctx.set(dut.random_data, int(self.random[tile]))
             if write and not reset:
                 self.words[where] = list(word)
                 self.writes.append(clock)
             if random_write and not reset:
-                self.random[tile] = random
+                self.random[stored] = random
             if counted[0]:
                 self.counted.append(tuple(counted[1:]))
             clock += 1
@@ -88,7 +97,7 @@ class ReadOutCells:
 
     def __init__(self, dut, state, rows):
         self.dut, self.rows, self.writes = dut, rows, []  # writes: clock and row
-        self.cells = state.read_out.astype(int)
+        self.cells, self.stuck = state.read_out.astype(int), state.read_out_stuck
 
     async def run(self, ctx):
         dut, clock = self.dut, 0
@@ -98,6 +107,8 @@ class ReadOutCells:
             _, reset, place, row, write, where, word = await sampled
             ctx.set(dut.row, self.rows[min(place, len(self.rows) - 1)])
             ctx.set(dut.read_out_data, self.cells[min(row, len(self.cells) - 1)].tolist())
+            if len(self.stuck):
+                ctx.set(dut.read_out_stuck, self.stuck[min(row, len(self.cells) - 1)].tolist())
             if write and not reset:
                 self.cells[where] = list(word)
                 self.writes.append((clock, where))
@@ -125,19 +136,34 @@ async def load(ctx, dut, chip, state):
         ctx.set(dut.weight_write_weight, weight)
         await ctx.tick()
     ctx.set(dut.weight_write, 0)
+    if chip.noise_bits:
+        ctx.set(dut.write_noise, state.write_noise)
 
 
 async def sweep(ctx, bench, **start):
-    """One sweep; clocks from the one that accepts it to the one in which the next could be."""
-    dut = bench.dut
+    """One sweep; clocks from the one that accepts it to the one in which nothing is under way."""
+    await begin(ctx, bench, **start)
+    return await rest(ctx, bench) + 1
+
+
+async def begin(ctx, bench, **start):
+    """Offer a sweep; clocks until it was accepted."""
+    dut, clocks = bench.dut, 1
     ctx.set(dut.start, start)
     ctx.set(dut.start_valid, 1)
     while not ctx.get(dut.start_ready):
         await ctx.tick()
+        clocks += 1
+        assert clocks < 10_000, "the sweep is not accepted"
     await ctx.tick()
     ctx.set(dut.start_valid, 0)
-    clocks = 1
-    while not ctx.get(dut.start_ready):
+    return clocks
+
+
+async def rest(ctx, bench):
+    """Clocks until nothing is under way."""
+    clocks = 0
+    while not ctx.get(bench.dut.idle):
         await ctx.tick()
         clocks += 1
         assert clocks < 10_000, "the sweep does not end"
@@ -189,11 +215,63 @@ def test_sweeps_match_the_oracle_in_the_stated_clocks(corner):
                 ctx, bench, mode=mode, address=(tile * chip.rows + row) * layout.words + word, lane=lane,
                 line=int(chip.row_lines[tile, row]), trace=trace, tile=tile)
             rows = 1 if mode == PulseMode.CELL else chip.rows
-            assert clocks == rows * layout.sweep_interval + 8, where
+            assert clocks == rows + 5 + layout.noisy, where
             first_pulses(oracle, chip, mode, tile, row, neuron, trace, memories.stamps, step)
             assert np.array_equal(memories.levels(), oracle.state.levels), where
             assert memories.random.tolist() == oracle.state.random.tolist(), where
             counted_alike(memories, oracle, where)
+
+    bench.run(testbench)
+
+
+CHAINS = {  # mode, and the clocks from an accepted sweep to the next one: rows + 1, or once it is idle
+    "tiles ascending": ([(PulseMode.POST, tile) for tile in range(4)], [7] * 3),
+    "DARK, tiles ascending by more": ([(PulseMode.DARK, tile) for tile in (0, 2, 3)], [7] * 2),
+    "one tile twice": ([(PulseMode.POST, 1)] * 3 + [(PulseMode.POST, 2)], [11, 11, 7]),
+    "a lower tile": ([(PulseMode.DARK, 3), (PulseMode.DARK, 0), (PulseMode.DARK, 1)], [11, 7]),
+    "modes in turn": ([(PulseMode.POST, 0), (PulseMode.DARK, 1), (PulseMode.CELL, 2), (PulseMode.CELL, 3)],
+                      [11, 11, 6]),
+}
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 5])
+@pytest.mark.parametrize("case", CHAINS)
+def test_sweeps_of_other_tiles_follow_each_other_without_a_pause(case, lanes):
+    """Rows of two sweeps are then under way at once; lanes, random states and levels stay apart."""
+    sweeps, intervals = CHAINS[case]
+    chained_alike(Layout(varied(CHIP, plane_height=3, plane_width=4), lanes), sweeps, intervals, case)
+
+
+@pytest.mark.parametrize("case", [name for name in CHAINS if "ascending" in name])
+def test_sweeps_of_one_row_follow_each_other_without_a_pause(case):
+    chip = varied(CHIP, plane_height=1, plane_width=4, patch_height=1, patch_width=1)
+    sweeps, intervals = CHAINS[case]
+    chained_alike(Layout(chip, 2), sweeps, [2] * len(intervals), case)
+
+
+def chained_alike(layout, sweeps, intervals, case):
+    """Sweeps offered one after the other: levels, states and counts are the oracle's, the clocks between as told."""
+    chip, bench = layout.chip, Bench(Pulses(layout))
+    rng, state, step, memories = prepared(layout, 31, bench)
+    oracle, waits = Oracle(chip, state), []
+
+    async def testbench(ctx):
+        await load(ctx, bench.dut, chip, state)
+        ctx.set(bench.dut.step, step)
+        for _ in range(3):
+            waits.clear()
+            for mode, tile in sweeps:
+                neuron, trace = int(rng.integers(chip.neurons)), int(rng.integers(1, 1 << chip.trace_bits))
+                word, lane = divmod(neuron, layout.lanes)
+                waits.append(await begin(
+                    ctx, bench, mode=mode, address=tile * chip.rows * layout.words + word, lane=lane,
+                    line=int(chip.row_lines[tile, 0]), trace=trace, tile=tile))
+                first_pulses(oracle, chip, mode, tile, 0, neuron, trace, memories.stamps, step)
+            await rest(ctx, bench)
+            assert waits[1:] == intervals, case
+            assert np.array_equal(memories.levels(), oracle.state.levels), case
+            assert memories.random.tolist() == oracle.state.random.tolist(), case
+            counted_alike(memories, oracle, case)
 
     bench.run(testbench)
 
@@ -236,12 +314,14 @@ def test_teaching_matches_the_oracle_in_the_stated_clocks(corner):
             read_out.writes.clear()
             ctx.set(dut.listed, len(read_out.rows))
             clocks = await sweep(ctx, bench, mode=mode, lane=column, trace=int(rng.integers(1 << chip.trace_bits)))
-            assert clocks == len(read_out.rows) * layout.sweep_interval + 9, where
+            assert clocks == len(read_out.rows) + 6 + layout.noisy, where
             for row, rank in oracle._fired:
                 oracle._teach(row, rank, column, +1 if mode == PulseMode.TEACH else -1)
-            Scoreboard("rows written").compare([row for _, row in read_out.writes], read_out.rows, where)
-            assert np.diff([clock for clock, _ in read_out.writes]).tolist() == (
-                [layout.sweep_interval] * (len(read_out.rows) - 1)), where
+            written = [row for row in read_out.rows if not (len(state.read_out_stuck)
+                                                            and state.read_out_stuck[row, column])]
+            Scoreboard("rows written").compare([row for _, row in read_out.writes], written, where)
+            if written == read_out.rows:
+                assert (np.diff([clock for clock, _ in read_out.writes]) == 1).all(), where
             if index % 3 == 2:
                 neuron = int(rng.integers(chip.neurons))
                 word, lane = divmod(neuron, layout.lanes)
@@ -279,9 +359,8 @@ def test_rows_are_taught_by_the_amplitude_of_their_rank():
     assert (read_out.cells[10:] == 8).all()
 
 
-@pytest.mark.parametrize("ports", [1, 2])
-def test_throughput_is_one_row_per_interval(ports):
-    layout = Layout(CHIP, 2, level_ports=ports)
+def test_throughput_is_one_row_per_clock():
+    layout = Layout(CHIP, 2)
     bench = Bench(Pulses(layout))
     _, state, _, memories = prepared(layout, 1, bench)
     memories.stamps[:] = [0] * CHIP.lines
@@ -291,7 +370,7 @@ def test_throughput_is_one_row_per_interval(ports):
         await sweep(ctx, bench, mode=PulseMode.POST, address=0, lane=0, line=0, trace=0, tile=0)
 
     bench.run(testbench)
-    assert np.diff(memories.writes).tolist() == [3 - ports] * (CHIP.rows - 1)
+    assert np.diff(memories.writes).tolist() == [1] * (CHIP.rows - 1)
 
 
 def test_tables_are_read_back_while_idle():
@@ -338,7 +417,7 @@ def test_reset_drops_the_rest_of_the_sweep():
             await ctx.tick()
         assert len(memories.writes) == 3  # the write in the clock of the reset is lost in this memory
         assert np.array_equal(memories.random, random)
-        assert await sweep(ctx, bench, mode=PulseMode.POST, address=0, lane=0, line=0, trace=0, tile=0) == chip.rows + 8
+        assert await sweep(ctx, bench, mode=PulseMode.POST, address=0, lane=0, line=0, trace=0, tile=0) == chip.rows + 5
         assert len(memories.writes) == 3 + chip.rows
 
     bench.run(testbench)

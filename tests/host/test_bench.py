@@ -32,6 +32,23 @@ def test_bytes_of_an_image_are_those_its_counters_tell(weights):
     assert bench.bytes_per_image(chip, counters) == pytest.approx(expected)
 
 
+def test_clocks_of_an_image_are_those_the_chip_counted_though_the_count_wraps():
+    class Counting(ModelTarget):
+        busy = (1 << 32) - 100
+
+        def read(self, memory):
+            assert memory == "status"
+            return np.array([[self.busy % (1 << 32), 0, 0, 0]])
+
+        def present(self, batch, *, learn, fires=True):
+            self.busy += 30 * len(batch)
+
+    chip = Chip.preset("tiny")
+    batches = [latency_events(chip, part, learn=False) for part in (IMAGES[:7], IMAGES[7:10])]
+    with Counting(chip, threads=1) as target:
+        assert bench.clocks_per_image(target, batches, learn=False) == 30
+
+
 def test_bandwidth_is_a_positive_number_of_bytes():
     assert bench.measure_bandwidth(1 << 16, 1) > 1e6
 

@@ -164,6 +164,43 @@ def test_compare_of_the_model_with_itself_finds_an_altered_weight(ohmspike, smal
     assert altered[0] == 1 and "differ at image" in altered[1]
 
 
+def test_flaws_of_the_cells_are_in_a_run(ohmspike, small_mnist, tmp_path):
+    code, out, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--images", 300, "--out", tmp_path,
+                              "--flaws", "c2c=0.05,stuck=0.1,threshold=1,seed=4", "--json")
+    assert code == 0, err
+    metrics = json.loads(out)
+    assert metrics["flaws"]["stuck"] == 0.1 and metrics["flaws"]["seed"] == 4 and metrics["accuracy"] > 0.3
+    run = next(entry for entry in tmp_path.iterdir() if entry.is_dir())
+    chip, state, _ = load(run / "learned.npz")
+    assert chip.write_noise == 0.05 and 0.07 < state.stuck.mean() < 0.13 and state.write_noise == chip.noise_register
+    assert set(state.levels[state.stuck == 1].tolist()) == {0, 63}
+
+
+def test_compare_takes_flaws(ohmspike, small_mnist):
+    code, out, err = ohmspike("compare", "--chip", "tiny", "--b", "model", "--images", 12, "--learn", "--flaws",
+                              "c2c=0.1,stuck=0.05,threshold=2", "--json")
+    assert code == 0, err
+    assert json.loads(out)["differences"] == 0 and json.loads(out)["flaws"]["threshold"] == 2.0
+
+
+@pytest.mark.slow
+def test_flawed_model_and_rtl_do_not_differ(ohmspike, small_mnist):
+    code, out, err = ohmspike("compare", "--chip", "tiny", "--images", 20, "--learn", "--flaws",
+                              "c2c=0.1,stuck=0.05,threshold=2", "--json")
+    assert code == 0, err
+    assert json.loads(out)["differences"] == 0
+
+
+@pytest.mark.parametrize(("flaws", "message"), [
+    ("d2d_step=1", "flaws must be of c2c, stuck, threshold and seed, not 'd2d_step=1'"),
+    ("c2c=x", "c2c must be a number, not 'x'"), ("stuck=2", "stuck must be 0 to 1, not 2.0"),
+    ("", "flaws must be of c2c, stuck, threshold and seed, not ''"),
+])
+def test_bad_flaws_are_usage_errors(ohmspike, flaws, message):
+    code, out, err = ohmspike("compare", "--chip", "tiny", "--flaws", flaws)
+    assert code == 2 and message in err
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["mnist", "--chip", "nosuch"], "chip must be one of .*paper.*, not 'nosuch'"),
     (["mnist", "--chip", "missing.toml"], "missing.toml: cannot be read"),

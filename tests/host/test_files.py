@@ -10,6 +10,7 @@ from ohmspike.chip import Chip
 from ohmspike.host import Vote, load, save
 from ohmspike.host.errors import UserError
 from ohmspike.host.files import write_arrays
+from ohmspike.sim.analog.imperfect import Imperfections, in_gates
 from ohmspike.sim.state import ChipState
 
 CHIP = Chip.preset("tiny")
@@ -33,6 +34,22 @@ def test_what_was_saved_is_loaded(tmp_path):
     chip, loaded, loaded_vote = load(tmp_path / "chip.npz", CHIP)
     assert chip == CHIP and loaded.differences(state) == ""
     assert np.array_equal(loaded_vote.table, vote.table)
+
+
+def test_flaws_are_saved_where_there_are_any(tmp_path):
+    saved(tmp_path / "flawless.npz")
+    with np.load(tmp_path / "flawless.npz") as archive:
+        assert "stuck" not in archive.files and "write_noise" not in json.loads(str(archive["header"]))
+    chip, state = in_gates(CHIP, Imperfections(c2c=0.1, stuck=0.2, threshold=2.0))
+    save(tmp_path / "flawed.npz", chip, state)
+    found, loaded, _ = load(tmp_path / "flawed.npz", chip)
+    assert found == chip and loaded.differences(state) == "" and loaded.stuck.any() and loaded.write_noise
+    with np.load(tmp_path / "flawed.npz") as archive:
+        arrays = dict(archive)
+    arrays.pop("stuck")
+    np.savez(tmp_path / "flawed.npz", **arrays)
+    with pytest.raises(UserError, match="not a saved chip: 'stuck' is missing"):
+        load(tmp_path / "flawed.npz")
 
 
 @pytest.mark.parametrize(("changes", "message"), [

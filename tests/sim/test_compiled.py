@@ -160,6 +160,25 @@ def test_power_up_contents_are_zeros_or_random_from_a_seed():
     assert len({contents(None), contents(0), contents(1), contents(2)}) == 4
 
 
+def test_a_bit_turned_over_is_seen_by_the_logic_behind_it(echo_text):
+    with CompiledRtl(echo_text, top="chip", faults=True) as chip:
+        places = {place.name: place for place in chip.places}
+        assert {name: (place.words, place.bits) for name, place in places.items()} == {
+            "seen": (16, 8), "tx__payload": (1, 8), "$signal": (1, 1)}
+        chip.write(b"aaa")
+        chip.flip(places["tx__payload"], 0, 4, after=2)
+        chip.flip(places["$signal"], 0, 0, after=8)  # a byte out of nothing
+        chip.run(12)
+        assert chip.read() == b"b" + bytes([ord("b") ^ 16]) + b"bb"
+        with pytest.raises(ValueError, match="^there must be such a bit: word 16, bit 0 of Place"):
+            chip.flip(places["seen"], 16, 0)
+
+
+def test_only_a_build_for_faults_can_be_changed(echo):
+    with pytest.raises(ValueError, match=r"^places need CompiledRtl\(..., faults=True\)$"):
+        assert echo.places
+
+
 def test_bad_initial_seed_is_refused():
     with pytest.raises(ValueError, match=r"^initial_seed must be 0 to 2\*\*31 - 2 or None, not -1$"):
         CompiledRtl("", top="chip", initial_seed=-1)

@@ -56,6 +56,9 @@ def session_difference(chip: Chip, seed: int, runs: int = 4) -> str:
             theta_step = int(rng.integers(0, 100))
             model.set_theta_step(theta_step)
             oracle.state.theta_step = theta_step
+        if rng.random() < 0.2:
+            noise = int(rng.integers(0, 1 << int(rng.integers(0, chip.noise_bits + 1))))
+            model.state.write_noise = oracle.state.write_noise = noise
     return ""
 
 
@@ -244,6 +247,13 @@ PLANTED = {
     "label right on a tie with a lower column": ("(lead == 0 and label < rival)", "lead == 0"),
     "stamps in place of ages": ("ages[i] = last_step - stamps", "ages[i] = stamps"),
     "random state not kept": ("        cells.random[tile] = x\n\n    pulses", "\n    pulses"),
+    "noise of another field": ("x >> np.uint32(15) & np.uint32(31)", "x >> np.uint32(16) & np.uint32(31)"),
+    "noise not centred": ("np.uint32(31)) - 62)", "np.uint32(31)) - 61)"),
+    "noise rounds to zero": ("+ _noise(x) * noise) >> fraction", "+ _noise(x) * noise) // (1 << fraction) + 1"),
+    "a stuck cell moves": ("if stuck[row, column] == 0:", "if True:"),
+    "only the usual rail is counted": ("over += moved != held", "over += sign * moved > sign * held"),
+    "noise of the read-out": ("cells.write_noise, sign,\n            cells.random[geometry.tiles]",
+                              "0, sign, cells.random[geometry.tiles]"),
     "ages off by one": ("ages[count] = row, step - stamp", "ages[count] = row, step - stamp + 1"),
 }
 
@@ -273,6 +283,7 @@ def test_planted_bugs_are_seen(planted):
                 fraction_bits=8, set_step=0.4, reset_step=0.4, theta_step=9.0)
     free = varied(base, fire_mode="threshold", winners=1, learners=2, theta_base=3)
     taught = varied(base, classes=3, score_bits=8, margin=2, read_out_set_step=0.4, read_out_reset_step=0.4)
-    chips_tried = (base, free, taught)
+    flawed = varied(taught, noise_bits=8, stuck_cells="masked")
+    chips_tried = (base, free, taught, flawed)
     found = next(filter(None, (session_difference(chip, seed) for seed in range(25) for chip in chips_tried)), "")
     assert bool(found) == (planted != "none"), found

@@ -685,3 +685,59 @@ def test_run_gives_fires_by_sample_and_goes_on_where_it_stopped():
     assert fires.neuron.tolist() == [0, 1, 1, 0]
     assert fires.ranks().tolist() == [0, 1, 0, 1]
     assert oracle.closed[0]
+
+
+# 5.5, 5.6: write noise and stuck cells
+
+
+def noisy(noise, **fields):
+    """A chip whose SET and RESET move a cell by one level and some noise: the random state 1 leaves 0x42021."""
+    oracle = small(noise_bits=12, **fields)
+    oracle.state.set[:], oracle.state.reset[:], oracle.state.write_noise = 256, 256, noise
+    oracle.state.random[:] = 1
+    return oracle
+
+
+def test_noise_is_of_the_state_that_the_draw_left():
+    oracle = noisy(10)
+    oracle._pulse(0, 0, 0, 15, +1)
+    # fields 1, 1, 8, 8: n = -44; u = 0x42021 >> 24 = 0; 256 - 440 = -184 is a step of -1
+    assert oracle.state.random.tolist() == [0x42021]
+    assert oracle.state.levels[0, 0, 0] == 7
+    oracle = noisy(10)
+    oracle._pulse(0, 0, 0, 15, -1)
+    assert oracle.state.levels[0, 0, 0] == 9
+
+
+@pytest.mark.parametrize("noise, sign, level, counter", [
+    (2000, +1, 0, "clipped_high"), (2000, -1, 15, "clipped_low"), (0, +1, 9, None), (5, -1, 8, None)])
+def test_noise_is_held_at_either_rail_and_counted_by_the_kind_of_pulse(noise, sign, level, counter):
+    oracle = noisy(noise)  # 256 - 88000 is a step of -343; 256 - 220 is a step of 0
+    oracle._pulse(0, 1, 1, 15, sign)
+    assert oracle.state.levels[0, 1, 1] == level
+    assert [name for name in ("clipped_high", "clipped_low") if oracle.counter(name)] == [counter] * bool(counter)
+
+
+def test_a_stuck_cell_draws_and_counts_and_stays():
+    stuck, free = (small([[[14, 8]] * 3], stuck_cells="masked") for _ in range(2))
+    stuck.state.stuck[0, 1, 0] = 1
+    for oracle in (stuck, free):
+        for line in range(3):
+            oracle.spike(line)
+        oracle.decide()
+    assert free.state.levels[0, :, 0].tolist() == [15, 15, 15]
+    assert stuck.state.levels[0, :, 0].tolist() == [15, 14, 15]
+    assert counted(stuck) == counted(free) and stuck.counter("clipped_high") == 3
+    assert stuck.state.random.tolist() == free.state.random.tolist()
+
+
+def test_a_stuck_cell_of_the_read_out_stays():
+    oracle = small([[[9, 8]] * 3], stuck_cells="masked", classes=2, margin=255, score_bits=8)
+    oracle.state.read_out_set[:], oracle.state.read_out_reset[:] = 512, 512
+    oracle.state.read_out_stuck[0, 1] = 1
+    oracle.spike(0)
+    oracle.decide()
+    oracle.label(0)
+    assert oracle.state.read_out[0].tolist() == [10, 8]
+    oracle.label(1)
+    assert oracle.state.read_out[0].tolist() == [8, 8] and oracle.counter("taught") == 2

@@ -1,32 +1,39 @@
 """Programs in plain Python: encoding events and memories, and carrying programs out by the letter of docs/link.md."""
 
+import zlib
+
 import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode
 from ohmspike.chip.instructions import (
-    IDENTITY_WORDS,
     MEMORIES,
-    REGISTERS,
     Opcode,
     Status,
+    identity_words,
     memory,
     neuron_bytes,
+    register_names,
     tile_bytes,
 )
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.state import ChipState
 
 __all__ = [
-    "ReferenceExecutor", "encode_events", "frame", "load_state", "random_program", "read", "read_state", "state_from",
-    "write",
+    "ReferenceExecutor", "check", "encode_events", "frame", "load_state", "random_program", "read", "read_state",
+    "state_from", "write",
 ]
 
 _PLAIN = {EventCode.STEP: Opcode.STEP, EventCode.DECIDE: Opcode.DECIDE, EventCode.DARK: Opcode.DARK,
           EventCode.END: Opcode.END, EventCode.ANSWER: Opcode.ANSWER}
 _PERSISTENT = ("levels", "theta", "random", "weight", "set", "reset", "registers", "counters")
 _READ_OUT = ("read_out", "read_out_set", "read_out_reset")
-_REGISTERS = ("learn", "theta_step", "theta_base", "margin")
+_REGISTERS = ("learn", "theta_step", "theta_base", "margin", "write_noise")
+
+
+def _lasting(chip):
+    """Memories that hold what lasts, of those that the chip has."""
+    return [name for name in (*_PERSISTENT, *_READ_OUT, "stuck", "read_out_stuck") if memory(name).rows(chip)]
 
 
 def encode_events(codes) -> bytes:
@@ -68,20 +75,24 @@ def read(name: str, count: int, *, row: int = 0, column: int = 0) -> bytes:
     return _burst(Opcode.READ, memory(name).code, row, column, count)
 
 
+def check(name: str, count: int, *, row: int = 0, column: int = 0) -> bytes:
+    """A CHECK of ``count`` cells."""
+    return _burst(Opcode.CHECK, memory(name).code, row, column, count)
+
+
 def load_state(chip: Chip, state: ChipState) -> bytes:
     """A program that loads everything of a state but the counters, which it clears."""
-    names = ("levels", "theta", "random", "set", "reset") + (_READ_OUT if chip.classes else ())
+    names = [name for name in _lasting(chip) if name not in ("weight", "registers", "counters")]
     program = b"".join(write(name, getattr(state, name)) for name in names)
     if chip.weight_store == "memory":
         program += write("weight", state.weight)
-    registers = [state.learn, state.theta_step, state.theta_base, 1, state.margin]
+    registers = [1 if name == "report" else getattr(state, name) for name in register_names(chip)]
     return program + write("registers", registers) + write("counters", [0])
 
 
 def read_state(chip: Chip) -> bytes:
     """A program that reads back everything that :func:`state_from` takes."""
-    names = _PERSISTENT + (_READ_OUT if chip.classes else ())
-    return b"".join(read(name, memory(name).rows(chip) * memory(name).columns(chip)) for name in names)
+    return b"".join(read(name, memory(name).rows(chip) * memory(name).columns(chip)) for name in _lasting(chip))
 
 
 def state_from(chip: Chip, output: bytes) -> tuple[ChipState, int]:
@@ -90,26 +101,28 @@ def state_from(chip: Chip, output: bytes) -> tuple[ChipState, int]:
         raise ValueError(f"status must be OK, not {output[-1]!r}")
     arrays, place = {}, 0
     absent = ChipState.initial(chip)
-    for name in _READ_OUT:
+    for name in (*_READ_OUT, "stuck", "read_out_stuck"):
         arrays[name] = getattr(absent, name)
-    for name in _PERSISTENT + (_READ_OUT if chip.classes else ()):
+    for name in _lasting(chip):
         entry = memory(name)
         size = entry.rows(chip) * entry.columns(chip) * entry.cell_bytes
         arrays[name] = np.frombuffer(output[place:place + size], f"<u{entry.cell_bytes}").copy()
         place += size
     if place != len(output) - 1:
         raise ValueError(f"output must have {place + 1} bytes, not {len(output)}")
-    learn, theta_step, theta_base, report, margin = (int(value) for value in arrays["registers"])
+    registers = dict(zip(register_names(chip), map(int, arrays["registers"]), strict=True))
     state = ChipState(
         levels=arrays["levels"].reshape(chip.tiles, chip.rows, chip.neurons),
         theta=arrays["theta"].reshape(chip.tiles, chip.neurons), random=arrays["random"], weight=arrays["weight"],
         set=arrays["set"].reshape(chip.amplitudes, chip.levels),
-        reset=arrays["reset"].reshape(chip.amplitudes, chip.levels), learn=bool(learn), theta_step=theta_step,
-        theta_base=theta_base, counters=arrays["counters"],
+        reset=arrays["reset"].reshape(chip.amplitudes, chip.levels), learn=bool(registers["learn"]),
+        theta_step=registers["theta_step"], theta_base=registers["theta_base"], counters=arrays["counters"],
         read_out=arrays["read_out"].reshape(chip.read_out_rows, chip.classes),
         read_out_set=arrays["read_out_set"].reshape(-1, chip.levels),
-        read_out_reset=arrays["read_out_reset"].reshape(-1, chip.levels), margin=margin)
-    return state, report
+        read_out_reset=arrays["read_out_reset"].reshape(-1, chip.levels), margin=registers["margin"],
+        write_noise=registers.get("write_noise", 0), stuck=arrays["stuck"].reshape(absent.stuck.shape),
+        read_out_stuck=arrays["read_out_stuck"].reshape(absent.read_out_stuck.shape))
+    return state, registers["report"]
 
 
 class _Failed(Exception):
@@ -147,7 +160,7 @@ class ReferenceExecutor:
     def reset(self):
         """What a reset does: the sample and the registers go, the rest of the state stays."""
         state = self.oracle.state
-        state.learn, state.theta_step, state.theta_base, state.margin = False, 0, 0, 0
+        state.learn, state.theta_step, state.theta_base, state.margin, state.write_noise = False, 0, 0, 0, 0
         self.report = 1
         self.oracle = Oracle(self.chip, state)
 
@@ -183,7 +196,7 @@ class ReferenceExecutor:
             if answer is not None:
                 self._output += b"".join(number.to_bytes(size, "little")
                                          for number, size in zip(answer, (1, 3, 3), strict=True))
-        elif opcode in (Opcode.WRITE, Opcode.READ):
+        elif opcode in (Opcode.WRITE, Opcode.READ, Opcode.CHECK):
             self._burst(opcode)
 
     def _frame(self):
@@ -220,16 +233,21 @@ class ReferenceExecutor:
         fixed = entry.name == "weight" and self.chip.weight_store == "fixed"
         if opcode == Opcode.WRITE and (fixed or not entry.writable):
             raise _Failed(Status.BAD_ADDRESS)
+        data = b""
         for _ in range(count):
             if row >= entry.rows(self.chip):
                 raise _Failed(Status.BAD_ADDRESS)
             if opcode == Opcode.WRITE:
                 self._write(entry.name, row, column, int.from_bytes(self._take(entry.cell_bytes), "little"))
             else:
-                self._output += self._read(entry.name, row, column).to_bytes(entry.cell_bytes, "little")
+                cell = self._read(entry.name, row, column).to_bytes(entry.cell_bytes, "little")
+                data += cell
+                self._output += cell if opcode == Opcode.READ else b""
             column += 1
             if column == entry.columns(self.chip):
                 row, column = row + 1, 0
+        if opcode == Opcode.CHECK:
+            self._output += zlib.crc32(data).to_bytes(4, "little")
 
     def _cells(self, name):
         state, chip = self.oracle.state, self.chip
@@ -237,22 +255,23 @@ class ReferenceExecutor:
                 "random": lambda: state.random[:, None], "weight": lambda: state.weight[None],
                 "set": lambda: state.set, "reset": lambda: state.reset, "read_out": lambda: state.read_out,
                 "read_out_set": lambda: state.read_out_set, "read_out_reset": lambda: state.read_out_reset,
-                "counters": lambda: state.counters[None]}[name]()
+                "counters": lambda: state.counters[None], "stuck": lambda: state.stuck.reshape(-1, chip.neurons),
+                "read_out_stuck": lambda: state.read_out_stuck}[name]()
 
     def _write(self, name, row, column, value):
         chip, state = self.chip, self.oracle.state
         level_bits = (chip.levels - 1).bit_length()
         widths = {"levels": level_bits, "read_out": level_bits, "theta": chip.threshold_bits,
-                  "weight": chip.weight_bits}
+                  "weight": chip.weight_bits, "stuck": 1, "read_out_stuck": 1}
         if name == "counters":
             state.counters[:] = 0
         elif name == "registers":
-            register = list(REGISTERS)[column]
+            register = register_names(chip)[column]
             if register == "report":
                 self.report = value & 1
             else:
                 width = {"learn": 1, "theta_step": 16, "theta_base": chip.threshold_bits,
-                         "margin": chip.score_bits}[register]
+                         "margin": chip.score_bits, "write_noise": chip.noise_bits}[register]
                 setattr(state, register, value & (1 << width) - 1)
         else:
             cells = self._cells(name)
@@ -261,11 +280,12 @@ class ReferenceExecutor:
     def _read(self, name, row, column):
         state = self.oracle.state
         if name == "registers":
-            return int([state.learn, state.theta_step, state.theta_base, self.report, state.margin][column])
+            register = register_names(self.chip)[column]
+            return int(self.report if register == "report" else getattr(state, register))
         if name == "status":
             return 0
         if name == "identity":
-            field = self.chip.__dataclass_fields__[IDENTITY_WORDS[column]]
+            field = self.chip.__dataclass_fields__[identity_words(self.chip)[column]]
             value, options = getattr(self.chip, field.name), field.metadata.get("options")
             return options.index(value) if options else value
         return int(self._cells(name)[row, column])
@@ -289,6 +309,8 @@ def random_program(chip: Chip, rng: np.random.Generator, length: int) -> bytes:
         elif kind == "learn":
             program += write("registers", [rng.random() < 0.8, rng.choice([0, 3, 0xFFFF])])
             program += write("registers", [rng.random() < 0.8, rng.choice([0, 20, 0xFFFFFF])], column=3)
+            if chip.noise_bits:
+                program += write("registers", [rng.choice([0, 9, 0xFFFFFF])], column=5)
         elif kind == "label":
             program += bytes([Opcode.LABEL, int(rng.integers(0, chip.classes + int(rng.random() < 0.2) + 1))])
         elif kind == "nop":
@@ -302,34 +324,38 @@ def random_program(chip: Chip, rng: np.random.Generator, length: int) -> bytes:
 
 
 def _random_burst(chip, rng):
-    name = rng.choice(["levels", "theta", "random", "set", "reset", "weight", "identity", "status", "registers",
-                       *(_READ_OUT if chip.classes else ())])
+    name = rng.choice(["identity", "status", *(name for name in _lasting(chip) if name != "counters")])
     entry = memory(name)
     rows, columns = entry.rows(chip), entry.columns(chip)
     row, column = int(rng.integers(rows)), int(rng.integers(columns))
     most = min(rows * columns - row * columns - column, 12)
     count = int(rng.integers(0, most + 1))
-    if rng.random() < 0.6 or not entry.writable or name == "registers":
-        return read(name, count, row=row, column=column)
-    if name == "weight" and chip.weight_store == "fixed":
-        return read(name, count, row=row, column=column)
+    if (rng.random() < 0.6 or not entry.writable or name == "registers"
+            or (name == "weight" and chip.weight_store == "fixed")):
+        return (read if rng.random() < 0.6 else check)(name, count, row=row, column=column)
     high = {"levels": chip.levels, "read_out": chip.levels, "theta": 1 << chip.threshold_bits,
-            "weight": 1 << chip.weight_bits,
+            "weight": 1 << chip.weight_bits, "stuck": 2, "read_out_stuck": 2,
             "random": 1 << 32}.get(name, 1 << 16)
     return write(name, rng.integers(0, high, count), row=row, column=column)
+
+
+def _absent(chip):
+    """Codes of memories that the chip does not have."""
+    return [entry.code for entry in MEMORIES if not entry.rows(chip)]
 
 
 def _random_failure(chip, rng):
     kind = rng.integers(5)
     if kind == 0:
-        return bytes([int(rng.choice([0x09, 0x0F, 0x12, 0x80, 0xFF]))])
+        return bytes([int(rng.choice([0x09, 0x0F, 0x13, 0x80, 0xFF]))])
     if kind == 1:
-        return _burst(Opcode.READ, int(rng.choice([13, 200] if chip.classes else [10, 11, 12, 13, 200])), 0, 0, 1)
+        return _burst(Opcode.READ, int(rng.choice([15, 200, *_absent(chip)])), 0, 0, 1)
     if kind == 2:
         return write("status", [1]) if rng.random() < 0.5 else write("identity", [1])
     if kind == 3:
         entry = memory("theta")
-        return read("theta", 3, row=entry.rows(chip) - 1, column=entry.columns(chip) - 1)
+        ask = read if rng.random() < 0.5 else check
+        return ask("theta", 3, row=entry.rows(chip) - 1, column=entry.columns(chip) - 1)
     return read("set", 1, column=chip.levels) if rng.random() < 0.5 else write("set", [1, 2], row=chip.amplitudes)
 
 

@@ -12,7 +12,7 @@ from ohmspike.sim.state import ChipState
 
 @st.composite
 def chips(draw):
-    """Small chips from all over the description: both fire modes, odd geometries, rails close to each other."""
+    """Small chips from all over the description: both fire modes, odd geometries, rails close to each other, flaws."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="chip seed"))
     mode = draw(st.sampled_from(["race", "threshold"]))
     plane = rng.integers(1, 7, 2)
@@ -27,20 +27,22 @@ def chips(draw):
     amplitudes = int(rng.choice([1, 2, 4, 8, 16]))
     threshold_bits = int(rng.choice([4, 8, 16, 24]))
     classes = int(rng.choice([0, 2, 3, 10])) if mode == "race" else 0
+    noise_bits = int(rng.choice([0, 0, 1, 8, 16]))
     return Chip(
         name="random", plane_height=int(plane[0]), plane_width=int(plane[1]), patch_height=patch[0],
         patch_width=patch[1], stride=int(rng.integers(1, 4)), neurons=neurons, winners=winners, learners=learners,
         min_spikes=int(rng.integers(1, 4)), levels=levels, weight_bits=weight_bits, weights=weights, fire_mode=mode,
         membrane_bits=int(rng.choice([4, 8, 12, 24])), threshold_bits=threshold_bits,
         theta_leak=int(rng.choice([0, 1, 4])), trace_bits=int(rng.integers(4, 9)), trace_shift=int(rng.integers(1, 8)),
-        amplitudes=amplitudes, fraction_bits=int(rng.integers(8, 17)), set_step=float(rng.random() / 4096),
-        reset_step=float(rng.random() / 4096),
+        amplitudes=amplitudes, fraction_bits=int(rng.integers(8, 13 if noise_bits else 17)),
+        set_step=float(rng.random() / 4096), reset_step=float(rng.random() / 4096),
         set_table=_table(rng, amplitudes, levels), reset_table=_table(rng, amplitudes, levels),
         theta_step=float(rng.choice([0, 1, 7, 300])), theta_base=int(rng.integers(0, min(1 << threshold_bits, 60))),
         classes=classes, score_bits=int(rng.choice([8, 16, 24])), margin=int(rng.integers(0, 256)),
         read_out_set_step=0.0, read_out_reset_step=0.0,
         read_out_set_table=_table(rng, amplitudes, levels) if classes else None,
-        read_out_reset_table=_table(rng, amplitudes, levels) if classes else None, seed=int(rng.integers(1, 2**40)))
+        read_out_reset_table=_table(rng, amplitudes, levels) if classes else None, noise_bits=noise_bits,
+        stuck_cells=str(rng.choice(["none", "none", "masked"])), seed=int(rng.integers(1, 2**40)))
 
 
 def _table(rng, amplitudes, levels):
@@ -56,6 +58,9 @@ def random_state(chip: Chip, rng: np.random.Generator) -> ChipState:
     state.counters[:] = rng.choice(np.array([0, 2**64 - 3], np.uint64), state.counters.shape)
     state.learn = bool(rng.random() < 0.7)
     state.read_out[:] = rng.integers(0, chip.levels, state.read_out.shape)
+    state.write_noise = int(rng.integers(0, 1 << int(rng.integers(0, chip.noise_bits + 1))))
+    for mask in (state.stuck, state.read_out_stuck):
+        mask[:] = rng.random(mask.shape) < 0.2
     return state
 
 

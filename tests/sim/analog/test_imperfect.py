@@ -10,18 +10,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ohmspike.chip import Chip
+from ohmspike.chip.description import NOISE_SIGMA
 from ohmspike.chip.events import EventBatch, EventCode, label_code
 from ohmspike.sim.analog import imperfect_kernels
 from ohmspike.sim.analog.device import Device, DeviceError
-from ohmspike.sim.analog.imperfect import Imperfect, Imperfections
-from ohmspike.sim.analog.imperfect_kernels import NORMAL_SIGMA
+from ohmspike.sim.analog.imperfect import IN_GATES, Imperfect, Imperfections, in_gates
 from ohmspike.sim.model import ExactModel
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.state import ChipState, fires_difference
 from support.stimulus import chips, random_state
 
 racing = chips().filter(lambda chip: chip.fire_mode == "race").map(
-    lambda chip: dataclasses.replace(chip, fraction_bits=min(chip.fraction_bits, 12)))
+    lambda chip: dataclasses.replace(chip, fraction_bits=min(chip.fraction_bits, 12), noise_bits=0, stuck_cells="none"))
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -110,7 +110,7 @@ def test_flaws_of_integers_equal_the_oracle(chip, seed, strengths):
 
 # Planted bugs: (text in imperfect_kernels.py, wrong text)
 PLANTED = {
-    "noise of another field": ("x >> np.uint32(15) & np.uint32(31)", "x >> np.uint32(16) & np.uint32(31)"),
+    "noise forgotten": ("+ _noise(x) * c2c)", ")"),
     "a stuck cell moves": ("if not stuck[plane, row, column] and used", "if used"),
     "a worn cell moves": ("used < limit[plane, row, column]", "used <= limit[plane, row, column]"),
     "gain forgotten": ("* np.int64(gain[plane, row, column])) >> 8", "* 256) >> 8"),
@@ -144,6 +144,85 @@ def test_planted_bugs_are_seen(name, tmp_path, monkeypatch):
     assert any(found)
 
 
+GATE_STRENGTHS = st.fixed_dictionaries({
+    "c2c": st.sampled_from([0.0, 0.001, 0.05, 1.0]), "stuck": st.sampled_from([0.0, 0.1, 1.0]),
+    "threshold": st.sampled_from([0.0, 0.3, 20.0])})
+
+
+def gates_difference(chip, seed, strengths, *, rebase=True):
+    """The imperfect model and the chip that carries its flaws in gates: the first difference, thresholds but for what
+    their offsets and contract 6.2 account for."""
+    rng, flaws = np.random.default_rng(seed), Imperfections(**strengths, seed=seed)
+    state = random_state(chip, rng)
+    state.theta[:] = rng.integers(0, 1 << 12, state.theta.shape)
+    imperfect, exact = Imperfect(chip, flaws, state), ExactModel(*in_gates(chip, flaws, state))
+    for _ in range(3):
+        batch = latency_samples(chip, rng, 6)
+        if found := fires_difference(imperfect.run(batch), exact.run(batch)):
+            return found
+        for model in (imperfect, exact):
+            if rebase:
+                model.state.theta -= model.state.theta.min(axis=1, keepdims=True)
+        offsets = exact.state.theta.astype(int) - imperfect.state.theta - imperfect._flaws.offsets
+        if (np.ptp(offsets, axis=1) != 0).any():
+            return f"offsets of thresholds are {offsets}, expected the same for all of a tile"
+        other = dataclasses.replace(exact.state, theta=imperfect.state.theta, write_noise=0, stuck=None,
+                                    read_out_stuck=None)
+        if found := imperfect.state.differences(other):
+            return found
+    return ""
+
+
+@SETTINGS
+@given(chip=racing, seed=st.integers(0, 2**32 - 1), strengths=GATE_STRENGTHS)
+def test_a_chip_with_flaws_in_gates_is_the_imperfect_model(chip, seed, strengths):
+    chip = dataclasses.replace(chip, threshold_bits=24, theta_leak=0)
+    assert not gates_difference(chip, seed, strengths, rebase=bool(seed & 1))
+
+
+def test_a_wrong_offset_of_a_threshold_is_seen(monkeypatch):
+    monkeypatch.setattr("ohmspike.sim.analog.imperfect._offset", lambda chip, state, offsets: None)
+    chip = dataclasses.replace(Chip.preset("tiny"), min_spikes=1)
+    assert gates_difference(chip, 3, {"threshold": 5.0})
+
+
+def test_offsets_of_thresholds_in_threshold_mode():
+    """A neuron fires where its membrane is at the common threshold plus its own plus its offset, or above."""
+    chip = dataclasses.replace(Chip.preset("spiking"), theta_base=3000, theta_leak=0)
+    flawed, state = in_gates(chip, Imperfections(threshold=3.0))
+    assert flawed == chip and state.theta_base < 3000 and state.theta.min() == 0 and np.ptp(state.theta) > 0
+    offsets = state.theta.astype(int) + state.theta_base - 3000
+    assert offsets.std() == pytest.approx(3.0 * chip.weight_table.max(), rel=0.2)
+
+
+def test_gates_carry_some_flaws_alone():
+    tiny = Chip.preset("tiny")
+    for name in ("d2d_step", "read_noise", "line_ohm"):
+        with pytest.raises(DeviceError, match=f"^{name} must be 0 in a chip of gates, which carry c2c, stuck, thresh"):
+            in_gates(tiny, Imperfections(**{name: 0.1}))
+    with pytest.raises(DeviceError, match=r"^threshold must be 0 where thresholds leak \(theta_leak = 3\)"):
+        in_gates(dataclasses.replace(tiny, theta_leak=3), Imperfections(threshold=1.0))
+    with pytest.raises(DeviceError, match=r"^threshold_bits must be at least \d+ for offsets .*, not 8$"):
+        in_gates(dataclasses.replace(tiny, threshold_bits=8), Imperfections(threshold=10.0))
+    with pytest.raises(DeviceError, match=r"^theta_base must be at least \d+ for offsets of these thresholds, not 1$"):
+        in_gates(dataclasses.replace(Chip.preset("spiking"), theta_base=1, theta_leak=0), Imperfections(threshold=9.0))
+
+
+def test_without_flaws_the_chip_is_itself():
+    tiny = Chip.preset("tiny")
+    chip, state = in_gates(tiny, Imperfections())
+    assert chip == tiny and state.equal(ChipState.initial(tiny))
+
+
+def test_a_chip_that_can_have_flaws_keeps_its_gates():
+    built = dataclasses.replace(Chip.preset("tiny"), noise_bits=12, stuck_cells="masked")
+    assert IN_GATES == ("c2c", "stuck", "threshold")
+    chip, state = in_gates(built, Imperfections(c2c=0.1, stuck=0.05))
+    assert chip.structure_digest == built.structure_digest and state.write_noise == chip.noise_register == 1397
+    assert 0.02 < state.stuck.mean() < 0.08 and set(state.levels[state.stuck == 1].tolist()) == {0, 63}
+    assert in_gates(built, Imperfections(c2c=0.5))[0].noise_bits == 16
+
+
 def test_bits_do_not_depend_on_threads():
     chip = Chip.preset("up5k")
     strengths = Imperfections(c2c=0.05, read_noise=0.1, line_ohm=2.0, unclamped=0.5, d2d_range=0.2)
@@ -167,7 +246,7 @@ def test_deviation_of_a_pulse():
     moved = model.state.levels.astype(float) - 32
     pulses = chip.tiles * chip.rows * chip.learners
     assert np.sqrt((moved**2).sum() / pulses) == pytest.approx(0.05 * 63, rel=0.06)
-    assert NORMAL_SIGMA == pytest.approx(18.466, abs=1e-3)
+    assert NOISE_SIGMA == pytest.approx(18.466, abs=1e-3)
 
 
 def share_through_ladder(weights, ohm, device, full):
@@ -248,6 +327,8 @@ def test_what_cannot_have_flaws():
         Imperfect(dataclasses.replace(Chip.preset("tiny"), fraction_bits=16, set_step=0.0, reset_step=0.0,
                                       read_out_set_step=0.0, read_out_reset_step=0.0),
                   Imperfections())
+    with pytest.raises(ValueError, match="noise_bits 0 and stuck_cells none, not 3 and none"):
+        Imperfect(dataclasses.replace(Chip.preset("tiny"), noise_bits=3), Imperfections())
     model = Imperfect(Chip.preset("tiny"), Imperfections())
     with pytest.raises(ValueError, match="whole latency-coded samples"):
         model.run(EventBatch(np.array([0, 1, EventCode.STEP], np.int32), np.array([0, 3])))

@@ -1,0 +1,43 @@
+"""``ohmspike faults``: bits turned over in the compiled RTL."""
+
+import time
+
+import click
+
+from ohmspike.sim.rtl import faults_rtl
+
+from .. import console
+from ..faults import CLASSES, FAULTS_CHIP, Campaign
+from .options import chip_of, json_option
+
+__all__ = ["faults"]
+
+CODES = "FSMs, every other code"
+
+
+@click.command()
+@click.option("--chip", "chip_name", default=None, metavar="NAME|FILE",
+              help="preset or TOML file  [default: a chip of six small tiles and a read-out]")
+@click.option("--flips", type=click.IntRange(1), default=40, show_default=True, help="bits turned over in every class")
+@click.option("--learn/--no-learn", default=True, show_default=True,
+              help="while it learns, with the model alongside, or while it only answers")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="seed of samples, places and clocks")
+@json_option
+def faults(chip_name, flips, learn, seed, as_json):
+    """bits turned over everywhere in the compiled RTL: who notices, and what is restored; a table"""
+    chip = FAULTS_CHIP if chip_name is None else chip_of(chip_name, None)
+    start = time.monotonic()
+    campaign = Campaign(chip, faults_rtl(chip, progress=console.status), seed=seed, learn=learn)
+    plans = {name: list(campaign.faults(name, flips)) for name in CLASSES if campaign.classes[name]}
+    plans[CODES] = list(campaign.codes())
+    total, done = sum(map(len, plans.values())), 0
+    with console.progress("faults") as progress:
+        for name, plan in plans.items():
+            for fault in plan:
+                campaign.run(name, [fault])
+                progress(done := done + 1, total)
+    report = campaign.report
+    result = {**report.as_dict(), "seconds": round(time.monotonic() - start, 1)}
+    text = (f"{total:,} faults in {chip.name}, seed {seed}, {'learning' if learn else 'inference'}; each in the midst "
+            f"of a batch, then recovery, scrub and another batch\n\n{report.markdown()}").rstrip()
+    console.show(result, as_json=as_json, text=text)
