@@ -605,20 +605,21 @@ class SmallCore(Core):
             m.d.sync += self.any_units.eq(1)
             m.next = "SWEEP"
 
-        with m.State("FIND UNIT"):
-            m.d.comb += self.unit_read.addr.eq(self._unit_address(self.tile, self.unit))
-            m.next = "MATCH UNIT"
-            with m.If(self.unit == self.units_used):
-                m.next = "TAKE UNIT"
-        with m.State("MATCH UNIT"):
-            with m.If(self.unit_read.data.neuron == winner.neuron):
-                self._count(m, "post_recharge", full - self.unit_trace.trace)
-                recharge(self.unit)
-            with m.Elif(self.unit == chip.learners - 1):
-                m.next = "TAKE UNIT"
-            with m.Else():
-                m.d.sync += self.unit.eq(self.unit + 1)
-                m.next = "FIND UNIT"
+        if chip.fire_mode == "threshold":
+            with m.State("FIND UNIT"):
+                m.d.comb += self.unit_read.addr.eq(self._unit_address(self.tile, self.unit))
+                m.next = "MATCH UNIT"
+                with m.If(self.unit == self.units_used):
+                    m.next = "TAKE UNIT"
+            with m.State("MATCH UNIT"):
+                with m.If(self.unit_read.data.neuron == winner.neuron):
+                    self._count(m, "post_recharge", full - self.unit_trace.trace)
+                    recharge(self.unit)
+                with m.Elif(self.unit == chip.learners - 1):
+                    m.next = "TAKE UNIT"
+                with m.Else():
+                    m.d.sync += self.unit.eq(self.unit + 1)
+                    m.next = "FIND UNIT"
         with m.State("TAKE UNIT"):
             self._count(m, "post_recharge", full)
             recharge(self.next_unit)

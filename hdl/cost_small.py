@@ -46,7 +46,7 @@ def pass_of_race(layout: Layout) -> int:
 
 
 def next_of_race(layout: Layout) -> int:
-    """From a winner to the next one of its tile: another race."""
+    """From a winner to the next one of its tile, where it is that of another pass."""
     return pass_of_race(layout)
 
 
