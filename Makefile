@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test test-fast lint bench clean
+.PHONY: setup demo test test-fast test-boards lint bench clean
 
 setup: $(VENV)/.stamp-full
 
@@ -21,6 +21,10 @@ test: setup
 
 test-fast: setup
 	$(PYTEST) -m "not slow"
+
+# Nightly: bitstreams of the small boards against their budgets, gates of the iCE40; a quarter of an hour.
+test-boards: setup
+	OHMSPIKE_LONG_TESTS=1 $(BIN)/python -m pytest tests/boards tests/sim/test_gates.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -236,7 +236,7 @@ class SmallCore(Core):
             return
         m.submodules.read_out = read_out = self.read_out = SerialReadOut(self.layout)
         self.tile_row = Signal(self.layout.read_out_row)
-        neuron = self.race.winner.neuron
+        neuron = self.winner.neuron
         m.d.comb += [
             self.quiet.eq(self.visits_quiet & read_out.idle),
             read_out.fire.row.eq(self.tile_row + neuron.word * self.layout.lanes + neuron.lane),
@@ -319,6 +319,8 @@ class SmallCore(Core):
         self.tile_level = Signal(layout.level_address)
         self.tile_line = Signal(layout.line)
         self.rank = Signal(range(chip.winners))
+        self.listed = Signal(range(layout.ranks_per_pass))  # the rank within its pass
+        self.winner = Signal(self.race.winners[0].shape())
         self.unit = Signal(layout.unit)
         self.units_used, self.next_unit = Signal(layout.unit_count), Signal(layout.unit)
         self.first_winner = Signal(layout.neuron)
@@ -330,6 +332,7 @@ class SmallCore(Core):
             self.line_trace.step.eq(self.step),
             self.router.spikes.payload.eq(event.line[:len(self.line_read.addr)]),
             self.race.behind.eq(self.rank != 0),
+            self.winner.eq(self.race.winners[self.listed]),
         ]
         m.d.comb += self.array.lane.eq(self.access.neuron.lane)
         self._pulse_paths(m)
@@ -521,7 +524,7 @@ class SmallCore(Core):
 
     def _fire(self, m):
         layout, chip = self.layout, self.layout.chip
-        winner = self.race.winner
+        winner = self.winner
         with m.State("RACE"):
             m.d.comb += [self.race_issue.eq(1), self.array.address.eq(layout.theta_address(self.tile, self.racing)),
                          self.membrane_read.addr.eq(layout.neuron_address(self.tile, self.racing.word))]
@@ -560,9 +563,13 @@ class SmallCore(Core):
                 with m.If(self.read_out.idle):
                     self._fired(m)
         with m.State("NEXT RANK"):
-            m.d.sync += self.rank.eq(self.rank + 1)
-            m.next = "RACE"
+            m.d.sync += [self.rank.eq(self.rank + 1), self.listed.eq(self.listed + 1)]
+            m.next = "FOUND"
+            with m.If(self.listed == layout.ranks_per_pass - 1):
+                m.d.sync += self.listed.eq(0)
+                m.next = "RACE"
             with m.If(self.rank == chip.winners - 1):
+                m.d.sync += self.listed.eq(0)
                 m.next = "CLOSE"
                 with m.If(self.learn):
                     m.next = "THETA"
@@ -585,7 +592,7 @@ class SmallCore(Core):
     def _learn(self, m):
         """A learning post spike: post-trace unit, SET sweep; at the end the threshold of the first winner."""
         layout, chip = self.layout, self.layout.chip
-        winner = self.race.winner
+        winner = self.winner
         full = (1 << chip.trace_bits) - 1
 
         def recharge(unit):
@@ -598,20 +605,21 @@ class SmallCore(Core):
             m.d.sync += self.any_units.eq(1)
             m.next = "SWEEP"
 
-        with m.State("FIND UNIT"):
-            m.d.comb += self.unit_read.addr.eq(self._unit_address(self.tile, self.unit))
-            m.next = "MATCH UNIT"
-            with m.If(self.unit == self.units_used):
-                m.next = "TAKE UNIT"
-        with m.State("MATCH UNIT"):
-            with m.If(self.unit_read.data.neuron == winner.neuron):
-                self._count(m, "post_recharge", full - self.unit_trace.trace)
-                recharge(self.unit)
-            with m.Elif(self.unit == chip.learners - 1):
-                m.next = "TAKE UNIT"
-            with m.Else():
-                m.d.sync += self.unit.eq(self.unit + 1)
-                m.next = "FIND UNIT"
+        if chip.fire_mode == "threshold":
+            with m.State("FIND UNIT"):
+                m.d.comb += self.unit_read.addr.eq(self._unit_address(self.tile, self.unit))
+                m.next = "MATCH UNIT"
+                with m.If(self.unit == self.units_used):
+                    m.next = "TAKE UNIT"
+            with m.State("MATCH UNIT"):
+                with m.If(self.unit_read.data.neuron == winner.neuron):
+                    self._count(m, "post_recharge", full - self.unit_trace.trace)
+                    recharge(self.unit)
+                with m.Elif(self.unit == chip.learners - 1):
+                    m.next = "TAKE UNIT"
+                with m.Else():
+                    m.d.sync += self.unit.eq(self.unit + 1)
+                    m.next = "FIND UNIT"
         with m.State("TAKE UNIT"):
             self._count(m, "post_recharge", full)
             recharge(self.next_unit)

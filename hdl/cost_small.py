@@ -41,12 +41,12 @@ def plastic_visit(layout: Layout, pulsing: int, faded: int = 0) -> int:
 
 
 def pass_of_race(layout: Layout) -> int:
-    """One race of a tile: from its first neuron to the winner."""
+    """A pass of the race of a tile: from its first neuron to the winners, up to ``ranks_per_pass``."""
     return layout.chip.neurons + SerialRace.latency + 1
 
 
 def next_of_race(layout: Layout) -> int:
-    """From a winner to the next one of its tile: another race."""
+    """From a winner to the next one of its tile, where it is that of another pass."""
     return pass_of_race(layout)
 
 
@@ -72,7 +72,8 @@ def decide(layout: Layout, live: int, *, learn: bool) -> int:
     chip = layout.chip
     tile = 1 + 2 * learn
     for rank in range(chip.winners):
-        tile += pass_of_race(layout) + read_out_fire(layout) + _fire(layout, int(learn and rank < chip.learners))
+        tile += (pass_of_race(layout) if rank % layout.ranks_per_pass == 0 else 0) + read_out_fire(layout)
+        tile += _fire(layout, int(learn and rank < chip.learners))
     return 2 + chip.tiles * WALK + live * tile
 
 
@@ -186,7 +187,8 @@ class Clocks:
             clock += WALK
             for rank in range(chip.winners if is_live else 0):
                 size = neuron_bytes(chip) + (tile_bytes(chip) if rank == 0 else 0)
-                clock = self._found(clock + pass_of_race(layout), size) + read_out_fire(layout)
+                clock += pass_of_race(layout) if rank % layout.ranks_per_pass == 0 else 0
+                clock = self._found(clock, size) + read_out_fire(layout)
                 clock += _fire(layout, 1 if self.learn and rank < chip.learners else 0) - 1
             clock += (1 + 2 * self.learn) if is_live else 0
         self._now = self._closing_record(clock)

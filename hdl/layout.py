@@ -224,6 +224,11 @@ class Layout:
         return unsigned(max(32, thresholds, self.level_word.size + stuck))
 
     @property
+    def ranks_per_pass(self) -> int:
+        """Neurons that one pass of the serial race finds."""
+        return min(3, self.chip.winners)
+
+    @property
     def read_out_words(self) -> int:
         """Words of a row of the read-out."""
         return -(-self.chip.classes // self.lanes)

@@ -92,11 +92,9 @@ class Router(wiring.Component):
         first_row = lookup(m, run, [start // width for start in starts], name="row_of_run")
         first_place = lookup(m, run, [start % width for start in starts], name="place_of_run")
 
-        # the rectangle under way: corner of the current grid row, current tile, what is left to visit
+        # the rectangle under way: current tile, what is left to visit
         running = Signal()
-        shape = {"tile": layout.tile, "address": layout.level_address}
-        left_corner = Signal(data.StructLayout(shape))
-        here = Signal(data.StructLayout(shape))
+        here = Signal(data.StructLayout({"tile": layout.tile, "address": layout.level_address}))
         columns = Signal(range(chip.grid_width + 1))
         columns_left = Signal.like(columns)
         rows_left = Signal(range(chip.grid_height + 1))
@@ -104,6 +102,11 @@ class Router(wiring.Component):
         tile_words = chip.rows * layout.words
         down = chip.grid_width * tile_words - chip.stride * chip.patch_width * layout.words
         right = tile_words - chip.stride * layout.words
+
+        def back(shape, down, right, name):
+            """From the last tile of a row of the rectangle to the first of the next, modulo the width."""
+            steps = [down - (count - 1) * right for count in range(1, max(horizontal.count) + 1)]
+            return lookup(m, columns, [0] + [step % (1 << shape.width) for step in steps], name=f"{name}_back")
 
         def table(axis, name):
             return along(axis, name, getattr(axis, name))
@@ -144,12 +147,9 @@ class Router(wiring.Component):
                 m.d.sync += [
                     columns_left.eq(columns),
                     rows_left.eq(rows_left - 1),
+                    here.tile.eq(here.tile + back(layout.tile, chip.grid_width, 1, "tile")),
+                    here.address.eq(here.address + back(layout.level_address, down, right, "address")),
                 ]
-                for corner in (left_corner, here):
-                    m.d.sync += [
-                        corner.tile.eq(left_corner.tile + chip.grid_width),
-                        corner.address.eq(left_corner.address + down),
-                    ]
             with m.Else():
                 m.d.sync += running.eq(0)
 
@@ -163,8 +163,6 @@ class Router(wiring.Component):
                 columns.eq(wide),
                 columns_left.eq(wide),
                 rows_left.eq(tall),
-                left_corner.tile.eq(first_tile),
-                left_corner.address.eq(first_address),
                 here.tile.eq(first_tile),
                 here.address.eq(first_address),
             ]

@@ -327,15 +327,17 @@ class RtlTarget(LinkTarget):
     ----------
     lanes : int, optional
         Synapses per clock.
+    small : bool, optional
+        The small form, as on boards with an SPRAM.
     progress : callable, optional
         Told what the compilation is at, one line at a time.
     """
 
     name = "rtl"
 
-    def __init__(self, chip: Chip, *, lanes: int | None = None, progress: Callable[[str], None] | None = None,
-                 trace: bool = False):
-        self.rtl = compile_chip(chip, lanes=lanes, progress=progress, trace=trace)
+    def __init__(self, chip: Chip, *, lanes: int | None = None, small: bool = False,
+                 progress: Callable[[str], None] | None = None, trace: bool = False):
+        self.rtl = compile_chip(chip, lanes=lanes, small=small, progress=progress, trace=trace)
         super().__init__(chip, LinkSession(CompiledPort(self.rtl), chip))
 
     @property
@@ -347,7 +349,7 @@ class RtlTarget(LinkTarget):
         self.rtl.close()
 
 
-TARGETS = ("model", "rtl", "rtl-uart", "serial:PORT")
+TARGETS = ("model", "rtl", "rtl-small", "rtl-uart", "serial:PORT")
 """What :func:`open_target` opens."""
 
 
@@ -363,8 +365,9 @@ def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None
     Parameters
     ----------
     name : str
-        ``model``; ``rtl``, the compiled RTL; ``rtl-uart``, the same behind the UART of a board; ``serial:PORT``, a
-        board, or ``ohmspike bridge`` (``serial`` alone for the one known board that is connected).
+        ``model``; ``rtl``, the compiled RTL; ``rtl-small``, that of boards with an SPRAM; ``rtl-uart``, the RTL behind
+        the UART of a board; ``serial:PORT``, a board, or ``ohmspike bridge`` (``serial`` alone for the one known board
+        that is connected).
     progress : callable, optional
         Told what is going on, one line at a time.
     keep : bool
@@ -386,8 +389,10 @@ def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None
         target = SerialTarget(chip, port=port, progress=progress, **options)
     elif kind == "model":
         target = ModelTarget(chip, **options)
+    elif kind == "rtl-uart":
+        target = RtlUartTarget(chip, progress=progress, **options)
     else:
-        target = (RtlTarget if kind == "rtl" else RtlUartTarget)(chip, progress=progress, **options)
+        target = RtlTarget(chip, small=kind == "rtl-small", progress=progress, **options)
     try:
         if not keep:
             target.load(ChipState.initial(chip))

@@ -13,7 +13,8 @@ from ohmspike.hdl.uart import BitRate
 
 from .compiled import CompiledRtl
 
-__all__ = ["compile_chip", "compile_serial_chip", "cost_table", "default_lanes", "emit_chip", "faults_rtl"]
+__all__ = ["compile_chip", "compile_serial_chip", "cost_table", "default_lanes", "emit_chip", "faults_rtl",
+           "small_lanes"]
 
 MNIST_SPIKES = 122
 """Bright lines of an MNIST image, mean."""
@@ -28,19 +29,27 @@ def default_lanes(chip: Chip) -> int:
     return divisor if divisor >= 16 or divisor == chip.neurons else min(32, chip.neurons)
 
 
-def emit_chip(chip: Chip, *, lanes: int | None = None) -> str:
+def small_lanes(chip: Chip) -> int:
+    """Synapses per clock of the small form: as many levels as a word of 32 bits holds."""
+    return min(32 // (chip.levels - 1).bit_length(), chip.neurons)
+
+
+def emit_chip(chip: Chip, *, lanes: int | None = None, small: bool = False) -> str:
     """SystemVerilog of a chip behind its link; the top module is ``chip``."""
-    return emit(ChipTop(Layout(chip, default_lanes(chip) if lanes is None else lanes)), "chip")
+    default = (small_lanes if small else default_lanes)(chip)
+    return emit(ChipTop(Layout(chip, default if lanes is None else lanes, 1 if small else 2)), "chip")
 
 
-def compile_chip(chip: Chip, *, lanes: int | None = None, trace: bool = False, initial_seed: int | None = None,
-                 progress: Callable[[str], None] | None = None) -> CompiledRtl:
+def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, trace: bool = False,
+                 initial_seed: int | None = None, progress: Callable[[str], None] | None = None) -> CompiledRtl:
     """Emit, compile and load the RTL of a chip; what was compiled before comes out of the cache.
 
     Parameters
     ----------
     lanes : :class:`int`
-        Synapses per clock, 1 to the number of neurons; :func:`default_lanes` unless told.
+        Synapses per clock, 1 to the number of neurons; :func:`default_lanes` or :func:`small_lanes` unless told.
+    small : :class:`bool`
+        The small form, as on boards with an SPRAM.
     trace : :class:`bool`
         Build with waveform support (slower).
     initial_seed : :class:`int`
@@ -55,7 +64,7 @@ def compile_chip(chip: Chip, *, lanes: int | None = None, trace: bool = False, i
     """
     if progress is not None:
         progress("emitting RTL")
-    text = emit_chip(chip, lanes=lanes)
+    text = emit_chip(chip, lanes=lanes, small=small)
     return CompiledRtl(text, top="chip", trace=trace, initial_seed=initial_seed, progress=progress)
 
 
