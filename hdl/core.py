@@ -508,6 +508,7 @@ class Core(wiring.Component):
         self._flaws(m)
         self._access_paths(m)
         self._walk(m)
+        self._raise(m)
         with m.FSM(init="CLEAR", name="event") as fsm:
             self._accept(m)
             self._act(m)
@@ -765,6 +766,19 @@ class Core(wiring.Component):
         else:
             self._leave_tile(m)
 
+    def _raise(self, m):
+        """A threshold is written back raised, in the clock after RAISE has picked it."""
+        layout, chip = self.layout, self.layout.chip
+        self.raising, self.theta = Signal(), Signal(chip.threshold_bits)
+        self.raised_address, self.raised_lane = Signal.like(self.theta_write.addr), Signal(layout.lane)
+        raised = Signal(max(chip.threshold_bits, 16) + 1)
+        m.d.comb += raised.eq(self.theta + self.theta_step)
+        m.d.sync += self.raising.eq(0)
+        with m.If(self.raising):
+            m.d.comb += [self.theta_write.addr.eq(self.raised_address), self.theta_write.en.eq(1 << self.raised_lane),
+                         *self._all_lanes(self.theta_write, saturate(raised, chip.threshold_bits))]
+            self._count(m, "theta_clipped", raised[chip.threshold_bits:].any())
+
     def _learn(self, m):
         """A learning post spike: post-trace unit, SET sweep; at the end the threshold of the first winner."""
         layout, chip = self.layout, self.layout.chip
@@ -811,12 +825,9 @@ class Core(wiring.Component):
             m.d.comb += self.theta_read.addr.eq(address)
             m.next = "RAISE"
         with m.State("RAISE"):
-            theta = self.theta_read.data[self.first_winner.lane]
-            raised = Signal(max(chip.threshold_bits, 16) + 1)
-            m.d.comb += raised.eq(theta + self.theta_step)
-            m.d.comb += [self.theta_write.addr.eq(address), self.theta_write.en.eq(1 << self.first_winner.lane),
-                         *self._all_lanes(self.theta_write, saturate(raised, chip.threshold_bits))]
-            self._count(m, "theta_clipped", raised[chip.threshold_bits:].any())
+            lane = self.first_winner.lane
+            m.d.sync += [self.raising.eq(1), self.raised_address.eq(address), self.raised_lane.eq(lane),
+                         self.theta.eq(self.theta_read.data[lane])]
             self._close(m)
         if chip.fire_mode == "threshold":
             with m.State("CLOSE"):
@@ -892,6 +903,7 @@ class Core(wiring.Component):
         layout, chip, access = self.layout, self.layout.chip, self.access
         code = {entry.name: entry.code for entry in MEMORIES}
         self.resting = Signal()  # no event acts in this clock
+        self.access_found = Signal.like(self.access_data)  # what an access reads
         self.settled = Signal(range(self.counters.settle + 1))
         with m.If(~self.resting | ~self.quiet):
             m.d.sync += self.settled.eq(0)
@@ -917,6 +929,7 @@ class Core(wiring.Component):
         code = {entry.name: entry.code for entry in MEMORIES}
         level_address = Signal(layout.level_address)
         neuron_address = layout.neuron_address(access.row[:layout.tile.width], access.neuron.word)
+        found, told = self.access_found, Signal.like(self.access_data)
         with m.State("ADDRESS"):
             m.d.comb += self.resting.eq(1)
             m.d.sync += level_address.eq(access.row * layout.words + access.neuron.word)
@@ -928,44 +941,45 @@ class Core(wiring.Component):
                          self.random_read.addr.eq(access.row[:layout.stream.width])]
             m.next = "DATA"
         with m.State("DATA"):
-            m.next = "IDLE"
-            m.d.comb += [self.resting.eq(1), self.access_ready.eq(1)]
+            m.next = "TOLD"
+            m.d.comb += self.resting.eq(1)
+            m.d.sync += told.eq(found)
             with m.Switch(access.memory):
                 with m.Case(code["levels"]):
                     m.d.comb += [
-                        self.access_data.eq(self.level_read.data[access.neuron.lane]),
+                        found.eq(self.level_read.data[access.neuron.lane]),
                         self.level_write.addr.eq(level_address),
                         *self._all_lanes(self.level_write, access.data[:layout.level.width]),
                         self.level_write.en.eq(Mux(access.write, 1 << access.neuron.lane, 0)),
                     ]
                 with m.Case(code["theta"]):
                     m.d.comb += [
-                        self.access_data.eq(self.theta_read.data[access.neuron.lane]),
+                        found.eq(self.theta_read.data[access.neuron.lane]),
                         self.theta_write.addr.eq(neuron_address),
                         *self._all_lanes(self.theta_write, access.data[:chip.threshold_bits]),
                         self.theta_write.en.eq(Mux(access.write, 1 << access.neuron.lane, 0)),
                     ]
                 with m.Case(code["random"]):
                     m.d.comb += [
-                        self.access_data.eq(self.random_read.data),
+                        found.eq(self.random_read.data),
                         self.random_write.addr.eq(access.row[:layout.stream.width]),
                         self.random_write.data.eq(access.data[:32]),
                         self.random_write.en.eq(access.write),
                     ]
                 with m.Case(code["weight"]):
-                    m.d.comb += [self.access_data.eq(self.pulses.weight_value),
+                    m.d.comb += [found.eq(self.pulses.weight_value),
                                  self.pulses.weight_write.eq(access.write), self.accumulator.write.eq(access.write)]
                 with m.Case(*(code[name] for name in ("set", "read_out_set")[:1 + (chip.classes > 0)])):
-                    m.d.comb += [self.access_data.eq(self.pulses.table_value_set),
+                    m.d.comb += [found.eq(self.pulses.table_value_set),
                                  self.pulses.table_write_set.eq(access.write)]
                 with m.Case(*(code[name] for name in ("reset", "read_out_reset")[:1 + (chip.classes > 0)])):
-                    m.d.comb += [self.access_data.eq(self.pulses.table_value_reset),
+                    m.d.comb += [found.eq(self.pulses.table_value_reset),
                                  self.pulses.table_write_reset.eq(access.write)]
                 if chip.classes:
                     with m.Case(code["read_out"]):
                         cell, column = self.read_out, access.column[:layout.label.width]
                         m.d.comb += [
-                            self.access_data.eq(cell.data[column]),
+                            found.eq(cell.data[column]),
                             cell.write_address.eq(access.row[:layout.read_out_row.width]),
                             cell.written.eq(access.data[:layout.level.width]),
                             cell.write.eq(Mux(access.write, 1 << column, 0)),
@@ -975,14 +989,16 @@ class Core(wiring.Component):
                 with m.Case(code["registers"]):
                     self._registers(m)
                 with m.Case(code["counters"]):
-                    m.d.comb += self.access_data.eq(self.counters.value)
+                    m.d.comb += found.eq(self.counters.value)
                     with m.If(access.write):
-                        m.d.comb += self.access_ready.eq(0)
                         m.next = "CLEAR COUNTERS"
                 with m.Case(code["status"]):
-                    m.d.comb += self.access_data.eq(self.status[access.column[:bits_for(len(STATUS_WORDS) - 1)]])
+                    m.d.comb += found.eq(self.status[access.column[:bits_for(len(STATUS_WORDS) - 1)]])
                 with m.Case(code["identity"]):
-                    m.d.comb += self.access_data.eq(self._identity(m))
+                    m.d.comb += found.eq(self._identity(m))
+        with m.State("TOLD"):  # the way from the memories through all choices is a long one
+            m.d.comb += [self.resting.eq(1), self.access_ready.eq(1), self.access_data.eq(told)]
+            m.next = "IDLE"
         clearing = Signal(range(self.counters.settle + 1))
         with m.State("CLEAR COUNTERS"):
             m.d.comb += self.counters.clear.eq(1)
@@ -1001,7 +1017,7 @@ class Core(wiring.Component):
                           access.row[:layout.read_out_row.width], access.column[:layout.label.width]))
         for name, read, write, address, place in masks:
             with m.Case(code[name]):
-                m.d.comb += [self.access_data.eq(read.data[place]), write.addr.eq(address), write.data.eq(read.data),
+                m.d.comb += [self.access_found.eq(read.data[place]), write.addr.eq(address), write.data.eq(read.data),
                              write.en.eq(access.write)]
                 m.d.comb += write.data[place].eq(access.data[0])
 
@@ -1013,7 +1029,7 @@ class Core(wiring.Component):
         with m.Switch(access.column[:bits_for(len(names) - 1)]):
             for address, name in enumerate(names):
                 with m.Case(address):
-                    m.d.comb += self.access_data.eq(registers[name])
+                    m.d.comb += self.access_found.eq(registers[name])
                     with m.If(access.write):
                         m.d.sync += registers[name].eq(access.data[:len(registers[name])])
 

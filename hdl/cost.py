@@ -16,7 +16,7 @@ from .read_out import ReadOut
 __all__ = ["Clocks", "answer", "dark", "decide", "end", "find_unit", "image", "label", "longest_silence",
            "next_of_race", "next_sweep", "pass_of_race", "plastic_visit", "sweep", "teach", "visit"]
 
-ACCESS = 4
+ACCESS = 5
 """Clocks of an access to one cell of a memory; counters wait until all counting is over first."""
 
 
@@ -27,7 +27,7 @@ def visit(layout: Layout) -> int:
 
 def sweep(layout: Layout, rows: int | None = None) -> int:
     """A column sweep (SET or RESET), or pulses on ``rows`` rows, until nothing of it is under way."""
-    return (layout.chip.rows if rows is None else rows) + layout.pulse_stages + 1
+    return (layout.chip.rows if rows is None else rows) + 6
 
 
 def next_sweep(layout: Layout, *, same_tile: bool) -> int:

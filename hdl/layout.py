@@ -65,11 +65,6 @@ class Layout:
         return self.chip.noise_bits > 0
 
     @property
-    def pulse_stages(self) -> int:
-        """Clocks from the address of a cell to its write by a pulse, in the fast form: one more with noise."""
-        return 4 + self.noisy
-
-    @property
     def words(self) -> int:
         return -(-self.chip.neurons // self.lanes)
 

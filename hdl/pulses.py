@@ -4,7 +4,6 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import bits_for
 
 from .accumulator import WeightTable
 from .layout import SILENT, Layout, lookup, narrow
@@ -96,11 +95,9 @@ class Pulses(wiring.Component):
         0 fetch     level word and line stamp are addressed; in the read-out the row listed at the place asked before
         1 select    the lane's level is picked; stamp -> trace -> is there a pulse, of which bin?
         2 look up   table entry and weight are addressed; the random state advances if there is a pulse
-        3 step      level +- step, held at the rails; counted
-        4 write     the cell alone, unless it is stuck (5.6)
-
-    With write noise (5.5) it moves it by ``(table[bin][level] + u + noise * write_noise) >> fraction_bits``; product
-    and ``table[bin][level] + u`` have a stage of their own before *step*.
+        3 sum       table[bin][level] + u; with write noise (5.5) also its product, noise * write_noise
+        4 step      level +- step, held at the rails; counted
+        5 write     the cell alone, unless it is stuck (5.6)
 
     Timing
     ------
@@ -108,8 +105,8 @@ class Pulses(wiring.Component):
         One row per clock within a sweep. A sweep of a higher tile in the same mode (POST or DARK) is accepted
         ``rows + 1`` clocks after the one before it, while that is still under way; any other when :py:`idle`.
     Latency
-        ``rows + 5`` clocks from an accepted :py:`start` to :py:`idle` (one row in mode CELL: 6; rows that fired and one
-        clock more in the read-out). With write noise one clock more.
+        ``rows + 6`` clocks from an accepted :py:`start` to :py:`idle` (one row in mode CELL: 7; rows that fired and one
+        clock more in the read-out).
     Reset
         Drops the sweep under way: rows not yet written keep their levels, the random state is not stored.
 
@@ -221,17 +218,16 @@ class Pulses(wiring.Component):
         self._sequence(m, sweep, issued)
 
         # stage 1: select
-        travelling = Signal(layout.pulse_stages)  # stages 1 to 4, or 5 with noise
+        travelling = Signal(5)  # stages 1 to 5
         m.d.sync += travelling.eq(Cat(fetched.row, travelling))
         m.d.comb += self.idle.eq(~self.busy & ~fetched.row & ~travelling.any())
         lane_3 = self._random_state(m, sweep, random, fetched)
-        stepped_lane = _later(m, lane_3) if layout.noisy else lane_3
         addresses = [Mux(teaching, self.row, self.level_address) if chip.classes else self.level_address]
         taken = Signal(layout.pulsed_word)
         for lane in range(layout.pulsed_word.length):
             tile = self.level_data[lane] if lane < layout.lanes else 0
             m.d.comb += taken[lane].eq(Mux(teaching, self.read_out_data[lane], tile) if lane < chip.classes else tile)
-        for stage in range(1, layout.pulse_stages + 1):
+        for stage in range(1, 6):
             address = Signal(max(layout.level_address.width, layout.read_out_row.width), name=f"address_{stage}")
             m.d.sync += address.eq(addresses[-1])
             addresses.append(address)
@@ -290,47 +286,48 @@ class Pulses(wiring.Component):
         level_3, bin_3, pulse_3 = Signal.like(level), Signal.like(bin_), Signal()
         m.d.sync += [level_3.eq(level), bin_3.eq(bin_), pulse_3.eq(selected)]
 
-        # stage 3: step
+        # stage 3: sum
         entry = Mux(resetting, tables["reset"].data, tables["set"].data)
         fraction = random[32 - chip.fraction_bits:]  # the state after this pulse's draw
-        moved, weight = entry + fraction, weights.weight
-        step = Signal(bits_for((0xFFFF + (1 << chip.fraction_bits) - 1) >> chip.fraction_bits))
-        if layout.noisy:
-            moved = noisy(m, drawn, moved, self.write_noise)
-            step = Signal(signed(len(moved) - chip.fraction_bits))
-            level_3, bin_3, pulse_3, weight = (_later(m, signal) for signal in (level_3, bin_3, pulse_3, weight))
-        stepped, clipped = stepped_level(level_3, step, lower=resetting, top=chip.levels - 1)
+        moved = entry + fraction
+        moved = noisy(m, drawn, moved, self.write_noise) if layout.noisy else _later(m, moved)
+        level_4, bin_4, pulse_4, weight_4, lane_4 = (
+            _later(m, signal) for signal in (level_3, bin_3, pulse_3, weights.weight, lane_3))
+
+        # stage 4: step
+        step = Signal((signed if layout.noisy else unsigned)(len(moved) - chip.fraction_bits))
+        stepped, clipped = stepped_level(level_4, step, lower=resetting, top=chip.levels - 1)
         held = Signal(layout.level)
         m.d.comb += [
             step.eq(moved >> chip.fraction_bits),
             narrow(held, stepped),
-            self.pulse.eq(pulse_3),
+            self.pulse.eq(pulse_4),
             self.pulse_reset.eq(resetting),
-            self.pulse_dark.eq(pulse_3 & (sweep.mode == PulseMode.DARK)),
-            self.pulse_bin.eq(bin_3),
-            self.pulse_weight.eq(weight),
-            self.clipped.eq(pulse_3 & clipped),
+            self.pulse_dark.eq(pulse_4 & (sweep.mode == PulseMode.DARK)),
+            self.pulse_bin.eq(bin_4),
+            self.pulse_weight.eq(weight_4),
+            self.clipped.eq(pulse_4 & clipped),
         ]
 
-        # stage 4: write
-        place_4 = Signal(max(layout.lanes, chip.classes))
-        pulse_4 = pulse_3 & ~stuck if chip.has_stuck_cells else pulse_3
-        m.d.sync += [place_4.eq(Mux(pulse_4, 1 << stepped_lane, 0)), self.written.eq(held)]
+        # stage 5: write
+        place_5 = Signal(max(layout.lanes, chip.classes))
+        writes = pulse_4 & ~stuck if chip.has_stuck_cells else pulse_4
+        m.d.sync += [place_5.eq(Mux(writes, 1 << lane_4, 0)), self.written.eq(held)]
         m.d.comb += [
-            self.level_write.eq(Mux(teaching, 0, place_4)),
+            self.level_write.eq(Mux(teaching, 0, place_5)),
             narrow(self.level_write_address, addresses[-1]),
-            self.read_out_write.eq(Mux(teaching, place_4, 0)),
+            self.read_out_write.eq(Mux(teaching, place_5, 0)),
             narrow(self.read_out_write_address, addresses[-1]),
         ]
         return m
 
     def _stuck(self, m, lane, teaching):
         """Whether the cell is stuck, in the stage *step*."""
-        layout, chip = self._layout, self._layout.chip
+        chip = self._layout.chip
         tile = self.level_stuck.as_value().bit_select(lane, 1)
         row = self.read_out_stuck.as_value().bit_select(lane, 1) if chip.classes else 0
         stuck = Mux(teaching, row, tile)
-        for _ in range(2 + layout.noisy):
+        for _ in range(3):
             stuck = _later(m, stuck)
         return stuck
 

@@ -221,7 +221,7 @@ def test_sweeps_match_the_oracle_in_the_stated_clocks(corner):
                 ctx, bench, mode=mode, address=(tile * chip.rows + row) * layout.words + word, lane=lane,
                 line=int(chip.row_lines[tile, row]), trace=trace, tile=tile)
             rows = 1 if mode == PulseMode.CELL else chip.rows
-            assert clocks == rows + 5 + layout.noisy, where
+            assert clocks == rows + 6, where
             first_pulses(oracle, chip, mode, tile, row, neuron, trace, memories.stamps, step)
             assert np.array_equal(memories.levels(), oracle.state.levels), where
             assert memories.random.tolist() == oracle.state.random.tolist(), where
@@ -233,10 +233,10 @@ def test_sweeps_match_the_oracle_in_the_stated_clocks(corner):
 CHAINS = {  # mode, and the clocks from an accepted sweep to the next one: rows + 1, or once it is idle
     "tiles ascending": ([(PulseMode.POST, tile) for tile in range(4)], [7] * 3),
     "DARK, tiles ascending by more": ([(PulseMode.DARK, tile) for tile in (0, 2, 3)], [7] * 2),
-    "one tile twice": ([(PulseMode.POST, 1)] * 3 + [(PulseMode.POST, 2)], [11, 11, 7]),
-    "a lower tile": ([(PulseMode.DARK, 3), (PulseMode.DARK, 0), (PulseMode.DARK, 1)], [11, 7]),
+    "one tile twice": ([(PulseMode.POST, 1)] * 3 + [(PulseMode.POST, 2)], [12, 12, 7]),
+    "a lower tile": ([(PulseMode.DARK, 3), (PulseMode.DARK, 0), (PulseMode.DARK, 1)], [12, 7]),
     "modes in turn": ([(PulseMode.POST, 0), (PulseMode.DARK, 1), (PulseMode.CELL, 2), (PulseMode.CELL, 3)],
-                      [11, 11, 6]),
+                      [12, 12, 7]),
 }
 
 
@@ -320,7 +320,7 @@ def test_teaching_matches_the_oracle_in_the_stated_clocks(corner):
             read_out.writes.clear()
             ctx.set(dut.listed, len(read_out.rows))
             clocks = await sweep(ctx, bench, mode=mode, lane=column, trace=int(rng.integers(1 << chip.trace_bits)))
-            assert clocks == len(read_out.rows) + 6 + layout.noisy, where
+            assert clocks == len(read_out.rows) + 7, where
             for row, rank in oracle._fired:
                 oracle._teach(row, rank, column, +1 if mode == PulseMode.TEACH else -1)
             written = [row for row in read_out.rows if not (len(state.read_out_stuck)
@@ -423,7 +423,7 @@ def test_reset_drops_the_rest_of_the_sweep():
             await ctx.tick()
         assert len(memories.writes) == 3  # the write in the clock of the reset is lost in this memory
         assert np.array_equal(memories.random, random)
-        assert await sweep(ctx, bench, mode=PulseMode.POST, address=0, lane=0, line=0, trace=0, tile=0) == chip.rows + 5
+        assert await sweep(ctx, bench, mode=PulseMode.POST, address=0, lane=0, line=0, trace=0, tile=0) == chip.rows + 6
         assert len(memories.writes) == 3 + chip.rows
 
     bench.run(testbench)
