@@ -23,9 +23,9 @@ def _summary(chip: Chip) -> dict:
 
 def _details(chip: Chip, lanes: int) -> dict:
     bits = {"levels": (chip.levels - 1).bit_length(), "theta": chip.threshold_bits, "random": 32,
-            "weight": chip.weight_bits, "set": 16, "reset": 16}
+            "weight": chip.weight_bits, "set": 16, "reset": 16, "stuck": 1}
     memories = {entry.name: entry.rows(chip) * entry.columns(chip) * bits[entry.name]
-                for entry in MEMORIES if entry.name in bits}
+                for entry in MEMORIES if entry.name in bits and entry.rows(chip)}
     memories["membranes"] = chip.tiles * chip.neurons * chip.membrane_bits
     return {**_summary(chip), "memory_bits": memories, "bits": sum(memories.values()), "lanes": lanes,
             "cycles": cost_table(chip, lanes)}

@@ -23,6 +23,7 @@ LAYOUTS = {
     "one winner, one unit": Layout(varied(WIDE, winners=1, learners=1, theta_leak=3), 3),
     "unseen lines, one winner": Layout(varied(WIDE, patch_height=1, patch_width=1, stride=2, winners=1, learners=1), 5),
     "noise": Layout(varied(WIDE, noise_bits=8), 2),
+    "noise, stuck cells": Layout(varied(WIDE, noise_bits=8, stuck_cells="masked"), 5),
 }
 READ_OUT = varied(WIDE, plane_height=3, plane_width=4, classes=3, score_bits=10, margin=0)
 READ_OUTS = {
