@@ -168,7 +168,7 @@ def _plan(board: Board, top):
     except ImportError as error:
         raise BuildError(f"the pins of {board.title} were not found: {error}", hint=_EXTRA) from None
     platform.add_resources(board.extra_resources(platform))
-    prepared = preparation(board.undefined, apart=board.level_ports == 1)
+    prepared = preparation(board.undefined)
     return platform.build(top, name=NAME, do_build=False, **board.options, script_after_read="\n".join(prepared),
                           script_after_synth="tee -q -o stat.json stat -json")
 

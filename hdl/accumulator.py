@@ -56,7 +56,7 @@ class WeightTable(wiring.Component):
             m.d.sync += self.weight.eq(found)
             return m
         m.submodules.table = memory = Memory(shape=self._layout.weight, depth=chip.levels, init=table,
-                                             attrs={"ram_style": "block"})
+                                             attrs={"ram_style": "distributed"})
         read, write = memory.read_port(), memory.write_port()
         m.d.comb += [
             read.addr.eq(self.level),

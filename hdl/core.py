@@ -171,17 +171,17 @@ class Core(wiring.Component):
         unit_depth = (chip.tiles << layout.unit.width) if chip.learners > 1 else chip.tiles
         bypass = layout.words == 1  # consecutive reads of one tile then meet in its membranes and state
 
-        def memory_of(name, shape, depth, transparent=False):
+        def memory_of(name, shape, depth, transparent=False, lanes=False):
             store = Memory(shape=shape, depth=depth, init=[])
             m.submodules[name] = store
-            write = store.write_port()
+            write = store.write_port(granularity=1 if lanes else None)
             read = store.read_port(transparent_for=(write,) if transparent else ())
             return read, write
 
-        self.level_read, self.level_write = memory_of("levels", layout.level_word, layout.level_depth)
+        self.level_read, self.level_write = memory_of("levels", layout.level_word, layout.level_depth, lanes=True)
         self.membrane_read, self.membrane_write = memory_of(
             "membranes", layout.membrane_word, layout.neuron_depth, bypass)
-        self.theta_read, self.theta_write = memory_of("thetas", layout.theta_word, layout.neuron_depth)
+        self.theta_read, self.theta_write = memory_of("thetas", layout.theta_word, layout.neuron_depth, lanes=True)
         self.tile_read, self.tile_write = memory_of(
             "tile_states", self.tile_shape, 2 << layout.tile.width, bypass)
         self.unit_read, self.unit_write = memory_of("units", self.unit_shape, unit_depth)
@@ -223,6 +223,10 @@ class Core(wiring.Component):
 
     def _unit_address(self, tile, unit):
         return tile << self.layout.unit.width | unit if self.layout.chip.learners > 1 else tile
+
+    def _all_lanes(self, write, value):
+        """What would be written is the same in all lanes; which of them are, their enables say."""
+        return [write.data[lane].eq(value) for lane in range(self.layout.lanes)]
 
     def _clear(self, m):
         """Clear the bank of line stamps and tile states not in use, in clocks that leave its write ports free."""
@@ -390,7 +394,7 @@ class Core(wiring.Component):
             read_out.address.eq(Mux(pulses.idle, self.access.row[:self.layout.read_out_row.width],
                                     pulses.read_out_address)),
             read_out.write_address.eq(pulses.read_out_write_address),
-            read_out.write_data.eq(pulses.read_out_write_data),
+            read_out.written.eq(pulses.written),
             read_out.write.eq(pulses.read_out_write),
             read_out.load.eq(self.accumulator.write),
             read_out.load_level.eq(self.accumulator.write_level),
@@ -478,7 +482,7 @@ class Core(wiring.Component):
         m.d.comb += [
             self.pulses.level_data.eq(self.level_read.data),
             self.level_write.addr.eq(self.pulses.level_write_address),
-            self.level_write.data.eq(self.pulses.level_write_data),
+            *self._all_lanes(self.level_write, self.pulses.written),
             self.level_write.en.eq(self.pulses.level_write),
             self.pulses.line_stamp.eq(self.line_read.data),
             self.line_read.addr.eq(layout.banked(event.line[:layout.line.width], self.bank)),
@@ -810,9 +814,8 @@ class Core(wiring.Component):
             theta = self.theta_read.data[self.first_winner.lane]
             raised = Signal(max(chip.threshold_bits, 16) + 1)
             m.d.comb += raised.eq(theta + self.theta_step)
-            m.d.comb += [self.theta_write.addr.eq(address), self.theta_write.data.eq(self.theta_read.data),
-                         self.theta_write.en.eq(1)]
-            m.d.comb += self.theta_write.data[self.first_winner.lane].eq(saturate(raised, chip.threshold_bits))
+            m.d.comb += [self.theta_write.addr.eq(address), self.theta_write.en.eq(1 << self.first_winner.lane),
+                         *self._all_lanes(self.theta_write, saturate(raised, chip.threshold_bits))]
             self._count(m, "theta_clipped", raised[chip.threshold_bits:].any())
             self._close(m)
         if chip.fire_mode == "threshold":
@@ -866,7 +869,7 @@ class Core(wiring.Component):
                 m.next = "LEAKED"
             with m.State("LEAKED"):
                 m.d.comb += [self.theta_write.addr.eq(place), self.theta_write.data.eq(leaked),
-                             self.theta_write.en.eq(1)]
+                             self.theta_write.en.eq(-1)]
                 m.d.sync += place.eq(place + 1)
                 m.next = "LEAK"
                 with m.If(place == layout.neuron_depth - 1):
@@ -909,7 +912,7 @@ class Core(wiring.Component):
         ]
 
     def _access(self, m):
-        """Read or write one cell. Lane-wide memories are read first, then written with one lane replaced."""
+        """Read or write one cell."""
         layout, chip, access = self.layout, self.layout.chip, self.access
         code = {entry.name: entry.code for entry in MEMORIES}
         level_address = Signal(layout.level_address)
@@ -932,18 +935,16 @@ class Core(wiring.Component):
                     m.d.comb += [
                         self.access_data.eq(self.level_read.data[access.neuron.lane]),
                         self.level_write.addr.eq(level_address),
-                        self.level_write.data.eq(self.level_read.data),
-                        self.level_write.en.eq(access.write),
+                        *self._all_lanes(self.level_write, access.data[:layout.level.width]),
+                        self.level_write.en.eq(Mux(access.write, 1 << access.neuron.lane, 0)),
                     ]
-                    m.d.comb += self.level_write.data[access.neuron.lane].eq(access.data[:layout.level.width])
                 with m.Case(code["theta"]):
                     m.d.comb += [
                         self.access_data.eq(self.theta_read.data[access.neuron.lane]),
                         self.theta_write.addr.eq(neuron_address),
-                        self.theta_write.data.eq(self.theta_read.data),
-                        self.theta_write.en.eq(access.write),
+                        *self._all_lanes(self.theta_write, access.data[:chip.threshold_bits]),
+                        self.theta_write.en.eq(Mux(access.write, 1 << access.neuron.lane, 0)),
                     ]
-                    m.d.comb += self.theta_write.data[access.neuron.lane].eq(access.data[:chip.threshold_bits])
                 with m.Case(code["random"]):
                     m.d.comb += [
                         self.access_data.eq(self.random_read.data),
@@ -966,10 +967,9 @@ class Core(wiring.Component):
                         m.d.comb += [
                             self.access_data.eq(cell.data[column]),
                             cell.write_address.eq(access.row[:layout.read_out_row.width]),
-                            cell.write_data.eq(cell.data),
-                            cell.write.eq(access.write),
+                            cell.written.eq(access.data[:layout.level.width]),
+                            cell.write.eq(Mux(access.write, 1 << column, 0)),
                         ]
-                        m.d.comb += cell.write_data[column].eq(access.data[:layout.level.width])
                 if chip.has_stuck_cells:
                     self._stuck_cells(m, code, level_address)
                 with m.Case(code["registers"]):

@@ -97,7 +97,7 @@ class Pulses(wiring.Component):
         1 select    the lane's level is picked; stamp -> trace -> is there a pulse, of which bin?
         2 look up   table entry and weight are addressed; the random state advances if there is a pulse
         3 step      level +- step, held at the rails; counted
-        4 write     the word goes back with the lane replaced, unless the cell is stuck (5.6)
+        4 write     the cell alone, unless it is stuck (5.6)
 
     With write noise (5.5) it moves it by ``(table[bin][level] + u + noise * write_noise) >> fraction_bits``; product
     and ``table[bin][level] + u`` have a stage of their own before *step*.
@@ -127,16 +127,18 @@ class Pulses(wiring.Component):
         Rows are being addressed; nothing is under way at all.
     step : :py:`In(8)`
         Step of the sample.
-    level_address, level_data, level_write_address, level_write_data, level_write
-        The level memory: data one clock after the address.
+    level_address, level_data, level_write_address, level_write
+        The level memory: data one clock after the address; which lane of a word is written, a bit each.
     line_address, line_stamp
         The line memory, alike.
     random_address, random_data, random_write_address, random_write_data, random_write
         The random states of the tiles, alike.
     listed, place, row : :py:`In`, :py:`Out`, :py:`In`
         How many rows of the read-out have fired; and the row listed at a place, one clock after it.
-    read_out_address, read_out_data, read_out_write_address, read_out_write_data, read_out_write
-        The levels of the read-out, as those of the tiles.
+    read_out_address, read_out_data, read_out_write_address, read_out_write
+        The levels of the read-out, as those of the tiles; a bit for each class.
+    written : :py:`Out(level)`
+        What is written, to either.
     table_* : loading and reading back the tables; :py:`table_value` one clock after the address while idle.
     pulse, pulse_reset, pulse_dark, pulse_bin, pulse_weight, clipped : :py:`Out`
         What was done, for the counters: in the stage *step*.
@@ -148,6 +150,7 @@ class Pulses(wiring.Component):
 
     def __init__(self, layout: Layout):
         self._layout = layout
+        chip = layout.chip
         flaws = {}
         if layout.noisy:
             flaws["write_noise"] = In(layout.chip.noise_bits)
@@ -165,8 +168,7 @@ class Pulses(wiring.Component):
             "level_address": Out(layout.level_address),
             "level_data": In(layout.level_word),
             "level_write_address": Out(layout.level_address),
-            "level_write_data": Out(layout.level_word),
-            "level_write": Out(1),
+            "level_write": Out(layout.lanes),
             "line_address": Out(layout.line),
             "line_stamp": In(8),
             "listed": In(layout.fire_count),
@@ -175,8 +177,8 @@ class Pulses(wiring.Component):
             "read_out_address": Out(layout.read_out_row),
             "read_out_data": In(layout.read_out_word),
             "read_out_write_address": Out(layout.read_out_row),
-            "read_out_write_data": Out(layout.read_out_word),
-            "read_out_write": Out(1),
+            "read_out_write": Out(max(1, chip.classes)),
+            "written": Out(layout.level),
             "random_address": Out(layout.stream),
             "random_data": In(32),
             "random_write_address": Out(layout.stream),
@@ -229,7 +231,6 @@ class Pulses(wiring.Component):
         for lane in range(layout.pulsed_word.length):
             tile = self.level_data[lane] if lane < layout.lanes else 0
             m.d.comb += taken[lane].eq(Mux(teaching, self.read_out_data[lane], tile) if lane < chip.classes else tile)
-        words = [taken]
         for stage in range(1, layout.pulse_stages + 1):
             address = Signal(max(layout.level_address.width, layout.read_out_row.width), name=f"address_{stage}")
             m.d.sync += address.eq(addresses[-1])
@@ -254,11 +255,6 @@ class Pulses(wiring.Component):
                 m.d.sync += rank.eq(0)
             with m.Elif(travelling[0]):
                 m.d.sync += rank.eq(Mux(rank == chip.winners - 1, 0, rank + 1))
-        for stage in (2, 3, 4)[:2 + layout.noisy]:
-            word = Signal(layout.pulsed_word, name=f"word_{stage}")
-            m.d.sync += word.eq(words[-1])
-            words.append(word)
-
         if chip.has_stuck_cells:
             stuck = self._stuck(m, sweep.lane, teaching)
 
@@ -317,15 +313,13 @@ class Pulses(wiring.Component):
         ]
 
         # stage 4: write
-        pulse_4, word_4 = Signal(), Signal(layout.pulsed_word)
-        m.d.sync += [pulse_4.eq(pulse_3 & ~stuck if chip.has_stuck_cells else pulse_3), word_4.eq(words[-1])]
-        m.d.sync += word_4[stepped_lane].eq(held)
+        place_4 = Signal(max(layout.lanes, chip.classes))
+        pulse_4 = pulse_3 & ~stuck if chip.has_stuck_cells else pulse_3
+        m.d.sync += [place_4.eq(Mux(pulse_4, 1 << stepped_lane, 0)), self.written.eq(held)]
         m.d.comb += [
-            self.level_write.eq(pulse_4 & ~teaching),
-            narrow(self.level_write_data.as_value(), word_4.as_value()),
+            self.level_write.eq(Mux(teaching, 0, place_4)),
             narrow(self.level_write_address, addresses[-1]),
-            self.read_out_write.eq(pulse_4 & teaching),
-            narrow(self.read_out_write_data.as_value(), word_4.as_value()),
+            self.read_out_write.eq(Mux(teaching, place_4, 0)),
             narrow(self.read_out_write_address, addresses[-1]),
         ]
         return m

@@ -55,8 +55,8 @@ class ReadOut(wiring.Component):
         the largest of the others (0 if there are none), and if ``apart`` the score of ``but``.
     listed, place, row : :py:`Out`, :py:`In`, :py:`Out`
         How many rows have fired, and which they were.
-    address, data, write_address, write_data, write : :py:`In`, :py:`Out`
-        The levels, a row at a time; reads while idle.
+    address, data, write_address, written, write : :py:`In`, :py:`Out`
+        The levels: read a row at a time, while idle; one level is written to the classes whose bit is set.
     load, load_level, load_weight : :py:`In`
         Load one entry of the weight tables.
     """
@@ -78,7 +78,7 @@ class ReadOut(wiring.Component):
             "second_score": Out(chip.score_bits), "own_score": Out(chip.score_bits),
             "listed": Out(layout.fire_count), "place": In(layout.fire_count), "row": Out(layout.read_out_row),
             "address": In(layout.read_out_row), "data": Out(layout.read_out_word),
-            "write_address": In(layout.read_out_row), "write_data": In(layout.read_out_word), "write": In(1),
+            "write_address": In(layout.read_out_row), "written": In(layout.level), "write": In(chip.classes),
             "load": In(1), "load_level": In(layout.level), "load_weight": In(layout.weight),
         })
 
@@ -89,11 +89,12 @@ class ReadOut(wiring.Component):
 
         # levels
         m.submodules.cells = cells = Memory(shape=layout.read_out_word, depth=chip.read_out_rows, init=[])
-        read, write = cells.read_port(), cells.write_port()
+        read, write = cells.read_port(), cells.write_port(granularity=1)
         m.d.comb += [
             read.addr.eq(Mux(self.fire_valid, self.fire.row, self.address)),
             self.data.eq(read.data),
-            write.addr.eq(self.write_address), write.data.eq(self.write_data), write.en.eq(self.write),
+            write.addr.eq(self.write_address), write.en.eq(self.write),
+            *(write.data[label].eq(self.written) for label in range(chip.classes)),
         ]
 
         # the list of rows that fired

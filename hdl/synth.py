@@ -43,34 +43,34 @@ BUDGETS = {
 }
 
 
-def preparation(undefined: tuple[str, ...] = (), *, apart: bool = False) -> list[str]:
+def preparation(undefined: tuple[str, ...] = ()) -> list[str]:
     """What yosys is to know about memories before synthesis.
+
+    What a read port gives of a word that is written in the same clock is never used, unless the port is transparent, so
+    that no gates are spent on giving its old contents. The block RAM of the gate-level tests comes out wrong then.
 
     Parameters
     ----------
     undefined : tuple of :class:`str`
         Memories (name patterns) without initial contents, as an SPRAM needs them.
-    apart : :class:`bool`
-        What a read port gives of a word that is written in the same clock is never used, so that no gates are spent on
-        giving its old contents. It is so in the small form (docs/architecture.md).
     """
     commands = [f"delete t:$meminit* r:MEMID=\\{pattern} %i" for pattern in undefined]
+    # the second names that Amaranth gives to elements of arrays look like bits of a wire to ABC9, which then fails
+    commands += ["rename -hide w:*[[]*"]
     commands += ["proc -norom"]  # a table that becomes a block RAM takes one that the chip's memories need
-    if apart:
-        commands += ["setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:CLK_ENABLE=1 %i"]
+    commands += ["setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:CLK_ENABLE=1 %i r:TRANSPARENCY_MASK=1 %d"]
     return commands
 
 
-def synthesise(component, budget: Budget, *, name: str = "chip", undefined: tuple[str, ...] = (),
-               apart: bool = False) -> dict[str, int]:
+def synthesise(component, budget: Budget, *, name: str = "chip", undefined: tuple[str, ...] = ()) -> dict[str, int]:
     """Resources a component takes after synthesis, by the names of the budget.
 
     Parameters
     ----------
-    undefined, apart
+    undefined
         As for :func:`preparation`.
     """
-    script = ["read_rtlil design.il", *preparation(undefined, apart=apart)]
+    script = ["read_rtlil design.il", *preparation(undefined)]
     script += [f"{budget.command} -top {name}", "tee -o stat.json stat -json"]
     with tempfile.TemporaryDirectory(prefix="ohmspike-synth-") as folder:
         design = rtlil.convert(component, name=name, ports=ports(component), emit_src=False)
@@ -99,7 +99,7 @@ def main():
     small = options.device == "ice40up5k"
     layout = Layout(chip, min(options.lanes or (5 if small else 32), chip.neurons), 1 if small else 2)
     budget = BUDGETS[options.device]
-    found = synthesise(ChipTop(layout), budget, undefined=("cells*",) if small else (), apart=small)
+    found = synthesise(ChipTop(layout), budget, undefined=("cells*",) if small else ())
     for resource, (available, _) in budget.resources.items():
         share = found[resource] / available
         sys.stdout.write(f"{resource:10} {found[resource]:7} of {available:6} {share:7.1%}\n")

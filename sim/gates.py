@@ -59,7 +59,7 @@ FAMILIES = {
 
 def synthesise_gates(component, family: Family) -> tuple[str, dict]:
     """Netlist of a component with the models of its cells, as Verilog, and the count of every cell."""
-    script = ["read_rtlil design.il", *preparation(family.undefined, apart=family.level_ports == 1)]
+    script = ["read_rtlil design.il", *preparation(family.undefined)]
     script += [f"{family.command} -top chip", "tee -q -o stat.json stat -json",
                "write_verilog -noattr gates.v"]
     with tempfile.TemporaryDirectory(prefix="ohmspike-gates-") as folder:

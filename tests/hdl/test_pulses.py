@@ -73,7 +73,7 @@ class Memories:
         dut, clock = self.dut, 0
         sampled = ctx.tick().sample(
             dut.level_address, dut.line_address, dut.random_address, dut.level_write, dut.level_write_address,
-            dut.level_write_data, dut.random_write, dut.random_write_address, dut.random_write_data,
+            dut.written, dut.random_write, dut.random_write_address, dut.random_write_data,
             dut.pulse, dut.pulse_reset, dut.pulse_bin, dut.pulse_weight, dut.clipped)
         while True:
             (_, reset, level, line, tile, write, where, word, random_write, stored, random, *counted) = await sampled
@@ -83,13 +83,19 @@ class Memories:
             ctx.set(dut.line_stamp, self.stamps[min(line, len(self.stamps) - 1)])
             ctx.set(dut.random_data, int(self.random[tile]))
             if write and not reset:
-                self.words[where] = list(word)
+                self.words[where][lanes_of(write)] = word
                 self.writes.append(clock)
             if random_write and not reset:
                 self.random[stored] = random
             if counted[0]:
                 self.counted.append(tuple(counted[1:]))
             clock += 1
+
+
+def lanes_of(mask):
+    """The bits set, at most one of them by contract."""
+    assert mask & (mask - 1) == 0
+    return mask.bit_length() - 1
 
 
 class ReadOutCells:
@@ -102,7 +108,7 @@ class ReadOutCells:
     async def run(self, ctx):
         dut, clock = self.dut, 0
         sampled = ctx.tick().sample(dut.place, dut.read_out_address, dut.read_out_write, dut.read_out_write_address,
-                                    dut.read_out_write_data)
+                                    dut.written)
         while True:
             _, reset, place, row, write, where, word = await sampled
             ctx.set(dut.row, self.rows[min(place, len(self.rows) - 1)])
@@ -110,7 +116,7 @@ class ReadOutCells:
             if len(self.stuck):
                 ctx.set(dut.read_out_stuck, self.stuck[min(row, len(self.cells) - 1)].tolist())
             if write and not reset:
-                self.cells[where] = list(word)
+                self.cells[where][lanes_of(write)] = word
                 self.writes.append((clock, where))
             clock += 1
 

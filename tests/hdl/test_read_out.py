@@ -64,10 +64,11 @@ async def load(ctx, dut, chip, cells, table):
         await ctx.tick()
     ctx.set(dut.load, 0)
     for row, levels in enumerate(cells):
-        ctx.set(dut.write, 1)
         ctx.set(dut.write_address, row)
-        ctx.set(dut.write_data, levels)
-        await ctx.tick()
+        for label, level in enumerate(levels):
+            ctx.set(dut.write, 1 << label)
+            ctx.set(dut.written, level)
+            await ctx.tick()
     ctx.set(dut.write, 0)
 
 
@@ -254,12 +255,13 @@ def test_levels_are_read_and_written_row_by_row():
             row, other = (int(rng.integers(CHIP.read_out_rows)) for _ in range(2))
             ctx.set(dut.address, row)
             ctx.set(dut.write_address, other)
-            ctx.set(dut.write_data, levels := rng.integers(0, CHIP.levels, CHIP.classes).tolist())
-            ctx.set(dut.write, write := int(rng.integers(2) and other != row))
+            ctx.set(dut.written, level := int(rng.integers(0, CHIP.levels)))
+            ctx.set(dut.write, write := int(rng.integers(1 << CHIP.classes)) * (other != row))
             await ctx.tick()
             assert list(ctx.get(dut.data)) == model.cells[row]
-            if write:
-                model.cells[other] = levels
+            for label in range(CHIP.classes):
+                if write >> label & 1:
+                    model.cells[other][label] = level
         ctx.set(dut.write, 0)
         model.fire(3, 2)
         await fire(ctx, dut, 3, 2)  # a fire takes what was written
