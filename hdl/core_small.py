@@ -738,6 +738,7 @@ class SmallCore(Core):
         layout, chip, access = self.layout, self.layout.chip, self.access
         code = {entry.name: entry.code for entry in MEMORIES}
         self.resting = Signal()  # no event acts in this clock
+        self.access_found = self.access_data  # told in the clock in which it is found
         self.settled = Signal(range(self.counters.settle + 1))
         with m.If(~self.resting | ~self.quiet):
             m.d.sync += self.settled.eq(0)

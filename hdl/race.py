@@ -182,6 +182,8 @@ class Race(wiring.Component):
             return pair[0]
         low, high = pair
         result = Signal(entry, name=name)
-        chosen = high.eligible & (~low.eligible | (high.score > low.score))
+        # one comparison: what is eligible lies above what is not, below that the score with its sign turned
+        low_key, high_key = (Cat(side.score[:-1], ~side.score[-1], side.eligible) for side in pair)
+        chosen = high_key > low_key
         m.d.comb += result.eq(Mux(chosen, high, low))
         return result

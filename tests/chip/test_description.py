@@ -255,7 +255,7 @@ def test_windows_are_centred_with_the_odd_line_at_the_end():
 def test_sizes_of_presets():
     tiles = Chip.preset("tiles")
     assert (tiles.lines, tiles.tiles, tiles.rows, tiles.synapses) == (784, 64, 49, 200_704)
-    assert Chip.preset("up5k").synapses == 110_592
+    assert Chip.preset("up5k").synapses == 92_160
     assert Chip.preset("paper400").row_lines.tolist() == [list(range(784))]
 
 

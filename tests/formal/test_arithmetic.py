@@ -81,7 +81,7 @@ class StuckCellsStay(wiring.Component):
         for name in self.free:
             m.d.comb += getattr(dut, name).eq(getattr(self, name))
         m.d.comb += [dut.level_stuck.eq(-1), dut.read_out_stuck.eq(-1)]
-        m.d.comb += [Assert(~dut.level_write), Assert(~dut.read_out_write)]
+        m.d.comb += [Assert(dut.level_write == 0), Assert(dut.read_out_write == 0)]
         return m
 
 
