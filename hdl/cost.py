@@ -13,7 +13,7 @@ from .layout import Layout
 from .race import Race
 from .read_out import ReadOut
 
-__all__ = ["Clocks", "answer", "dark", "decide", "end", "find_unit", "image", "label", "longest_silence",
+__all__ = ["Clocks", "all_units", "answer", "dark", "decide", "end", "find_unit", "image", "label", "longest_silence",
            "next_of_race", "next_sweep", "pass_of_race", "plastic_visit", "sweep", "teach", "visit"]
 
 ACCESS = 5
@@ -342,12 +342,12 @@ def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *,
     if taught is not None:
         clocks.label(taught * sum(live) * layout.chip.winners)
     if learn:
-        clocks.dark(sum(live) * layout.chip.learners if layout.small else _all_units(layout.chip, live))
+        clocks.dark(sum(live) * layout.chip.learners if layout.small else all_units(layout.chip, live))
     clocks.end()
     return clocks.total
 
 
-def _all_units(chip, live):
+def all_units(chip, live):
     """The units of the live tiles after a learning DECIDE."""
     return [[True] * chip.learners if is_live else [] for is_live in live]
 
@@ -375,7 +375,7 @@ def report(presets: dict[str, Sequence[tuple[int, int]]], spikes: int = 150) -> 
         for lanes, ports in choices:
             layout = Layout(chip, lanes, level_ports=ports)
             form = cost_small if layout.small else sys.modules[__name__]
-            tiles, units = (count, count * chip.learners) if layout.small else (live, _all_units(chip, live))
+            tiles, units = (count, count * chip.learners) if layout.small else (live, all_units(chip, live))
             costs = [lanes, ports, form.visit(layout), form.sweep(layout), form.pass_of_race(layout),
                      form.next_of_race(layout), form.decide(layout, tiles, learn=False),
                      form.decide(layout, tiles, learn=True), form.dark(layout, units), form.answer(layout),

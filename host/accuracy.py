@@ -62,8 +62,8 @@ def cases(groups: list[str]) -> list[Case]:
     found = []
     if "chips" in groups:
         found += [Case("chips", name, Chip.preset(name), noise=name == "tiles") for name in (
-            "paper100", "paper400", "paper", "up5k", "tiles", "tiles-online", "tiles-annealed", "tiles128", "tiles200",
-            "patches")]
+            "paper100", "paper400", "paper", "up5k", "tiles", "tiles-online", "tiles-annealed", "tiles84", "tiles128",
+            "tiles200", "patches")]
     if "size" in groups:
         found += [Case("chips", "wide", Chip.preset("wide"))]
     tiles = Chip.preset("tiles")
