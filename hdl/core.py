@@ -934,6 +934,8 @@ class Core(wiring.Component):
             m.d.comb += self.resting.eq(1)
             m.d.sync += level_address.eq(access.row * layout.words + access.neuron.word)
             with m.If((access.memory != code["counters"]) | (self.settled == self.counters.settle)):
+                # the scanner rests a clock before a total is read, so that it is not written while it is read
+                m.d.comb += self.counters.hold.eq(access.memory == code["counters"])
                 m.next = "CELL"
         with m.State("CELL"):
             m.d.comb += [self.resting.eq(1), self.counters.hold.eq(access.memory == code["counters"])]

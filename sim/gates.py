@@ -51,7 +51,7 @@ class Family:
 
 
 FAMILIES = {
-    "ecp5": Family("synth_ecp5 -abc9", "ecp5/cells_sim.v", own=("DP16KD",)),
+    "ecp5": Family("synth_ecp5 -nolutram", "ecp5/cells_sim.v", own=("DP16KD",)),
     "ice40": Family("synth_ice40 -device u -dsp -spram", "ice40/cells_sim.v", level_ports=1,
                     undefined=("cells*",)),
 }
