@@ -20,5 +20,5 @@ def _board(size: str, *, chip: str, lanes: int, clock_hz: int) -> Board:
         loader=("-b", "ulx3s", "-m"))
 
 
-BOARDS = [_board("85F", chip="tiles", lanes=32, clock_hz=44_000_000),
+BOARDS = [_board("85F", chip="tiles", lanes=32, clock_hz=42_000_000),
           _board("25F", chip="tiny", lanes=6, clock_hz=40_000_000)]

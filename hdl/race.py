@@ -49,9 +49,9 @@ class Race(wiring.Component):
         Scores not held: the pass is not the tile's first: only candidates behind :py:`winner` as it stands count. Held
         for the pass.
     taken : :py:`In(1)`
-        The winner was taken: :py:`done` falls.
+        The winner was taken: :py:`done` falls, and where scores are held the winner is struck out.
     next : :py:`In(1)`
-        Scores held, with :py:`taken`: strike out the winner and find the next.
+        Scores held, with :py:`taken` or after it: find the next.
     winner : :py:`Out(StructLayout)`
         ``neuron`` and ``score``; stable while :py:`done`.
     done : :py:`Out(1)`
@@ -130,7 +130,7 @@ class Race(wiring.Component):
             score, eligible = Signal(self._score, name=f"held_{neuron}"), Signal(name=f"eligible_{neuron}")
             with m.If(self.word.valid & (self.word.index == word)):
                 m.d.sync += [score.eq(scores[lane]), eligible.eq(1)]
-            with m.Elif(self.next & (self.winner.neuron == place)):
+            with m.Elif(self.taken & (self.winner.neuron == place)):
                 m.d.sync += eligible.eq(0)
             entries.append(self._entry_of(score, place, eligible))
         sought = Signal()
