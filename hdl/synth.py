@@ -58,7 +58,7 @@ def preparation(undefined: tuple[str, ...] = ()) -> list[str]:
     # the second names that Amaranth gives to elements of arrays look like bits of a wire to ABC9, which then fails
     commands += ["rename -hide w:*[[]*"]
     commands += ["proc -norom"]  # a table that becomes a block RAM takes one that the chip's memories need
-    commands += ["setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:CLK_ENABLE=1 %i r:TRANSPARENCY_MASK=1 %d"]
+    commands += ["setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:CLK_ENABLE=1 %i r:TRANSPARENCY_MASK=1'1 %d"]
     return commands
 
 
