@@ -394,8 +394,9 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
     What threads share is indexed, never sliced: a slice counts a reference, and its counter would wander from core to
     core.
 
-    ``winners[sample, tile, rank]`` takes the neurons that fired, -1 first where the tile stayed silent. The types of
-    ``sums`` and ``keys`` must hold an unsaturated membrane and a key of :func:`_race`.
+    ``winners[tile, sample, rank]`` takes the neurons that fired, -1 first where the tile stayed silent: tile by tile,
+    so that threads seldom write to the same line of a cache. The types of ``sums`` and ``keys`` must hold an
+    unsaturated membrane and a key of :func:`_race`.
     """
     rows, neurons, learners = geometry.rows, geometry.neurons, geometry.learners
     spoken, ages, silent = np.empty(rows + 1, np.int32), np.empty(rows + 1, np.uint8), np.empty(rows + 1, np.int32)
@@ -431,12 +432,12 @@ def race_samples(geometry, cells, stamps, steps, dark, count, first_tile, last_t
                         squares += step_reads[age] * step_reads[age]
                         step_reads[age] = 0
 
-            winners[sample, tile, 0] = -1
+            winners[tile, sample, 0] = -1
             if reads >= geometry.min_spikes:  # 3.4
                 decisions += 1
                 _race(sums, theta, geometry.membrane_top, geometry.index_bits, keys, fired)
                 for rank in range(fired.shape[0]):
-                    winners[sample, tile, rank] = fired[rank]
+                    winners[tile, sample, rank] = fired[rank]
                 if cells.learn:
                     theta_clipped += _raise_theta(theta, fired[0], theta_step, threshold_top)
                     for rank in range(learners):
@@ -498,29 +499,19 @@ def read_out_samples(geometry, cells, winners, first, stop, asked, labels, score
     local = np.zeros_like(tally)
     tiles, ranks, neurons, classes = geometry.tiles, geometry.winners, geometry.neurons, geometry.classes
     weights, top = cells.read_out_weights, geometry.score_top
-    reads, total, taught = 0, 0, False
+    reads, total, wanted = 0, 0, False
     for sample in range(first, stop):
-        taught |= labels[sample] >= 0
-    row_sums = np.zeros(0 if taught else weights.shape[0], np.int32)
-    for row in range(row_sums.shape[0]):
-        for c in range(classes):
-            row_sums[row] += np.int32(weights[row, c])
-    for sample in range(first, stop):
+        wanted |= asked[sample] or labels[sample] >= 0
+    if not wanted:
+        count, total = _read_out_unheard(weights, winners, first, stop)
+        reads = count * (ranks * (ranks + 1) // 2)
+    for sample in range(first, stop if wanted else first):
         count = 0
-        if not taught and not asked[sample]:  # nobody asks for single scores, and no weight changes: their sum will do
-            for tile in range(tiles):
-                if winners[sample, tile, 0] >= 0:
-                    for rank in range(ranks):
-                        row = np.uint64(tile * neurons + winners[sample, tile, rank])
-                        total += (ranks - rank) * np.int64(row_sums[row])
-                    count += ranks
-            reads += count // ranks * (ranks * (ranks + 1) // 2)
-            continue
         scores[:] = 0
         for tile in range(tiles):
-            if winners[sample, tile, 0] >= 0:
+            if winners[tile, sample, 0] >= 0:
                 for rank in range(ranks):
-                    row = tile * neurons + winners[sample, tile, rank]
+                    row = tile * neurons + winners[tile, sample, rank]
                     fired[count] = row
                     count += 1
                     pulses = ranks - rank
@@ -538,6 +529,25 @@ def read_out_samples(geometry, cells, winners, first, stop, asked, labels, score
     local[base + _READ_OUT_READS] += reads
     local[base + _READ_OUT_SUM] += total
     tally += local
+
+
+@njit(cache=True, nogil=True)
+def _read_out_unheard(weights, winners, first, stop):
+    """10.3 where nobody asks for single scores and no weight changes: the sum of all scores will do. Returns how many
+    decisions there were, and that sum before it is held."""
+    tiles, ranks, neurons = winners.shape[0], winners.shape[2], weights.shape[0] // winners.shape[0]
+    decisions, total, row_sums = 0, 0, np.empty(neurons, np.int64)
+    for tile in range(tiles):
+        for j in range(neurons):
+            row_sums[j] = 0
+            for c in range(weights.shape[1]):
+                row_sums[j] += np.int64(weights[tile * neurons + j, c])
+        for sample in range(first, stop):
+            if winners[tile, sample, 0] >= 0:
+                decisions += 1
+                for rank in range(ranks):
+                    total += (ranks - rank) * row_sums[np.uint64(winners[tile, sample, rank])]
+    return decisions, total
 
 
 @njit(cache=True, nogil=True)
@@ -619,31 +629,31 @@ def race_chunks(geometry, cells, stamps, steps, dark, count, chunk, first_tile, 
     """:func:`race_samples` on one chunk of samples after the other, so that their stamps stay in the cache."""
     for first in range(0, count, chunk):
         race_samples(geometry, cells, stamps[first:], steps[first:], dark[first:], min(chunk, count - first),
-                     first_tile, last_tile, sums, keys, winners[first:], tally)
+                     first_tile, last_tile, sums, keys, winners[:, first:], tally)
 
 
 @njit(cache=True, nogil=True)
 def count_fires(winners, count, offsets):
     """Running number of fires of ``count`` samples into ``offsets[1:]``, ``offsets[0]`` given. Returns the last."""
-    tiles, ranks = winners.shape[1], winners.shape[2]
+    tiles, ranks = winners.shape[0], winners.shape[2]
     for sample in range(count):
         fires = 0
         for tile in range(tiles):
-            fires += ranks * (winners[sample, tile, 0] >= 0)
+            fires += ranks * (winners[tile, sample, 0] >= 0)
         offsets[sample + 1] = offsets[sample] + fires
     return offsets[count]
 
 
 @njit(cache=True, nogil=True)
-def list_fires(winners, count, tiles, neurons):
-    """Write the fires of ``count`` samples one after the other, in the order of 3.7."""
+def list_fires(winners, first, stop, tiles, neurons):
+    """Write the fires of the samples ``first`` to ``stop`` one after the other, in the order of 3.7."""
     at = 0
-    for sample in range(count):
-        for tile in range(winners.shape[1]):
-            if winners[sample, tile, 0] >= 0:
+    for sample in range(first, stop):
+        for tile in range(winners.shape[0]):
+            if winners[tile, sample, 0] >= 0:
                 for rank in range(winners.shape[2]):
                     tiles[at] = tile
-                    neurons[at] = winners[sample, tile, rank]
+                    neurons[at] = winners[tile, sample, rank]
                     at += 1
 
 

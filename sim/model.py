@@ -1,6 +1,7 @@
 """The exact model: the contract compiled to machine code, identical to the oracle and to the RTL to the bit."""
 
-import contextlib
+import functools
+import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,10 +19,7 @@ _CHUNK_BYTES = 1 << 17
 """Stamps of a chunk of samples: they stay in the second-level cache while the tiles take turns."""
 
 _BLOCK, _BLOCK_BYTES = 1024, 4 << 20
-"""Samples that threads share among themselves at once: their stamps and winners stay in the last-level cache."""
-
-_GROUPS_PER_THREAD = 4
-"""Groups of tiles for every thread: tiles differ in work, corners see little."""
+"""Samples that are taken at once: their stamps and winners stay in the last-level cache."""
 
 _STRETCH = 1024
 """Samples carried out event by event before the faster way is tried again."""
@@ -95,13 +93,8 @@ class ExactModel:
             As many as there are cores if absent.
         """
         codes, offsets = _checked(batch)
-        threads = _thread_count(threads)
-        with contextlib.ExitStack() as stack:
-            pool = None
-            if threads > 1 and self.chip.tiles > 1:
-                pool = stack.enter_context(ThreadPoolExecutor(threads))
-            work = self._work(self._cells(self.state.learn), fires, pool, threads)
-            self._between_samples = work.run(codes, offsets, 0, len(batch), self._transient, self._between_samples)
+        work = self._work(self._cells(self.state.learn), fires, _thread_count(threads) if self.chip.tiles > 1 else 1)
+        self._between_samples = work.run(codes, offsets, 0, len(batch), self._transient, self._between_samples)
         self._count(work.tally)
         return work.fires()
 
@@ -138,14 +131,13 @@ class ExactModel:
             work.run(codes, offsets, first, stop, _transient(self.chip), True)
             return work
 
-        with ThreadPoolExecutor(threads) as pool:
-            works = list(pool.map(carry_out, bounds[:-1], bounds[1:]))
+        works = _shared_out(threads, carry_out, bounds[:-1], bounds[1:])
         for work in works:
             self._count(work.tally)
         return _joined([work.fires() for work in works])
 
-    def _work(self, cells, keep, pool, threads):
-        return _Work(self.chip, self._geometry, cells, keep, pool, threads)
+    def _work(self, cells, keep, threads):
+        return _Work(self.chip, self._geometry, cells, keep, threads)
 
     def _cells(self, learn):
         state = self.state
@@ -169,30 +161,25 @@ class ExactModel:
 
 
 class _Work:
-    """Buffers and results of one run. With a pool, groups of tiles are shared among its threads."""
+    """Buffers and results of one run, its tiles shared among threads."""
 
-    def __init__(self, chip, geometry, cells, keep, pool=None, threads=1):
-        self._geometry, self._cells, self._keep, self._pool = geometry, cells, keep, pool
+    def __init__(self, chip, geometry, cells, keep, threads=1):
+        self._geometry, self._cells, self._keep, self._threads = geometry, cells, keep, threads
         self.tally = np.zeros(len(counter_names(chip)), np.int64)
         sum_top = chip.rows * ((1 << chip.weight_bits) - 1)
         key_bits = 1 + max(chip.membrane_bits, chip.threshold_bits) + geometry.index_bits
         narrow = sum_top < 1 << 16 and key_bits <= 32 and cells.weights.dtype == np.uint8
-        groups = min(chip.tiles, _GROUPS_PER_THREAD * threads) if pool is not None else 1
-        self._bounds = [chip.tiles * i // groups for i in range(groups + 1)]
-        self._buffers = [(np.empty(chip.neurons, np.uint16 if narrow else np.uint32),
-                          np.empty(chip.neurons, np.int32 if narrow else np.int64), np.zeros_like(self.tally))
-                         for _ in range(groups)]
+        self._sum_type, self._key_type = (np.uint16, np.int32) if narrow else (np.uint32, np.int64)
+        self._groups = _groups(chip.tiles, threads)
         self._wide_keys = np.empty(chip.neurons, np.int64)
-        self._chunk = block = max(1, min(_BLOCK, _CHUNK_BYTES // chip.lines))
-        self._threads = 1 if pool is None else threads
-        if pool is not None:
-            block = max(block, min(_BLOCK, _BLOCK_BYTES // (chip.lines + 2 * chip.tiles * chip.winners)))
+        self._chunk = max(1, min(_BLOCK, _CHUNK_BYTES // chip.lines))
+        block = max(self._chunk, min(_BLOCK, _BLOCK_BYTES // (chip.lines + 2 * chip.tiles * chip.winners)))
         self._block = block
         self._stamps = np.empty((block, chip.lines), np.uint8)
         self._steps = np.empty(block, np.int64)
         self._dark, self._asked = np.empty(block, np.bool_), np.empty(block, np.bool_)
         self._labels = np.empty(block, np.int16)
-        self._winners = np.empty((block, chip.tiles, chip.winners), np.int16)
+        self._winners = np.empty((chip.tiles, block, chip.winners), np.int16)
         self._fired = np.empty(chip.winners, np.int16)
         self._parts = []
 
@@ -207,6 +194,8 @@ class _Work:
             else:
                 stretch = 1 if self._geometry.race else _STRETCH
             last = min(sample + stretch, stop)
+            if last == sample:
+                break
             self._run_any(codes, offsets[sample:last + 1], transient)
             if offsets[last] > offsets[sample]:
                 between_samples = bool(codes[offsets[last] - 1] == EventCode.END)
@@ -246,15 +235,14 @@ class _Work:
 
     def _race_tiles(self, count):
         """Carry scanned samples through all tiles, group by group."""
-        def carry_out(group):
-            sums, keys, tally = self._buffers[group]
-            tally[:] = 0
+        def carry_out(first, stop):
+            tally, neurons = np.zeros_like(self.tally), self._geometry.neurons
             kernels.race_chunks(self._geometry, self._cells, self._stamps, self._steps, self._dark, count, self._chunk,
-                                self._bounds[group], self._bounds[group + 1], sums, keys, self._winners, tally)
+                                first, stop, np.empty(neurons, self._sum_type), np.empty(neurons, self._key_type),
+                                self._winners, tally)
+            return tally
 
-        self._map(carry_out, range(len(self._buffers)))
-        for _, _, tally in self._buffers:
-            self.tally += tally
+        self.tally += sum(_shared_out(self._threads, carry_out, self._groups[:-1], self._groups[1:]))
 
     def _read_out(self, count):
         """Carry the fires of scanned samples through the read-out; returns its answers. Labels are taught in order."""
@@ -263,7 +251,9 @@ class _Work:
         table = np.empty((count, 3), np.int32)
         self._answers(count, table)
         asked = self._asked[:count]
-        return Answers(*table[asked].T.copy(), np.r_[0, np.cumsum(asked)])
+        ends = np.zeros(count + 1, np.int64)
+        np.cumsum(asked, out=ends[1:])
+        return Answers(*table[asked].T.copy(), ends)
 
     def _answers(self, count, table):
         """Read the read-out into ``table``, and teach it."""
@@ -288,7 +278,7 @@ class _Work:
         part = Fires(np.empty(total, np.int32), np.empty(total, np.int32), ends, answers)
 
         def write(share, start, stop):
-            kernels.list_fires(self._winners[start:stop], stop - start, part.tile[ends[start]:ends[stop]],
+            kernels.list_fires(self._winners, start, stop, part.tile[ends[start]:ends[stop]],
                                part.neuron[ends[start]:ends[stop]])
 
         if self._keep:
@@ -299,11 +289,8 @@ class _Work:
         """Call ``function(share, start, stop)`` with a share of ``count`` samples for every thread; a list of (start,
         stop, result)."""
         bounds = [count * i // self._threads for i in range(self._threads + 1)]
-        results = self._map(function, range(self._threads), bounds[:-1], bounds[1:])
+        results = _shared_out(self._threads, function, range(self._threads), bounds[:-1], bounds[1:])
         return list(zip(bounds[:-1], bounds[1:], results, strict=True))
-
-    def _map(self, function, *arguments):
-        return list(map(function, *arguments) if self._pool is None else self._pool.map(function, *arguments))
 
     def _run_any(self, codes, offsets, transient):
         """Carry out any events."""
@@ -332,7 +319,48 @@ def _thread_count(threads):
     return threads
 
 
+def _groups(tiles, threads):
+    """Bounds of groups of tiles that threads take in turn: large ones first, so that few are handed out, single tiles
+    last, so that all threads finish together."""
+    bounds = [0]
+    while bounds[-1] < tiles:
+        left = tiles - bounds[-1]
+        bounds.append(bounds[-1] + (max(1, left // (2 * threads)) if threads > 1 else left))
+    return bounds
+
+
+@functools.cache
+def _helpers(count, process):
+    """Threads that wait for work, of this process: a fork takes none of them along."""
+    return ThreadPoolExecutor(count, f"ohmspike-{process}")
+
+
+def _shared_out(threads, function, *arguments):
+    """``list(map(function, *arguments))``, whose calls this thread and helpers take in turn."""
+    calls = list(zip(*arguments, strict=True))
+    threads = min(threads, len(calls))
+    if threads < 2:
+        return [function(*call) for call in calls]
+    results, turns = [None] * len(calls), itertools.count()
+
+    def help_out():
+        while (turn := next(turns)) < len(calls):
+            results[turn] = function(*calls[turn])
+
+    helping = [_helpers(threads - 1, os.getpid()).submit(help_out) for _ in range(threads - 1)]
+    try:
+        help_out()
+    finally:
+        for helper in helping:
+            if not helper.cancel():  # one that never started has nothing to give
+                helper.result()
+    return results
+
+
 def _joined(parts):
+    if len(parts) == 1:
+        return parts[0]
+
     def chained(records, *names):
         arrays = ([getattr(record, name) for record in records] for name in names)
         return [np.concatenate(column) if column else np.empty(0, np.int32) for column in arrays]

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...chip.description import NOISE_FRACTION_MAX, NOISE_SIGMA, Chip
 from ...chip.events import EventBatch, EventCode, Fires
-from ..model import ExactModel, _Work
+from ..model import ExactModel, _shared_out, _Work
 from ..state import ChipState
 from . import imperfect_kernels
 from .device import Device, DeviceError
@@ -237,8 +237,8 @@ class Imperfect(ExactModel):
         finally:
             self.state.learn = learn
 
-    def _work(self, cells, keep, pool, threads):
-        work = _FlawedWork(self.chip, self._geometry, cells, keep, pool, threads)
+    def _work(self, cells, keep, threads):
+        work = _FlawedWork(self.chip, self._geometry, cells, keep, threads)
         work.flaws = flaws = self._flaws
         work.weights = _effective(flaws.level_weights, cells.levels, flaws.weight_gain)
         work.read_out_weights = _effective(flaws.level_weights, cells.read_out, flaws.read_out_weight_gain)
@@ -253,16 +253,13 @@ class _FlawedWork(_Work):
     read_out_weights: np.ndarray
 
     def _race_tiles(self, count):
-        def carry_out(group):
-            tally = self._buffers[group][2]
-            tally[:] = 0
+        def carry_out(first, stop):
+            tally = np.zeros_like(self.tally)
             imperfect_kernels.race_flawed(self._geometry, self._cells, self.flaws, self.weights, self._stamps,
-                                          self._steps, self._dark, count, self._bounds[group], self._bounds[group + 1],
-                                          self._winners, tally)
+                                          self._steps, self._dark, count, first, stop, self._winners, tally)
+            return tally
 
-        self._map(carry_out, range(len(self._buffers)))
-        for _, _, tally in self._buffers:
-            self.tally += tally
+        self.tally += sum(_shared_out(self._threads, carry_out, self._groups[:-1], self._groups[1:]))
 
     def _answers(self, count, table):
         imperfect_kernels.read_out_flawed(self._geometry, self._cells, self.flaws, self.read_out_weights, self._winners,

@@ -150,7 +150,7 @@ def race_flawed(geometry, cells, flaws, weights, stamps, steps, dark, count, fir
         for sample in range(count):
             last_step = steps[sample]
             reads = _gather(lines, stamps, sample, spoken, silent)
-            winners[sample, tile, 0] = -1
+            winners[tile, sample, 0] = -1
             for i in range(reads):
                 ages[i] = last_step - stamps[sample, lines[spoken[i]]]
                 step_reads[ages[i]] += 1
@@ -169,7 +169,7 @@ def race_flawed(geometry, cells, flaws, weights, stamps, steps, dark, count, fir
                     theta[j] = np.int64(own_theta[j]) + flaws.offsets[tile, j]
                 kernels._race(sums, theta, geometry.membrane_top, geometry.index_bits, keys, fired)
                 for rank in range(geometry.winners):
-                    winners[sample, tile, rank] = fired[rank]
+                    winners[tile, sample, rank] = fired[rank]
                 if cells.learn:
                     local[_THETA_CLIPPED] += _raise_theta(own_theta, fired[0], cells.theta_step,
                                                           geometry.threshold_top)
@@ -212,9 +212,9 @@ def read_out_flawed(geometry, cells, flaws, read_out_weights, winners, count, as
         listed, squares = 0, 0
         sums[:] = 0
         for tile in range(tiles):
-            if winners[sample, tile, 0] >= 0:
+            if winners[tile, sample, 0] >= 0:
                 for rank in range(ranks):
-                    row, pulses = tile * neurons + winners[sample, tile, rank], ranks - rank
+                    row, pulses = tile * neurons + winners[tile, sample, rank], ranks - rank
                     fired[listed], bins[listed] = row, geometry.rank_bins[rank]
                     listed += 1
                     squares += pulses

@@ -242,7 +242,7 @@ PLANTED = {
     "a lead as large as the margin teaches": ("lead < cells.margin", "lead <= cells.margin"),
     "the higher of equal columns": ("scores[c] > scores[best])", "scores[c] >= scores[best])"),
     "rank 0 sends one pulse less": ("pulses = ranks - rank\n", "pulses = max(1, ranks - rank - 1)\n"),
-    "sum of a sample nobody asks of": ("(ranks - rank) * np.int64(row_sums", "ranks * np.int64(row_sums"),
+    "sum of a sample nobody asks of": ("(ranks - rank) * row_sums", "ranks * row_sums"),
     "ranks not in turn": ("rank = 0 if rank == ranks - 1 else rank + 1", "rank = 0"),
     "label right on a tie with a lower column": ("(lead == 0 and label < rival)", "lead == 0"),
     "stamps in place of ages": ("ages[i] = last_step - stamps", "ages[i] = stamps"),
