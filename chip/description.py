@@ -58,6 +58,10 @@ class Phase:
     Rates of the tiles (their tables and ``theta_step``) are scaled by ``scale * decay ** p``, *p* the passes done in
     this phase, fractions included; those of the read-out alike. Images are shown up to ``shift`` lines off their
     place, each way (contract 9.3).
+
+    With ``on_host`` the host teaches a copy of the read-out by what the tiles answer, with the rule and the tables of
+    the chip but without flaws, and writes it when the phase is over: each cell is then written once, not pulsed for
+    every label.
     """
 
     passes: int = 1
@@ -68,10 +72,11 @@ class Phase:
     read_out_scale: float = 1.0
     read_out_decay: float = 1.0
     shift: int = 0
+    on_host: bool = False
 
     def __post_init__(self):
         for name, kind, low, high in (("passes", int, 1, 1000), ("learn", bool, 0, 1), ("teach", bool, 0, 1),
-                                      ("shift", int, 0, 16),
+                                      ("on_host", bool, 0, 1), ("shift", int, 0, 16),
                                       *((name, float, 0.0001, 100.0) for name in (
                                           "scale", "decay", "read_out_scale", "read_out_decay"))):
             value = getattr(self, name)
@@ -81,6 +86,8 @@ class Phase:
                 raise DescriptionError(f"{name} of a phase must be {kind.__name__}, {low} to {high}, not {value!r}")
         if not (self.learn or self.teach):
             raise DescriptionError("a phase must learn or teach")
+        if self.on_host and (self.learn or not self.teach):
+            raise DescriptionError("a phase on the host must teach and not learn")
 
     @classmethod
     def from_dict(cls, document) -> "Phase":
@@ -91,6 +98,10 @@ class Phase:
             what = f"unknown field {unknown[0]}" if isinstance(document, dict) else what
             raise DescriptionError(f"schedule: {what}; expected some of {', '.join(names)}")
         return cls(**document)
+
+    def to_dict(self) -> dict:
+        """The phase as a TOML table; ``on_host`` only where it is on."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "on_host" or value}
 
 
 @dataclass(frozen=True)
@@ -405,7 +416,7 @@ class Chip:
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the whole description except its name."""
-        fields = dataclasses.asdict(self)
+        fields = dataclasses.asdict(self) | {"schedule": [phase.to_dict() for phase in self.schedule]}
         for name in ("name", *self._absent_flaws):
             fields.pop(name)
         return _digest(fields)
@@ -455,7 +466,7 @@ class Chip:
         for spec in dataclasses.fields(self):
             value = getattr(self, spec.name)
             if spec.name == "schedule":
-                document["schedule"] = [dataclasses.asdict(phase) for phase in value]
+                document["schedule"] = [phase.to_dict() for phase in value]
             elif value is not None and spec.name not in self._absent_flaws:
                 section = spec.metadata["section"]
                 (document.setdefault(section, {}) if section else document)[spec.name] = value

@@ -15,6 +15,7 @@ import numpy as np
 from ohmspike.chip import Chip, Phase
 from ohmspike.chip.events import EventBatch
 from ohmspike.chip.initial import presentation_order
+from ohmspike.sim.model import ExactModel
 
 from .encode import latency_events, rate_events, shifted
 from .errors import UserError
@@ -94,6 +95,31 @@ def warm_up(chip: Chip, encoding: Encoding | None = None) -> None:
             target.present(batch, learn=learning)
 
 
+class _HostReadOut:
+    """A copy of the read-out without flaws, taught on the host."""
+
+    def __init__(self, chip, levels):
+        self._model = ExactModel(dataclasses.replace(chip, noise_bits=0, write_noise=0.0, stuck_cells="none"))
+        self.levels[...] = levels.reshape(self.levels.shape)
+
+    @property
+    def levels(self):
+        return self._model.state.read_out
+
+    def teach(self, fires, labels, scale):
+        """Teach what fired; returns the share answered right before."""
+        self._model.set_read_out_tables(*self._model.chip.read_out_tables(scale))
+        return float((self._model.teach(fires, labels).label == labels).mean())
+
+    def arrays(self):
+        """What a checkpoint needs."""
+        return {"host_read_out": self.levels, "host_random": self._model.state.random}
+
+    def resume(self, arrays):
+        """Go on from a checkpoint."""
+        self.levels[...], self._model.state.random[...] = arrays["host_read_out"], arrays["host_random"]
+
+
 class _Interruption:
     """Keep Ctrl-C until a chunk is done, so that a run stops where it can go on; a second Ctrl-C acts at once."""
 
@@ -138,7 +164,7 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
 
     Pass *p* of the run presents the images in the order ``presentation_order(chip, p)``. Every 1,000 images the rates
     are reloaded as the phase tells (:class:`~ohmspike.chip.Phase`); after a pass of race mode in which the tiles
-    learned the thresholds are rebased (contract 6.2).
+    learned the thresholds are rebased (contract 6.2). What a phase on the host taught is written when it is over.
 
     Parameters
     ----------
@@ -169,10 +195,11 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
     encoding = Encoding() if encoding is None else encoding
     total, done, curve = len(plan) * count, 0, []
     run = {"images": _digest(images), "labels": None if labels is None else _digest(labels),
-           "schedule": [dataclasses.asdict(phase) for phase in phases], "encoding": dataclasses.asdict(encoding),
+           "schedule": [phase.to_dict() for phase in phases], "encoding": dataclasses.asdict(encoding),
            "flaws": flaws}
+    host = None
     if resumed := resume and checkpoint is not None and Path(checkpoint).exists():
-        done, curve = _resume(target, Path(checkpoint), run)
+        done, curve, host = _resume(target, Path(checkpoint), run)
     started, saved, begun = time.perf_counter(), time.perf_counter(), done
     order, order_pass = None, -1
     with _Interruption() as interruption:
@@ -182,9 +209,14 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
             if order_pass != learning_pass:
                 order, order_pass = presentation_order(chip, learning_pass, count), learning_pass
             chosen = order[position:position + RELOAD_IMAGES]
+            if phase.on_host and host is None:
+                host = _HostReadOut(chip, target.read("read_out"))
             right = _present(target, phase, number + position / count, encoding, images[chosen],
-                             None if labels is None else labels[chosen], done)
+                             None if labels is None else labels[chosen], done, host)
             done += len(chosen)
+            if phase.on_host and number == phase.passes - 1 and done % count == 0:
+                target.program_read_out(host.levels)
+                host = None
             if right is not None:
                 curve.append((done, right))
             if done % count == 0 and phase.learn and chip.fire_mode == "race":
@@ -193,21 +225,25 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
                 progress(done, total)
             due = time.perf_counter() - saved > CHECKPOINT_SECONDS
             if checkpoint is not None and (interruption.asked or (due and done < total)):
-                _save_checkpoint(target, Path(checkpoint), {**run, "done": done, "curve": curve})
+                _save_checkpoint(target, Path(checkpoint), {**run, "done": done, "curve": curve}, host)
                 saved = time.perf_counter()
             if interruption.asked:
                 raise KeyboardInterrupt
     return Learned(done - begun, time.perf_counter() - started, resumed, curve)
 
 
-def _present(target, phase, passed, encoding, images, labels, first_sample):
+def _present(target, phase, passed, encoding, images, labels, first_sample, host):
     """Present images in a phase, ``passed`` passes of it done; returns the share answered right, if it teaches."""
+    scale = phase.read_out_scale * phase.read_out_decay**passed
     if phase.learn:
         target.set_rates(phase.scale * phase.decay**passed)
-    if phase.teach:
-        target.set_read_out_rates(phase.read_out_scale * phase.read_out_decay**passed)
+    if phase.teach and not phase.on_host:
+        target.set_read_out_rates(scale)
     if phase.shift and isinstance(images, np.ndarray):
         images = shifted(target.chip, images, phase.shift, first_sample=first_sample)
+    if phase.on_host:
+        batch = encoding(target.chip, images, learn=False, first_sample=first_sample)
+        return host.teach(target.present(batch, learn=False), labels, scale)
     batch = encoding(target.chip, images, learn=phase.learn, first_sample=first_sample,
                      labels=labels if phase.teach else None, answer=phase.teach)
     answers = target.present(batch, learn=phase.learn, fires=False).answers
@@ -222,8 +258,9 @@ def _digest(samples):
     return digest.hexdigest()
 
 
-def _save_checkpoint(target, path, run):
-    save(path, target.chip, target.state(), run=np.array(json.dumps(run)))
+def _save_checkpoint(target, path, run, host):
+    taught = {} if host is None else host.arrays()
+    save(path, target.chip, target.state(), run=np.array(json.dumps(run)), **taught)
 
 
 def _resume(target, path, run):
@@ -237,7 +274,11 @@ def _resume(target, path, run):
             raise UserError(f"{path}: checkpoint of another run: {name} is {found.get(name)!r}, expected {expected!r}",
                             hint="remove the checkpoint, or give the options of the interrupted run")
     target.load(state, keep_counters=True)
-    return found["done"], [tuple(point) for point in found["curve"]]
+    host = None
+    if "host_read_out" in arrays:
+        host = _HostReadOut(target.chip, arrays["host_read_out"])
+        host.resume(arrays)
+    return found["done"], [tuple(point) for point in found["curve"]], host
 
 
 def train_vote(target: Target, images: np.ndarray, labels: np.ndarray, *, classes: int = 10,

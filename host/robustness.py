@@ -104,6 +104,9 @@ class _FlawedTarget(ModelTarget):
         super().__init__(chip, threads=threads)
         self.model = Imperfect(chip, imperfections, device=device)
 
+    def program_read_out(self, levels):
+        self.model.program_read_out(levels)
+
 
 @cache
 def _data(source):
@@ -132,9 +135,10 @@ def run_point(plan: Plan, point: Point, ideal: ChipState, threads: int = 1) -> l
     drifting = point.strength if point.effect == "drift" else 0.0
     flaws = {point.effect: point.strength} if point.effect not in ("ideal", "drift") else {}
     flaws = Imperfections(**flaws, seed=point.seed)
-    once = [dataclasses.replace(phase, passes=1, scale=phase.scale * phase.decay**(phase.passes - 0.5), decay=1.0,
-                                read_out_scale=phase.read_out_scale * phase.read_out_decay**(phase.passes - 0.5),
-                                read_out_decay=1.0) for phase in schedule_of(chip)]
+    once = [phase if phase.on_host else dataclasses.replace(
+        phase, passes=1, scale=phase.scale * phase.decay**(phase.passes - 0.5), decay=1.0,
+        read_out_scale=phase.read_out_scale * phase.read_out_decay**(phase.passes - 0.5), read_out_decay=1.0)
+        for phase in schedule_of(chip)]
     again = dataclasses.replace(chip, schedule=tuple(once))
     lines = []
     for mode in MODES:

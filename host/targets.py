@@ -11,7 +11,7 @@ from ohmspike.chip.events import EventBatch, EventCode, Fires
 from ohmspike.chip.instructions import MEMORIES, Opcode, counter_names, register_names
 from ohmspike.sim.model import ExactModel
 from ohmspike.sim.rtl import compile_chip
-from ohmspike.sim.state import ChipState
+from ohmspike.sim.state import ChipState, written
 
 from .errors import UserError
 from .link import CompiledPort, LinkSession, OutputParser, programs_of
@@ -126,6 +126,18 @@ class Target(ABC):
         """Reload the plasticity tables of the read-out, scaled."""
         for name, table in zip(("read_out_set", "read_out_reset"), self.chip.read_out_tables(scale), strict=True):
             self.write(name, table)
+
+    def program_read_out(self, levels: np.ndarray) -> None:
+        """Write levels of the read-out, as a device would take them: with the error of the chip's ``write_noise``, and
+        stuck cells stay."""
+        chip = self.chip
+        if chip.write_noise:
+            levels = written(levels, chip.levels, chip.write_noise, np.random.default_rng([chip.seed, 3]))
+        if chip.has_stuck_cells:
+            shape = (chip.read_out_rows, chip.classes)
+            stuck, held = (self.read(name).reshape(shape) for name in ("read_out_stuck", "read_out"))
+            levels = np.where(stuck, held, levels)
+        self.write("read_out", levels)
 
     def rebase(self) -> None:
         """Subtract the smallest threshold of every tile from its thresholds (contract 6.2, race mode)."""

@@ -136,6 +136,44 @@ class ExactModel:
             self._count(work.tally)
         return _joined([work.fires() for work in works])
 
+    def teach(self, fires: Fires, labels: np.ndarray) -> Answers:
+        """Carry samples that fired elsewhere through the read-out of this chip, and teach it their labels.
+
+        Parameters
+        ----------
+        fires : :class:`Fires`
+            Of whole samples of race mode, of a chip with tiles like these.
+        labels : integer array of shape (samples,)
+
+        Returns
+        -------
+        :class:`Answers`
+            One for every sample, given before its label is taught.
+
+        Raises
+        ------
+        ValueError
+            The chip has no read-out, or ``fires`` are not of such samples.
+        """
+        chip, count = self.chip, len(fires)
+        if not chip.classes:
+            raise ValueError("teaching needs a chip with a read-out")
+        labels = np.asarray(labels)
+        if labels.shape != (count,) or (count and not 0 <= labels.min() <= labels.max() < chip.classes):
+            raise ValueError(f"labels must be {count} classes 0 to {chip.classes - 1}")
+        winners = np.full((chip.tiles, count, chip.winners), -1, np.int16)
+        winners_of = fires.tile.reshape(-1, chip.winners) if len(fires.tile) % chip.winners == 0 else np.zeros((1, 2))
+        if (winners_of != winners_of[:, :1]).any() or (np.diff(fires.offsets) % chip.winners).any():
+            raise ValueError(f"every tile that fires must fire {chip.winners} times in a sample")
+        samples = np.repeat(np.arange(count), np.diff(fires.offsets) // chip.winners)
+        winners[winners_of[:, 0], samples] = fires.neuron.reshape(-1, chip.winners)
+        tally, table = np.zeros(len(counter_names(chip)), np.int64), np.empty((count, 3), np.int32)
+        kernels.read_out_samples(self._geometry, self._cells(False), winners, 0, count, np.ones(count, np.bool_),
+                                 labels.astype(np.int16), np.empty(chip.classes, np.int64),
+                                 np.empty(chip.tiles * chip.winners, np.int32), table, tally)
+        self._count(tally)
+        return Answers(*table.T.copy(), np.arange(count + 1))
+
     def _work(self, cells, keep, threads):
         return _Work(self.chip, self._geometry, cells, keep, threads)
 

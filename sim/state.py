@@ -10,7 +10,7 @@ from ..chip.events import Fires
 from ..chip.initial import initial_levels, initial_random, initial_read_out
 from ..chip.instructions import BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS, counter_names
 
-__all__ = ["THETA_STEP_BITS", "ChipState", "fires_difference"]
+__all__ = ["THETA_STEP_BITS", "ChipState", "fires_difference", "written"]
 
 THETA_STEP_BITS = 16
 """Width of the register h (contract 2.1)."""
@@ -155,6 +155,11 @@ def _mask_shapes(chip):
     """Shapes of the masks of stuck cells, of the tiles and of the read-out."""
     masked = chip.has_stuck_cells
     return ((chip.tiles * masked, chip.rows, chip.neurons), (chip.read_out_rows * masked, chip.classes))
+
+
+def written(levels: np.ndarray, count: int, error: float, rng: np.random.Generator) -> np.ndarray:
+    """Levels 0 to ``count - 1`` as a write leaves them that misses with deviation ``error``, a share of the range."""
+    return np.clip(np.rint(levels + rng.normal(0.0, error * (count - 1), levels.shape)), 0, count - 1).astype(np.uint8)
 
 
 def fires_difference(fires: Fires, expected: Fires) -> str:

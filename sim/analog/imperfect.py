@@ -8,7 +8,7 @@ import numpy as np
 from ...chip.description import NOISE_FRACTION_MAX, NOISE_SIGMA, Chip
 from ...chip.events import EventBatch, EventCode, Fires
 from ..model import ExactModel, _shared_out, _Work
-from ..state import ChipState
+from ..state import ChipState, written
 from . import imperfect_kernels
 from .device import Device, DeviceError
 
@@ -201,15 +201,20 @@ class Imperfect(ExactModel):
             Deviation of a written level, share of the range; stuck cells stay at their rail.
         """
         state = state.copy()
-        top = self.chip.levels - 1
         for name, rails in zip(("levels", "read_out"), self._rails, strict=True):
-            levels = getattr(state, name)
-            if error:
-                noise = self._rng.normal(0.0, error * top, levels.shape)
-                levels[...] = np.clip(np.rint(levels + noise), 0, top)
-            levels[rails >= 0] = rails[rails >= 0]
+            self._write_levels(getattr(state, name), rails, error)
         state.validate(self.chip)
         self.state = state
+
+    def program_read_out(self, levels: np.ndarray) -> None:
+        """Write the levels of the read-out, each with an error of deviation ``c2c``."""
+        self.state.read_out[...] = levels
+        self._write_levels(self.state.read_out, self._rails[1], self.imperfections.c2c)
+
+    def _write_levels(self, levels, rails, error):
+        if error:
+            levels[...] = written(levels, self.chip.levels, error, self._rng)
+        levels[rails >= 0] = rails[rails >= 0]
 
     def drift(self, decades: float, *, share: float, deviation: float = 0.0) -> None:
         """Let every cell lose ``share`` of the range per decade of time, with a deviation per decade, also a share."""

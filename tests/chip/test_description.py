@@ -186,6 +186,8 @@ def test_bad_read_outs_and_schedules_are_refused(fields, message):
     ({"decay": math.nan}, "^decay of a phase must be float, 0.0001 to 100.0, not nan$"),
     ({"learn": 1}, "^learn of a phase must be bool, 0 to 1, not 1$"),
     ({"learn": False}, "^a phase must learn or teach$"),
+    ({"teach": True, "on_host": True}, "^a phase on the host must teach and not learn$"),
+    ({"on_host": True, "learn": False}, "^a phase must learn or teach$"),
 ])
 def test_bad_phases_are_refused(fields, message):
     with pytest.raises(DescriptionError, match=message):
@@ -289,6 +291,14 @@ def test_structure_is_what_decides_the_gates():
     assert same.structure_digest == BASE.structure_digest and same.digest != BASE.digest
     assert vary(neurons=5).structure_digest != BASE.structure_digest
     assert vary(name="other").digest == BASE.digest
+
+
+def test_phases_on_the_host_are_told_where_there_are_any():
+    chip, hosted = (vary(classes=2, schedule=(Phase(), Phase(learn=False, teach=True, on_host=on_host)))
+                    for on_host in (False, True))
+    assert chip.digest != hosted.digest
+    assert not any("on_host" in phase for phase in chip.to_dict()["schedule"])
+    assert hosted.to_dict()["schedule"][1]["on_host"] is True and Chip.from_dict(hosted.to_dict()) == hosted
 
 
 def test_a_fixed_weight_table_is_structure():

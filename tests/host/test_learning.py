@@ -131,6 +131,56 @@ def test_an_interrupted_teaching_run_ends_in_the_same_bits(tmp_path):
         learn(target_of(TAUGHT), images, 1 - labels, checkpoint=checkpoint, resume=True)
 
 
+HOSTED = dataclasses.replace(TAUGHT, schedule=(Phase(decay=0.5), Phase(
+    passes=2, learn=False, teach=True, on_host=True, read_out_decay=0.5, shift=1)))
+
+
+def test_the_host_teaches_what_the_chip_would_have_learned():
+    images, labels = pictures(1500)
+    on_chip = dataclasses.replace(HOSTED, schedule=tuple(dataclasses.replace(phase, on_host=False)
+                                                         for phase in HOSTED.schedule))
+    hosted, taught = target_of(HOSTED), target_of(on_chip)
+    curve = learn(hosted, images, labels).curve
+    assert curve == learn(taught, images, labels).curve and curve[-1][1] > 0.7
+    assert (hosted.read("read_out") == taught.read("read_out")).all() and (hosted.read("read_out") != 32).any()
+    assert hosted.counters()["labels"] == 0 == sum(
+        hosted.counters()[name] for name in ("taught", "answers"))
+
+
+def test_an_interrupted_run_of_the_host_ends_in_the_same_bits(tmp_path):
+    images, labels = pictures(1500)
+    whole, resumed, checkpoint = target_of(HOSTED), target_of(HOSTED), tmp_path / "run.npz"
+    curve = learn(whole, images, labels).curve
+
+    def interrupt(done, total):
+        if done == 2500:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(resumed, images, labels, checkpoint=checkpoint, progress=interrupt)
+    resumed = target_of(HOSTED)
+    assert learn(resumed, images, labels, checkpoint=checkpoint, resume=True).curve == curve
+    assert resumed.state().differences(whole.state()) == ""
+
+
+def test_a_written_read_out_misses_by_the_noise_of_its_cells():
+    flawed = dataclasses.replace(HOSTED, noise_bits=14, write_noise=0.05, stuck_cells="masked")
+    target, rng = target_of(flawed), np.random.default_rng(0)
+    stuck = rng.random((flawed.read_out_rows, flawed.classes)) < 0.2
+    before = rng.integers(0, 64, stuck.shape)
+    target.write("read_out_stuck", stuck)
+    target.write("read_out", before)
+    wanted = np.full(stuck.shape, 30)
+    target.program_read_out(wanted)
+    found = target.read("read_out").reshape(stuck.shape)
+    assert (found[stuck] == before[stuck]).all()
+    error = found[~stuck] - 30.0
+    assert abs(error.std() / 63 - 0.05) < 0.01 and abs(error.mean()) < 1
+    target.write("read_out", before)
+    target.program_read_out(wanted)
+    assert (target.read("read_out").reshape(stuck.shape) == found).all()
+
+
 def test_labels_outside_the_read_out_are_an_error():
     images, labels = pictures(20)
     with pytest.raises(ValueError, match="^labels must be 0 to classes - 1 = 1, not 0 to 2$"):

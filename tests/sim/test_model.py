@@ -1,5 +1,6 @@
 """The exact model against the oracle: fires, state and counters, to the bit."""
 
+import dataclasses
 import importlib.util
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ohmspike.chip import Chip
+from ohmspike.chip import Chip, Phase
 from ohmspike.chip.events import EventBatch, EventCode
 from ohmspike.sim import kernels
 from ohmspike.sim.model import ExactModel
@@ -137,6 +138,43 @@ def test_learning_ignores_the_number_of_threads(chip, seed, threads):
     for model, count in ((one, 1), (several, threads)):
         assert not fires_difference(model.run(batch, threads=count), expected)
         assert not model.state.differences(sequential.state)
+
+
+@settings(max_examples=25, deadline=None)
+@given(chip=chips(), seed=st.integers(0, 2**32 - 1))
+def test_fires_told_elsewhere_teach_as_labels_do(chip, seed):
+    if not chip.classes:
+        return
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (20, chip.plane_height, chip.plane_width)).astype(np.uint8)
+    labels = rng.integers(0, chip.classes, 20)
+    state = random_state(chip, rng)
+    state.learn = False
+
+    def batch(told):
+        codes = [np.r_[np.flatnonzero(image.ravel() > 128), DECIDE, [EventCode.ANSWER, EventCode.LABEL - label][:told],
+                       END] for image, label in zip(images, labels, strict=True)]
+        return EventBatch(np.concatenate(codes).astype(np.int32), np.cumsum([0] + [len(code) for code in codes]))
+
+    taught, tiles, read_out = (ExactModel(chip, state) for _ in range(3))
+    expected = taught.run(batch(2))
+    answers = read_out.teach(tiles.run(batch(0)), labels)
+    for name in ("label", "score", "margin", "offsets"):
+        assert (getattr(answers, name) == getattr(expected.answers, name)).all()
+    assert (read_out.state.read_out == taught.state.read_out).all()
+    assert (read_out.state.random == taught.state.random).all()
+
+
+def test_teaching_fires_that_cannot_be_is_refused():
+    taught = ExactModel(dataclasses.replace(Chip.preset("tiny"), classes=2))
+    fires = taught.run(EventBatch(np.array([*range(200), DECIDE, END], np.int32), np.array([0, 202])))
+    with pytest.raises(ValueError, match="^labels must be 1 classes 0 to 1$"):
+        taught.teach(fires, np.array([2]))
+    fires.tile[0] += 1
+    with pytest.raises(ValueError, match="^every tile that fires must fire 3 times in a sample$"):
+        taught.teach(fires, np.array([1]))
+    with pytest.raises(ValueError, match="^teaching needs a chip with a read-out$"):
+        ExactModel(dataclasses.replace(taught.chip, classes=0, schedule=(Phase(),))).teach(fires, np.array([1]))
 
 
 def test_inference_needs_whole_samples():
