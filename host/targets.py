@@ -11,7 +11,7 @@ from ohmspike.chip.events import EventBatch, EventCode, Fires
 from ohmspike.chip.instructions import MEMORIES, Opcode, counter_names, register_names
 from ohmspike.sim.model import ExactModel
 from ohmspike.sim.rtl import compile_chip
-from ohmspike.sim.state import ChipState, written
+from ohmspike.sim.state import ChipState, written_read_out
 
 from .errors import UserError
 from .link import CompiledPort, LinkSession, OutputParser, programs_of
@@ -131,8 +131,7 @@ class Target(ABC):
         """Write levels of the read-out, as a device would take them: with the error of the chip's ``write_noise``, and
         stuck cells stay."""
         chip = self.chip
-        if chip.write_noise:
-            levels = written(levels, chip.levels, chip.write_noise, np.random.default_rng([chip.seed, 3]))
+        levels = written_read_out(chip, levels, chip.write_noise)
         if chip.has_stuck_cells:
             shape = (chip.read_out_rows, chip.classes)
             stuck, held = (self.read(name).reshape(shape) for name in ("read_out_stuck", "read_out"))

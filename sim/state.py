@@ -10,7 +10,7 @@ from ..chip.events import Fires
 from ..chip.initial import initial_levels, initial_random, initial_read_out
 from ..chip.instructions import BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS, counter_names
 
-__all__ = ["THETA_STEP_BITS", "ChipState", "fires_difference", "written"]
+__all__ = ["THETA_STEP_BITS", "ChipState", "fires_difference", "written", "written_read_out"]
 
 THETA_STEP_BITS = 16
 """Width of the register h (contract 2.1)."""
@@ -157,9 +157,14 @@ def _mask_shapes(chip):
     return ((chip.tiles * masked, chip.rows, chip.neurons), (chip.read_out_rows * masked, chip.classes))
 
 
-def written(levels: np.ndarray, count: int, error: float, rng: np.random.Generator) -> np.ndarray:
-    """Levels 0 to ``count - 1`` as a write leaves them that misses with deviation ``error``, a share of the range."""
-    return np.clip(np.rint(levels + rng.normal(0.0, error * (count - 1), levels.shape)), 0, count - 1).astype(np.uint8)
+def written(levels: np.ndarray, top: int, error: float, rng: np.random.Generator) -> np.ndarray:
+    """Levels 0 to ``top`` as a write leaves them that misses with deviation ``error``, a share of the range."""
+    return np.clip(np.rint(levels + rng.normal(0.0, error * top, levels.shape)), 0, top).astype(np.uint8)
+
+
+def written_read_out(chip: Chip, levels: np.ndarray, error: float) -> np.ndarray:
+    """Levels of the read-out as a write leaves them, by the seed of the chip."""
+    return written(levels, chip.levels - 1, error, np.random.default_rng([chip.seed, 3])) if error else levels
 
 
 def fires_difference(fires: Fires, expected: Fires) -> str:

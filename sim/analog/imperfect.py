@@ -8,7 +8,7 @@ import numpy as np
 from ...chip.description import NOISE_FRACTION_MAX, NOISE_SIGMA, Chip
 from ...chip.events import EventBatch, EventCode, Fires
 from ..model import ExactModel, _shared_out, _Work
-from ..state import ChipState, written
+from ..state import ChipState, written, written_read_out
 from . import imperfect_kernels
 from .device import Device, DeviceError
 
@@ -202,19 +202,18 @@ class Imperfect(ExactModel):
         """
         state = state.copy()
         for name, rails in zip(("levels", "read_out"), self._rails, strict=True):
-            self._write_levels(getattr(state, name), rails, error)
+            levels = getattr(state, name)
+            if error:
+                levels[...] = written(levels, self.chip.levels - 1, error, self._rng)
+            levels[rails >= 0] = rails[rails >= 0]
         state.validate(self.chip)
         self.state = state
 
     def program_read_out(self, levels: np.ndarray) -> None:
         """Write the levels of the read-out, each with an error of deviation ``c2c``."""
-        self.state.read_out[...] = levels
-        self._write_levels(self.state.read_out, self._rails[1], self.imperfections.c2c)
-
-    def _write_levels(self, levels, rails, error):
-        if error:
-            levels[...] = written(levels, self.chip.levels, error, self._rng)
-        levels[rails >= 0] = rails[rails >= 0]
+        rails = self._rails[1]
+        self.state.read_out[...] = np.where(rails < 0, written_read_out(self.chip, levels, self.imperfections.c2c),
+                                            rails)
 
     def drift(self, decades: float, *, share: float, deviation: float = 0.0) -> None:
         """Let every cell lose ``share`` of the range per decade of time, with a deviation per decade, also a share."""

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ohmspike.chip import Chip
+from ohmspike.chip import Chip, Phase
 from ohmspike.host import classify, learn
 from ohmspike.host.errors import UserError
 from ohmspike.host.link import LinkError, LinkSession
@@ -14,6 +14,7 @@ from ohmspike.sim.analog.imperfect import Imperfect, Imperfections, in_gates
 from support.bars import CHIP, data
 from support.reference_device import LossyPort, ReferenceDevice
 
+HOSTED = dataclasses.replace(CHIP, schedule=(*CHIP.schedule, Phase(learn=False, teach=True, on_host=True)))
 FLAWS = Imperfections(c2c=0.05, stuck=0.1, threshold=1.0, seed=3)
 
 
@@ -23,6 +24,9 @@ class ImperfectTarget(ModelTarget):
     def __init__(self, chip, imperfections):
         super().__init__(chip)
         self.model = Imperfect(chip, imperfections)
+
+    def program_read_out(self, levels):
+        self.model.program_read_out(levels)
 
 
 def learned(target):
@@ -43,9 +47,10 @@ def same_as_imperfect(target, imperfect):
     assert ours.write_noise and ours.stuck.any() and ours.read_out_stuck.any()
 
 
-def test_a_schedule_on_flawed_gates_ends_in_the_bits_of_the_imperfect_model():
-    chip, state = in_gates(CHIP, FLAWS)
-    target, imperfect = ModelTarget(chip), ImperfectTarget(CHIP, FLAWS)
+@pytest.mark.parametrize("ideal", [CHIP, HOSTED], ids=["on chip", "on host"])
+def test_a_schedule_on_flawed_gates_ends_in_the_bits_of_the_imperfect_model(ideal):
+    chip, state = in_gates(ideal, FLAWS)
+    target, imperfect = ModelTarget(chip), ImperfectTarget(ideal, FLAWS)
     target.load(state)
     assert np.array_equal(learned(target), learned(imperfect))
     same_as_imperfect(target, imperfect)
@@ -53,8 +58,8 @@ def test_a_schedule_on_flawed_gates_ends_in_the_bits_of_the_imperfect_model():
 
 @pytest.mark.slow
 def test_a_schedule_on_flawed_rtl_ends_in_the_bits_of_the_imperfect_model():
-    chip, state = in_gates(CHIP, FLAWS)
-    imperfect = ImperfectTarget(CHIP, FLAWS)
+    chip, state = in_gates(HOSTED, FLAWS)
+    imperfect = ImperfectTarget(HOSTED, FLAWS)
     with open_target("rtl", chip) as target:
         target.load(state)
         assert target.state().differences(state) == ""
