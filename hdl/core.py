@@ -1,95 +1,27 @@
 """The core of a chip: its memories, and the sequence of every event."""
 
 from amaranth import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib import data
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from ohmspike.chip.description import STEP_MAX
-from ohmspike.chip.instructions import (
-    BIN_COUNTERS,
-    COUNTERS,
-    MEMORIES,
-    READ_OUT_COUNTERS,
-    STATUS_WORDS,
-    identity_words,
-    register_names,
-)
+from ohmspike.chip.instructions import MEMORIES, STATUS_WORDS
 
 from .accumulator import Accumulator
+from .core_common import CommonCore
+from .core_ports import EventKind, counter_peaks
 from .counters import CounterBank
-from .layout import SILENT, Layout, lookup, saturate
+from .layout import SILENT, saturate
 from .pulses import PulseMode, Pulses, TraceLookup
 from .race import Race
 from .read_out import ReadOut
 from .router import Router
 
-__all__ = ["Core", "EventKind", "access_shape", "answer_shape", "counter_peaks", "event_shape", "fire_shape"]
-
-READS_MAX = 4095
+__all__ = ["Core"]
 
 
-class EventKind(enum.Enum, shape=3):
-    """Events the core carries out."""
-
-    SPIKE = 0
-    STEP = 1
-    DECIDE = 2
-    DARK = 3
-    END = 4
-    REFUSE = 5
-    ANSWER = 6
-    LABEL = 7
-
-
-def event_shape():
-    """An event: its kind, and the line of a SPIKE or the column of a LABEL."""
-    return data.StructLayout({"kind": EventKind, "line": 16})
-
-
-def fire_shape(layout: Layout):
-    """A fire; ``first`` opens the record of a tile, ``end`` closes the records of an event."""
-    return data.StructLayout({"tile": layout.tile, "neuron": layout.neuron, "first": 1, "end": 1})
-
-
-def answer_shape():
-    """What the read-out answers (contract 10.4)."""
-    return data.StructLayout({"label": 8, "score": 24, "margin": 24})
-
-
-def access_shape(layout: Layout):
-    """A cell of a memory; ``neuron`` is the column split into word and lane.
-
-    ``high`` asks for the upper half of a counter where an access is 32 bits wide.
-    """
-    return data.StructLayout({
-        "memory": 8, "row": 16, "column": 16, "neuron": layout.column, "write": 1, "high": 1,
-        "data": layout.access_bits})
-
-
-def counter_peaks(layout: Layout) -> dict[str, int]:
-    """Every counter of the contract, in address order, with its largest increment in one clock."""
-    chip = layout.chip
-    weight = (1 << chip.weight_bits) - 1
-    peaks = dict.fromkeys(COUNTERS, 1)
-    peaks |= {
-        "dark_spikes": chip.lines,
-        "read_sum": weight * layout.lanes,
-        "active_sq_sum": 2 * READS_MAX + 1,
-        "pre_recharge": (1 << chip.trace_bits) - 1,
-        "post_recharge": (1 << chip.trace_bits) - 1,
-    }
-    for name in BIN_COUNTERS:
-        for bin_ in range(chip.amplitudes):
-            peaks[f"{name}_{bin_}"] = weight if name.endswith("weight") else 1
-    if chip.classes:
-        peaks |= dict.fromkeys(READ_OUT_COUNTERS, 1)
-        peaks |= {"read_out_reads": chip.winners, "read_out_sum": weight * chip.classes * chip.winners}
-    return peaks
-
-
-class Core(wiring.Component):
+class Core(CommonCore):
     """Carry out events on the synapses of a chip (docs/contract.md).
 
     Spikes stream: the router walks the tiles that see a line while the words of the row before are still being read ::
@@ -136,21 +68,6 @@ class Core(wiring.Component):
         What the memory ``status`` shows.
     """
 
-    def __init__(self, layout: Layout):
-        self.layout = layout
-        super().__init__({
-            "events": In(stream.Signature(event_shape())),
-            "fires": Out(stream.Signature(fire_shape(layout))),
-            "answers": Out(stream.Signature(answer_shape())),
-            "access": In(access_shape(layout)),
-            "access_valid": In(1),
-            "access_ready": Out(1),
-            "access_data": Out(layout.access_bits),
-            "idle": Out(1),
-            "dark": Out(1),
-            "status": In(data.ArrayLayout(32, len(STATUS_WORDS))),
-        })
-
     def elaborate(self, platform):
         m = Module()
         self._storage(m)
@@ -164,11 +81,7 @@ class Core(wiring.Component):
 
     def _storage(self, m):
         layout, chip = self.layout, self.layout.chip
-        self.tile_shape = data.StructLayout({
-            "reads": bits_for(READS_MAX), "active": 1, "closed": 1, "step_reads": bits_for(READS_MAX), "step": 8,
-            "used": layout.unit_count, "next": layout.unit})
-        self.unit_shape = data.StructLayout({"neuron": layout.neuron, "stamp": 8})
-        unit_depth = (chip.tiles << layout.unit.width) if chip.learners > 1 else chip.tiles
+        self._registers_and_shapes()
         bypass = layout.words == 1  # consecutive reads of one tile then meet in its membranes and state
 
         def memory_of(name, shape, depth, transparent=False, lanes=False):
@@ -184,7 +97,7 @@ class Core(wiring.Component):
         self.theta_read, self.theta_write = memory_of("thetas", layout.theta_word, layout.neuron_depth, lanes=True)
         self.tile_read, self.tile_write = memory_of(
             "tile_states", self.tile_shape, 2 << layout.tile.width, bypass)
-        self.unit_read, self.unit_write = memory_of("units", self.unit_shape, unit_depth)
+        self.unit_read, self.unit_write = memory_of("units", self.unit_shape, self.unit_depth)
         self.line_read, self.line_write = memory_of("lines", unsigned(8), 2 << layout.line.width)
         self.random_read, self.random_write = memory_of(
             "randoms", unsigned(32), chip.tiles + (chip.classes > 0))
@@ -203,26 +116,11 @@ class Core(wiring.Component):
         m.submodules.unit_trace = self.unit_trace = TraceLookup(layout)
         m.submodules.line_trace = self.line_trace = TraceLookup(layout)
 
-        self.learn = Signal()
-        self.report = Signal(init=1)
-        self.theta_step = Signal(16)
-        self.theta_base = Signal(chip.threshold_bits)
-        self.margin = Signal(chip.score_bits)
-        self.write_noise = Signal(chip.noise_bits)
-        self.step = Signal(8)
-        self.spoken = Signal(range(chip.lines + 1))
-        self.any_units = Signal()
-        self.dark_sample = Signal()
-        self.visits_quiet = Signal()
-        self.quiet = Signal()  # no read is under way, in the tiles or in the read-out
         self.bank = Signal()  # of line stamps and tile states: the one of this sample
         self.line_noted, self.tile_noted = Signal(), Signal()  # their write ports are taken
         self.cleared = Signal()  # the bank that END takes next is clear
         self.changes_bank = Signal()
         m.d.comb += self.dark.eq(self.dark_sample)
-
-    def _unit_address(self, tile, unit):
-        return tile << self.layout.unit.width | unit if self.layout.chip.learners > 1 else tile
 
     def _all_lanes(self, write, value):
         """What would be written is the same in all lanes; which of them are, their enables say."""
@@ -247,9 +145,6 @@ class Core(wiring.Component):
 
     # counters
 
-    def _count(self, m, name, amount=1):
-        m.d.comb += getattr(self.counters, f"increment_{name}").eq(amount)
-
     def _count_defaults(self, m):
         pulses, chip = self.pulses, self.layout.chip
         for bin_ in range(chip.amplitudes):
@@ -262,117 +157,22 @@ class Core(wiring.Component):
 
     # reads
 
-    def _reads(self, m):
-        """Stream the words of every visited row: address, weights one clock later, membranes two clocks later."""
-        layout = self.layout
-        visit = self.router.visits
-        word = Signal(layout.word)
-        issue = Signal()
-        first = Signal()
+    @property
+    def visited_levels(self):
+        return self.level_read.data
+
+    @property
+    def pulses_over(self):
+        return self.pulses.idle
+
+    def _address_visit(self, m, visit, word):
         m.d.comb += [
-            first.eq(word == 0),
             self.level_read.addr.eq(visit.payload.address + word),
-            self.tile_read.addr.eq(layout.banked(visit.payload.tile, self.bank)),
+            self.tile_read.addr.eq(self.layout.banked(visit.payload.tile, self.bank)),
         ]
 
-        stage = data.StructLayout({"valid": 1, "tile": layout.tile, "word": layout.word, "first": 1})
-        one, two = Signal(stage), Signal(stage)
-        m.d.sync += [one.valid.eq(issue), one.tile.eq(visit.payload.tile), one.word.eq(word), one.first.eq(first),
-                     two.eq(one)]
-        state = self._visit_state(m, one)
-        self._integrate(m, one, two, state)
-
-        # a visit ends with its last word, or with the RESET pulses after it
-        unit = Signal(layout.unit)
-        pulsed = Signal()
-        last_word = word == layout.words - 1
-        plastic = self.learn & self.any_units
-        with m.FSM(name="visit") as fsm:
-            with m.State("STREAM"):
-                with m.If(visit.valid):
-                    m.d.comb += issue.eq(1)
-                    m.d.sync += word.eq(Mux(last_word, 0, word + 1))
-                    with m.If(last_word):
-                        m.d.comb += visit.ready.eq(~plastic)
-                        with m.If(plastic):
-                            m.next = "STATE"
-            with m.State("STATE"):
-                m.d.sync += [unit.eq(0), pulsed.eq(0)]
-                m.next = "UNIT"
-            with m.State("UNIT"):
-                m.d.comb += self.unit_read.addr.eq(self._unit_address(visit.payload.tile, unit))
-                m.next = "PULSE"
-                with m.If(unit == state.used):
-                    self._count(m, "reset_rows", pulsed)
-                    m.d.comb += visit.ready.eq(1)
-                    m.next = "STREAM"
-            with m.State("PULSE"):
-                m.d.comb += [
-                    self.unit_read.addr.eq(self._unit_address(visit.payload.tile, unit)),
-                    self.pulses.start_valid.eq(self.unit_trace.trace != 0),
-                ]
-                m.d.sync += pulsed.eq(pulsed | self.pulses.start_valid)
-                m.next = "PULSED"
-            with m.State("PULSED"):
-                with m.If(self.pulses.idle):
-                    with m.If(unit == layout.chip.learners - 1):
-                        self._count(m, "reset_rows", pulsed)
-                        m.d.comb += visit.ready.eq(1)
-                        m.next = "STREAM"
-                    with m.Else():
-                        m.d.sync += unit.eq(unit + 1)
-                        m.next = "UNIT"
-        m.d.comb += [
-            self.visits_quiet.eq(fsm.ongoing("STREAM") & self.router.idle & ~one.valid & ~two.valid),
-            self.pulses.start.mode.eq(PulseMode.CELL),
-            self.pulses.start.address.eq(visit.payload.address + self.unit_read.data.neuron.word),
-            self.pulses.start.tile.eq(visit.payload.tile),
-            self.pulses.start.lane.eq(self.unit_read.data.neuron.lane),
-            self.pulses.start.trace.eq(self.unit_trace.trace),
-            self.pulses.step.eq(self.step),
-            self.unit_trace.stamp.eq(self.unit_read.data.stamp),
-            self.unit_trace.step.eq(self.step),
-        ]
-
-    def _visit_state(self, m, one):
-        """State of the visited tile as it was before this visit: read in the clock after its first word, then held."""
-        held = Signal(self.tile_shape)
-        state = Signal(self.tile_shape)
-        now = self.tile_read.data
-        m.d.comb += state.eq(Mux(one.first, now, held))
-        same_step = now.active & (now.step == self.step)
-        step_reads = Mux(same_step, now.step_reads, 0)
-        visited = one.valid & one.first
-        with m.If(visited):
-            m.d.sync += held.eq(now)
-            m.d.comb += [self.tile_noted.eq(1), self.tile_write.en.eq(~now.closed), self.tile_write.data.eq(now),
-                         self.tile_write.addr.eq(self.layout.banked(one.tile, self.bank))]
-            m.d.comb += [
-                self.tile_write.data.reads.eq(Mux(now.reads == READS_MAX, READS_MAX, now.reads + 1)),
-                self.tile_write.data.step_reads.eq(Mux(step_reads == READS_MAX, READS_MAX, step_reads + 1)),
-                self.tile_write.data.step.eq(self.step),
-                self.tile_write.data.active.eq(1),
-            ]
-            self._count(m, "row_reads", ~now.closed)
-            self._count(m, "shut_rows", now.closed)
-            self._count(m, "active_sq_sum", Mux(now.closed, 0, (step_reads << 1) | 1))
-        return state
-
-    def _integrate(self, m, one, two, state):
-        layout = self.layout
-        fresh, closed, summed = Signal(), Signal(), Signal()
-        m.d.sync += [fresh.eq(~state.active), closed.eq(state.closed), summed.eq(two.valid & ~closed)]
-        m.d.comb += [
-            self.accumulator.levels.eq(self.level_read.data),
-            self.membrane_read.addr.eq(layout.neuron_address(one.tile, one.word)),
-            self.accumulator.membranes.eq(self.membrane_read.data),
-            self.accumulator.fresh.eq(fresh),
-            self.accumulator.last_word.eq(two.word == layout.words - 1),
-            self.membrane_write.addr.eq(layout.neuron_address(two.tile, two.word)),
-            self.membrane_write.data.eq(self.accumulator.raised),
-            self.membrane_write.en.eq(two.valid & ~closed),
-        ]
-        self._count(m, "read_sum", Mux(summed, self.accumulator.weight_sum, 0))
+    def _note_visit(self, m, tile):
+        m.d.comb += [self.tile_noted.eq(1), self.tile_write.addr.eq(self.layout.banked(tile, self.bank))]
 
     # read-out
 
@@ -404,53 +204,6 @@ class Core(wiring.Component):
             pulses.read_out_data.eq(read_out.data),
         ]
         self._count(m, "read_out_sum", read_out.weight_sum)
-
-    def _answer(self, m):
-        """ANSWER puts out the best column; LABEL teaches its column and the best rival's if the lead is too small."""
-        if not self.layout.chip.classes:
-            return
-        event, read_out, pulses = self.events.payload, self.read_out, self.pulses
-        lead_wanted = Signal(self.layout.chip.score_bits + 1)
-        m.d.comb += [
-            self.answers.payload.label.eq(read_out.best),
-            self.answers.payload.score.eq(read_out.best_score),
-            self.answers.payload.margin.eq(read_out.best_score - read_out.second_score),
-            lead_wanted.eq(read_out.best_score + self.margin),
-        ]
-        with m.State("SEARCH"):
-            m.d.comb += read_out.ask.eq(1)
-            m.next = "SEARCHING"
-        with m.State("SEARCHING"):
-            with m.If(read_out.done):
-                m.next = "LABELLED"
-                with m.If(event.kind == EventKind.ANSWER):
-                    m.next = "ANSWERED"
-        with m.State("ANSWERED"):
-            m.d.comb += [self.answers.valid.eq(1), self.events.ready.eq(self.answers.ready)]
-            with m.If(self.answers.ready):
-                self._count(m, "answers")
-                m.next = "IDLE"
-        with m.State("LABELLED"):
-            own, best = read_out.own_score, read_out.best_score
-            teaches = own < lead_wanted
-            self._count(m, "labels")
-            self._count(m, "labels_right", (own > best) | ((own == best) & (event.line < read_out.best)))
-            self._count(m, "taught", teaches)
-            m.next = "LABEL DONE"
-            with m.If(teaches & (read_out.listed != 0)):
-                m.next = "TEACH"
-        for state, mode, column, then in (("TEACH", PulseMode.TEACH, event.line, "UNTEACH"),
-                                          ("UNTEACH", PulseMode.UNTEACH, read_out.best, "LABEL DONE")):
-            with m.State(state):
-                m.d.comb += [pulses.start_valid.eq(1), pulses.start.mode.eq(mode),
-                             pulses.start.lane.eq(column[:len(pulses.start.lane)])]
-                m.next = f"{state}ING"
-            with m.State(f"{state}ING"):
-                with m.If(pulses.idle):
-                    m.next = then
-        with m.State("LABEL DONE"):
-            m.d.comb += self.events.ready.eq(1)
-            m.next = "IDLE"
 
     def _flaws(self, m):
         """The mask of stuck cells is read with the levels, and never written by a pulse."""
@@ -1023,21 +776,3 @@ class Core(wiring.Component):
                              write.en.eq(access.write)]
                 m.d.comb += write.data[place].eq(access.data[0])
 
-    def _registers(self, m):
-        access = self.access
-        registers = {"learn": self.learn, "theta_step": self.theta_step, "theta_base": self.theta_base,
-                     "report": self.report, "margin": self.margin, "write_noise": self.write_noise}
-        names = register_names(self.layout.chip)
-        with m.Switch(access.column[:bits_for(len(names) - 1)]):
-            for address, name in enumerate(names):
-                with m.Case(address):
-                    m.d.comb += self.access_found.eq(registers[name])
-                    with m.If(access.write):
-                        m.d.sync += registers[name].eq(access.data[:len(registers[name])])
-
-    def _identity(self, m):
-        chip = self.layout.chip
-        options = {spec.name: spec.metadata.get("options") for spec in chip.__dataclass_fields__.values()}
-        words = [options[name].index(getattr(chip, name)) if options[name] else getattr(chip, name)
-                 for name in identity_words(chip)]
-        return lookup(m, self.access.column, words, name="identity")

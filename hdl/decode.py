@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ohmspike.chip.instructions import ANSWER_BYTES, CHECK_BYTES, MEMORIES, Opcode, Status, neuron_bytes, tile_bytes
 
-from .core import EventKind, access_shape, answer_shape, event_shape, fire_shape
+from .core_ports import EventKind, access_shape, answer_shape, event_shape, fire_shape
 from .layout import Layout
 
 __all__ = ["Decoder", "RecordWriter", "byte_shape"]

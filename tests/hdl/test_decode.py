@@ -7,7 +7,7 @@ import pytest
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import label_code
-from ohmspike.hdl.core import EventKind
+from ohmspike.hdl.core_ports import EventKind
 from ohmspike.hdl.decode import Decoder, RecordWriter
 from ohmspike.hdl.layout import Layout
 from support.bench import Bench, Scoreboard

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import sys
 import types
 
 import numpy as np
@@ -52,12 +53,12 @@ BUGS = {
     "lower rail missing": ("pulses", "Mux(below, 0, ", "Mux(below, top, ", RACE),
     "upper rail missing": ("pulses", "Mux(above, top, raw)", "Mux(above, 0, raw)", RACE),
     "DARK acts on lines that spoke": ("pulses", "(self.line_stamp == SILENT))", "(self.line_stamp != SILENT))", RACE),
-    "a closed tile reads": ("core", "two.valid & ~closed)", "two.valid)", RACE),
-    "fresh membranes keep their charge": ("core", "fresh.eq(~state.active)", "fresh.eq(0)", THRESHOLD),
+    "a closed tile reads": ("core_common", "two.valid & ~closed)", "two.valid)", RACE),
+    "fresh membranes keep their charge": ("core_common", "fresh.eq(~state.active)", "fresh.eq(0)", THRESHOLD),
     "theta wraps": ("core", "saturate(raised, chip.threshold_bits)", "raised[:chip.threshold_bits]", RACE),
     "first winner forgotten": ("core", "with m.If(self.rank == 0):", "with m.If(self.rank != 0):", RACE),
     "leak of the wrong size": ("core", "(theta >> chip.theta_leak)", "(theta >> 3)", THRESHOLD),
-    "reads of all steps squared": ("core", "Mux(same_step, now.step_reads, 0)", "now.step_reads", RACE),
+    "reads of all steps squared": ("core_common", "Mux(same_step, now.step_reads, 0)", "now.step_reads", RACE),
     "the same unit taken again": ("core", "Mux(self.held.next == chip.learners - 1, 0, self.held.next + 1)",
                                   "self.held.next", RACE),
     "answers tie to the higher column": ("read_out", "(picked > self.best_score)", "(picked >= self.best_score)",
@@ -77,11 +78,11 @@ BUGS = {
     "every rank teaches alike": ("pulses", "trace_of_rank, name", "trace_of_rank[:1] * chip.winners, name", MANY),
     "drawn from the state of a tile": ("pulses", "Mux(sweep.mode.as_value()[2], chip.tiles, sweep.tile)", "sweep.tile",
                                        READ_OUT),
-    "taught at the margin": ("core", "own < lead_wanted", "own <= lead_wanted", READ_OUT),
+    "taught at the margin": ("core_common", "own < lead_wanted", "own <= lead_wanted", READ_OUT),
     "a checksum skips the top bit": ("decode", "Mux(self._check, bits == 7,", "Mux(self._check, bits == 6,", RACE),
     "a checksum of another polynomial": ("decode", "0xEDB88320", "0x82F63B78", RACE),
     "a checksum goes on from the last one": ("decode", "m.d.sync += crc.eq(0)", "pass", RACE),
-    "RESET before SET": ("core", """(("TEACH", PulseMode.TEACH, event.line, "UNTEACH"),
+    "RESET before SET": ("core_common", """(("TEACH", PulseMode.TEACH, event.line, "UNTEACH"),
                                           ("UNTEACH", PulseMode.UNTEACH, read_out.best, "LABEL DONE"))""",
                          """(("TEACH", PulseMode.UNTEACH, read_out.best, "UNTEACH"),
                              ("UNTEACH", PulseMode.TEACH, event.line, "LABEL DONE"))""", READ_OUT),
@@ -94,18 +95,28 @@ BUGS = {
     "stuck as the next row is": ("pulses", "range(3)", "range(2)", FLAWED),
     "stuck as a cell of the tiles is": ("pulses", "stuck = Mux(teaching, row, tile)", "stuck = tile", TAUGHT_FLAWED),
     "the read-out is without noise": ("pulses", "noise.eq(noise_of(drawn))", "noise.eq(0)", TAUGHT_FLAWED),
-    "a tie is right for any label": ("core", "(own == best) & (event.line < read_out.best)", "(own == best)", READ_OUT),
+    "a tie is right for any label": ("core_common", "(own == best) & (event.line < read_out.best)", "(own == best)",
+                                     READ_OUT),
 }
 
 
-def planted(monkeypatch, name, old, new):
-    """The class ``Core`` with one piece of the source of a module of hdl/ replaced."""
+def broken_module(name, old, new):
+    """A module of hdl/ with one piece of its source replaced."""
     module = importlib.import_module(f"ohmspike.hdl.{name}")
     source = inspect.getsource(module)
     assert old in source, f"hdl/{name}.py has no {old!r} to replace"
     broken = types.ModuleType(module.__name__)
     broken.__package__ = module.__package__
-    exec(compile(source.replace(old, new), module.__file__, "exec"), broken.__dict__)
+    exec(compile(source.replace(old, new) if old else source, module.__file__, "exec"), broken.__dict__)
+    return broken
+
+
+def planted(monkeypatch, name, old, new):
+    """The class ``Core`` with one piece of the source of a module of hdl/ replaced."""
+    broken = broken_module(name, old, new)
+    if name == "core_common":
+        monkeypatch.setitem(sys.modules, broken.__name__, broken)
+        name, broken = "core", broken_module("core", "", "")
     if name in ("core", "decode"):
         top = {"core": "Core", "decode": "Decoder"}[name]
         monkeypatch.setattr(f"ohmspike.hdl.chip.{top}", getattr(broken, top))

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.hdl.core import counter_peaks
+from ohmspike.hdl.core_ports import counter_peaks
 from ohmspike.hdl.counters_serial import SerialCounterBank
 from ohmspike.hdl.layout import Layout
 from ohmspike.hdl.race_serial import SerialRace
