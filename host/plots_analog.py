@@ -1,10 +1,13 @@
 """Pictures of the analog twin: a fitted device, and where the energy goes."""
 
+import textwrap
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ohmspike.sim.analog.fit import Fit, Measurement
+from ohmspike.sim.analog.imperfect import EFFECTS
 
 from .whole import write_whole
 
@@ -12,6 +15,10 @@ __all__ = ["energy_picture", "fit_picture", "robustness_picture"]
 
 _INK, _SOFT, _QUIET, _ACCENT, _NIGHT = "#22252b", "#6b7280", "#cdd2da", "#d8344f", "#4b3f72"
 _DPI = 120
+_STRENGTH_OF = {effect: meaning for effect, (meaning, *_) in EFFECTS.items()} | {
+    "drift": "share of the range that cells lose after learning, deviation as large"}
+_LEAST_SPAN = 4.0
+"""Points of accuracy that an axis shows at least: what seeds do is not to look like what a flaw does."""
 
 
 def _figure(width, height, title, note):
@@ -122,17 +129,18 @@ def robustness_picture(lines: list[dict], path) -> None:
     UserError
         The file cannot be written.
     """
-    effects = [effect for effect in dict.fromkeys(line["effect"] for line in lines) if effect != "ideal"] or ["ideal"]
+    present = {line["effect"] for line in lines} - {"ideal"}
+    effects = [effect for effect in (*EFFECTS, "drift") if effect in present] or ["ideal"]
     columns = min(3, len(effects))
     rows = -(-len(effects) // columns)
     seeds = len({line["seed"] for line in lines})
-    height = 1.3 + 2.3 * rows
+    height = 1.6 + 2.5 * rows
     shown = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed"
     figure = _figure(10, height, f"Flaws of {lines[0]['chip']}",
                      f"accuracy on validation images against the strength of a flaw; {shown}; "
                      f"strength 0 is the ideal chip")
-    grid = figure.add_gridspec(rows, columns, left=0.07, right=0.98, top=1 - 1.15 / height, bottom=0.45 / height,
-                               hspace=0.5, wspace=0.22)
+    grid = figure.add_gridspec(rows, columns, left=0.07, right=0.98, top=1 - 1.15 / height, bottom=0.75 / height,
+                               hspace=0.62, wspace=0.22)
     for index, effect in enumerate(effects):
         axes = figure.add_subplot(grid[index // columns, index % columns])
         strengths = [0.0, *sorted({line["strength"] for line in lines if line["effect"] == effect})]
@@ -148,6 +156,9 @@ def robustness_picture(lines: list[dict], path) -> None:
                               alpha=0.18, linewidth=0)
         axes.set_xticks(range(len(strengths)), [f"{strength:g}" for strength in strengths])
         axes.set_title(effect, loc="left", fontsize=10.5, fontweight="bold", color=_INK)
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, high - _LEAST_SPAN), high + 0.2)
+        axes.set_xlabel(textwrap.fill(_STRENGTH_OF.get(effect, ""), 52), fontsize=7.5, color=_SOFT, loc="left")
         _plain(axes)
         if index == 0:
             figure.legend(*axes.get_legend_handles_labels(), loc="upper right", ncols=3, frameon=False, fontsize=9)

@@ -21,6 +21,7 @@ from ohmspike.sim.state import ChipState
 from .data import load_dataset
 from .errors import UserError
 from .learning import classify, learn, schedule_of
+from .quantities import engineering
 from .search import HELD_OUT
 from .targets import ModelTarget
 from .whole import write_whole
@@ -277,14 +278,25 @@ def _write(path, lines):
 
 
 def summary(lines: list[dict]) -> str:
-    """Accuracies as a Markdown table: a row for every effect and strength, mean (lowest, highest) of the seeds."""
-    def cell(effect, strength, mode):
-        values = [100 * line["accuracy"] for line in lines
-                  if (line["effect"], line["strength"], line["mode"]) == (effect, strength, mode)]
-        return f"{np.mean(values):.2f} % ({min(values):.2f}, {max(values):.2f})" if values else "–"
+    """Accuracies and energies as a Markdown table: a row for every effect and strength, mean (lowest, highest) of the
+    seeds; energies of an image, learned on the flawed chip and answered by it after that."""
+    def values(effect, strength, mode, name):
+        return [line[name] for line in lines
+                if (line["effect"], line["strength"], line["mode"]) == (effect, strength, mode)]
 
-    rows = ["| effect | strength | " + " | ".join(MODES) + " |", "| --- " * (2 + len(MODES)) + "|"]
-    for effect, strength in sorted({(line["effect"], line["strength"]) for line in lines},
-                                   key=lambda pair: (list(STRENGTHS).index(pair[0]), pair[1])):
-        rows.append(f"| {effect} | {strength:g} | " + " | ".join(cell(effect, strength, mode) for mode in MODES) + " |")
+    def accuracy(*which):
+        found = [100 * value for value in values(*which, "accuracy")]
+        return f"{np.mean(found):.2f} % ({min(found):.2f}, {max(found):.2f})" if found else "–"
+
+    def energy(name, *which):
+        found = values(*which, "learned", name)
+        return engineering(np.mean(found), "J") if found else "–"
+
+    names = [*MODES, "learning an image", "answering one"]
+    rows = ["| effect | strength | " + " | ".join(names) + " |", "| --- " * (2 + len(names)) + "|"]
+    for which in sorted({(line["effect"], line["strength"]) for line in lines},
+                        key=lambda pair: (list(STRENGTHS).index(pair[0]), pair[1])):
+        cells = [which[0], f"{which[1]:g}", *(accuracy(*which, mode) for mode in MODES), energy("learn_j", *which),
+                 energy("infer_j", *which)]
+        rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
