@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ohmspike.chip import Chip, Phase
+from ohmspike.sim.analog.imperfect import Imperfections, in_gates
 
 from .data import Dataset
 from .errors import UserError
@@ -43,8 +44,8 @@ SPACES = {
         "decay": Space(0.05, 1.0, log=True),
     },
     "read-out": {
-        "read_out_set_step": Space(0.004, 0.06, log=True),
-        "read_out_reset_step": Space(0.004, 0.06, log=True),
+        "read_out_set_step": Space(0.004, 0.25, log=True),
+        "read_out_reset_step": Space(0.004, 0.25, log=True),
         "read_out_set_bound": Space(0.0, 3.0),
         "read_out_reset_bound": Space(0.0, 3.0),
         "margin": Space(30, 10_000, log=True),
@@ -68,16 +69,22 @@ def suggested(chip: Chip, values: dict[str, float]) -> Chip:
     return dataclasses.replace(chip, schedule=tuple(phases), **fields)
 
 
-def judge(chip: Chip, data: Dataset, *, read_out: bool, threads: int | None = None) -> float:
+def judge(chip: Chip, data: Dataset, *, read_out: bool, flaws: Imperfections | None = None,
+          threads: int | None = None) -> float:
     """Learn on all but the last 10,000 training images, and return the accuracy on those.
 
     Parameters
     ----------
     read_out : bool
         Judge the answers of the read-out; else those of the vote, learned without labels.
+    flaws : :class:`~ohmspike.sim.analog.imperfect.Imperfections`, optional
+        What is wrong with the chip, as far as gates carry it.
     """
+    chip, state = (chip, None) if flaws is None else in_gates(chip, flaws)
     shown, labels = data.train_images[:-HELD_OUT], data.train_labels[:-HELD_OUT]
     with open_target("model", chip, threads=threads) as target:
+        if state is not None:
+            target.load(state)
         learn(target, shown, labels if read_out else None)
         vote = None if read_out else train_vote(target, shown, labels, classes=int(data.train_labels.max()) + 1)
         answers = classify(target, data.train_images[-HELD_OUT:], vote)
@@ -85,12 +92,12 @@ def judge(chip: Chip, data: Dataset, *, read_out: bool, threads: int | None = No
 
 
 def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], read_out: bool, trials: int, seeds: int,
-           progress=None) -> "optuna.Study":
+           flaws: Imperfections | None = None, progress=None) -> "optuna.Study":
     """Carry a study on until it has ``trials`` finished trials; a new study begins with the rates of the chip.
 
     The study is an Optuna study in an SQLite file, named ``ohmspike``. Its user attributes say what it is of: ``chip``
-    (digest), ``spaces``, ``read_out`` and ``seeds``; every trial has ``accuracies``, one for each seed, whose mean is
-    its value. A trial that was interrupted is tried again.
+    (digest), ``spaces``, ``read_out``, ``seeds`` and ``flaws``; every trial has ``accuracies``, one for each seed,
+    whose mean is its value. A trial that was interrupted is tried again.
 
     Raises
     ------
@@ -107,7 +114,8 @@ def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], re
     study_file.parent.mkdir(parents=True, exist_ok=True)
     ranges = {name: space for kind in spaces for name, space in SPACES[kind].items()}
     first_seed = chip.seed
-    about = {"chip": chip.digest, "spaces": sorted(spaces), "read_out": read_out, "seeds": seeds}
+    about = {"chip": chip.digest, "spaces": sorted(spaces), "read_out": read_out, "seeds": seeds,
+             "flaws": flaws and dataclasses.asdict(flaws)}
     try:
         study = optuna.create_study(study_name="ohmspike", storage=f"sqlite:///{study_file}", load_if_exists=True,
                                     direction="maximize")
@@ -135,8 +143,8 @@ def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], re
         values = {name: trial.suggest_float(name, space.low, space.high, log=space.log)
                   for name, space in ranges.items()}
         candidate = suggested(chip, values)
-        found = [judge(dataclasses.replace(candidate, seed=first_seed + i), data, read_out=read_out)
-                 for i in range(seeds)]
+        found = [judge(dataclasses.replace(candidate, seed=first_seed + i), data, read_out=read_out,
+                       flaws=flaws and dataclasses.replace(flaws, seed=flaws.seed + i)) for i in range(seeds)]
         trial.set_user_attr("accuracies", found)
         return math.fsum(found) / seeds
 

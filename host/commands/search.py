@@ -1,5 +1,6 @@
 """``ohmspike search``: rates of a chip, found on validation images."""
 
+import dataclasses
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ from .. import console
 from ..data import load_dataset
 from ..search import HELD_OUT, SPACES, search, suggested
 from ..whole import write_whole
-from .options import chip_of, chip_option, data_option, json_option, seed_option
+from .options import chip_of, chip_option, data_option, flaws_option, json_option, seed_option
 
 __all__ = ["search_command"]
 
@@ -24,24 +25,26 @@ __all__ = ["search_command"]
               show_default=True, help="what is searched; may be given again")
 @click.option("--read-out", type=click.Choice(["crossbar", "vote"]), default="crossbar", show_default=True,
               help="whose accuracy judges")
+@flaws_option
 @click.option("--trials", type=click.IntRange(1), default=60, show_default=True, help="trials of the study, in all")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True,
               help="seeds of a trial, from the chip's on; their mean counts")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None,
               help="TOML file for the chip with the best rates")
 @json_option
-def search_command(chip_name, seed, data_source, study_file, spaces, read_out, trials, seeds, out, as_json):
+def search_command(chip_name, seed, data_source, study_file, spaces, read_out, flaws, trials, seeds, out, as_json):
     """search for rates with Optuna, judged on the last 10,000 training images"""
     chip = chip_of(chip_name, seed)
     data = load_dataset(data_source, progress=console.status)
     with console.progress("trials") as shown:
         study = search(chip, data, study_file, spaces=list(spaces), read_out=read_out == "crossbar", trials=trials,
-                       seeds=seeds, progress=lambda done, total, best: shown(done, total))
+                       seeds=seeds, flaws=flaws, progress=lambda done, total, best: shown(done, total))
     best = suggested(chip, study.best_params)
     if out is not None:
         write_whole(out, lambda file: tomli_w.dump(best.to_dict(), file), make_folder=True)
     result = {"chip": chip.name, "study": str(study_file), "trials": len(study.trials), "judged_on": "validation",
-              "images": HELD_OUT, "accuracy": study.best_value, "rates": study.best_params}
+              "images": HELD_OUT, "flaws": flaws and dataclasses.asdict(flaws), "accuracy": study.best_value,
+              "rates": study.best_params}
     console.show(result, as_json=as_json, text="\n".join([
         f"{chip.name}: {study.best_value:.2%} of {HELD_OUT:,} validation images, best of {len(study.trials)} trials",
         *(f"  {name:22} {value:.4g}" for name, value in study.best_params.items())]))

@@ -7,6 +7,7 @@ import pytest
 from ohmspike.host import search as search_module
 from ohmspike.host.errors import UserError
 from ohmspike.host.search import SPACES, judge, search, suggested
+from ohmspike.sim.analog.imperfect import Imperfections
 from support.bars import CHIP, data
 
 optuna = pytest.importorskip("optuna")
@@ -66,6 +67,18 @@ def test_the_test_set_and_the_held_out_labels_are_not_learned(monkeypatch, read_
     assert judge(CHIP, blind, read_out=read_out) == value > 0.9
     assert all(len(images) == 250 for images, _ in seen)
     assert all((labels is None) != read_out for _, labels in seen)
+
+
+def test_flaws_are_judged_and_belong_to_the_study(tmp_path):
+    path, flaws = tmp_path / "study.db", Imperfections(stuck=0.3, seed=1)
+    study = run(path, 1, flaws=flaws, seeds=2)
+    assert study.user_attrs["flaws"]["stuck"] == 0.3
+    expected = [judge(dataclasses.replace(suggested(CHIP, study.trials[0].params), seed=CHIP.seed + i), data(),
+                      read_out=True, flaws=dataclasses.replace(flaws, seed=1 + i)) for i in range(2)]
+    assert study.trials[0].user_attrs["accuracies"] == expected
+    assert expected != run(tmp_path / "ideal.db", 1, seeds=2).trials[0].user_attrs["accuracies"]
+    with pytest.raises(UserError, match="a study of another search: flaws is"):
+        run(path, 2, seeds=2)
 
 
 def test_values_go_where_they_belong():
