@@ -161,12 +161,15 @@ class ExactModel:
         labels = np.asarray(labels)
         if labels.shape != (count,) or (count and not 0 <= labels.min() <= labels.max() < chip.classes):
             raise ValueError(f"labels must be {count} classes 0 to {chip.classes - 1}")
-        winners = np.full((chip.tiles, count, chip.winners), -1, np.int16)
-        winners_of = fires.tile.reshape(-1, chip.winners) if len(fires.tile) % chip.winners == 0 else np.zeros((1, 2))
-        if (winners_of != winners_of[:, :1]).any() or (np.diff(fires.offsets) % chip.winners).any():
+        races, apart = np.divmod(np.diff(fires.offsets), chip.winners)
+        tiles = None if apart.any() else fires.tile.reshape(-1, chip.winners)
+        if tiles is None or (tiles != tiles[:, :1]).any():
             raise ValueError(f"every tile that fires must fire {chip.winners} times in a sample")
-        samples = np.repeat(np.arange(count), np.diff(fires.offsets) // chip.winners)
-        winners[winners_of[:, 0], samples] = fires.neuron.reshape(-1, chip.winners)
+        for name, found, limit in (("tiles", fires.tile, chip.tiles), ("neurons", fires.neuron, chip.neurons)):
+            if len(found) and not 0 <= found.min() <= found.max() < limit:
+                raise ValueError(f"{name} that fire must be 0 to {limit - 1}")
+        winners = np.full((chip.tiles, count, chip.winners), -1, np.int16)
+        winners[tiles[:, 0], np.repeat(np.arange(count), races)] = fires.neuron.reshape(-1, chip.winners)
         tally, table = np.zeros(len(counter_names(chip)), np.int64), np.empty((count, 3), np.int32)
         kernels.read_out_samples(self._geometry, self._cells(False), winners, 0, count, np.ones(count, np.bool_),
                                  labels.astype(np.int16), np.empty(chip.classes, np.int64),

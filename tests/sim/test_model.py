@@ -173,6 +173,10 @@ def test_teaching_fires_that_cannot_be_is_refused():
     fires.tile[0] += 1
     with pytest.raises(ValueError, match="^every tile that fires must fire 3 times in a sample$"):
         taught.teach(fires, np.array([1]))
+    fires.tile[0] -= 1
+    fires.neuron[0] = taught.chip.neurons
+    with pytest.raises(ValueError, match="^neurons that fire must be 0 to 11$"):
+        taught.teach(fires, np.array([1]))
     with pytest.raises(ValueError, match="^teaching needs a chip with a read-out$"):
         ExactModel(dataclasses.replace(taught.chip, classes=0, schedule=(Phase(),))).teach(fires, np.array([1]))
 
