@@ -21,6 +21,8 @@ _CHUNK_BYTES = 1 << 17
 _BLOCK, _BLOCK_BYTES = 1024, 4 << 20
 """Samples that are taken at once: their stamps and winners stay in the last-level cache."""
 
+_HELPERS_MAX = 256
+
 _STRETCH = 1024
 """Samples carried out event by event before the faster way is tried again."""
 
@@ -371,9 +373,9 @@ def _groups(tiles, threads):
 
 
 @functools.cache
-def _helpers(count, process):
-    """Threads that wait for work, of this process: a fork takes none of them along."""
-    return ThreadPoolExecutor(count, f"ohmspike-{process}")
+def _helpers(process):
+    """Threads that wait for work, as many as were ever wanted at once; of this process: a fork takes none along."""
+    return ThreadPoolExecutor(_HELPERS_MAX, f"ohmspike-{process}")
 
 
 def _shared_out(threads, function, *arguments):
@@ -388,7 +390,7 @@ def _shared_out(threads, function, *arguments):
         while (turn := next(turns)) < len(calls):
             results[turn] = function(*calls[turn])
 
-    helping = [_helpers(threads - 1, os.getpid()).submit(help_out) for _ in range(threads - 1)]
+    helping = [_helpers(os.getpid()).submit(help_out) for _ in range(threads - 1)]
     try:
         help_out()
     finally:
