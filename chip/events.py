@@ -5,7 +5,8 @@ from enum import IntEnum
 
 import numpy as np
 
-__all__ = ["CODE_MIN", "Answers", "EventBatch", "EventCode", "Fires", "LABELS_MAX", "label_code"]
+__all__ = ["CODE_MIN", "Answers", "EventBatch", "EventCode", "Fires", "LABELS_MAX", "checked_labels",
+           "label_code"]
 
 LABELS_MAX = 255
 """Labels an event can name."""
@@ -32,6 +33,22 @@ CODE_MIN = EventCode.LABEL - (LABELS_MAX - 1)
 def label_code(label):
     """The code of the event LABEL of a class, or of an array of classes."""
     return EventCode.LABEL - label
+
+
+def checked_labels(labels, samples: int, classes: int) -> np.ndarray:
+    """Labels of samples as an integer array of shape (samples,).
+
+    Raises
+    ------
+    ValueError
+        They are of another shape or kind, or no columns of a read-out with so many classes.
+    """
+    labels = np.asarray(labels)
+    if labels.shape != (samples,) or labels.dtype.kind not in "iu":
+        raise ValueError(f"labels must be integers of shape ({samples},), not {labels.dtype} of {labels.shape}")
+    if samples and (labels.min() < 0 or labels.max() >= classes):
+        raise ValueError(f"labels must be 0 to classes - 1 = {classes - 1}, not {labels.min()} to {labels.max()}")
+    return labels
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.chip.events import EventBatch, EventCode, label_code
+from ohmspike.chip.events import EventBatch, EventCode, checked_labels, label_code
 from ohmspike.chip.initial import Stream, mix
 
 __all__ = ["latency_events", "rate_events", "shifted", "tails_of"]
@@ -27,13 +27,7 @@ def tails_of(chip, samples, learn, labels, answer):
     if answer:
         columns.append(np.full(samples, EventCode.ANSWER))
     if labels is not None:
-        labels = np.asarray(labels)
-        if labels.shape != (samples,) or labels.dtype.kind not in "iu":
-            raise ValueError(f"labels must be integers of shape ({samples},), not {labels.dtype} of {labels.shape}")
-        if samples and (labels.min() < 0 or labels.max() >= chip.classes):
-            raise ValueError(f"labels must be 0 to classes - 1 = {chip.classes - 1}, not {labels.min()} to "
-                             f"{labels.max()}")
-        columns.append(label_code(labels.astype(np.int64)))
+        columns.append(label_code(checked_labels(labels, samples, chip.classes).astype(np.int64)))
     columns += [np.full(samples, _DARK)] * learn + [np.full(samples, _END)]
     return np.stack(columns, axis=1).astype(np.int32)
 

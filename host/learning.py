@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ohmspike.chip import Chip, Phase
-from ohmspike.chip.events import EventBatch
+from ohmspike.chip.events import EventBatch, checked_labels
 from ohmspike.chip.initial import presentation_order
 from ohmspike.sim.model import ExactModel
 
@@ -188,10 +188,14 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
         The run was interrupted; the checkpoint, if any, is written.
     UserError
         The checkpoint belongs to another chip, other images or another schedule.
+    ValueError
+        Labels that a phase teaches are not one for every image, or not of the read-out's columns.
     """
     chip, count = target.chip, len(images)
     phases = schedule_of(chip, passes=passes, labelled=labels is not None)
     plan = [(phase, number) for phase in phases for number in range(phase.passes)]
+    if any(phase.teach for phase in phases):
+        checked_labels(labels, count, chip.classes)  # now, and not when the tiles have learned
     encoding = Encoding() if encoding is None else encoding
     total, done, curve = len(plan) * count, 0, []
     run = {"images": _digest(images), "labels": None if labels is None else _digest(labels),

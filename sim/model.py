@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ..chip.description import Chip
-from ..chip.events import CODE_MIN, Answers, EventBatch, EventCode, Fires
+from ..chip.events import CODE_MIN, Answers, EventBatch, EventCode, Fires, checked_labels
 from ..chip.instructions import counter_names
 from . import kernels
 from .state import THETA_STEP_BITS, ChipState
@@ -155,14 +155,12 @@ class ExactModel:
         Raises
         ------
         ValueError
-            The chip has no read-out, or ``fires`` are not of such samples.
+            The chip has no read-out, ``fires`` are not of such samples, or labels are not of its columns.
         """
         chip, count = self.chip, len(fires)
         if not chip.classes:
             raise ValueError("teaching needs a chip with a read-out")
-        labels = np.asarray(labels)
-        if labels.shape != (count,) or (count and not 0 <= labels.min() <= labels.max() < chip.classes):
-            raise ValueError(f"labels must be {count} classes 0 to {chip.classes - 1}")
+        labels = checked_labels(labels, count, chip.classes)
         races, apart = np.divmod(np.diff(fires.offsets), chip.winners)
         tiles = None if apart.any() else fires.tile.reshape(-1, chip.winners)
         if tiles is None or (tiles != tiles[:, :1]).any():

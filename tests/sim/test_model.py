@@ -168,7 +168,7 @@ def test_fires_told_elsewhere_teach_as_labels_do(chip, seed):
 def test_teaching_fires_that_cannot_be_is_refused():
     taught = ExactModel(dataclasses.replace(Chip.preset("tiny"), classes=2))
     fires = taught.run(EventBatch(np.array([*range(200), DECIDE, END], np.int32), np.array([0, 202])))
-    with pytest.raises(ValueError, match="^labels must be 1 classes 0 to 1$"):
+    with pytest.raises(ValueError, match="^labels must be 0 to classes - 1 = 1, not 2 to 2$"):
         taught.teach(fires, np.array([2]))
     fires.tile[0] += 1
     with pytest.raises(ValueError, match="^every tile that fires must fire 3 times in a sample$"):
