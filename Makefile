@@ -30,7 +30,7 @@ lint: setup
 	$(BIN)/ruff check .
 
 bench: setup
-	$(BIN)/python -m ohmspike.host.bench
+	$(BIN)/python -m ohmspike.host.studies.bench
 
 clean:
 	rm -rf $(VENV)/.stamp-* build dist *.egg-info .pytest_cache .ruff_cache

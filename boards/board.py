@@ -7,9 +7,9 @@ from amaranth import ClockDomain, ClockSignal, Elaboratable, Module
 from amaranth.build import Platform
 from amaranth.lib import cdc, io
 
-from ohmspike.hdl.layout import Layout
-from ohmspike.hdl.serial import SerialChip
-from ohmspike.hdl.uart import BitRate
+from ohmspike.hdl.link.uart import BitRate
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.top.serial import SerialChip
 
 from .pll import Pll
 
@@ -45,7 +45,7 @@ class Board:
     name, title : :class:`str`
         As typed, as printed.
     device : :class:`str`
-        Key of :data:`ohmspike.hdl.synth.BUDGETS`.
+        Key of :data:`ohmspike.hdl.flow.synth.BUDGETS`.
     platform : callable
         Makes the platform of amaranth-boards.
     pll : type

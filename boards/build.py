@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ohmspike.chip import Chip
-from ohmspike.hdl import cost
-from ohmspike.hdl.layout import Layout
-from ohmspike.hdl.synth import BUDGETS, counted, preparation
-from ohmspike.hdl.toolchain import ToolchainError, find_script, run_tool, tool_environment, warm_yosys
+from ohmspike.hdl.fast import timing as cost
+from ohmspike.hdl.flow.synth import BUDGETS, counted, preparation
+from ohmspike.hdl.flow.toolchain import ToolchainError, find_script, run_tool, tool_environment, warm_yosys
+from ohmspike.hdl.shared.layout import Layout
 
 from . import BOARDS
 from .board import Board, BoardTop

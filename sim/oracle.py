@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..chip.description import STEP_MAX, Chip
-from ..chip.events import Answers, EventBatch, EventCode, Fires
-from ..chip.instructions import counter_names
+from ohmspike.chip.description import STEP_MAX, Chip
+from ohmspike.chip.events import Answers, EventBatch, EventCode, Fires
+from ohmspike.chip.instructions import counter_names
+
 from .state import ChipState
 
 __all__ = ["Oracle"]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..chip.description import Chip
-from ..chip.events import Fires
-from ..chip.initial import initial_levels, initial_random, initial_read_out
-from ..chip.instructions import BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS, counter_names
+from ohmspike.chip.description import Chip
+from ohmspike.chip.events import Fires
+from ohmspike.chip.initial import initial_levels, initial_random, initial_read_out
+from ohmspike.chip.instructions import BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS, counter_names
 
 __all__ = ["THETA_STEP_BITS", "ChipState", "fires_difference", "written", "written_read_out"]
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from .. import console
-from ..accuracy import Results, cases, run_case, table
-from ..data import load_dataset
+from ohmspike.host.data.images import load_dataset
+from ohmspike.host.studies.accuracy import Results, cases, run_case, table
+from ohmspike.host.support import console
+
 from .options import data_option, json_option
 
 __all__ = ["accuracy"]

@@ -2,10 +2,10 @@
 
 import click
 
-from ohmspike.sim.rtl import compile_chip, compile_serial_chip
+from ohmspike.host.support import console
+from ohmspike.host.support.errors import UserError
+from ohmspike.sim.rtl.build import compile_chip, compile_serial_chip
 
-from .. import console
-from ..errors import UserError
 from .options import chip_of, chip_option, json_option
 
 __all__ = ["bridge"]
@@ -19,7 +19,7 @@ __all__ = ["bridge"]
 def bridge(chip_name, lanes, wires, as_json):
     """compiled RTL behind a pseudo-terminal, until Ctrl-C: a board for --target serial:PTY"""
     try:
-        from ..bridge import Bridge
+        from ohmspike.host.link.bridge import Bridge
     except ImportError as error:  # Windows
         raise UserError(f"this system has no pseudo-terminals: {error}", hint="use --target rtl or rtl-uart") from None
     chip = chip_of(chip_name, None)

@@ -8,8 +8,8 @@ import click
 from ohmspike.boards import BOARDS
 from ohmspike.boards.build import build as build_bitstream
 from ohmspike.boards.build import load
+from ohmspike.host.support import console
 
-from .. import console
 from .options import chip_of, json_option
 
 __all__ = ["build"]

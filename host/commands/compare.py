@@ -6,12 +6,12 @@ import sys
 import click
 import numpy as np
 
+from ohmspike.host.data.images import load_dataset
+from ohmspike.host.support import console
+from ohmspike.host.support.errors import UserError
+from ohmspike.host.targets.registry import open_target
 from ohmspike.sim.state import fires_difference
 
-from .. import console
-from ..data import load_dataset
-from ..errors import UserError
-from ..targets import open_target
 from .options import (
     TargetName,
     chip_of,

@@ -6,16 +6,19 @@ from pathlib import Path
 import click
 import numpy as np
 
+from ohmspike.host.coding.images import Encoding
+from ohmspike.host.data.images import load_dataset
+from ohmspike.host.learning.classify import train_vote
+from ohmspike.host.learning.run import learn, warm_up
+from ohmspike.host.plots.chip import conductance_maps, race
+from ohmspike.host.runs.folder import RunFolder, tool_versions
+from ohmspike.host.runs.learned import save
+from ohmspike.host.support import console
+from ohmspike.host.support.errors import UserError
+from ohmspike.host.targets.linked import RtlTarget
+from ohmspike.host.targets.model import ModelTarget
 from ohmspike.sim.state import ChipState, fires_difference
 
-from .. import console
-from ..data import load_dataset
-from ..errors import UserError
-from ..files import save
-from ..learning import Encoding, learn, train_vote, warm_up
-from ..plots import conductance_maps, race
-from ..runs import RunFolder, tool_versions
-from ..targets import ModelTarget, RtlTarget
 from .options import chip_of, chip_option, data_option, json_option, seed_option
 
 __all__ = ["demo"]

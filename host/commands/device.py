@@ -6,6 +6,10 @@ from pathlib import Path
 import click
 import tomli_w
 
+from ohmspike.host.plots.analog import fit_picture
+from ohmspike.host.support import console
+from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.units import engineering
 from ohmspike.sim.analog.device import (
     NOMINAL,
     Device,
@@ -18,10 +22,6 @@ from ohmspike.sim.analog.device import (
 )
 from ohmspike.sim.analog.fit import FORMAT, fit_device, read_measurement
 
-from .. import console
-from ..plots_analog import fit_picture
-from ..quantities import engineering
-from ..whole import write_whole
 from .options import chip_of, chip_option, json_option, seed_option
 
 __all__ = ["device"]

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
+from ohmspike.host.plots.analog import energy_picture
+from ohmspike.host.runs.energy import TWIN_HERTZ, TWIN_WATTS, energy_of, read_run
+from ohmspike.host.support import console
+from ohmspike.host.support.units import engineering
 from ohmspike.sim.analog.device import NOMINAL, Device
 
-from .. import console
-from ..energy import TWIN_HERTZ, TWIN_WATTS, energy_of, read_run
-from ..plots_analog import energy_picture
-from ..quantities import engineering
 from .options import json_option
 
 __all__ = ["device_option", "energy"]

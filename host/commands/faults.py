@@ -4,10 +4,10 @@ import time
 
 import click
 
-from ohmspike.sim.rtl import faults_rtl
+from ohmspike.host.integrity.faults import CLASSES, FAULTS_CHIP, Campaign
+from ohmspike.host.support import console
+from ohmspike.sim.rtl.build import faults_rtl
 
-from .. import console
-from ..faults import CLASSES, FAULTS_CHIP, Campaign
 from .options import chip_of, json_option
 
 __all__ = ["faults"]

@@ -4,11 +4,11 @@ import time
 
 import click
 
-from ohmspike.sim.rtl import compile_chip
+from ohmspike.host.integrity.fuzz import fuzz as fuzz_link
+from ohmspike.host.link.ports import CompiledPort
+from ohmspike.host.support import console
+from ohmspike.sim.rtl.build import compile_chip
 
-from .. import console
-from ..fuzz import fuzz as fuzz_link
-from ..link import CompiledPort
 from .options import chip_of, json_option
 
 __all__ = ["fuzz"]

@@ -4,10 +4,10 @@ import click
 
 from ohmspike.chip import Chip, presets
 from ohmspike.chip.instructions import MEMORIES
-from ohmspike.sim.rtl import cost_table, default_lanes
+from ohmspike.host.runs.folder import tool_versions
+from ohmspike.host.support import console
+from ohmspike.sim.rtl.build import cost_table, default_lanes
 
-from .. import console
-from ..runs import tool_versions
 from .options import json_option
 
 __all__ = ["info"]

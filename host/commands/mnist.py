@@ -7,15 +7,19 @@ from pathlib import Path
 
 import click
 
-from .. import console
-from ..data import DataError
-from ..errors import Interrupted, UserError
-from ..files import save
-from ..learning import classify, learn, schedule_of, train_vote, warm_up
-from ..plots import prequential
-from ..runs import RunFolder, tool_versions
-from ..streams import Stream, StreamEncoding, load_samples
-from ..targets import open_target
+from ohmspike.host.coding.streams import StreamEncoding
+from ohmspike.host.data.formats import DataError
+from ohmspike.host.data.samples import load_samples
+from ohmspike.host.data.streams import Stream
+from ohmspike.host.learning.classify import classify, train_vote
+from ohmspike.host.learning.run import learn, schedule_of, warm_up
+from ohmspike.host.plots.chip import prequential
+from ohmspike.host.runs.folder import RunFolder, tool_versions
+from ohmspike.host.runs.learned import save
+from ohmspike.host.support import console
+from ohmspike.host.support.errors import Interrupted, UserError
+from ohmspike.host.targets.registry import open_target
+
 from .options import (
     chip_of,
     chip_option,

@@ -5,12 +5,11 @@ import dataclasses
 import click
 
 from ohmspike.chip import Chip
+from ohmspike.host.coding.images import Encoding
+from ohmspike.host.targets.registry import TARGETS, is_target
 from ohmspike.sim.analog.device import DeviceError
-from ohmspike.sim.analog.imperfect import IN_GATES, Imperfections, in_gates
+from ohmspike.sim.model.nonideal import IN_GATES, Imperfections, in_gates
 from ohmspike.sim.state import ChipState
-
-from ..learning import Encoding
-from ..targets import TARGETS, is_target
 
 __all__ = ["TargetName", "chip_of", "chip_option", "data_option", "encoding_of", "encoding_options", "flawed",
            "flaws_option", "json_option", "seed_option", "target_option"]

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
+from ohmspike.host.runs.energy import read_run
+from ohmspike.host.runs.report import page
+from ohmspike.host.support import console
+from ohmspike.host.support.atomic import write_whole
 from ohmspike.sim.analog.device import Device
 
-from .. import console
-from ..energy import read_run
-from ..report import page
-from ..whole import write_whole
 from .energy import device_option
 
 __all__ = ["report"]

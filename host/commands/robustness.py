@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
+from ohmspike.host.plots.analog import robustness_picture
+from ohmspike.host.studies.robustness import MODES, STRENGTHS, Plan, points, run_study, summary
+from ohmspike.host.support import console
 from ohmspike.sim.analog.device import NOMINAL, Device, chip_with_device
 
-from .. import console
-from ..plots_analog import robustness_picture
-from ..robustness import MODES, STRENGTHS, Plan, points, run_study, summary
 from .options import chip_of, chip_option, data_option, json_option
 
 __all__ = ["robustness"]

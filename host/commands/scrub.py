@@ -4,10 +4,11 @@ import sys
 
 import click
 
-from .. import console
-from ..files import load
-from ..scrub import scrub as scrub_target
-from ..targets import open_target
+from ohmspike.host.integrity.scrub import scrub as scrub_target
+from ohmspike.host.runs.learned import load
+from ohmspike.host.support import console
+from ohmspike.host.targets.registry import open_target
+
 from .options import TargetName, json_option
 
 __all__ = ["scrub"]

@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 import tomli_w
 
-from .. import console
-from ..data import load_dataset
-from ..search import HELD_OUT, SPACES, search, suggested
-from ..whole import write_whole
+from ohmspike.host.data.images import load_dataset
+from ohmspike.host.studies.search import HELD_OUT, SPACES, search, suggested
+from ohmspike.host.support import console
+from ohmspike.host.support.atomic import write_whole
+
 from .options import chip_of, chip_option, data_option, flaws_option, json_option, seed_option
 
 __all__ = ["search_command"]

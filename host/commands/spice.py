@@ -5,16 +5,16 @@ from pathlib import Path
 
 import click
 
+from ohmspike.host.data.images import load_dataset
+from ohmspike.host.runs.learned import load
+from ohmspike.host.support import console
+from ohmspike.host.support.errors import UserError
+from ohmspike.host.support.units import engineering
 from ohmspike.sim.analog.cases import CASES, Scene, judge
 from ohmspike.sim.analog.device import NOMINAL, Device
 from ohmspike.sim.analog.spice import Simulator
 from ohmspike.sim.state import ChipState
 
-from .. import console
-from ..data import load_dataset
-from ..errors import UserError
-from ..files import load
-from ..quantities import engineering
 from .options import chip_of, chip_option, data_option, json_option, seed_option
 
 __all__ = ["spice", "table"]

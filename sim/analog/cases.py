@@ -9,10 +9,11 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import solve_banded
 
-from ...chip.description import Chip, Phase
-from ...chip.instructions import counter_names
-from ..oracle import Oracle
-from ..state import ChipState
+from ohmspike.chip.description import Chip, Phase
+from ohmspike.chip.instructions import counter_names
+from ohmspike.sim.oracle import Oracle
+from ohmspike.sim.state import ChipState
+
 from .device import Device, chip_with_device, droop_of, pulse_amplitudes
 from .energy import Activity, OperatingPoint, energies
 from .fit import curve

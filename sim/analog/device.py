@@ -12,7 +12,7 @@ import numpy as np
 import tomli_w
 from scipy.optimize import brentq
 
-from ...chip.description import Chip, DescriptionError
+from ohmspike.chip.description import Chip, DescriptionError
 
 __all__ = ["Device", "DeviceError", "NOMINAL", "Provenance", "STATUSES", "chip_with_device", "curvature", "devices",
            "matched_widths", "plasticity_tables", "saturation", "weight_table"]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...chip.description import Chip, Phase
+from ohmspike.chip.description import Chip, Phase
+
 from .device import Device, droop_of, matched_widths, pulse_amplitudes
 
 __all__ = ["CLAIM_J", "COMPONENTS", "Activity", "Estimate", "OperatingPoint", "PUBLISHED", "Spread", "energies",

@@ -11,9 +11,9 @@ from ohmspike.boards.board import BoardTop
 from ohmspike.boards.build import BuildError, build, load
 from ohmspike.boards.pll import ecp5_dividers, ice40_dividers
 from ohmspike.chip import Chip
-from ohmspike.hdl.layout import Layout
-from ohmspike.hdl.synth import BUDGETS
-from ohmspike.hdl.toolchain import ToolchainError
+from ohmspike.hdl.flow.synth import BUDGETS
+from ohmspike.hdl.flow.toolchain import ToolchainError
+from ohmspike.hdl.shared.layout import Layout
 
 CHIP = Chip(name="small", plane_height=3, plane_width=4, patch_height=2, patch_width=2, stride=1, neurons=4, winners=2,
             learners=1, min_spikes=1, levels=8, weight_bits=3, membrane_bits=6, threshold_bits=6, amplitudes=2)

@@ -5,7 +5,7 @@ from amaranth.hdl import Assert, Cover, Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmspike.hdl.formal import FormalFailure, prove
+from ohmspike.hdl.flow.formal import FormalFailure, prove
 
 DEPTH = 20
 

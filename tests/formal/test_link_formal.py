@@ -5,9 +5,9 @@ from amaranth.hdl import Assert, Assume, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmspike.hdl.formal import FormalFailure, prove
-from ohmspike.hdl.framing import FRAME_BYTE, FRAME_ITEM, Stuffer, Unstuffer
-from ohmspike.hdl.link import SlotMemory
+from ohmspike.hdl.flow.formal import FormalFailure, prove
+from ohmspike.hdl.link.framing import FRAME_BYTE, FRAME_ITEM, Stuffer, Unstuffer
+from ohmspike.hdl.link.link import SlotMemory
 
 ROUND_TRIP_DEPTH = 14
 """Clocks: two frames of three bytes, stuffing and flags included, with clocks to spare for stalls."""

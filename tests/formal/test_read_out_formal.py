@@ -6,9 +6,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from ohmspike.chip import Chip
-from ohmspike.hdl.formal import FormalFailure, prove
-from ohmspike.hdl.layout import Layout
-from ohmspike.hdl.read_out import ReadOut
+from ohmspike.hdl.fast.read_out import ReadOut
+from ohmspike.hdl.flow.formal import FormalFailure, prove
+from ohmspike.hdl.shared.layout import Layout
 
 CHIP = {"name": "search", "plane_height": 1, "plane_width": 1, "patch_height": 1, "patch_width": 1, "stride": 1,
         "neurons": 1, "levels": 2, "score_bits": 8, "margin": 0}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.hdl.accumulator import Accumulator, WeightTable
-from ohmspike.hdl.layout import Layout
+from ohmspike.hdl.shared.accumulator import Accumulator, WeightTable
+from ohmspike.hdl.shared.layout import Layout
 from support.bench import Bench
 from support.stimulus import varied
 

@@ -5,7 +5,7 @@ import pytest
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode, label_code
-from ohmspike.hdl.layout import Layout
+from ohmspike.hdl.shared.layout import Layout
 from support.bench import ExecutorBench
 from support.programs import ReferenceExecutor, encode_events, frame, load_state, random_program, read, write
 from support.stimulus import random_samples, random_state, varied

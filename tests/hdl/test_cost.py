@@ -5,8 +5,8 @@ import pytest
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode, label_code
-from ohmspike.hdl import cost
-from ohmspike.hdl.layout import Layout
+from ohmspike.hdl.fast import timing as cost
+from ohmspike.hdl.shared.layout import Layout
 from ohmspike.sim.state import ChipState
 from support.bench import ExecutorBench
 from support.programs import check, encode_events, frame, load_state, read, write

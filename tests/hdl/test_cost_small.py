@@ -5,8 +5,9 @@ import pytest
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode, label_code
-from ohmspike.hdl import cost, cost_small
-from ohmspike.hdl.layout import Layout
+from ohmspike.hdl.fast import timing as cost
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.small import timing as cost_small
 from support.bench import ExecutorBench
 from support.clocks import facts, measured, visits_of
 from support.programs import encode_events, frame, read, write

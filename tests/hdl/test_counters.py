@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from ohmspike.hdl.counters import CounterBank
+from ohmspike.hdl.fast.counters import CounterBank
 from support.bench import Bench
 
 PEAKS = {

@@ -7,9 +7,9 @@ import pytest
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import label_code
-from ohmspike.hdl.core_ports import EventKind
-from ohmspike.hdl.decode import Decoder, RecordWriter
-from ohmspike.hdl.layout import Layout
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.shared.ports import EventKind
+from ohmspike.hdl.top.decode import Decoder, RecordWriter
 from support.bench import Bench, Scoreboard
 from support.programs import check, encode_events, frame, read, write
 from support.stimulus import varied

@@ -12,9 +12,9 @@ from amaranth import Module
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmspike.hdl import emit as emit_module
-from ohmspike.hdl.emit import emit, ports
-from ohmspike.hdl.toolchain import ToolchainError, run_yosys
+from ohmspike.hdl.flow import emit as emit_module
+from ohmspike.hdl.flow.emit import emit, ports
+from ohmspike.hdl.flow.toolchain import ToolchainError, run_yosys
 from support.echo import Echo
 
 
@@ -63,7 +63,7 @@ def test_clashing_port_names_are_refused():
 
 
 def test_text_is_the_same_for_every_hash_seed():
-    program = "from support.echo import Echo; from ohmspike.hdl.emit import emit; import sys; " \
+    program = "from support.echo import Echo; from ohmspike.hdl.flow.emit import emit; import sys; " \
               "sys.stdout.write(emit(Echo(), 'chip'))"
     folder = str(Path(__file__).parents[1])
     texts = {subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True,

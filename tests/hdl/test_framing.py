@@ -7,11 +7,11 @@ from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
-from reference_link import split, stuff
 
 from ohmspike.chip.instructions import ESCAPE, FLAG
-from ohmspike.hdl import framing
-from ohmspike.hdl.framing import FRAME_BYTE, FRAME_ITEM, Stuffer, Unstuffer
+from ohmspike.hdl.link import framing
+from ohmspike.hdl.link.framing import FRAME_BYTE, FRAME_ITEM, Stuffer, Unstuffer
+from support.reference_link import split, stuff
 from support.streams import StreamSink, StreamSource, watch_stream
 
 NASTY = [FLAG, ESCAPE, FLAG ^ 0x20, ESCAPE ^ 0x20, 0x00, 0x7F]

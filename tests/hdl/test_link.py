@@ -6,11 +6,11 @@ import struct
 import pytest
 from amaranth.hdl import Mux, ResetInserter, Signal
 from amaranth.sim import Simulator
-from reference_link import ReferenceHost, ReferenceLink, decode, encode, sealed, stuff, verify
 
 from ohmspike.chip.instructions import ESCAPE, FLAG, FrameKind, NakReason, Status
-from ohmspike.hdl import link as link_module
-from ohmspike.hdl.link import Link
+from ohmspike.hdl.link import link as link_module
+from ohmspike.hdl.link.link import Link
+from support.reference_link import ReferenceHost, ReferenceLink, decode, encode, sealed, stuff, verify
 from support.streams import StreamSink, StreamSource, watch_stream
 
 DIGEST = bytes([0x7E, 0x7D, 1, 2, 3, 4, 0xFE, 0xFF])

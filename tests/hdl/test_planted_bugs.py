@@ -10,8 +10,8 @@ import pytest
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode, label_code
-from ohmspike.hdl import core as core_module
-from ohmspike.hdl.layout import Layout
+from ohmspike.hdl.fast import core as core_module
+from ohmspike.hdl.shared.layout import Layout
 from support.bench import ExecutorBench
 from support.programs import ReferenceExecutor, check, encode_events, frame, load_state, write
 from support.stimulus import random_state, varied
@@ -32,70 +32,72 @@ ANSWER, LABEL = EventCode.ANSWER, [label_code(label) for label in range(3)]
 
 # file, what stands there, what is planted, chip
 BUGS = {
-    "ties go to the higher lane": ("race", "high_key > low_key", "high_key >= low_key", RACE),
-    "ties go to the later word": ("race", "(top.score > best.score)", "(top.score >= best.score)", STREAM),
-    "the last winner may win again": ("race", "(score < last.score)", "(score <= last.score)", STREAM),
-    "a winner is not struck out": ("race", "eligible.eq(0)", "eligible.eq(1)", RACE),
-    "a sweep writes the lane of the next": ("pulses", "1 << lane_4", "1 << sweep.lane", RACE),
-    "a random state is stored at the next tile": ("pulses", "random_write_address.eq(stream_3)",
+    "ties go to the higher lane": ("fast.race", "high_key > low_key", "high_key >= low_key", RACE),
+    "ties go to the later word": ("fast.race", "(top.score > best.score)", "(top.score >= best.score)", STREAM),
+    "the last winner may win again": ("fast.race", "(score < last.score)", "(score <= last.score)", STREAM),
+    "a winner is not struck out": ("fast.race", "eligible.eq(0)", "eligible.eq(1)", RACE),
+    "a sweep writes the lane of the next": ("fast.pulses", "1 << lane_4", "1 << sweep.lane", RACE),
+    "a random state is stored at the next tile": ("fast.pulses", "random_write_address.eq(stream_3)",
                                                   "random_write_address.eq(stream)", ROW),
-    "a sweep does not wait for its own tile": ("pulses", "self.start.tile > sweep.tile",
+    "a sweep does not wait for its own tile": ("fast.pulses", "self.start.tile > sweep.tile",
                                                "self.start.tile >= sweep.tile", RACE),
-    "END forgets nothing": ("core", "self.bank.eq(~self.bank)", "self.bank.eq(self.bank)", RACE),
-    "the bank left is not cleared": ("core", "write.data.eq(silent), write.en.eq(1)", "write.en.eq(0)", RACE),
-    "the bank in use is cleared": ("core", "banked(place, ~self.bank)", "banked(place, self.bank)", ROW),
-    "a clear is lost to a spike": ("core", "with m.If(~noted):", "with m.If(1):", ROW),
-    "trace one step too old": ("pulses", "self.step - self.stamp)", "self.step - self.stamp + 1)", RACE),
-    "membranes wrap": ("accumulator", "saturate(membrane + table.weight, layout.chip.membrane_bits)",
+    "END forgets nothing": ("fast.core", "self.bank.eq(~self.bank)", "self.bank.eq(self.bank)", RACE),
+    "the bank left is not cleared": ("fast.core", "write.data.eq(silent), write.en.eq(1)", "write.en.eq(0)", RACE),
+    "the bank in use is cleared": ("fast.core", "banked(place, ~self.bank)", "banked(place, self.bank)", ROW),
+    "a clear is lost to a spike": ("fast.core", "with m.If(~noted):", "with m.If(1):", ROW),
+    "trace one step too old": ("fast.pulses", "self.step - self.stamp)", "self.step - self.stamp + 1)", RACE),
+    "membranes wrap": ("shared.accumulator", "saturate(membrane + table.weight, layout.chip.membrane_bits)",
                        "(membrane + table.weight)[:layout.chip.membrane_bits]", RACE),
-    "wrong xorshift": ("pulses", '("<<", 5)', '("<<", 6)', RACE),
-    "one draw too few": ("pulses", "with m.If(selected):", "with m.If(selected & (level != 0)):", RACE),
-    "lower rail missing": ("pulses", "Mux(below, 0, ", "Mux(below, top, ", RACE),
-    "upper rail missing": ("pulses", "Mux(above, top, raw)", "Mux(above, 0, raw)", RACE),
-    "DARK acts on lines that spoke": ("pulses", "(self.line_stamp == SILENT))", "(self.line_stamp != SILENT))", RACE),
-    "a closed tile reads": ("core_common", "two.valid & ~closed)", "two.valid)", RACE),
-    "fresh membranes keep their charge": ("core_common", "fresh.eq(~state.active)", "fresh.eq(0)", THRESHOLD),
-    "theta wraps": ("core", "saturate(raised, chip.threshold_bits)", "raised[:chip.threshold_bits]", RACE),
-    "first winner forgotten": ("core", "with m.If(self.rank == 0):", "with m.If(self.rank != 0):", RACE),
-    "leak of the wrong size": ("core", "(theta >> chip.theta_leak)", "(theta >> 3)", THRESHOLD),
-    "reads of all steps squared": ("core_common", "Mux(same_step, now.step_reads, 0)", "now.step_reads", RACE),
-    "the same unit taken again": ("core", "Mux(self.held.next == chip.learners - 1, 0, self.held.next + 1)",
+    "wrong xorshift": ("fast.pulses", '("<<", 5)', '("<<", 6)', RACE),
+    "one draw too few": ("fast.pulses", "with m.If(selected):", "with m.If(selected & (level != 0)):", RACE),
+    "lower rail missing": ("fast.pulses", "Mux(below, 0, ", "Mux(below, top, ", RACE),
+    "upper rail missing": ("fast.pulses", "Mux(above, top, raw)", "Mux(above, 0, raw)", RACE),
+    "DARK acts on lines that spoke": ("fast.pulses", "(self.line_stamp == SILENT))",
+                                      "(self.line_stamp != SILENT))", RACE),
+    "a closed tile reads": ("shared.core", "two.valid & ~closed)", "two.valid)", RACE),
+    "fresh membranes keep their charge": ("shared.core", "fresh.eq(~state.active)", "fresh.eq(0)", THRESHOLD),
+    "theta wraps": ("fast.core", "saturate(raised, chip.threshold_bits)", "raised[:chip.threshold_bits]", RACE),
+    "first winner forgotten": ("fast.core", "with m.If(self.rank == 0):", "with m.If(self.rank != 0):", RACE),
+    "leak of the wrong size": ("fast.core", "(theta >> chip.theta_leak)", "(theta >> 3)", THRESHOLD),
+    "reads of all steps squared": ("shared.core", "Mux(same_step, now.step_reads, 0)", "now.step_reads", RACE),
+    "the same unit taken again": ("fast.core", "Mux(self.held.next == chip.learners - 1, 0, self.held.next + 1)",
                                   "self.held.next", RACE),
-    "answers tie to the higher column": ("read_out", "(picked > self.best_score)", "(picked >= self.best_score)",
+    "answers tie to the higher column": ("fast.read_out", "(picked > self.best_score)", "(picked >= self.best_score)",
                                          READ_OUT),
-    "the second best forgets the best before": ("read_out", "self.second_score.eq(self.best_score), any",
+    "the second best forgets the best before": ("fast.read_out", "self.second_score.eq(self.best_score), any",
                                                 "self.second_score.eq(0), any", READ_OUT),
-    "the label is its own rival": ("read_out", "with m.Elif(leads):", "with m.If(valid & leads):", READ_OUT),
-    "scores wrap": ("read_out", "saturate(score + product, chip.score_bits)", "(score + product)[:chip.score_bits]",
-                    READ_OUT),
-    "the list outlives the sample": ("read_out", "Mux(self.clear, 0, self.listed + taken)", "self.listed + taken",
+    "the label is its own rival": ("fast.read_out", "with m.Elif(leads):", "with m.If(valid & leads):", READ_OUT),
+    "scores wrap": ("fast.read_out", "saturate(score + product, chip.score_bits)",
+                    "(score + product)[:chip.score_bits]", READ_OUT),
+    "the list outlives the sample": ("fast.read_out", "Mux(self.clear, 0, self.listed + taken)", "self.listed + taken",
                                      READ_OUT),
-    "every rank sends as many pulses": ("core", "fire.pulses.eq(chip.winners - self.rank)",
+    "every rank sends as many pulses": ("fast.core", "fire.pulses.eq(chip.winners - self.rank)",
                                         "fire.pulses.eq(chip.winners)", READ_OUT),
-    "a fire sends the pulses of the next": ("read_out", "_times(table.weight, pulses[2])",
+    "a fire sends the pulses of the next": ("fast.read_out", "_times(table.weight, pulses[2])",
                                             "_times(table.weight, pulses[1])", READ_OUT),
-    "pulses of a fire are counted once": ("read_out", "self._times(sum_of_row, pulses[3])", "sum_of_row", MANY),
-    "every rank teaches alike": ("pulses", "trace_of_rank, name", "trace_of_rank[:1] * chip.winners, name", MANY),
-    "drawn from the state of a tile": ("pulses", "Mux(sweep.mode.as_value()[2], chip.tiles, sweep.tile)", "sweep.tile",
-                                       READ_OUT),
-    "taught at the margin": ("core_common", "own < lead_wanted", "own <= lead_wanted", READ_OUT),
-    "a checksum skips the top bit": ("decode", "Mux(self._check, bits == 7,", "Mux(self._check, bits == 6,", RACE),
-    "a checksum of another polynomial": ("decode", "0xEDB88320", "0x82F63B78", RACE),
-    "a checksum goes on from the last one": ("decode", "m.d.sync += crc.eq(0)", "pass", RACE),
-    "RESET before SET": ("core_common", """(("TEACH", PulseMode.TEACH, event.line, "UNTEACH"),
+    "pulses of a fire are counted once": ("fast.read_out", "self._times(sum_of_row, pulses[3])", "sum_of_row", MANY),
+    "every rank teaches alike": ("fast.pulses", "trace_of_rank, name", "trace_of_rank[:1] * chip.winners, name", MANY),
+    "drawn from the state of a tile": ("fast.pulses", "Mux(sweep.mode.as_value()[2], chip.tiles, sweep.tile)",
+                                       "sweep.tile", READ_OUT),
+    "taught at the margin": ("shared.core", "own < lead_wanted", "own <= lead_wanted", READ_OUT),
+    "a checksum skips the top bit": ("top.decode", "Mux(self._check, bits == 7,", "Mux(self._check, bits == 6,", RACE),
+    "a checksum of another polynomial": ("top.decode", "0xEDB88320", "0x82F63B78", RACE),
+    "a checksum goes on from the last one": ("top.decode", "m.d.sync += crc.eq(0)", "pass", RACE),
+    "RESET before SET": ("shared.core", """(("TEACH", PulseMode.TEACH, event.line, "UNTEACH"),
                                           ("UNTEACH", PulseMode.UNTEACH, read_out.best, "LABEL DONE"))""",
                          """(("TEACH", PulseMode.UNTEACH, read_out.best, "UNTEACH"),
                              ("UNTEACH", PulseMode.TEACH, event.line, "LABEL DONE"))""", READ_OUT),
-    "noise of another field": ("pulses", "(0, 5, 10, 15)", "(0, 5, 10, 16)", FLAWED),
-    "noise not centred": ("pulses", ") - 62", ") - 61", FLAWED),
-    "noise of the draw before": ("pulses", "noisy(m, drawn, moved, s", "noisy(m, random, moved, s", FLAWED),
-    "steps are never negative": ("pulses", "(signed if layout.noisy else unsigned)(len",
+    "noise of another field": ("fast.pulses", "(0, 5, 10, 15)", "(0, 5, 10, 16)", FLAWED),
+    "noise not centred": ("fast.pulses", ") - 62", ") - 61", FLAWED),
+    "noise of the draw before": ("fast.pulses", "noisy(m, drawn, moved, s", "noisy(m, random, moved, s", FLAWED),
+    "steps are never negative": ("fast.pulses", "(signed if layout.noisy else unsigned)(len",
                                  "unsigned(len", FLAWED),
-    "a stuck cell moves": ("pulses", "pulse_4 & ~stuck if chip.has_stuck_cells else pulse_4", "pulse_4", FLAWED),
-    "stuck as the next row is": ("pulses", "range(3)", "range(2)", FLAWED),
-    "stuck as a cell of the tiles is": ("pulses", "stuck = Mux(teaching, row, tile)", "stuck = tile", TAUGHT_FLAWED),
-    "the read-out is without noise": ("pulses", "noise.eq(noise_of(drawn))", "noise.eq(0)", TAUGHT_FLAWED),
-    "a tie is right for any label": ("core_common", "(own == best) & (event.line < read_out.best)", "(own == best)",
+    "a stuck cell moves": ("fast.pulses", "pulse_4 & ~stuck if chip.has_stuck_cells else pulse_4", "pulse_4", FLAWED),
+    "stuck as the next row is": ("fast.pulses", "range(3)", "range(2)", FLAWED),
+    "stuck as a cell of the tiles is": ("fast.pulses", "stuck = Mux(teaching, row, tile)", "stuck = tile",
+                                        TAUGHT_FLAWED),
+    "the read-out is without noise": ("fast.pulses", "noise.eq(noise_of(drawn))", "noise.eq(0)", TAUGHT_FLAWED),
+    "a tie is right for any label": ("shared.core", "(own == best) & (event.line < read_out.best)", "(own == best)",
                                      READ_OUT),
 }
 
@@ -104,7 +106,7 @@ def broken_module(name, old, new):
     """A module of hdl/ with one piece of its source replaced."""
     module = importlib.import_module(f"ohmspike.hdl.{name}")
     source = inspect.getsource(module)
-    assert old in source, f"hdl/{name}.py has no {old!r} to replace"
+    assert old in source, f"hdl.{name} has no {old!r} to replace"
     broken = types.ModuleType(module.__name__)
     broken.__package__ = module.__package__
     exec(compile(source.replace(old, new) if old else source, module.__file__, "exec"), broken.__dict__)
@@ -114,12 +116,12 @@ def broken_module(name, old, new):
 def planted(monkeypatch, name, old, new):
     """The class ``Core`` with one piece of the source of a module of hdl/ replaced."""
     broken = broken_module(name, old, new)
-    if name == "core_common":
+    if name == "shared.core":
         monkeypatch.setitem(sys.modules, broken.__name__, broken)
-        name, broken = "core", broken_module("core", "", "")
-    if name in ("core", "decode"):
-        top = {"core": "Core", "decode": "Decoder"}[name]
-        monkeypatch.setattr(f"ohmspike.hdl.chip.{top}", getattr(broken, top))
+        name, broken = "fast.core", broken_module("fast.core", "", "")
+    if name in ("fast.core", "top.decode"):
+        top = {"fast.core": "Core", "top.decode": "Decoder"}[name]
+        monkeypatch.setattr(f"ohmspike.hdl.top.chip.{top}", getattr(broken, top))
         return
     for class_name in ("Accumulator", "Pulses", "Race", "ReadOut", "TraceLookup"):
         if class_name in broken.__all__:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.hdl.layout import Layout
-from ohmspike.hdl.pulses import PulseMode, Pulses, TraceLookup
+from ohmspike.hdl.fast.pulses import PulseMode, Pulses, TraceLookup
+from ohmspike.hdl.shared.layout import Layout
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.state import ChipState
 from support.bench import Bench, Scoreboard

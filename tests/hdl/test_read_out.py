@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.hdl.layout import Layout
-from ohmspike.hdl.read_out import ReadOut
+from ohmspike.hdl.fast.read_out import ReadOut
+from ohmspike.hdl.shared.layout import Layout
 from support.bench import Bench, Scoreboard
 from support.stimulus import varied
 

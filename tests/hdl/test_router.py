@@ -3,8 +3,8 @@
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.hdl.layout import Layout
-from ohmspike.hdl.router import Router
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.shared.router import Router
 from support.bench import Bench, Scoreboard
 from support.stimulus import varied
 

@@ -5,10 +5,10 @@ import random
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.hdl.core_ports import counter_peaks
-from ohmspike.hdl.counters_serial import SerialCounterBank
-from ohmspike.hdl.layout import Layout
-from ohmspike.hdl.race_serial import SerialRace
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.shared.ports import counter_peaks
+from ohmspike.hdl.small.counters import SerialCounterBank
+from ohmspike.hdl.small.race import SerialRace
 from support.bench import Bench
 
 CHIP = Chip(name="serial", plane_height=2, plane_width=3, patch_height=2, patch_width=2, stride=1, neurons=7, winners=5,

@@ -10,9 +10,9 @@ from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ohmspike.hdl import uart
-from ohmspike.hdl.serial import Afterglow
-from ohmspike.hdl.uart import BitRate, UartReceiver, UartTransmitter
+from ohmspike.hdl.link import uart
+from ohmspike.hdl.link.uart import BitRate, UartReceiver, UartTransmitter
+from ohmspike.hdl.top.serial import Afterglow
 from support.bench import Bench
 from support.streams import StreamSink, StreamSource, watch_stream
 

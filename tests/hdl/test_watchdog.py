@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
-from reference_link import decode, encode
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode, label_code
 from ohmspike.chip.instructions import FrameKind, Status
-from ohmspike.hdl import cost
-from ohmspike.hdl.chip import ChipTop
-from ohmspike.hdl.layout import Layout
-from ohmspike.hdl.link import Link
+from ohmspike.hdl.fast import timing as cost
+from ohmspike.hdl.link.link import Link
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.top.chip import ChipTop
 from support.bench import ExecutorBench
 from support.programs import check, encode_events, frame, load_state
+from support.reference_link import decode, encode
 from support.stimulus import random_state, varied
 from support.streams import StreamSink, StreamSource
 

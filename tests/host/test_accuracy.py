@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ohmspike.chip import Chip, Phase
-from ohmspike.host.accuracy import PUBLISHED, Case, Results, cases, noisy, run_case, spread, table
-from ohmspike.host.errors import UserError
+from ohmspike.host.studies.accuracy import PUBLISHED, Case, Results, cases, noisy, run_case, spread, table
+from ohmspike.host.support.errors import UserError
 from support.bars import CHIP, data
 
 

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.host import cli, data
-from ohmspike.host.energy import energy_of, read_run
-from ohmspike.host.errors import UserError
-from ohmspike.host.files import save
-from ohmspike.host.learning import Encoding
-from ohmspike.host.quantities import engineering
-from ohmspike.host.runs import RunFolder, tool_versions
-from ohmspike.host.targets import ModelTarget
+from ohmspike.host.coding.images import Encoding
+from ohmspike.host.commands import cli
+from ohmspike.host.data import images as data
+from ohmspike.host.runs.energy import energy_of, read_run
+from ohmspike.host.runs.folder import RunFolder, tool_versions
+from ohmspike.host.runs.learned import save
+from ohmspike.host.support.errors import UserError
+from ohmspike.host.support.units import engineering
+from ohmspike.host.targets.model import ModelTarget
 from ohmspike.sim.analog.device import Device
 from ohmspike.sim.state import ChipState
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.host import bench, data
-from ohmspike.host.encode import latency_events
-from ohmspike.host.peers import PEERS, measure_peer
-from ohmspike.host.targets import ModelTarget
+from ohmspike.host.coding.images import latency_events
+from ohmspike.host.data import images as data
+from ohmspike.host.studies import bench
+from ohmspike.host.studies.peers import PEERS, measure_peer
+from ohmspike.host.targets.model import ModelTarget
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (40, 28, 28)).astype(np.uint8)
 
@@ -58,7 +59,7 @@ def test_a_peer_that_is_not_there_is_told_and_not_fatal():
 
 
 def test_peers_are_not_imported_before_they_run():
-    code = "import sys, ohmspike.host.bench; sys.exit(any(name in sys.modules for name in ('brian2', 'torch')))"
+    code = "import sys, ohmspike.host.studies.bench; sys.exit(any(name in sys.modules for name in ('brian2', 'torch')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import tomli_w
 
+from ohmspike import load
 from ohmspike.chip import Chip
 from ohmspike.chip.events import Fires
-from ohmspike.host import cli, data, load
-from ohmspike.host.targets import ModelTarget
+from ohmspike.host.commands import cli
+from ohmspike.host.data import images as data
+from ohmspike.host.targets.model import ModelTarget
 from support.bars import CHIP
 from support.bars import data as bars_data
 
@@ -254,7 +256,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(ohmspike, small_mnist, tmp_p
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ohmspike.host.files.np.savez_compressed", full)
+    monkeypatch.setattr("ohmspike.host.runs.learned.np.savez_compressed", full)
     code, _, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--images", 200, "--out", tmp_path)
     assert code == 1 and "No space left on device" in err
     assert not list(tmp_path.rglob("learned.npz"))

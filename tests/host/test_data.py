@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from ohmspike.chip import Chip
-from ohmspike.host import data
-from ohmspike.host.data import COLLECTIONS, DataError, load_dataset, load_mnist, load_npz, read_idx
+from ohmspike.host.data import collections as data
+from ohmspike.host.data.collections import COLLECTIONS
+from ohmspike.host.data.formats import DataError, read_idx
+from ohmspike.host.data.images import load_dataset, load_mnist, load_npz
 
 
 def idx(array):

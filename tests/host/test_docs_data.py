@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ohmspike.host import data
+from ohmspike.host.data import collections
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
@@ -32,7 +32,7 @@ def test_every_example_is_ten_lines_of_code_and_run_here():
 
 def test_fashion_is_named(run, monkeypatch):
     images, labels = np.zeros((20, 28, 28), np.uint8), np.arange(20, dtype=np.uint8) % 10
-    monkeypatch.setattr(data, "_from_cache", lambda collection, tell: {
+    monkeypatch.setattr(collections, "_from_cache", lambda collection, tell: {
         name: bytes([0, 0, 8, a.ndim]) + b"".join(n.to_bytes(4, "big") for n in a.shape) + a.tobytes()
         for name, a in zip(collection.files, (images, labels, images, labels), strict=True)})
     assert run(0) == ["fashion (20, 28, 28) 10 (28, 28)"]

@@ -8,7 +8,7 @@ import pytest
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode
 from ohmspike.chip.initial import mix
-from ohmspike.host.encode import latency_events, rate_events, shifted
+from ohmspike.host.coding.images import latency_events, rate_events, shifted
 
 MASK = 2**64 - 1
 

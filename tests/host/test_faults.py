@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from ohmspike.hdl.chip import ChipTop
-from ohmspike.host import cli
-from ohmspike.host.faults import CLASSES, FAULTS_CHIP, Campaign, FaultReport, Outcome, class_of
-from ohmspike.sim.compiled import Place
-from ohmspike.sim.rtl import faults_rtl
+from ohmspike.hdl.top.chip import ChipTop
+from ohmspike.host.commands import cli
+from ohmspike.host.integrity.faults import CLASSES, FAULTS_CHIP, Campaign, FaultReport, Outcome, class_of
+from ohmspike.sim.rtl.build import faults_rtl
+from ohmspike.sim.rtl.compiled import Place
 
 RESTORED = ("levels", "levels of the read-out", "thresholds", "random states", "SET, RESET tables", "weight table",
             "control registers", "counters")

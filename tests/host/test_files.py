@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 
+from ohmspike import Vote, load, save
 from ohmspike.chip import Chip
-from ohmspike.host import Vote, load, save
-from ohmspike.host.errors import UserError
-from ohmspike.host.files import write_arrays
-from ohmspike.sim.analog.imperfect import Imperfections, in_gates
+from ohmspike.host.runs.learned import write_arrays
+from ohmspike.host.support.errors import UserError
+from ohmspike.sim.model.nonideal import Imperfections, in_gates
 from ohmspike.sim.state import ChipState
 
 CHIP = Chip.preset("tiny")
@@ -100,7 +100,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ohmspike.host.files.np.savez_compressed", full)
+    monkeypatch.setattr("ohmspike.host.runs.learned.np.savez_compressed", full)
     with pytest.raises(UserError, match="cannot be written: No space left on device"):
         write_arrays(path, {"a": np.zeros(3)})
     assert path.read_bytes() == before and [entry.name for entry in tmp_path.iterdir()] == ["chip.npz"]

@@ -5,12 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
+from ohmspike import classify, learn
 from ohmspike.chip import Chip, Phase
-from ohmspike.host import classify, learn
-from ohmspike.host.errors import UserError
-from ohmspike.host.link import LinkError, LinkSession
-from ohmspike.host.targets import ModelTarget, open_target
-from ohmspike.sim.analog.imperfect import Imperfect, Imperfections, in_gates
+from ohmspike.host.link.frames import LinkError
+from ohmspike.host.link.session import LinkSession
+from ohmspike.host.support.errors import UserError
+from ohmspike.host.targets.model import ModelTarget
+from ohmspike.host.targets.registry import open_target
+from ohmspike.sim.model.nonideal import Imperfect, Imperfections, in_gates
 from support.bars import CHIP, data
 from support.reference_device import LossyPort, ReferenceDevice
 
@@ -78,7 +80,7 @@ def test_a_run_goes_on_with_its_own_flaws_alone(tmp_path):
     target = ModelTarget(chip)
     target.load(state)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ohmspike.host.learning.CHECKPOINT_SECONDS", -1.0)
+        patch.setattr("ohmspike.host.learning.run.CHECKPOINT_SECONDS", -1.0)
         with pytest.raises(KeyboardInterrupt):
             learn(target, bars.train_images, bars.train_labels, checkpoint=checkpoint, flaws=told, progress=interrupt)
     for other in (None, told | {"seed": 4}):

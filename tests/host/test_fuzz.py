@@ -6,9 +6,9 @@ from itertools import islice
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.host.fuzz import FuzzError, fuzz, mutants
-from ohmspike.host.link import CompiledPort
-from ohmspike.sim.rtl import compile_chip
+from ohmspike.host.integrity.fuzz import FuzzError, fuzz, mutants
+from ohmspike.host.link.ports import CompiledPort
+from ohmspike.sim.rtl.build import compile_chip
 from support.reference_device import LossyPort, ReferenceDevice
 
 CHIP = Chip(name="race", plane_height=5, plane_width=7, patch_height=3, patch_width=3, stride=2, neurons=5, winners=2,

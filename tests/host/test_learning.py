@@ -7,11 +7,11 @@ import signal
 import numpy as np
 import pytest
 
+from ohmspike import Vote, classify, learn, train_vote
 from ohmspike.chip import Chip, Phase
 from ohmspike.chip.events import Fires
-from ohmspike.host import Vote, classify, learn, train_vote
-from ohmspike.host.errors import UserError
-from ohmspike.host.targets import ModelTarget
+from ohmspike.host.support.errors import UserError
+from ohmspike.host.targets.model import ModelTarget
 from ohmspike.sim.state import ChipState
 
 CHIP = dataclasses.replace(Chip.preset("tiny"), plane_height=8, plane_width=8, patch_height=4, patch_width=4, stride=4)

@@ -9,25 +9,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_link import encode, split
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode, Fires, label_code
 from ohmspike.chip.instructions import FrameKind
-from ohmspike.host.link import (
-    CompiledPort,
-    FrameReader,
-    LinkError,
-    LinkSession,
-    OutputParser,
-    encode_frame,
-    programs_of,
-)
-from ohmspike.host.targets import LinkTarget
+from ohmspike.host.link.frames import FrameReader, LinkError, encode_frame
+from ohmspike.host.link.ports import CompiledPort
+from ohmspike.host.link.programs import programs_of
+from ohmspike.host.link.records import OutputParser
+from ohmspike.host.link.session import LinkSession
+from ohmspike.host.targets.linked import LinkTarget
 from ohmspike.sim.oracle import Oracle
-from ohmspike.sim.rtl import compile_chip
+from ohmspike.sim.rtl.build import compile_chip
 from ohmspike.sim.state import ChipState, fires_difference
 from support.reference_device import DelayingPort, LossyPort, ReferenceDevice
+from support.reference_link import encode, split
 
 RACE = Chip(name="race", plane_height=5, plane_width=7, patch_height=3, patch_width=3, stride=2, neurons=5, winners=2,
             learners=2, min_spikes=2, levels=16, weight_bits=4, membrane_bits=10, threshold_bits=12, theta_step=9.0,
@@ -42,7 +38,7 @@ READ_OUT = dataclasses.replace(RACE, name="read-out", classes=3, score_bits=9, m
 def numbers(monkeypatch):
     """Make first numbers and nonces repeatable; the numbers of most sessions pass 0."""
     generator = random.Random(1)
-    monkeypatch.setattr("ohmspike.host.link.secrets", SimpleNamespace(
+    monkeypatch.setattr("ohmspike.host.link.session.secrets", SimpleNamespace(
         randbelow=lambda high: high - generator.randrange(1, 60), token_bytes=generator.randbytes))
 
 

@@ -7,11 +7,11 @@ import pytest
 from matplotlib.image import imread
 
 from ohmspike.chip import Chip
-from ohmspike.host import plots
-from ohmspike.host.encode import latency_events
-from ohmspike.host.errors import UserError
-from ohmspike.host.plots import conductance_maps, prequential, race
-from ohmspike.sim.model import ExactModel
+from ohmspike.host.coding.images import latency_events
+from ohmspike.host.plots import chip as plots
+from ohmspike.host.plots.chip import conductance_maps, prequential, race
+from ohmspike.host.support.errors import UserError
+from ohmspike.sim.model.exact import ExactModel
 from ohmspike.sim.state import ChipState
 
 BASE = Chip(name="grid", plane_height=12, plane_width=16, patch_height=4, patch_width=6, stride=3, neurons=10,

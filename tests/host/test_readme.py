@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ohmspike.host import data
+from ohmspike.host.data import images as data
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 

@@ -10,9 +10,19 @@ import pytest
 import tomli_w
 
 from ohmspike.chip import Chip, Phase
-from ohmspike.host import cli
-from ohmspike.host.errors import UserError
-from ohmspike.host.robustness import COLUMNS, MODES, Plan, Point, learn_ideal, points, read_lines, run_point, run_study
+from ohmspike.host.commands import cli
+from ohmspike.host.studies.robustness import (
+    COLUMNS,
+    MODES,
+    Plan,
+    Point,
+    learn_ideal,
+    points,
+    read_lines,
+    run_point,
+    run_study,
+)
+from ohmspike.host.support.errors import UserError
 from ohmspike.sim.analog.device import Device
 
 CHIP = Chip(name="small", plane_height=6, plane_width=6, patch_height=6, patch_width=6, stride=1, neurons=12, winners=3,

@@ -8,8 +8,9 @@ import threading
 import numpy as np
 import pytest
 
-from ohmspike.host import runs, whole
-from ohmspike.host.runs import RunError, RunFolder, tool_versions
+from ohmspike.host.runs import folder as runs
+from ohmspike.host.runs.folder import RunError, RunFolder, tool_versions
+from ohmspike.host.support import atomic as whole
 
 WRITES = {
     "text": lambda folder: folder.write_text("file", "new" * 100_000),

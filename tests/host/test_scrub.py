@@ -7,12 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ohmspike import save
 from ohmspike.chip import Chip
 from ohmspike.chip.instructions import MEMORIES
-from ohmspike.host import cli, save
-from ohmspike.host.link import LinkError, LinkSession
-from ohmspike.host.scrub import Damage, scrub
-from ohmspike.host.targets import LinkTarget, ModelTarget
+from ohmspike.host.commands import cli
+from ohmspike.host.integrity.scrub import Damage, scrub
+from ohmspike.host.link.frames import LinkError
+from ohmspike.host.link.session import LinkSession
+from ohmspike.host.targets.linked import LinkTarget
+from ohmspike.host.targets.model import ModelTarget
 from ohmspike.sim.state import ChipState
 from support.reference_device import LossyPort, ReferenceDevice
 from support.stimulus import random_samples, random_state, varied
@@ -55,7 +58,7 @@ def test_every_body_has_the_same_checksums(chip):
 def test_a_memory_larger_than_a_burst_is_checked_in_pieces(monkeypatch):
     link, _, state = loaded(CHIP)
     whole = link.check("levels")
-    monkeypatch.setattr("ohmspike.host.link._BURST_CELLS", 7)
+    monkeypatch.setattr("ohmspike.host.link.session._BURST_CELLS", 7)
     assert link.check("levels") == whole
 
 

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from ohmspike.host import search as search_module
-from ohmspike.host.errors import UserError
-from ohmspike.host.search import SPACES, judge, search, suggested
-from ohmspike.sim.analog.imperfect import Imperfections
+from ohmspike.host.studies import search as search_module
+from ohmspike.host.studies.search import SPACES, judge, search, suggested
+from ohmspike.host.support.errors import UserError
+from ohmspike.sim.model.nonideal import Imperfections
 from support.bars import CHIP, data
 
 optuna = pytest.importorskip("optuna")

@@ -13,15 +13,16 @@ from click.testing import CliRunner
 from ohmspike.boards import BOARDS
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch
-from ohmspike.host import serial_port
-from ohmspike.host.bridge import Bridge
 from ohmspike.host.commands.build import build
-from ohmspike.host.errors import UserError
-from ohmspike.host.link import LinkError, LinkSession, encode_frame
-from ohmspike.host.serial_port import SerialPort, find_board, find_boards
-from ohmspike.host.serial_target import SerialTarget
-from ohmspike.host.targets import ModelTarget
-from ohmspike.sim.rtl import compile_chip
+from ohmspike.host.link import serial_port
+from ohmspike.host.link.bridge import Bridge
+from ohmspike.host.link.frames import LinkError, encode_frame
+from ohmspike.host.link.serial_port import SerialPort, find_board, find_boards
+from ohmspike.host.link.session import LinkSession
+from ohmspike.host.support.errors import UserError
+from ohmspike.host.targets.model import ModelTarget
+from ohmspike.host.targets.serial import SerialTarget
+from ohmspike.sim.rtl.build import compile_chip
 from ohmspike.sim.state import ChipState, fires_difference
 from support.reference_device import ReferenceDevice
 

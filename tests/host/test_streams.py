@@ -9,11 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ohmspike.chip import Chip, Phase
+from ohmspike.chip.description import STEP_MAX
 from ohmspike.chip.events import EventCode
 from ohmspike.chip.instructions import counter_names
-from ohmspike.host.data import DataError
-from ohmspike.host.streams import STEPS_MAX, Stream, load_stream, stream_events
-from ohmspike.sim.model import ExactModel
+from ohmspike.host.coding.streams import stream_events
+from ohmspike.host.data.formats import DataError
+from ohmspike.host.data.streams import Stream, load_stream
+from ohmspike.sim.model.exact import ExactModel
 
 
 def chip_of(lines=12, mode="race", **changes):
@@ -82,10 +84,10 @@ def test_without_a_width_the_longest_sample_just_fits(times, mode, real):
     chip = chip_of(mode=mode)
     stream = stream_of([(float(time) if real else time, 3) for time in times], [(0, 1)])
     found = samples_of(stream_events(chip, stream, learn=False))
-    assert found[0].count(EventCode.STEP) <= STEPS_MAX and found[0].count(3) == len(times)
+    assert found[0].count(EventCode.STEP) <= STEP_MAX and found[0].count(3) == len(times)
     if not real:
         longest = max(times) - min(times)
-        width = math.ceil((longest + 1) / (STEPS_MAX + (mode == "race")))
+        width = math.ceil((longest + 1) / (STEP_MAX + (mode == "race")))
         assert found[0] == oracle([(time, 3) for time in times], width, mode, False)
 
 
@@ -94,7 +96,7 @@ def test_a_sample_of_too_many_steps_is_refused_and_254_are_not():
         chip = chip_of(mode=mode)
         batch = stream_events(chip, stream_of([(0, 1), (most, 1)]), learn=True, width=1)
         counted = counters_after(chip, batch)
-        assert counted["steps"] == STEPS_MAX and counted["refused"] == 0
+        assert counted["steps"] == STEP_MAX and counted["refused"] == 0
         with pytest.raises(DataError, match=r"at most 254 steps, not 255 \(sample 1\)") as caught:
             stream_events(chip, stream_of([], [(0, 1), (most + 1, 1)]), learn=True, width=1)
         assert "wider bins" in caught.value.hint

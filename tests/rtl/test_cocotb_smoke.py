@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ohmspike.hdl.emit import emit
-from ohmspike.sim.cocotb_run import CocotbFailure, run_cocotb, simulators
+from ohmspike.hdl.flow.emit import emit
+from ohmspike.sim.rtl.cocotb_run import CocotbFailure, run_cocotb, simulators
 from support.echo import Echo
 
 BENCH = Path(__file__).with_name("bench_echo.py")

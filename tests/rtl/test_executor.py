@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.hdl.chip import Executor
-from ohmspike.hdl.emit import emit
-from ohmspike.hdl.layout import Layout
-from ohmspike.sim.cocotb_run import CocotbFailure, run_cocotb
+from ohmspike.hdl.flow.emit import emit
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.top.chip import Executor
+from ohmspike.sim.rtl.cocotb_run import CocotbFailure, run_cocotb
 from support.stimulus import varied
 
 BENCH = Path(__file__).with_name("bench_executor.py")

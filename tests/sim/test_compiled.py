@@ -10,9 +10,9 @@ from amaranth import Module
 from amaranth.lib import memory
 from amaranth.lib.wiring import Component, In, Out
 
-from ohmspike.hdl.emit import emit
-from ohmspike.sim import compiled
-from ohmspike.sim.compiled import CompiledRtl, RtlError, ToolchainError, compile_rtl, find_compiler
+from ohmspike.hdl.flow.emit import emit
+from ohmspike.sim.rtl import compiled
+from ohmspike.sim.rtl.compiled import CompiledRtl, RtlError, ToolchainError, compile_rtl, find_compiler
 from support.echo import Echo
 
 STOPPER = """
@@ -259,8 +259,8 @@ def test_cxx_is_respected(monkeypatch):
 
 @pytest.mark.slow
 def test_processes_that_compile_at_once_all_get_a_whole_library(tmp_path):
-    program = "from support.echo import Echo; from ohmspike.hdl.emit import emit; " \
-              "from ohmspike.sim.compiled import CompiledRtl\n" \
+    program = "from support.echo import Echo; from ohmspike.hdl.flow.emit import emit; " \
+              "from ohmspike.sim.rtl.compiled import CompiledRtl\n" \
               "with CompiledRtl(emit(Echo(), 'chip'), top='chip') as chip:\n" \
               "    chip.write(b'abc'); chip.run(10); assert chip.read() == b'bcd'\n"
     # A cache of their own, but not for yosys, whose first run is long.

@@ -9,10 +9,11 @@ import pytest
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode, label_code
-from ohmspike.host.link import CompiledPort, LinkSession
-from ohmspike.host.targets import LinkTarget
-from ohmspike.sim.gates import compile_gates
+from ohmspike.host.link.ports import CompiledPort
+from ohmspike.host.link.session import LinkSession
+from ohmspike.host.targets.linked import LinkTarget
 from ohmspike.sim.oracle import Oracle
+from ohmspike.sim.rtl.gates import compile_gates
 from ohmspike.sim.state import ChipState, fires_difference
 
 CHIP = Chip(name="gates", plane_height=3, plane_width=4, patch_height=2, patch_width=2, stride=1, neurons=4, winners=2,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ohmspike.chip import Chip, Phase
 from ohmspike.chip.events import EventBatch, EventCode
-from ohmspike.sim import kernels
-from ohmspike.sim.model import ExactModel
+from ohmspike.sim.model import kernels
+from ohmspike.sim.model.exact import ExactModel
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.state import ChipState, fires_difference
 from support.stimulus import chips, cut, random_samples, random_state, varied

@@ -9,13 +9,14 @@ from amaranth.lib.wiring import Component, In, Out, connect
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch
-from ohmspike.hdl.emit import emit
-from ohmspike.hdl.uart import BitRate, UartReceiver, UartTransmitter
-from ohmspike.host.link import CompiledPort, LinkSession
-from ohmspike.host.targets import LinkTarget
-from ohmspike.sim.compiled import CompiledRtl
+from ohmspike.hdl.flow.emit import emit
+from ohmspike.hdl.link.uart import BitRate, UartReceiver, UartTransmitter
+from ohmspike.host.link.ports import CompiledPort
+from ohmspike.host.link.session import LinkSession
+from ohmspike.host.targets.linked import LinkTarget
 from ohmspike.sim.oracle import Oracle
-from ohmspike.sim.rtl import compile_serial_chip
+from ohmspike.sim.rtl.build import compile_serial_chip
+from ohmspike.sim.rtl.compiled import CompiledRtl
 from ohmspike.sim.state import ChipState, fires_difference
 
 CHIP = Chip(name="race", plane_height=5, plane_width=7, patch_height=3, patch_width=3, stride=2, neurons=5, winners=2,

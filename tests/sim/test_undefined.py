@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from ohmspike.chip.events import EventBatch, EventCode, label_code
-from ohmspike.hdl.chip import ChipTop
-from ohmspike.hdl.emit import emit
-from ohmspike.hdl.layout import Layout
-from ohmspike.host.faults import FAULTS_CHIP
-from ohmspike.host.link import CompiledPort, LinkSession
-from ohmspike.host.targets import LinkTarget, ModelTarget
-from ohmspike.sim.compiled import CompiledRtl
+from ohmspike.hdl.flow.emit import emit
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.top.chip import ChipTop
+from ohmspike.host.integrity.faults import FAULTS_CHIP
+from ohmspike.host.link.ports import CompiledPort
+from ohmspike.host.link.session import LinkSession
+from ohmspike.host.targets.linked import LinkTarget
+from ohmspike.host.targets.model import ModelTarget
+from ohmspike.sim.rtl.compiled import CompiledRtl
 from ohmspike.sim.state import ChipState, fires_difference
 
 CHIP = FAULTS_CHIP

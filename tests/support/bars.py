@@ -3,7 +3,7 @@
 import numpy as np
 
 from ohmspike.chip import Chip, Phase
-from ohmspike.host.data import Dataset
+from ohmspike.host.data.images import Dataset
 
 CHIP = Chip(name="small", plane_height=6, plane_width=6, patch_height=3, patch_width=3, stride=3, neurons=4, winners=2,
             min_spikes=1, theta_step=20.0, classes=2, margin=50,

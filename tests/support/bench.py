@@ -6,8 +6,8 @@ from amaranth.hdl import ClockDomain, Module, Value
 from amaranth.lib import data, wiring
 from amaranth.sim import Simulator
 
-from ohmspike.hdl.chip import Executor
-from ohmspike.hdl.layout import Layout
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.top.chip import Executor
 from support.programs import ReferenceExecutor, read_state, state_from
 
 __all__ = ["Bench", "ExecutorBench", "Scoreboard", "StreamSink", "StreamSource", "check_stream"]

@@ -6,10 +6,10 @@ import struct
 import zlib
 
 import numpy as np
-from reference_link import encode, split
 
 from ohmspike.chip import Chip
 from ohmspike.chip.instructions import PROTOCOL_VERSION, FrameKind, NakReason
+from support.reference_link import encode, split
 
 from .programs import ReferenceExecutor
 

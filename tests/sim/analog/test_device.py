@@ -21,7 +21,7 @@ from ohmspike.sim.analog.device import (
     saturation,
     weight_table,
 )
-from ohmspike.sim.model import ExactModel
+from ohmspike.sim.model.exact import ExactModel
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.state import ChipState
 

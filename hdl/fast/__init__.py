@@ -1,0 +1,1 @@
+"""The fast form: row-wide memories, parts that overlap."""

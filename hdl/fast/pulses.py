@@ -1,0 +1,400 @@
+"""The STDP pulse generator: SET and RESET pulses down a column, or on one cell."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, enum, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ohmspike.hdl.shared.accumulator import WeightTable
+from ohmspike.hdl.shared.layout import SILENT, Layout, lookup, narrow
+
+__all__ = ["PulseMode", "Pulses", "TraceLookup", "noise_of", "noisy", "stepped_level", "xorshift"]
+
+
+class PulseMode(enum.Enum, shape=3):
+    """Which rows of a column get a pulse, and which."""
+
+    POST = 0  # SET where the line has a pre-trace, amplitude that trace (contract 5.3)
+    DARK = 1  # RESET where the line has not spoken, amplitude the unit's trace (contract 3.5)
+    CELL = 2  # one RESET, amplitude the unit's trace (contract 3.1b)
+    TEACH = 4  # SET in the read-out where a row fired, amplitude the trace of its rank (contract 10.5)
+    UNTEACH = 5  # RESET alike
+
+
+def noise_of(state):
+    """The noise of a pulse, -62 to 62, of the random state that its draw left (contract 5.5)."""
+    return sum(state[place:place + 5] for place in (0, 5, 10, 15)) - 62
+
+
+def noisy(m, drawn, moved, write_noise):
+    """What a pulse moves (contract 5.5), one clock after ``moved``; ``drawn`` is the state that its draw leaves, one
+    clock before it."""
+    noise, later = Signal(signed(7)), Signal.like(moved)
+    product = Signal(signed(7 + len(write_noise)))
+    m.d.sync += [noise.eq(noise_of(drawn)), product.eq(noise * write_noise), later.eq(moved)]
+    return later + product
+
+
+def _later(m, signal):
+    """A signal one clock later."""
+    later = Signal(Value.cast(signal).shape())
+    m.d.sync += later.eq(signal)
+    return later
+
+
+def stepped_level(level, step, *, lower, top: int):
+    """The level after a pulse, held at 0 and ``top``, and whether it had to be (contract 5.2, 8.6)."""
+    raw = Mux(lower, level - step, level + step)
+    below, above = raw < 0, raw > top
+    return Mux(below, 0, Mux(above, top, raw)), below | above
+
+
+def xorshift(m, state):
+    """The next state of xorshift32 (contract 7.2)."""
+    for index, (direction, distance) in enumerate((("<<", 13), (">>", 17), ("<<", 5))):
+        shifted = Signal(32, name=f"xorshift_{index}")
+        moved = (state << distance)[:32] if direction == "<<" else state >> distance
+        m.d.comb += shifted.eq(state ^ moved)
+        state = shifted
+    return state
+
+
+class TraceLookup(wiring.Component):
+    """A trace from the step of its recharge: ``x <- x - ceil(x / 2**trace_shift)`` at every step since (contract 4.1).
+
+    Timing
+    ------
+    Throughput, latency
+        Combinational.
+
+    Members
+    -------
+    stamp, step : :py:`In(8)`
+        The step of the recharge, and now. A stamp of 255 is a line that has not spoken.
+    trace : :py:`Out(trace)`
+    """
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        super().__init__({"stamp": In(8), "step": In(8), "trace": Out(layout.trace)})
+
+    def elaborate(self, platform):
+        m = Module()
+        age = Signal(8)
+        m.d.comb += age.eq(self.step - self.stamp)
+        trace = lookup(m, age, self._layout.chip.trace_table.tolist(), name="trace_of_age")
+        m.d.comb += self.trace.eq(Mux(self.stamp == SILENT, 0, trace))
+        return m
+
+
+class Pulses(wiring.Component):
+    """Sweep one column of a tile, or of the read-out, with pulses: stochastic, saturating read-modify-write of levels.
+
+    A pulse draws ``u`` and moves the level by ``(table[bin][level] + u) >> fraction_bits`` (contract 5.2)::
+
+        0 fetch     level word and line stamp are addressed; in the read-out the row listed at the place asked before
+        1 select    the lane's level is picked; stamp -> trace -> is there a pulse, of which bin?
+        2 look up   table entry and weight are addressed; the random state advances if there is a pulse
+        3 sum       table[bin][level] + u; with write noise (5.5) also its product, noise * write_noise
+        4 step      level +- step, held at the rails; counted
+        5 write     the cell alone, unless it is stuck (5.6)
+
+    Timing
+    ------
+    Throughput
+        One row per clock within a sweep. A sweep of a higher tile in the same mode (POST or DARK) is accepted
+        ``rows + 1`` clocks after the one before it, while that is still under way; any other when :py:`idle`.
+    Latency
+        ``rows + 6`` clocks from an accepted :py:`start` to :py:`idle` (one row in mode CELL: 7; rows that fired and one
+        clock more in the read-out).
+    Reset
+        Drops the sweep under way: rows not yet written keep their levels, the random state is not stored.
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+
+    Members
+    -------
+    start_valid, start_ready, start : :py:`In`, :py:`Out`
+        A sweep: ``mode``; ``address`` of the column's word in its first row; ``lane``; ``line`` of the first row;
+        ``trace`` of the unit; ``tile`` whose random state is used. In the read-out ``lane`` is the column, and
+        at least one row must be listed. :py:`start_ready` depends on :py:`start`.
+    busy, idle : :py:`Out(1)`
+        Rows are being addressed; nothing is under way at all.
+    step : :py:`In(8)`
+        Step of the sample.
+    level_address, level_data, level_write_address, level_write
+        The level memory: data one clock after the address; which lane of a word is written, a bit each.
+    line_address, line_stamp
+        The line memory, alike.
+    random_address, random_data, random_write_address, random_write_data, random_write
+        The random states of the tiles, alike.
+    listed, place, row : :py:`In`, :py:`Out`, :py:`In`
+        How many rows of the read-out have fired; and the row listed at a place, one clock after it.
+    read_out_address, read_out_data, read_out_write_address, read_out_write
+        The levels of the read-out, as those of the tiles; a bit for each class.
+    written : :py:`Out(level)`
+        What is written, to either.
+    table_* : loading and reading back the tables; :py:`table_value` one clock after the address while idle.
+    pulse, pulse_reset, pulse_dark, pulse_bin, pulse_weight, clipped : :py:`Out`
+        What was done, for the counters: in the stage *step*.
+    write_noise : :py:`In(noise_bits)`
+        The register; of chips with write noise.
+    level_stuck, read_out_stuck : :py:`In`
+        Which cells of the words in ``level_data`` and ``read_out_data`` are stuck; of chips with stuck cells.
+    """
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        chip = layout.chip
+        flaws = {}
+        if layout.noisy:
+            flaws["write_noise"] = In(layout.chip.noise_bits)
+        if layout.chip.has_stuck_cells:
+            flaws |= {"level_stuck": In(layout.stuck_word), "read_out_stuck": In(layout.read_out_stuck_word)}
+        super().__init__({
+            "start_valid": In(1),
+            "start_ready": Out(1),
+            "start": In(data.StructLayout({
+                "mode": PulseMode, "address": layout.level_address, "lane": layout.pulsed_lane, "line": layout.line,
+                "trace": layout.trace, "tile": layout.tile})),
+            "busy": Out(1),
+            "idle": Out(1),
+            "step": In(8),
+            "level_address": Out(layout.level_address),
+            "level_data": In(layout.level_word),
+            "level_write_address": Out(layout.level_address),
+            "level_write": Out(layout.lanes),
+            "line_address": Out(layout.line),
+            "line_stamp": In(8),
+            "listed": In(layout.fire_count),
+            "place": Out(layout.fire_count),
+            "row": In(layout.read_out_row),
+            "read_out_address": Out(layout.read_out_row),
+            "read_out_data": In(layout.read_out_word),
+            "read_out_write_address": Out(layout.read_out_row),
+            "read_out_write": Out(max(1, chip.classes)),
+            "written": Out(layout.level),
+            "random_address": Out(layout.stream),
+            "random_data": In(32),
+            "random_write_address": Out(layout.stream),
+            "random_write_data": Out(32),
+            "random_write": Out(1),
+            "table_address": In(layout.table_address),
+            "table_write_data": In(16),
+            "table_write_set": In(1),
+            "table_write_reset": In(1),
+            "table_value_set": Out(16),
+            "table_value_reset": Out(16),
+            "weight_write": In(1),
+            "weight_write_level": In(layout.level),
+            "weight_write_weight": In(layout.weight),
+            "weight_read_level": In(layout.level),
+            "weight_value": Out(layout.weight),
+            "pulse": Out(1),
+            "pulse_reset": Out(1),
+            "pulse_dark": Out(1),
+            "pulse_bin": Out(max(1, layout.bin.width)),
+            "pulse_weight": Out(layout.weight),
+            "clipped": Out(1),
+            **flaws,
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        layout, chip = self._layout, self._layout.chip
+        sweep = Signal.like(self.start)
+        random = Signal(32)
+        issued = Signal(data.StructLayout({"row": 1, "first": 1, "last": 1}))
+        fetched = Signal.like(issued)  # stage 0: level word, stamp and random state are addressed in this clock
+        teaching = sweep.mode.as_value()[2] if chip.classes else Const(0)
+        rank = Signal(range(chip.winners))
+        m.d.comb += fetched.eq(issued)
+        if chip.classes:
+            listing = Signal.like(issued)  # the row listed at the place of the clock before is there
+            m.d.sync += listing.eq(Mux(teaching, issued, 0))
+            m.d.comb += fetched.eq(Mux(teaching, listing, issued))
+        self._sequence(m, sweep, issued)
+
+        # stage 1: select
+        travelling = Signal(5)  # stages 1 to 5
+        m.d.sync += travelling.eq(Cat(fetched.row, travelling))
+        m.d.comb += self.idle.eq(~self.busy & ~fetched.row & ~travelling.any())
+        lane_3 = self._random_state(m, sweep, random, fetched)
+        addresses = [Mux(teaching, self.row, self.level_address) if chip.classes else self.level_address]
+        taken = Signal(layout.pulsed_word)
+        for lane in range(layout.pulsed_word.length):
+            tile = self.level_data[lane] if lane < layout.lanes else 0
+            m.d.comb += taken[lane].eq(Mux(teaching, self.read_out_data[lane], tile) if lane < chip.classes else tile)
+        for stage in range(1, 6):
+            address = Signal(max(layout.level_address.width, layout.read_out_row.width), name=f"address_{stage}")
+            m.d.sync += address.eq(addresses[-1])
+            addresses.append(address)
+        m.submodules.pre_trace = pre = TraceLookup(layout)
+        m.d.comb += [pre.stamp.eq(self.line_stamp), pre.step.eq(self.step), self.read_out_address.eq(self.row)]
+        level = Signal(layout.level)
+        trace = Signal(layout.trace)
+        selected = Signal()
+        m.d.sync += [level.eq(taken[sweep.lane]), trace.eq(sweep.trace)]
+        with m.Switch(sweep.mode):
+            with m.Case(PulseMode.POST):
+                m.d.sync += [selected.eq(travelling[0] & (pre.trace != 0)), trace.eq(pre.trace)]
+            with m.Case(PulseMode.DARK):
+                m.d.sync += selected.eq(travelling[0] & (self.line_stamp == SILENT))
+            with m.Default():
+                m.d.sync += selected.eq(travelling[0])
+        if chip.classes:
+            with m.If(teaching):
+                m.d.sync += trace.eq(lookup(m, rank, chip.trace_of_rank, name="trace_of_rank"))
+            with m.If(self.idle):
+                m.d.sync += rank.eq(0)
+            with m.Elif(travelling[0]):
+                m.d.sync += rank.eq(Mux(rank == chip.winners - 1, 0, rank + 1))
+        if chip.has_stuck_cells:
+            stuck = self._stuck(m, sweep.lane, teaching)
+
+        # stage 2: look up, draw
+        resetting = (sweep.mode != PulseMode.POST) & (sweep.mode != PulseMode.TEACH)
+        bin_ = Signal(max(1, layout.bin.width))
+        if layout.bin.width:
+            m.d.comb += bin_.eq(trace[-layout.bin.width:])
+        place = Cat(level, bin_[:layout.bin.width], teaching)[:layout.table_address.width]
+        tables = {}
+        for name, write in (("set", self.table_write_set), ("reset", self.table_write_reset)):
+            m.submodules[f"{name}_table"] = table = Memory(shape=unsigned(16), init=[],
+                                                           depth=1 << layout.table_address.width)
+            tables[name], load = table.read_port(), table.write_port()
+            m.d.comb += [
+                tables[name].addr.eq(Mux(self.idle, self.table_address, place)),
+                load.addr.eq(self.table_address),
+                load.data.eq(self.table_write_data),
+                load.en.eq(write),
+                getattr(self, f"table_value_{name}").eq(tables[name].data),
+            ]
+        m.submodules.weights = weights = WeightTable(layout)
+        m.d.comb += [
+            weights.level.eq(Mux(self.idle, self.weight_read_level, level)),
+            weights.write.eq(self.weight_write),
+            weights.write_level.eq(self.weight_write_level),
+            weights.write_weight.eq(self.weight_write_weight),
+            self.weight_value.eq(weights.weight),
+        ]
+        drawn = xorshift(m, random)
+        with m.If(selected):
+            m.d.sync += random.eq(drawn)
+        level_3, bin_3, pulse_3 = Signal.like(level), Signal.like(bin_), Signal()
+        m.d.sync += [level_3.eq(level), bin_3.eq(bin_), pulse_3.eq(selected)]
+
+        # stage 3: sum
+        entry = Mux(resetting, tables["reset"].data, tables["set"].data)
+        fraction = random[32 - chip.fraction_bits:]  # the state after this pulse's draw
+        moved = entry + fraction
+        moved = noisy(m, drawn, moved, self.write_noise) if layout.noisy else _later(m, moved)
+        level_4, bin_4, pulse_4, weight_4, lane_4 = (
+            _later(m, signal) for signal in (level_3, bin_3, pulse_3, weights.weight, lane_3))
+
+        # stage 4: step
+        step = Signal((signed if layout.noisy else unsigned)(len(moved) - chip.fraction_bits))
+        stepped, clipped = stepped_level(level_4, step, lower=resetting, top=chip.levels - 1)
+        held = Signal(layout.level)
+        m.d.comb += [
+            step.eq(moved >> chip.fraction_bits),
+            narrow(held, stepped),
+            self.pulse.eq(pulse_4),
+            self.pulse_reset.eq(resetting),
+            self.pulse_dark.eq(pulse_4 & (sweep.mode == PulseMode.DARK)),
+            self.pulse_bin.eq(bin_4),
+            self.pulse_weight.eq(weight_4),
+            self.clipped.eq(pulse_4 & clipped),
+        ]
+
+        # stage 5: write
+        place_5 = Signal(max(layout.lanes, chip.classes))
+        writes = pulse_4 & ~stuck if chip.has_stuck_cells else pulse_4
+        m.d.sync += [place_5.eq(Mux(writes, 1 << lane_4, 0)), self.written.eq(held)]
+        m.d.comb += [
+            self.level_write.eq(Mux(teaching, 0, place_5)),
+            narrow(self.level_write_address, addresses[-1]),
+            self.read_out_write.eq(Mux(teaching, place_5, 0)),
+            narrow(self.read_out_write_address, addresses[-1]),
+        ]
+        return m
+
+    def _stuck(self, m, lane, teaching):
+        """Whether the cell is stuck, in the stage *step*."""
+        chip = self._layout.chip
+        tile = self.level_stuck.as_value().bit_select(lane, 1)
+        row = self.read_out_stuck.as_value().bit_select(lane, 1) if chip.classes else 0
+        stuck = Mux(teaching, row, tile)
+        for _ in range(3):
+            stuck = _later(m, stuck)
+        return stuck
+
+    def _random_state(self, m, sweep, random, fetched):
+        """Fetch the random state with the first row, store it after the draw of the last; the lane in stage 3.
+
+        A row is in stage 1 when the next sweep is accepted at the earliest, so ``sweep`` is its own until then. Stages
+        2 and 3 keep what differs between two sweeps that follow each other: lane and tile, never the mode.
+        """
+        layout, chip = self._layout, self._layout.chip
+        stream = Mux(sweep.mode.as_value()[2], chip.tiles, sweep.tile) if chip.classes else sweep.tile
+        first_1, last = Signal(), Signal(3)
+        m.d.sync += [first_1.eq(fetched.first), last.eq(Cat(fetched.last, last))]
+        with m.If(first_1):
+            m.d.sync += random.eq(self.random_data)
+        lane_3, stream_3 = sweep.lane, stream
+        for stage in (2, 3):
+            lane, number = Signal(layout.pulsed_lane, name=f"lane_{stage}"), Signal(layout.stream, name=f"of_{stage}")
+            m.d.sync += [lane.eq(lane_3), number.eq(stream_3)]
+            lane_3, stream_3 = lane, number
+        m.d.comb += [
+            self.random_address.eq(stream),
+            self.random_write_address.eq(stream_3),
+            self.random_write_data.eq(random),
+            self.random_write.eq(last[2]),
+        ]
+        return lane_3
+
+    def _sequence(self, m, sweep, issued):
+        """Accept a sweep, address its rows."""
+        layout, chip = self._layout, self._layout.chip
+        row_x = Signal(range(chip.patch_width))
+        left = Signal(range(max(chip.rows, chip.tiles * chip.winners if chip.classes else 0) + 1))
+        begun = Signal()
+        mode = self.start.mode
+        chained = ((mode == PulseMode.POST) | (mode == PulseMode.DARK)) & (mode == sweep.mode) & (
+            self.start.tile > sweep.tile)
+        m.d.comb += [
+            self.level_address.eq(sweep.address),
+            self.line_address.eq(sweep.line),
+        ]
+        with m.FSM(name="sweep"):
+            with m.State("IDLE"):
+                m.d.comb += self.start_ready.eq(self.idle | chained)
+                with m.If(self.start_valid & self.start_ready):
+                    m.d.sync += [
+                        sweep.eq(self.start),
+                        row_x.eq(0),
+                        left.eq(Mux(self.start.mode == PulseMode.CELL, 1, chip.rows)),
+                        self.place.eq(0),
+                        begun.eq(0),
+                    ]
+                    if chip.classes:
+                        with m.If(self.start.mode.as_value()[2]):
+                            m.d.sync += left.eq(self.listed)
+                    m.next = "ROWS"
+            with m.State("ROWS"):
+                m.d.comb += [self.busy.eq(1), issued.row.eq(1), issued.first.eq(~begun), issued.last.eq(left == 1)]
+                m.d.sync += [
+                    begun.eq(1),
+                    left.eq(left - 1),
+                    self.place.eq(self.place + 1),
+                    sweep.address.eq(sweep.address + layout.words),
+                    sweep.line.eq(sweep.line + 1),
+                    row_x.eq(row_x + 1),
+                ]
+                with m.If(row_x == chip.patch_width - 1):
+                    m.d.sync += [row_x.eq(0), sweep.line.eq(sweep.line + chip.plane_width - chip.patch_width + 1)]
+                with m.If(left == 1):
+                    m.next = "IDLE"

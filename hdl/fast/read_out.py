@@ -1,0 +1,181 @@
+"""The read-out crossbar: feature neurons to scores of classes, and the columns a label teaches."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from ohmspike.hdl.shared.accumulator import WeightTable, total
+from ohmspike.hdl.shared.layout import Layout, saturate
+
+__all__ = ["ReadOut"]
+
+
+class ReadOut(wiring.Component):
+    """Add up read pulses on rows of the read-out, and find the best column (contract 10).
+
+    A fire reads one row, a word of one cell per class. Its *p* pulses are added at once: ``min(score + p * weight,
+    top)`` is what *p* additions, each held at the top, come to::
+
+        fire -> row -> levels -> weights -> * p -> + scores     scores -> one column per clock -> best, second, own
+                 |
+                 +---> list of rows that fired --> the pulse generator, which teaches their cells
+
+    Timing
+    ------
+    Throughput
+        A fire per clock; :attr:`search` clocks a search, from :py:`ask` to :py:`done`.
+    Latency
+        A fire is in the scores :attr:`ReadOut.latency` clocks after it was taken. A row and a listed row come 1 clock
+        after their address.
+    Reset
+        Scores 0, nothing listed; levels stay.
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+        Of a chip with ``classes`` > 0.
+
+    Members
+    -------
+    fire_valid, fire_ready, fire : :py:`In`, :py:`Out`
+        A row that fires, and how many pulses it sends. Ready unless a search is under way.
+    idle : :py:`Out(1)`
+        Nothing is being added or searched; :py:`weight_sum` may still come in this clock.
+    weight_sum : :py:`Out`
+        Sum of the weights that the pulses of a fire read, for the counters; 0 in other clocks.
+    clear : :py:`In(1)`
+        Scores 0 and the list empty.
+    ask, apart, but : :py:`In`
+        While idle: search the best column; if ``apart``, among those other than ``but``. Both are held until
+        :py:`done`.
+    done, best, best_score, second_score, own_score : :py:`Out`
+        One clock: the search is over. The results stay until the next one: the best column, ties the lowest, its score,
+        the largest of the others (0 if there are none), and if ``apart`` the score of ``but``.
+    listed, place, row : :py:`Out`, :py:`In`, :py:`Out`
+        How many rows have fired, and which they were.
+    address, data, write_address, written, write : :py:`In`, :py:`Out`
+        The levels: read a row at a time, while idle; one level is written to the classes whose bit is set.
+    load, load_level, load_weight : :py:`In`
+        Load one entry of the weight tables.
+    """
+
+    latency = 4
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        chip = layout.chip
+        self.search = chip.classes + 2
+        super().__init__({
+            "fire_valid": In(1), "fire_ready": Out(1),
+            "fire": In(data.StructLayout({"row": layout.read_out_row, "pulses": bits_for(chip.winners)})),
+            "idle": Out(1),
+            "weight_sum": Out(bits_for(chip.winners * chip.classes * ((1 << chip.weight_bits) - 1))),
+            "clear": In(1),
+            "ask": In(1), "apart": In(1), "but": In(layout.label),
+            "done": Out(1), "best": Out(layout.label), "best_score": Out(chip.score_bits),
+            "second_score": Out(chip.score_bits), "own_score": Out(chip.score_bits),
+            "listed": Out(layout.fire_count), "place": In(layout.fire_count), "row": Out(layout.read_out_row),
+            "address": In(layout.read_out_row), "data": Out(layout.read_out_word),
+            "write_address": In(layout.read_out_row), "written": In(layout.level), "write": In(chip.classes),
+            "load": In(1), "load_level": In(layout.level), "load_weight": In(layout.weight),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        layout, chip = self._layout, self._layout.chip
+        scores = [Signal(chip.score_bits, name=f"score_{label}") for label in range(chip.classes)]
+
+        # levels
+        m.submodules.cells = cells = Memory(shape=layout.read_out_word, depth=chip.read_out_rows, init=[])
+        read, write = cells.read_port(), cells.write_port(granularity=1)
+        m.d.comb += [
+            read.addr.eq(Mux(self.fire_valid, self.fire.row, self.address)),
+            self.data.eq(read.data),
+            write.addr.eq(self.write_address), write.en.eq(self.write),
+            *(write.data[label].eq(self.written) for label in range(chip.classes)),
+        ]
+
+        # the list of rows that fired
+        m.submodules.fired = fired = Memory(shape=layout.read_out_row, depth=chip.tiles * chip.winners, init=[])
+        recall, note = fired.read_port(), fired.write_port()
+        taken = self.fire_valid & self.fire_ready
+        m.d.comb += [
+            recall.addr.eq(self.place[:len(recall.addr)]), self.row.eq(recall.data),
+            note.addr.eq(self.listed[:len(note.addr)]), note.data.eq(self.fire.row), note.en.eq(taken),
+        ]
+        m.d.sync += self.listed.eq(Mux(self.clear, 0, self.listed + taken))
+
+        # add: a fire travels through levels, weights, and weights times pulses
+        travelling = Signal(3)
+        m.d.sync += travelling.eq(Cat(taken, travelling))
+        pulses = [self.fire.pulses]
+        for stage in ("levels", "weights", "product"):
+            held = Signal(self.fire.pulses.shape(), name=f"pulses_{stage}")
+            m.d.sync += held.eq(pulses[-1])
+            pulses.append(held)
+        weights = []
+        for label, score in enumerate(scores):
+            m.submodules[f"weights_{label}"] = table = WeightTable(layout)
+            m.d.comb += [table.level.eq(read.data[label]), table.write.eq(self.load),
+                         table.write_level.eq(self.load_level), table.write_weight.eq(self.load_weight)]
+            weights.append(table.weight)
+            product = Signal(chip.weight_bits + len(pulses[2]), name=f"product_{label}")
+            m.d.sync += product.eq(self._times(table.weight, pulses[2]))
+            with m.If(self.clear):
+                m.d.sync += score.eq(0)
+            with m.Elif(travelling[2]):
+                m.d.sync += score.eq(saturate(score + product, chip.score_bits))
+        sum_of_row = Signal(bits_for(chip.classes * ((1 << chip.weight_bits) - 1)))
+        m.d.sync += [sum_of_row.eq(total(weights)),
+                     self.weight_sum.eq(Mux(travelling[2], self._times(sum_of_row, pulses[3]), 0))]
+        self._pick(m, scores)
+        with m.FSM(name="read_out"):
+            with m.State("IDLE"):
+                m.d.comb += [self.fire_ready.eq(1), self.idle.eq(~travelling.any())]
+                with m.If(self.ask):
+                    m.next = "SEARCH"
+            self._search(m)
+        return m
+
+    @staticmethod
+    def _times(value, pulses):
+        """Value times pulses, of few bits: a sum of shifted values."""
+        return total([Mux(pulse, value << place, 0) for place, pulse in enumerate(pulses)])
+
+    def _pick(self, m, scores):
+        """The score of a column, one clock after its label."""
+        label = self._layout.label
+        self._label, self._picked_label = Signal(label), Signal(label)
+        self._picked = Signal(self._layout.chip.score_bits)
+        with m.Switch(self._label):
+            for index, score in enumerate(scores):
+                with m.Case(index):
+                    m.d.sync += self._picked.eq(score)
+        m.d.sync += self._picked_label.eq(self._label)
+
+    def _search(self, m):
+        """A column per clock: picked in one clock, compared in the next."""
+        chip = self._layout.chip
+        label, picked, picked_label = self._label, self._picked, self._picked_label
+        any_best, any_second, valid = Signal(), Signal(), Signal()
+        leads = ~any_best | (picked > self.best_score)
+        with m.State("SEARCH"):
+            m.d.sync += [label.eq(label + 1), valid.eq(1)]
+            with m.If(~valid):
+                m.d.sync += [any_best.eq(0), any_second.eq(0), self.second_score.eq(0), self.best_score.eq(0)]
+            with m.Elif(self.apart & (picked_label == self.but)):
+                m.d.sync += self.own_score.eq(picked)
+            with m.Elif(leads):
+                m.d.sync += [self.best.eq(picked_label), self.best_score.eq(picked), any_best.eq(1),
+                             self.second_score.eq(self.best_score), any_second.eq(any_best)]
+            with m.Elif(~any_second | (picked > self.second_score)):
+                m.d.sync += [self.second_score.eq(picked), any_second.eq(1)]
+            with m.If(valid & (picked_label == chip.classes - 1)):
+                m.d.sync += [label.eq(0), valid.eq(0)]
+                m.next = "SEARCHED"
+        with m.State("SEARCHED"):
+            m.d.comb += self.done.eq(1)
+            m.next = "IDLE"
+

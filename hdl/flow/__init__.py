@@ -1,0 +1,1 @@
+"""What never becomes gates: emission, synthesis, proofs, tools."""

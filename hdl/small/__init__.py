@@ -1,0 +1,1 @@
+"""The small form: one single-ported array, everything wide goes one by one."""

@@ -1,0 +1,247 @@
+"""The STDP pulse generator of the small form: one row after the other."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from ohmspike.hdl.fast.pulses import PulseMode, TraceLookup, noisy, stepped_level, xorshift
+from ohmspike.hdl.shared.accumulator import WeightTable
+from ohmspike.hdl.shared.layout import SILENT, Layout, lookup, narrow
+
+__all__ = ["SerialPulses"]
+
+
+class SerialPulses(wiring.Component):
+    """Sweep one column of a tile, or of the read-out, with pulses, like :class:`~ohmspike.hdl.fast.pulses.Pulses`.
+
+    A row is done before the next begins, for the array has one port and increments are counted one by one ::
+
+        1 fetch     the word of the cell is addressed; the stamp of its line is there
+        2 look up   the level is there; stamp -> trace -> is there a pulse, of which bin? table entry and weight are
+                    addressed; the random state advances if there is a pulse
+        3 step      (entry + u) >> fraction_bits, or with write noise its product (contract 5.5); counted
+        4 write     level +- step, held at the rails, replaces the cell unless it is stuck; counted if it was held
+
+    Timing
+    ------
+    Throughput
+        One row per 4 clocks.
+    Latency
+        ``4 * rows + 4`` clocks from an accepted :py:`start` to the clock in which :py:`start.ready` is back.
+    Reset
+        Drops the sweep under way: rows not yet written keep their levels, the random state is not stored.
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+
+    Members
+    -------
+    start_valid, start_ready, start : :py:`In`, :py:`Out`
+        As in :class:`~ohmspike.hdl.fast.pulses.Pulses`.
+    step : :py:`In(8)`
+        Step of the sample.
+    address, lane, level, write_level, written_level : :py:`Out`, :py:`In`
+        A cell of the array, by its word and lane; while not :py:`start_ready`.
+    random_data, random_write, random_written : :py:`In`, :py:`Out`
+        The word read from the array; the random state to be written to it.
+    line_address, line_stamp : :py:`Out`, :py:`In`
+        The line memory: data one clock after the address.
+    listed, place, row : :py:`In`, :py:`Out`, :py:`In`
+        How many rows of the read-out have fired; and the row listed at a place, one clock after it.
+    table_*, weight_* : loading and reading back the tables; values one clock after the address while idle.
+    pulse, pulse_reset, pulse_bin, pulse_weight : :py:`Out`
+        What was done, for the counters; the last three stay for 3 clocks after :py:`pulse`.
+    clipped : :py:`Out(1)`
+        One clock after :py:`pulse`: it was held at a rail.
+    write_noise : :py:`In(noise_bits)`
+        The register; of chips with write noise.
+    stuck : :py:`In(1)`
+        With ``level``: the cell is stuck; of chips with stuck cells.
+    """
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        flaws = {"write_noise": In(layout.chip.noise_bits)} if layout.noisy else {}
+        if layout.chip.has_stuck_cells:
+            flaws["stuck"] = In(1)
+        super().__init__({
+            "start_valid": In(1),
+            "start_ready": Out(1),
+            "start": In(data.StructLayout({
+                "mode": PulseMode, "address": layout.level_address, "lane": layout.pulsed_lane, "line": layout.line,
+                "trace": layout.trace, "tile": layout.tile})),
+            "step": In(8),
+            "address": Out(layout.array_address),
+            "lane": Out(layout.lane),
+            "level": In(layout.level),
+            "write_level": Out(1),
+            "written_level": Out(layout.level),
+            "random_data": In(32),
+            "random_write": Out(1),
+            "random_written": Out(32),
+            "line_address": Out(layout.line),
+            "line_stamp": In(8),
+            "listed": In(layout.fire_count),
+            "place": Out(layout.fire_count),
+            "row": In(layout.read_out_row),
+            "table_address": In(layout.table_address),
+            "table_write_data": In(16),
+            "table_write_set": In(1),
+            "table_write_reset": In(1),
+            "table_value_set": Out(16),
+            "table_value_reset": Out(16),
+            "weight_write": In(1),
+            "weight_write_level": In(layout.level),
+            "weight_write_weight": In(layout.weight),
+            "weight_read_level": In(layout.level),
+            "weight_value": Out(layout.weight),
+            "pulse": Out(1),
+            "pulse_reset": Out(1),
+            "pulse_bin": Out(max(1, layout.bin.width)),
+            "pulse_weight": Out(layout.weight),
+            "clipped": Out(1),
+            **flaws,
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        layout, chip = self._layout, self._layout.chip
+        sweep = Signal.like(self.start)
+        random = Signal(32)
+        rank = Signal(range(chip.winners))
+        teaching = sweep.mode.as_value()[2] if chip.classes else Const(0)
+        resetting = (sweep.mode != PulseMode.POST) & (sweep.mode != PulseMode.TEACH)
+
+        # look up: which pulse
+        m.submodules.pre_trace = pre = TraceLookup(layout)
+        m.d.comb += [pre.stamp.eq(self.line_stamp), pre.step.eq(self.step), self.line_address.eq(sweep.line)]
+        selected, trace = Signal(), Signal(layout.trace)
+        m.d.comb += [selected.eq(1), trace.eq(sweep.trace)]
+        with m.Switch(sweep.mode):
+            with m.Case(PulseMode.POST):
+                m.d.comb += [selected.eq(pre.trace != 0), trace.eq(pre.trace)]
+            with m.Case(PulseMode.DARK):
+                m.d.comb += selected.eq(self.line_stamp == SILENT)
+            if chip.classes:
+                with m.Case(PulseMode.TEACH, PulseMode.UNTEACH):
+                    m.d.comb += trace.eq(lookup(m, rank, chip.trace_of_rank, name="trace_of_rank"))
+        bin_ = Signal(max(1, layout.bin.width))
+        if layout.bin.width:
+            m.d.comb += bin_.eq(trace[-layout.bin.width:])
+        entry = self._tables(m, bin_, teaching, resetting)
+
+        # step and write
+        level, pulse, bin_held = Signal(layout.level), Signal(), Signal.like(bin_)
+        fraction = random[32 - chip.fraction_bits:]  # the state after this pulse's draw
+        step = Signal(bits_for((0xFFFF + (1 << chip.fraction_bits) - 1) >> chip.fraction_bits))
+        moved, drawn = entry + fraction, xorshift(m, random)
+        if layout.noisy:
+            moved = noisy(m, drawn, moved, self.write_noise)
+            step = Signal(signed(len(moved) - chip.fraction_bits))
+            m.d.comb += step.eq(moved >> chip.fraction_bits)
+        else:
+            m.d.sync += step.eq(moved >> chip.fraction_bits)
+        stepped, clipped = stepped_level(level, step, lower=resetting, top=chip.levels - 1)
+        looking, stepping, writing = Signal(), Signal(), Signal()
+        with m.If(looking):
+            m.d.sync += [pulse.eq(selected), bin_held.eq(bin_), level.eq(self.level)]
+            with m.If(selected):
+                m.d.sync += random.eq(drawn)
+        writes = writing & pulse
+        if chip.has_stuck_cells:
+            stuck = Signal()
+            with m.If(looking):
+                m.d.sync += stuck.eq(self.stuck)
+            writes &= ~stuck
+        m.d.comb += [
+            self.pulse.eq(stepping & pulse), self.pulse_reset.eq(resetting), self.pulse_bin.eq(bin_held),
+            self.write_level.eq(writes), self.clipped.eq(writing & pulse & clipped),
+            narrow(self.written_level, stepped),
+        ]
+        self._sequence(m, sweep, random, rank, teaching, looking, stepping, writing)
+        return m
+
+    def _tables(self, m, bin_, teaching, resetting):
+        """Tables and weights: addressed by a level, or by the host while idle. The entry comes one clock later."""
+        layout = self._layout
+        place = Cat(self.level, bin_[:layout.bin.width], teaching)[:layout.table_address.width]
+        tables = {}
+        for name, write in (("set", self.table_write_set), ("reset", self.table_write_reset)):
+            m.submodules[f"{name}_table"] = table = Memory(shape=unsigned(16), init=[],
+                                                           depth=1 << layout.table_address.width)
+            tables[name], load = table.read_port(), table.write_port()
+            m.d.comb += [
+                tables[name].addr.eq(Mux(self.start_ready, self.table_address, place)),
+                load.addr.eq(self.table_address),
+                load.data.eq(self.table_write_data),
+                load.en.eq(write),
+                getattr(self, f"table_value_{name}").eq(tables[name].data),
+            ]
+        m.submodules.weights = weights = WeightTable(layout)
+        m.d.comb += [
+            weights.level.eq(Mux(self.start_ready, self.weight_read_level, self.level)),
+            weights.write.eq(self.weight_write),
+            weights.write_level.eq(self.weight_write_level),
+            weights.write_weight.eq(self.weight_write_weight),
+            self.weight_value.eq(weights.weight),
+            self.pulse_weight.eq(weights.weight),
+        ]
+        return Mux(resetting, tables["reset"].data, tables["set"].data)
+
+    def _sequence(self, m, sweep, random, rank, teaching, looking, stepping, writing):
+        """Fetch the random state, give every row its four clocks, store the random state."""
+        layout, chip = self._layout, self._layout.chip
+        row_x = Signal(range(chip.patch_width))
+        left = Signal(range(max(chip.rows, chip.tiles * chip.winners if chip.classes else 0) + 1))
+        stream = Signal(layout.stream)
+        m.d.comb += [
+            stream.eq(Mux(teaching, chip.tiles, sweep.tile) if chip.classes else sweep.tile),
+            self.random_written.eq(random),
+            self.address.eq(sweep.address),
+            self.lane.eq(sweep.lane),
+        ]
+        if chip.classes:  # a class lies in a word and a lane of its row
+            word = lookup(m, sweep.lane, [label // layout.lanes for label in range(chip.classes)], name="word_of_class")
+            lane = lookup(m, sweep.lane, [label % layout.lanes for label in range(chip.classes)], name="lane_of_class")
+            with m.If(teaching):
+                m.d.comb += [self.address.eq(layout.read_out_address(self.row, word)), self.lane.eq(lane)]
+        with m.FSM(name="sweep"):
+            with m.State("IDLE"):
+                m.d.comb += self.start_ready.eq(1)
+                with m.If(self.start_valid):
+                    m.d.sync += [sweep.eq(self.start), row_x.eq(0), rank.eq(0), self.place.eq(0),
+                                 left.eq(Mux(self.start.mode == PulseMode.CELL, 1, chip.rows))]
+                    if chip.classes:
+                        with m.If(self.start.mode.as_value()[2]):
+                            m.d.sync += left.eq(self.listed)
+                    m.next = "RANDOM"
+            with m.State("RANDOM"):
+                m.d.comb += self.address.eq(layout.random_address(stream))
+                m.next = "LOAD"
+            with m.State("LOAD"):
+                m.d.sync += random.eq(self.random_data)
+                m.next = "FETCH"
+            with m.State("FETCH"):
+                m.next = "LOOK UP"
+            with m.State("LOOK UP"):
+                m.d.comb += looking.eq(1)
+                m.next = "STEP"
+            with m.State("STEP"):  # line and place of the next row are addressed from the next clock on
+                m.d.comb += stepping.eq(1)
+                m.d.sync += [self.place.eq(self.place + 1), rank.eq(Mux(rank == chip.winners - 1, 0, rank + 1)),
+                             sweep.line.eq(sweep.line + 1), row_x.eq(row_x + 1), left.eq(left - 1)]
+                with m.If(row_x == chip.patch_width - 1):
+                    m.d.sync += [row_x.eq(0), sweep.line.eq(sweep.line + chip.plane_width - chip.patch_width + 1)]
+                m.next = "WRITE"
+            with m.State("WRITE"):
+                m.d.comb += writing.eq(1)
+                m.d.sync += sweep.address.eq(sweep.address + layout.words)
+                m.next = "FETCH"
+                with m.If(left == 0):
+                    m.next = "STORE"
+            with m.State("STORE"):
+                m.d.comb += [self.address.eq(layout.random_address(stream)), self.random_write.eq(1)]
+                m.next = "IDLE"

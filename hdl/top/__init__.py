@@ -1,0 +1,1 @@
+"""The whole chip: instruction decoder, core and link put together."""

@@ -1,0 +1,154 @@
+"""A whole chip: what executes programs, and that behind its link."""
+
+from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect
+from amaranth.utils import bits_for
+
+from ohmspike.chip.instructions import STATUS_WORDS
+from ohmspike.hdl.fast import timing as cost
+from ohmspike.hdl.fast.core import Core
+from ohmspike.hdl.link.link import Link
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.small.core import SmallCore
+
+from .decode import Decoder, RecordWriter, byte_shape
+
+__all__ = ["ChipTop", "Executor"]
+
+
+class Executor(wiring.Component):
+    """Execute programs: bytes in, bytes out (docs/link.md, Payloads).
+
+    Timing
+    ------
+    Throughput, latency
+        Of :class:`~ohmspike.hdl.top.decode.Decoder` and :class:`~ohmspike.hdl.fast.core.Core`.
+    Reset
+        Forgets the program and the sample.
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+
+    Members
+    -------
+    program, output : :py:`In`, :py:`Out(stream.Signature(byte_shape()))`
+        A program, and its output with the status as last byte.
+    status : :py:`In`
+        What the memory ``status`` shows.
+    moved : :py:`Out(1)`
+        An event or an access to a cell is over with this clock.
+    """
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        self.core = SmallCore(layout) if layout.small else Core(layout)
+        super().__init__({
+            "program": In(stream.Signature(byte_shape())),
+            "output": Out(stream.Signature(byte_shape())),
+            "status": In(self.core.signature.members["status"].shape),
+            "moved": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.core = core = self.core
+        m.submodules.decoder = decoder = Decoder(self._layout)
+        m.submodules.record_writer = writer = RecordWriter(self._layout)
+        connect(m, decoder.events, core.events)
+        connect(m, core.fires, writer.fires)
+        connect(m, core.answers, writer.answers)
+        connect(m, wiring.flipped(self.program), decoder.program)
+        m.d.comb += [
+            core.access.eq(decoder.access),
+            core.access_valid.eq(decoder.access_valid),
+            decoder.access_ready.eq(core.access_ready),
+            decoder.access_data.eq(core.access_data),
+            core.status.eq(self.status),
+            decoder.dark.eq(core.dark),
+            decoder.idle.eq(core.idle & writer.idle),
+            self.moved.eq((core.events.valid & core.events.ready) | (core.access_valid & core.access_ready)),
+            self.output.valid.eq(writer.output.valid | decoder.output.valid),
+            self.output.payload.eq(decoder.output.payload),
+            writer.output.ready.eq(self.output.ready),
+            decoder.output.ready.eq(self.output.ready & ~writer.output.valid),
+        ]
+        with m.If(writer.output.valid):
+            m.d.comb += [self.output.payload.data.eq(writer.output.payload), self.output.payload.last.eq(0)]
+        return m
+
+
+class ChipTop(wiring.Component):
+    """A chip behind its link: what a board, or the compiled simulation, clocks.
+
+    Timing
+    ------
+    Throughput, latency
+        Of :class:`~ohmspike.hdl.link.link.Link` and :class:`Executor`.
+    Watchdog
+        Acts after more than ``watchdog`` and at most 2 ``watchdog`` clocks without a sign of life: a program is broken
+        off (the :class:`Executor` is reset, the session goes on), a hung link restarts with everything inside.
+    Reset
+        Forgets session, programs and the sample; takes no byte in the first clock after it.
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+    max_request, max_reply : :class:`int`
+        Bytes of the longest program and of the longest reply.
+    window : :class:`int`
+        Programs the host may have unanswered; a power of two.
+    watchdog : :class:`int`
+        Clocks between two ticks of the watchdog, a power of two; unless told twice the longest event
+        (:func:`~ohmspike.hdl.fast.timing.longest_silence`) or more.
+
+    Members
+    -------
+    rx, tx : :py:`stream.Signature(8)`
+        Bytes from and to the host.
+    """
+
+    rx: In(stream.Signature(8))
+    tx: Out(stream.Signature(8))
+
+    def __init__(self, layout: Layout, *, max_request: int = 512, max_reply: int = 512, window: int = 2,
+                 watchdog: int | None = None):
+        super().__init__()
+        self._layout = layout
+        self.watchdog = 1 << bits_for(2 * cost.longest_silence(layout)) if watchdog is None else watchdog
+        digest = bytes.fromhex(layout.chip.structure_digest)[:8]
+        self._link = Link(digest, max_request=max_request, max_reply=max_reply, window=window,
+                          watchdog=self.watchdog)
+
+    def elaborate(self, platform):
+        m = Module()
+
+        # the reset of everything inside comes out of a register: on a device it has far to go, and in a compiled
+        # simulation nothing inside then depends on a port in the same clock
+        m.domains.chip = ClockDomain()
+        m.domains.engine = ClockDomain()
+        link, executor = self._link, Executor(self._layout)
+        resetting, halting = Signal(init=1), Signal(init=1)
+        m.d.sync += [resetting.eq(link.restart), halting.eq(link.restart | link.abort)]
+        m.d.comb += [ClockSignal("chip").eq(ClockSignal()), ResetSignal("chip").eq(resetting),
+                     ClockSignal("engine").eq(ClockSignal()), ResetSignal("engine").eq(halting)]
+        m.submodules.link = DomainRenamer("chip")(link)
+        m.submodules.executor = DomainRenamer("engine")(executor)
+        # what is offered while the link is still in reset waits
+        m.d.comb += [
+            link.rx.payload.eq(self.rx.payload),
+            link.rx.valid.eq(self.rx.valid & ~resetting),
+            self.rx.ready.eq(link.rx.ready & ~resetting),
+        ]
+        connect(m, link.tx, wiring.flipped(self.tx))
+        connect(m, link.program, executor.program)
+        connect(m, executor.output, link.output)
+        m.d.comb += link.moved.eq(executor.moved)
+        busy_cycles, aborts = Signal(32), Signal(8)
+        m.d.chip += busy_cycles.eq(busy_cycles + link.busy)
+        m.d.sync += aborts.eq(aborts + (link.abort | link.restart))
+        words = {"busy_cycles": busy_cycles, "bad_frames": link.bad_frames,
+                 "out_of_sequence": link.out_of_sequence, "repeats": link.repeats, "aborts": aborts}
+        m.d.comb += [executor.status[index].eq(words[name]) for index, name in enumerate(STATUS_WORDS)]
+        return m

@@ -1,0 +1,393 @@
+"""From the bytes of a program to events and memory accesses, and from fires and answers to bytes."""
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ohmspike.chip.instructions import ANSWER_BYTES, CHECK_BYTES, MEMORIES, Opcode, Status, neuron_bytes, tile_bytes
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.shared.ports import EventKind, access_shape, answer_shape, event_shape, fire_shape
+
+__all__ = ["Decoder", "RecordWriter", "byte_shape"]
+
+CRC_POLYNOMIAL = 0xEDB88320  # ISO-HDLC, low bit first
+
+PLAIN_EVENTS = {
+    Opcode.STEP: EventKind.STEP,
+    Opcode.DECIDE: EventKind.DECIDE,
+    Opcode.DARK: EventKind.DARK,
+    Opcode.END: EventKind.END,
+    Opcode.ANSWER: EventKind.ANSWER,
+}
+
+
+def byte_shape():
+    """A byte of a program or of its output; ``last`` marks the end."""
+    return data.StructLayout({"data": 8, "last": 1})
+
+
+class RecordWriter(wiring.Component):
+    """Write fires and answers as the records of docs/link.md; they never come at once.
+
+    Timing
+    ------
+    Throughput
+        One byte per clock, and a clock to take a fire or an answer.
+    Latency
+        1 clock from what is taken to its first byte.
+    Reset
+        Drops the record under way.
+
+    Members
+    -------
+    fires : :py:`In(stream.Signature(fire_shape(layout)))`
+    answers : :py:`In(stream.Signature(answer_shape()))`
+    output : :py:`Out(stream.Signature(8))`
+    idle : :py:`Out(1)`
+    """
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        super().__init__({
+            "fires": In(stream.Signature(fire_shape(layout))),
+            "answers": In(stream.Signature(answer_shape())),
+            "output": Out(stream.Signature(8)),
+            "idle": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        layout, chip = self._layout, self._layout.chip
+        fire = self.fires.payload
+        tile_count, neuron_count = tile_bytes(chip), neuron_bytes(chip)
+        longest = max(tile_count + neuron_count, ANSWER_BYTES if chip.classes else 0)
+        record = Signal(8 * longest)
+        left = Signal(range(longest + 1))
+        tile, neuron = Signal(8 * tile_count), Signal(8 * neuron_count)
+        m.d.comb += [
+            tile.eq(Mux(fire.end, -1, fire.tile)),
+            neuron.eq(fire.neuron.word * layout.lanes + fire.neuron.lane),
+            self.fires.ready.eq(left == 0),
+            self.answers.ready.eq(left == 0),
+            self.idle.eq((left == 0) & ~self.fires.valid & ~self.answers.valid),
+            self.output.valid.eq(left != 0),
+            self.output.payload.eq(record[:8]),
+        ]
+        with m.If(self.output.valid & self.output.ready):
+            m.d.sync += [record.eq(record >> 8), left.eq(left - 1)]
+        with m.If(self.fires.valid & self.fires.ready):
+            with m.If(fire.end):
+                m.d.sync += [record.eq(tile), left.eq(tile_count)]
+            with m.Elif(fire.first):
+                m.d.sync += [record.eq(Cat(tile, neuron)), left.eq(tile_count + neuron_count)]
+            with m.Else():
+                m.d.sync += [record.eq(neuron), left.eq(neuron_count)]
+        if chip.classes:
+            with m.If(self.answers.valid & self.answers.ready):
+                m.d.sync += [record.eq(self.answers.payload), left.eq(ANSWER_BYTES)]
+        return m
+
+
+class Decoder(wiring.Component):
+    """Carry out a program (docs/link.md): decode, expand frames, run bursts over memories, end with a status.
+
+    Timing
+    ------
+    Throughput
+        One byte per clock, one clock more for every event, as long as the core takes it at once; a FRAME one clock more
+        in all. A burst takes ``11 + column`` clocks (opcode included), and every cell ``cell_bytes + 1`` and those of
+        the access (:mod:`ohmspike.hdl.fast.timing`). A CHECK takes 4 clocks more, a cell ``8 * cell_bytes + 1`` and
+        those of the access.
+    Latency
+        The status comes when the core is idle.
+    Reset
+        Forgets the program.
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+
+    Members
+    -------
+    program : :py:`In(stream.Signature(byte_shape()))`
+    output : :py:`Out(stream.Signature(byte_shape()))`
+        What reads deliver, then the status with ``last``. Fires are put between by the chip.
+    events, access... :
+        Towards :class:`~ohmspike.hdl.fast.core.Core`.
+    idle, dark : :py:`In(1)`
+        The core and the record writer are idle; the sample is dark.
+    """
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        super().__init__({
+            "program": In(stream.Signature(byte_shape())),
+            "output": Out(stream.Signature(byte_shape())),
+            "events": Out(stream.Signature(event_shape())),
+            "access": Out(access_shape(layout)),
+            "access_valid": Out(1),
+            "access_ready": In(1),
+            "access_data": In(layout.access_bits),
+            "idle": In(1),
+            "dark": In(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        self._status = Signal(Status)
+        self._ended = Signal()  # the last byte of the program was taken
+        self._byte = self.program.payload.data
+        self._kind = Signal(EventKind)
+        self._write, self._check = Signal(), Signal()
+        self._operands = Signal(56)
+        self._burst_paths(m)
+        with m.If(self.program.valid & self.program.ready):
+            m.d.sync += self._ended.eq(self.program.payload.last)
+        with m.FSM(name="program"):
+            self._opcode(m)
+            self._events(m)
+            self._frame(m)
+            self._burst(m)
+            self._finish(m)
+        return m
+
+    def _next_instruction(self, m, ended):
+        m.next = "OPCODE"
+        with m.If(ended):
+            m.next = "STATUS"
+
+    def _fail(self, m, status, ended):
+        m.d.sync += self._status.eq(status)
+        m.next = "DRAIN"
+        with m.If(ended):
+            m.next = "STATUS"
+
+    def _take(self, m):
+        """Ask for the next byte; what follows happens when it is there."""
+        m.d.comb += self.program.ready.eq(1)
+        return m.If(self.program.valid)
+
+    def _opcode(self, m):
+        last = self.program.payload.last
+        self._missing = Signal(range(8))
+        with m.State("OPCODE"):
+            with self._take(m):
+                with m.Switch(self._byte):
+                    with m.Case(Opcode.NOP):
+                        self._next_instruction(m, last)
+                    for opcode, kind in PLAIN_EVENTS.items():
+                        with m.Case(opcode):
+                            m.d.sync += self._kind.eq(kind)
+                            m.next = "EVENT"
+                    with m.Case(Opcode.SPIKE):
+                        m.d.sync += [self._kind.eq(EventKind.SPIKE), self._missing.eq(2)]
+                        self._with_operands(m, last, "OPERANDS")
+                    with m.Case(Opcode.LABEL):
+                        m.d.sync += [self._kind.eq(EventKind.LABEL), self._missing.eq(1)]
+                        self._with_operands(m, last, "OPERANDS")
+                    with m.Case(Opcode.FRAME):
+                        self._with_operands(m, last, "FRAME START")
+                    with m.Case(Opcode.WRITE, Opcode.READ, Opcode.CHECK):
+                        m.d.sync += [self._write.eq(self._byte == Opcode.WRITE), self._missing.eq(7),
+                                     self._check.eq(self._byte == Opcode.CHECK), self._kind.eq(EventKind.REFUSE)]
+                        self._with_operands(m, last, "OPERANDS")
+                    with m.Default():
+                        self._fail(m, Status.BAD_INSTRUCTION, last)
+        with m.State("OPERANDS"):
+            with self._take(m):
+                m.d.sync += self._operands.eq(Cat(self._operands[8:], self._byte))
+                m.d.sync += self._missing.eq(self._missing - 1)
+                with m.If(self._missing == 1):
+                    m.next = "BURST"
+                    with m.If((self._kind == EventKind.SPIKE) | (self._kind == EventKind.LABEL)):
+                        m.next = "EVENT"
+                with m.Elif(last):
+                    self._fail(m, Status.BAD_INSTRUCTION, last)
+
+    def _with_operands(self, m, last, state):
+        m.next = state
+        with m.If(last):
+            self._fail(m, Status.BAD_INSTRUCTION, last)
+
+    def _events(self, m):
+        with m.State("EVENT"):
+            m.d.comb += [
+                self.events.valid.eq(1),
+                self.events.payload.kind.eq(self._kind),
+                self.events.payload.line.eq(
+                    Mux(self._kind == EventKind.LABEL, self._operands[48:], self._operands[40:])),
+            ]
+            with m.If(self.events.ready):
+                self._next_instruction(m, self._ended)
+
+    def _frame(self, m):
+        """One clock for a byte of the bitmap, one for every spike in it. A dark sample refuses the frame as a whole."""
+        chip = self._layout.chip
+        frame_bytes = -(-chip.lines // 8)
+        bits = Signal(8)
+        lowest = Signal(3)
+        base = Signal(16)
+        refused = Signal()
+        left = Signal(range(frame_bytes + 1))
+        spare = frame_bytes * 8 - chip.lines
+        alone = Signal(8)  # the lowest set bit by itself
+        m.d.comb += alone.eq(bits & (~bits + 1)[:8])
+        for place in range(3):
+            m.d.comb += lowest[place].eq(Cat(alone[bit] for bit in range(8) if bit >> place & 1).any())
+        more = Signal()
+        m.d.comb += more.eq((bits & (bits - 1))[:8] != 0)
+        with m.State("FRAME START"):
+            with m.If(self.idle):
+                m.d.sync += [refused.eq(self.dark), base.eq(-8), left.eq(frame_bytes)]
+                m.next = "FRAME"
+        with m.State("FRAME"):
+            with self._take(m):
+                used = Mux(left == 1, self._byte & (0xFF >> spare), self._byte)
+                m.d.sync += [bits.eq(used), base.eq(base + 8), left.eq(left - 1)]
+                with m.If(self.program.payload.last & (left != 1)):
+                    self._fail(m, Status.BAD_INSTRUCTION, 1)
+                with m.Elif((used != 0) & ~refused):
+                    m.next = "FRAME SPIKE"
+                with m.Elif(left == 1):
+                    self._end_frame(m, refused, self.program.payload.last)
+        with m.State("FRAME SPIKE"):
+            m.d.comb += [
+                self.events.valid.eq(1),
+                self.events.payload.kind.eq(EventKind.SPIKE),
+                self.events.payload.line.eq(base | lowest),
+            ]
+            with m.If(self.events.ready):
+                m.d.sync += bits.eq(bits & (bits - 1))
+                with m.If(~more):
+                    m.next = "FRAME"
+                    with m.If(left == 0):
+                        self._end_frame(m, refused, self._ended)
+
+    def _end_frame(self, m, refused, ended):
+        self._next_instruction(m, ended)
+        with m.If(refused):
+            m.d.sync += self._kind.eq(EventKind.REFUSE)
+            m.next = "EVENT"
+
+    def _burst_paths(self, m):
+        """The cell under way: its place, the limits of its memory, and the place after it."""
+        layout, chip = self._layout, self._layout.chip
+        self._code, self._row, self._column = self._operands[:8], Signal(16), Signal(16)
+        self._neuron, self._value = Signal(layout.column), Signal(layout.access_bits)
+        self._rows, self._columns = Signal(17), Signal(17)
+        self._cell_bytes, self._writable = Signal(4), Signal()
+        self._high = Signal()
+        with m.Switch(self._code):
+            for entry in MEMORIES:
+                if not entry.rows(chip):
+                    continue
+                with m.Case(entry.code):
+                    allowed = entry.writable and not (entry.name == "weight" and chip.weight_store == "fixed")
+                    m.d.comb += [self._rows.eq(entry.rows(chip)), self._columns.eq(entry.columns(chip)),
+                                 self._cell_bytes.eq(entry.cell_bytes), self._writable.eq(int(allowed))]
+        self._advanced = Signal(layout.column)
+        m.d.comb += [self._advanced.lane.eq(self._neuron.lane + 1), self._advanced.word.eq(self._neuron.word)]
+        with m.If(self._neuron.lane == layout.lanes - 1):
+            m.d.comb += [self._advanced.lane.eq(0), self._advanced.word.eq(self._neuron.word + 1)]
+        m.d.comb += [
+            self.access.memory.eq(self._code),
+            self.access.row.eq(self._row),
+            self.access.column.eq(self._column),
+            self.access.neuron.eq(self._neuron),
+            self.access.write.eq(self._write),
+            self.access.data.eq(self._value),
+            self.access.high.eq(self._high),
+        ]
+
+    def _burst(self, m):
+        """Cell after cell: collect the bytes of a cell, have it written; or have it read, deliver or add up its bytes.
+
+        A CRC is made where the operands were, a bit a clock, as its complement, which begins with 0 and is what is put
+        out; it leaves as the operands came, a byte at a time.
+        """
+        row, column, neuron, value = self._row, self._column, self._neuron, self._value
+        layout = self._layout
+        piece = layout.access_bits // 8  # bytes of a cell that are accessed at once
+        left, seek, moved = Signal(16), Signal(16), Signal(range(9))
+        crc, bits = self._operands[8:40], self._missing
+        with m.State("BURST"):
+            with m.If(self._check):
+                m.d.sync += crc.eq(0)
+            m.d.sync += [row.eq(self._operands[8:24]), column.eq(self._operands[24:40]), left.eq(self._operands[40:]),
+                         seek.eq(self._operands[24:40]), neuron.eq(Const(0, neuron.shape().size))]
+            m.next = "SEEK"
+        with m.State("SEEK"):
+            with m.If((column >= self._columns) | (self._write & ~self._writable)):
+                self._fail(m, Status.BAD_ADDRESS, self._ended)
+            with m.Elif(seek == 0):
+                m.next = "CELL"
+            with m.Else():
+                m.d.sync += [seek.eq(seek - 1), neuron.eq(self._advanced)]
+        with m.State("CELL"):
+            m.d.sync += [moved.eq(0), value.eq(0)]
+            with m.If(left == 0):
+                with m.If(self._check):
+                    m.d.sync += bits.eq(CHECK_BYTES)
+                    m.next = "TELL"
+                with m.Else():
+                    self._next_instruction(m, self._ended)
+            with m.Elif(row >= self._rows):
+                self._fail(m, Status.BAD_ADDRESS, self._ended)
+            with m.Elif(self._write & self._ended):
+                self._fail(m, Status.BAD_INSTRUCTION, 1)
+            with m.Else():
+                m.next = "ACCESS"
+                with m.If(self._write):
+                    m.next = "COLLECT"
+        with m.State("COLLECT"):
+            with self._take(m):
+                m.d.sync += [value.word_select(moved[:2 if layout.small else 3], 8).eq(self._byte), moved.eq(moved + 1)]
+                with m.If(moved + 1 == self._cell_bytes):
+                    m.next = "ACCESS"
+                with m.Elif(self.program.payload.last):
+                    self._fail(m, Status.BAD_INSTRUCTION, 1)
+        with m.State("ACCESS"):
+            m.d.comb += self.access_valid.eq(1)
+            with m.If(self.access_ready):
+                half = ~self._write & (self._cell_bytes > piece) & ~self._high if layout.small else Const(0)
+                with m.If(~half):
+                    m.d.sync += [left.eq(left - 1), column.eq(column + 1), neuron.eq(self._advanced)]
+                    with m.If(column + 1 == self._columns):
+                        m.d.sync += [column.eq(0), row.eq(row + 1), neuron.eq(Const(0, neuron.shape().size))]
+                m.d.sync += [moved.eq(0), self._high.eq(half)]
+                m.next = "CELL"
+                with m.If(~self._write):
+                    m.d.sync += value.eq(self.access_data)
+                    m.next = "DELIVER"
+        with m.State("DELIVER"):
+            m.d.comb += [self.output.valid.eq(~self._check), self.output.payload.data.eq(value[:8])]
+            kept = crc[0] ^ value.bit_select(bits, 1)
+            with m.If(self._check):
+                m.d.sync += [crc.eq((crc >> 1) ^ Mux(kept, 1 << 31, CRC_POLYNOMIAL ^ 1 << 31)), bits.eq(bits + 1)]
+            with m.If(Mux(self._check, bits == 7, self.output.ready)):
+                m.d.sync += [value.eq(value >> 8), moved.eq(moved + 1)]
+                with m.If(moved + 1 == self._cell_bytes):
+                    m.next = "CELL"
+                if layout.small:
+                    with m.If(moved == piece - 1):
+                        m.next = "CELL"
+                        with m.If(self._high):
+                            m.next = "ACCESS"
+        with m.State("TELL"):
+            m.d.comb += [self.output.valid.eq(1), self.output.payload.data.eq(crc[:8])]
+            with m.If(self.output.ready):
+                m.d.sync += [self._operands.eq(Cat(self._operands[8:], self._byte)), bits.eq(bits - 1)]
+                with m.If(bits == 1):
+                    self._next_instruction(m, self._ended)
+
+    def _finish(self, m):
+        with m.State("DRAIN"):
+            with self._take(m):
+                with m.If(self.program.payload.last):
+                    m.next = "STATUS"
+        with m.State("STATUS"):
+            m.d.comb += [self.output.valid.eq(self.idle), self.output.payload.data.eq(self._status),
+                         self.output.payload.last.eq(1)]
+            with m.If(self.output.valid & self.output.ready):
+                m.d.sync += [self._status.eq(Status.OK), self._ended.eq(0)]
+                m.next = "OPCODE"

@@ -1,0 +1,1 @@
+"""Samples into events, output spikes into classes."""

@@ -1,0 +1,216 @@
+"""Codes: from images to events (contract, section 9)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from ohmspike.chip import Chip
+from ohmspike.chip.events import EventBatch, EventCode, checked_labels, label_code
+from ohmspike.chip.initial import Stream, mix
+
+__all__ = ["Encoding", "latency_events", "rate_events", "shifted", "tails_of"]
+
+_STEP, _DECIDE, _DARK, _END = (int(code) for code in (EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END))
+_SEED, _STREAM, _INDEX = 0x9E3779B97F4A7C15, np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+
+def _pixels(chip: Chip, images: np.ndarray) -> np.ndarray:
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (chip.plane_height, chip.plane_width):
+        raise ValueError(f"images must be uint8 of shape (samples, {chip.plane_height}, {chip.plane_width}), "
+                         f"not {images.dtype} of {images.shape}")
+    return np.ascontiguousarray(images).reshape(len(images), chip.lines)
+
+
+def tails_of(chip, samples, learn, labels, answer):
+    """What follows the spikes of every sample (contract 9.1), int32 of shape (samples, events)."""
+    columns = [np.full(samples, _DECIDE)]
+    if answer:
+        columns.append(np.full(samples, EventCode.ANSWER))
+    if labels is not None:
+        columns.append(label_code(checked_labels(labels, samples, chip.classes).astype(np.int64)))
+    columns += [np.full(samples, _DARK)] * learn + [np.full(samples, _END)]
+    return np.stack(columns, axis=1).astype(np.int32)
+
+
+def shifted(chip: Chip, images: np.ndarray, limit: int, *, first_sample: int = 0) -> np.ndarray:
+    """Images up to ``limit`` lines off their place each way, drawn for every sample (contract 9.3).
+
+    Parameters
+    ----------
+    images : uint8 array of shape (samples, plane_height, plane_width)
+    first_sample : int
+        Number of the first sample: other numbers, other shifts.
+    """
+    numbers = np.uint64(2 * first_sample) + np.arange(2 * len(images), dtype=np.uint64)
+    draws = (mix(chip.seed, Stream.SHIFT, numbers) >> np.uint64(32)) * np.uint64(2 * limit + 1) >> np.uint64(32)
+    down, right = draws.astype(np.int64).reshape(-1, 2).T - limit
+    result = np.zeros_like(images)
+    for y, x in np.unique(np.stack([down, right], axis=1), axis=0):
+        chosen = (down == y) & (right == x)
+        height, width = images.shape[1] - abs(y), images.shape[2] - abs(x)
+        if height > 0 and width > 0:
+            result[chosen, max(y, 0):max(y, 0) + height, max(x, 0):max(x, 0) + width] = images[
+                chosen, max(-y, 0):max(-y, 0) + height, max(-x, 0):max(-x, 0) + width]
+    return result
+
+
+def latency_events(chip: Chip, images: np.ndarray, *, learn: bool, labels: np.ndarray | None = None,
+                   answer: bool = False) -> EventBatch:
+    """Latency code, dark last (contract 9.1): bright pixels spike early, silent lines at DARK.
+
+    Parameters
+    ----------
+    images : uint8 array of shape (samples, plane_height, plane_width)
+    learn : bool
+        With DARK, for learning.
+    labels : integer array of shape (samples,), optional
+        With LABEL, for the read-out to be taught.
+    answer : bool
+        With ANSWER, before the label is told.
+    """
+    pixels = _pixels(chip, images)
+    values = np.arange(256)
+    bins = (255 - values) * chip.latency_bins // (255 - chip.dark_level) if chip.dark_level < 255 else values * 0
+    bin_of = np.where(values > chip.dark_level, bins, -1).astype(np.int16)
+    return EventBatch(*_latency(pixels, bin_of, chip.latency_bins, tails_of(chip, len(pixels), learn, labels, answer)))
+
+
+@numba.njit(cache=True)
+def _latency(pixels, bin_of, bins, tails):
+    samples, lines = pixels.shape
+    offsets = np.zeros(samples + 1, np.int64)
+    for s in range(samples):
+        spikes = 0
+        for i in range(lines):
+            spikes += bin_of[pixels[s, i]] >= 0
+        offsets[s + 1] = offsets[s] + spikes + bins - 1 + tails.shape[1]
+    codes = np.empty(offsets[samples], np.int32)
+    cursor = np.empty(bins, np.int64)
+    for s in range(samples):
+        cursor[:] = 0
+        for i in range(lines):
+            b = bin_of[pixels[s, i]]
+            if b >= 0:
+                cursor[b] += 1
+        at = offsets[s]
+        for b in range(bins):
+            count = cursor[b]
+            cursor[b] = at
+            at += count
+            if b + 1 < bins:
+                codes[at] = _STEP
+                at += 1
+        codes[at:at + tails.shape[1]] = tails[s]
+        for i in range(lines):
+            b = bin_of[pixels[s, i]]
+            if b >= 0:
+                codes[cursor[b]] = i
+                cursor[b] += 1
+    return codes, offsets
+
+
+def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak: float, first_sample: int = 0,
+                labels: np.ndarray | None = None, answer: bool = False) -> EventBatch:
+    """Rate code (contract 9.2): every line spikes at every step with a probability in proportion to its pixel.
+
+    Parameters
+    ----------
+    images : uint8 array of shape (samples, plane_height, plane_width)
+    learn : bool
+        With DARK (race mode), for learning.
+    steps : int
+        Steps of a sample, 1 to 254.
+    peak : float
+        Probability of a spike of the brightest pixel at one step, 0 to 1.
+    first_sample : int
+        Number of the first sample: other numbers, other spikes.
+    labels, answer :
+        As in :func:`latency_events`; race mode only.
+    """
+    pixels = _pixels(chip, images)
+    if not 1 <= steps <= 254:
+        raise ValueError(f"steps must be 1 to 254, not {steps!r}")
+    if not 0.0 <= peak <= 1.0:
+        raise ValueError(f"peak must be 0 to 1, not {peak!r}")
+    if first_sample < 0:
+        raise ValueError(f"first_sample must be at least 0, not {first_sample!r}")
+    limits = np.arange(256, dtype=np.uint64) * np.uint64(int(peak * 2**32)) // np.uint64(255)
+    tails = np.full((len(pixels), 1), _END, np.int32)
+    if chip.fire_mode == "race":
+        tails = tails_of(chip, len(pixels), learn, labels, answer)
+    start = np.uint64((chip.seed * _SEED + int(Stream.RATE) * int(_STREAM)) % 2**64)
+    return EventBatch(*_rate(pixels, limits, start, np.uint64(first_sample), steps, tails))
+
+
+@numba.njit(cache=True)
+def _mix32(start, index):
+    """The upper 32 bits of the generator of contract 7.1; ``start`` holds seed and stream."""
+    z = start + (index + np.uint64(1)) * _INDEX
+    z = (z ^ (z >> np.uint64(30))) * _STREAM
+    z = (z ^ (z >> np.uint64(27))) * _INDEX
+    return (z ^ (z >> np.uint64(31))) >> np.uint64(32)
+
+
+@numba.njit(cache=True)
+def _rate(pixels, limits, start, first_sample, steps, tails):
+    samples, lines = pixels.shape
+    offsets = np.zeros(samples + 1, np.int64)
+    codes = np.empty(0, np.int32)
+    able = np.empty(lines, np.int64)
+    for writing in (False, True):  # drawn twice, so that the codes take the memory of those that spike
+        if writing:
+            codes = np.empty(offsets[samples], np.int32)
+        at = 0
+        for s in range(samples):
+            count = 0
+            for i in range(lines):
+                if limits[pixels[s, i]] > 0:
+                    able[count] = i
+                    count += 1
+            for step in range(steps):
+                base = ((first_sample + np.uint64(s)) * np.uint64(256) + np.uint64(step)) * np.uint64(lines)
+                for k in range(count):
+                    i = able[k]
+                    if _mix32(start, base + np.uint64(i)) < limits[pixels[s, i]]:
+                        if writing:
+                            codes[at] = i
+                        at += 1
+                if writing:
+                    codes[at] = _STEP
+                at += 1
+            if writing:
+                codes[at:at + tails.shape[1]] = tails[s]
+            at += tails.shape[1]
+            offsets[s + 1] = at
+    return codes, offsets
+
+
+Encode = Callable[..., EventBatch]
+"""What makes events of samples: an :class:`Encoding`, or one of streams."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How images become events: the latency code of the chip (contract 9.1), or a rate code (9.2).
+
+    Parameters
+    ----------
+    steps : int
+        Steps of the rate code; 0 is the latency code.
+    peak : float
+        Probability of a spike of the brightest pixel at one step.
+    """
+
+    steps: int = 0
+    peak: float = 0.25
+
+    def __call__(self, chip, images, *, learn: bool, first_sample: int = 0, labels: np.ndarray | None = None,
+                 answer: bool = False) -> EventBatch:
+        """Events of the images; ``first_sample`` numbers the first of them for the rate code."""
+        told = {"learn": learn, "labels": labels, "answer": answer}
+        if self.steps == 0:
+            return latency_events(chip, images, **told)
+        return rate_events(chip, images, first_sample=first_sample, steps=self.steps, peak=self.peak, **told)

@@ -1,0 +1,57 @@
+"""A data set: images or event streams to learn from and to be judged on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ohmspike.chip import Chip
+
+from .formats import DataError
+
+__all__ = ["LABEL_TOP", "Dataset"]
+
+LABEL_TOP = (1 << 16) - 1
+"""The largest label of a class."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images to learn from and to be judged on, and their labels if there are any.
+
+    Parameters
+    ----------
+    train_images, test_images : uint8 arrays of shape (samples, height, width)
+    train_labels, test_labels : integer arrays of shape (samples,), or None
+        Labels from 0 up.
+    name : str
+        A built-in data set, or the file.
+    held_out : bool
+        The test images had to be taken from the end of the training images.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray | None
+    test_images: np.ndarray
+    test_labels: np.ndarray | None
+    name: str = "mnist"
+    held_out: bool = False
+
+    @property
+    def classes(self) -> int | None:
+        """The largest label + 1; None without labels."""
+        if self.train_labels is None:
+            return None
+        return 1 + max(int(labels.max()) for labels in (self.train_labels, self.test_labels) if len(labels))
+
+    @property
+    def plane(self) -> tuple[int, int]:
+        """Height and width of an image."""
+        return self.train_images.shape[1:]
+
+    def check_plane(self, chip: Chip) -> None:
+        """Refuse a chip that sees another plane, as a :class:`DataError`."""
+        height, width = self.plane
+        if (height, width) != (chip.plane_height, chip.plane_width):
+            raise DataError(f"{self.name}: images must be {chip.plane_height}x{chip.plane_width} for the chip "
+                            f"{chip.name}, not {height}x{width}",
+                            hint=f"describe a chip with plane = {{ height = {height}, width = {width} }}")

@@ -1,0 +1,1 @@
+"""Faults: on the link, in the memories, and how they are found."""

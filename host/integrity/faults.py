@@ -1,0 +1,261 @@
+"""Turn bits over in the compiled RTL, and see who notices: a campaign over everything that a chip holds."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ohmspike.chip import Chip
+from ohmspike.chip.events import EventBatch, EventCode, Fires, label_code
+from ohmspike.host.link.frames import LinkError
+from ohmspike.host.link.ports import CompiledPort
+from ohmspike.host.link.session import LinkSession
+from ohmspike.host.support.errors import UserError
+from ohmspike.host.targets.linked import LinkTarget
+from ohmspike.host.targets.model import ModelTarget
+from ohmspike.sim.rtl.compiled import CompiledRtl, Place
+from ohmspike.sim.state import ChipState, fires_difference
+
+from .scrub import scrub
+
+__all__ = ["CLASSES", "FAULTS_CHIP", "Campaign", "FaultReport", "Outcome", "class_of"]
+
+FAULTS_CHIP = Chip(
+    name="faults", plane_height=4, plane_width=5, patch_height=3, patch_width=3, stride=1, neurons=4, winners=2,
+    learners=1, min_spikes=1, levels=16, weight_bits=4, membrane_bits=8, threshold_bits=8, theta_step=3.0, amplitudes=2,
+    set_step=0.3, reset_step=0.3, classes=3, score_bits=8, margin=16, read_out_set_step=0.3, read_out_reset_step=0.3)
+"""A chip with everything in it, small enough for thousands of runs."""
+
+CLASSES = {
+    "levels": r"executor\.core\.levels$",
+    "levels of the read-out": r"executor\.core\.read_out\.cells$",
+    "thresholds": r"executor\.core\.thetas$",
+    "random states": r"executor\.core\.randoms$",
+    "SET, RESET tables": r"executor\.core\.pulses\.(re)?set_table$",
+    "weight table": r"executor\.core\.pulses\.weights\.table$",
+    "weight tables of lanes and classes": r"executor\.core\.(accumulator|read_out)\.weights_\d+\.table$",
+    "control registers": r"executor\.core\.(learn|report|theta_step|theta_base|margin)$",
+    "counters": r"executor\.core\.counters\.(totals|local_\w+)$",
+    "membranes": r"executor\.core\.membranes$",
+    "tile states": r"executor\.core\.tile_states$",
+    "post-trace units": r"executor\.core\.units$",
+    "line stamps": r"executor\.core\.lines$",
+    "rows that fired, scores": r"executor\.core\.read_out\.(fired|score_\d+)$",
+    "FSM of core and decoder": r"executor\..*(?<!tile)_state$",
+    "other flip-flops of core and decoder": r"executor\.",
+    "FSM of the link": r"link\..*fsm_state$",
+    "buffers of the link": r"link\.(requests|replies)\.slots\.memory$",
+    "other flip-flops of the link": r"",
+}
+"""Places by what they are for: the first pattern that fits."""
+
+_PATIENCE = 30_000
+_SAMPLES = 3
+_ATTEMPTS = 3
+
+
+def class_of(place: Place) -> str:
+    """The class of a place."""
+    return next(name for name, pattern in CLASSES.items() if re.match(pattern, place.name))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one fault led to."""
+
+    place: str
+    word: int
+    mask: int
+    clock: int
+    told: str = ""
+    """The link's complaint, if it had any."""
+    found: int = 0
+    """Cells that the checksums found wrong."""
+    wrong: bool = False
+    """Fires or answers were wrong, and the link said nothing."""
+    reset: bool = False
+    """Only a reset from outside brought the chip back."""
+    exact: bool = True
+    """Afterwards the chip was bit for bit what it would have been."""
+
+    @property
+    def verdict(self) -> str:
+        """Who noticed, if there was anything to notice."""
+        if self.told:
+            return "told"
+        if self.found:
+            return "found"
+        return "none" if not self.wrong and self.exact else "silent"
+
+
+@dataclass
+class FaultReport:
+    """What a campaign came to."""
+
+    chip: str
+    seed: int
+    learn: bool
+    bits: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
+
+    def rows(self) -> list[dict]:
+        """Counts, class by class, and all together."""
+        every = [outcome for found in self.outcomes.values() for outcome in found]
+        named = [(name, self.bits[name], found) for name, found in self.outcomes.items()]
+        return [{
+            "class": name, "bits": bits, "faults": len(found),
+            **{verdict: sum(outcome.verdict == verdict for outcome in found)
+               for verdict in ("none", "told", "found", "silent")},
+            "wrong_before_found": sum(outcome.verdict == "found" and outcome.wrong for outcome in found),
+            "reset": sum(outcome.reset for outcome in found),
+            "exact": sum(outcome.exact for outcome in found),
+        } for name, bits, found in [*named, ("all", sum(self.bits.values()), every)]]
+
+    def as_dict(self) -> dict:
+        """For JSON."""
+        return {"chip": self.chip, "seed": self.seed, "learn": self.learn, "classes": self.rows(),
+                "outcomes": [{"class": name, "verdict": outcome.verdict, **vars(outcome)}
+                             for name, found in self.outcomes.items() for outcome in found]}
+
+    def markdown(self) -> str:
+        """The table of docs/boards.md."""
+        heads = ["where", "bits", "faults", "no effect", "the link told", "checksums found", "nobody noticed",
+                 "reset needed", "exact afterwards"]
+        keys = ["class", "bits", "faults", "none", "told", "found", "silent", "reset", "exact"]
+        lines = [heads, ["---"] * len(heads), *([f"{row[key]:,}" if key != "class" else row[key] for key in keys]
+                                                for row in self.rows())]
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+@dataclass(frozen=True)
+class _Golden:
+    """What happens without a fault."""
+
+    state: ChipState
+    batches: list[EventBatch]
+    fires: list[Fires]
+    states: list[ChipState]
+
+
+class Campaign:
+    """Faults in one chip: a batch with a fault in its midst, recovery, scrub with the model's state, another batch.
+
+    Parameters
+    ----------
+    power_up : callable
+        A chip fresh from power-up (:func:`~ohmspike.sim.rtl.faults_rtl`).
+    learn : bool
+        The batches are learned, with the model alongside.
+    """
+
+    def __init__(self, chip: Chip, power_up: Callable[[], CompiledRtl], *, seed: int = 1, learn: bool = True):
+        self._chip, self._power_up, self._learn = chip, power_up, learn
+        self._rng = np.random.default_rng(seed)
+        self.report = FaultReport(chip.name, seed, learn)
+        self._golden = self._expected()
+        with power_up() as rtl:
+            self.places = tuple(sorted((place for place in rtl.places), key=lambda place: place.name))
+            target = self._loaded(rtl)
+            start = rtl.cycles
+            if fires_difference(target.present(self._golden.batches[0], learn=learn), self._golden.fires[0]):
+                raise UserError("without a fault the RTL must fire as the model does")
+            self._clocks = rtl.cycles - start
+        self.classes = {name: [place for place in self.places if class_of(place) == name] for name in CLASSES}
+
+    def _expected(self):
+        chip, rng = self._chip, self._rng
+        state = ChipState.initial(chip)
+        state.levels[:] = rng.integers(0, chip.levels, state.levels.shape)
+        state.read_out[:] = rng.integers(0, chip.levels, state.read_out.shape)
+        state.theta[:] = rng.integers(0, 8, state.theta.shape)
+        state.random[:] = rng.integers(1, 1 << 32, state.random.shape)
+        batches = [_batch(chip, rng, _SAMPLES) for _ in range(2)]
+        model, fires, states = ModelTarget(chip, threads=1), [], []
+        model.load(state)
+        for batch in batches:
+            fires.append(model.present(batch, learn=self._learn))
+            states.append(model.state())
+        return _Golden(state, batches, fires, states)
+
+    def _loaded(self, rtl):
+        target = LinkTarget(self._chip, LinkSession(CompiledPort(rtl, patience=_PATIENCE), self._chip))
+        target.load(self._golden.state)
+        target.read("status")  # nothing of the loading is under way
+        return target
+
+    def faults(self, name: str, count: int) -> Iterator[tuple[Place, int, int, int]]:
+        """Seeded single bits of a class, every bit of it as likely, at any clock of the first batch."""
+        places = self.classes[name]
+        sizes = np.array([place.words * place.bits for place in places])
+        for _ in range(count):
+            place = places[self._rng.choice(len(places), p=sizes / sizes.sum())]
+            yield (place, int(self._rng.integers(place.words)), 1 << int(self._rng.integers(place.bits)),
+                   int(self._rng.integers(self._clocks)))
+
+    def codes(self) -> Iterator[tuple[Place, int, int, int]]:
+        """Every FSM into every other code, legal or not, at any clock."""
+        for name in CLASSES:
+            for place in self.classes[name] if name.startswith("FSM") else ():
+                for mask in range(1, 1 << place.bits):
+                    yield place, 0, mask, int(self._rng.integers(self._clocks))
+
+    def run(self, name: str, faults) -> list[Outcome]:
+        """Carry out faults and note them in the report under a name."""
+        machines = [place for key in CLASSES if key.startswith("FSM") for place in self.classes[key]]
+        places = self.classes.get(name, machines)
+        self.report.bits[name] = sum(place.words * place.bits for place in places)
+        found = self.report.outcomes.setdefault(name, [])
+        for fault in faults:
+            found.append(self.one(*fault))
+        return found
+
+    def one(self, place: Place, word: int, mask: int, clock: int) -> Outcome:
+        """Carry out one fault: ``mask`` is turned over in a word, so many clocks into the first batch."""
+        golden, reset, told, wrong = self._golden, False, "", False
+        with self._power_up() as rtl:
+            target = self._loaded(rtl)
+            for bit in range(place.bits):
+                if mask >> bit & 1:
+                    rtl.flip(place, word, bit, after=clock)
+            try:
+                wrong = bool(fires_difference(target.present(golden.batches[0], learn=self._learn), golden.fires[0]))
+            except LinkError as error:
+                told = str(error)
+            found, told, reset = self._restored(target, rtl, told)
+            try:
+                again = fires_difference(target.present(golden.batches[1], learn=self._learn), golden.fires[1])
+                again = again or target.state().differences(golden.states[1])
+            except LinkError as error:
+                again = str(error)
+        return Outcome(place.name, word, mask, clock, told, found, wrong, reset, not again)
+
+    def _restored(self, target, rtl, told):
+        """Scrub, in a new session after a complaint; a fault may show more than once. A reset comes last."""
+        for attempt in range(_ATTEMPTS + 1):
+            if attempt == _ATTEMPTS:
+                rtl.reset()
+            try:
+                if told:
+                    target.recover()
+                report = scrub(target, self._golden.states[0], restore=True, counters=True)
+                return len(report.damages), told, attempt == _ATTEMPTS
+            except LinkError as error:
+                told = told or str(error)
+        raise UserError("after a reset the chip must answer")
+
+
+def _batch(chip, rng, count):
+    """Latency-coded samples that are answered, labelled and learned; in threshold mode steps."""
+    samples = []
+    for _ in range(count):
+        lines = np.sort(rng.choice(chip.lines, max(1, chip.lines // 3), replace=False))
+        later = rng.integers(chip.lines)
+        codes = [*lines, EventCode.STEP, later, EventCode.STEP]
+        if chip.fire_mode == "race":
+            codes = [*lines, EventCode.STEP, later, EventCode.DECIDE]
+            if chip.classes:
+                codes += [EventCode.ANSWER, label_code(int(rng.integers(chip.classes)))]
+            codes += [EventCode.DARK]
+        samples.append(np.array([*codes, EventCode.END], np.int32))
+    return EventBatch(np.concatenate(samples), np.cumsum([0, *map(len, samples)]))

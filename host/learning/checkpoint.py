@@ -1,0 +1,68 @@
+"""What interrupts a learning run, and how it goes on."""
+
+import hashlib
+import json
+import signal
+import threading
+
+import numpy as np
+
+from ohmspike.host.runs.learned import load, read_arrays, save
+from ohmspike.host.support.errors import UserError
+
+from .host_read_out import HostReadOut
+
+CHECKPOINT_SECONDS = 10.0
+
+
+class Interruption:
+    """Keep Ctrl-C until a chunk is done, so that a run stops where it can go on; a second Ctrl-C acts at once."""
+
+    def __init__(self):
+        self.asked = False
+
+    def __enter__(self):
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *exception):
+        if self._main:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _ask(self, number, frame):
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+def digest_of(samples):
+    """SHA-256 of an array, or of the arrays of a stream."""
+    digest = hashlib.sha256()
+    for array in [samples] if isinstance(samples, np.ndarray) else [samples.time, samples.line, samples.offsets]:
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+def save_checkpoint(target, path, run, host):
+    taught = {} if host is None else host.arrays()
+    save(path, target.chip, target.state(), run=np.array(json.dumps(run)), **taught)
+
+
+def resumed_run(target, path, run):
+    _, state, _ = load(path, target.chip)
+    arrays = read_arrays(path)
+    if "run" not in arrays:
+        raise UserError(f"{path}: is a saved chip, not a checkpoint of a run")
+    found = json.loads(str(arrays["run"]))
+    for name, expected in run.items():
+        if found.get(name) != expected:
+            raise UserError(f"{path}: checkpoint of another run: {name} is {found.get(name)!r}, expected {expected!r}",
+                            hint="remove the checkpoint, or give the options of the interrupted run")
+    target.load(state, keep_counters=True)
+    host = None
+    if "host_read_out" in arrays:
+        host = HostReadOut(target.chip, arrays["host_read_out"])
+        host.resume(arrays)
+    return found["done"], [tuple(point) for point in found["curve"]], host

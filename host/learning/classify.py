@@ -1,0 +1,45 @@
+"""Classification: by the vote of the neurons, or by the chip's own answer."""
+
+import numpy as np
+
+from ohmspike.host.coding.images import Encode, Encoding
+from ohmspike.host.coding.vote import Vote
+from ohmspike.host.targets.base import Target
+
+from .run import Progress
+
+__all__ = ["classify", "train_vote"]
+
+
+def train_vote(target: Target, images: np.ndarray, labels: np.ndarray, *, classes: int = 10,
+               encoding: Encode | None = None, progress: Progress | None = None) -> Vote:
+    """Count what every neuron answers on labelled images, learning off; the labels are used here alone."""
+    counts = 0
+    for first, fires in _fires(target, images, encoding, progress):
+        counts = counts + Vote.count(target.chip, fires, labels[first:first + len(fires)], classes)
+    return Vote.from_counts(counts)
+
+
+def classify(target: Target, images: np.ndarray, vote: Vote | None = None, *, encoding: Encode | None = None,
+             progress: Progress | None = None) -> np.ndarray:
+    """The class of every image, learning off: int64 of shape (images,).
+
+    The read-out of the chip answers; with a ``vote`` the host counts the votes of the neurons that fired.
+    """
+    if vote is None and not target.chip.classes:
+        raise ValueError(f"{target.chip.name} has no read-out: a vote is needed")
+    if vote is None:
+        answers = [fires.answers.label for _, fires in _fires(target, images, encoding, progress, answer=True)]
+    else:
+        answers = [vote.answers(target.chip, fires) for _, fires in _fires(target, images, encoding, progress)]
+    return np.concatenate(answers).astype(np.int64) if answers else np.zeros(0, np.int64)
+
+
+def _fires(target, images, encoding, progress, *, answer=False, chunk=1000):
+    encoding = Encoding() if encoding is None else encoding
+    for first in range(0, len(images), chunk):
+        part = images[first:first + chunk]
+        batch = encoding(target.chip, part, learn=False, first_sample=first, answer=answer)
+        yield first, target.present(batch, learn=False, fires=not answer)
+        if progress is not None:
+            progress(first + len(part), len(images))

@@ -1,0 +1,30 @@
+"""A read-out that the host teaches: a copy of the chip's."""
+
+import dataclasses
+
+from ohmspike.sim.model.exact import ExactModel
+
+
+class HostReadOut:
+    """A copy of the read-out without flaws, taught on the host."""
+
+    def __init__(self, chip, levels):
+        self._model = ExactModel(dataclasses.replace(chip, noise_bits=0, write_noise=0.0, stuck_cells="none"))
+        self.levels[...] = levels.reshape(self.levels.shape)
+
+    @property
+    def levels(self):
+        return self._model.state.read_out
+
+    def teach(self, fires, labels, scale):
+        """Teach what fired; returns the share answered right before."""
+        self._model.set_read_out_tables(*self._model.chip.read_out_tables(scale))
+        return float((self._model.teach(fires, labels).label == labels).mean())
+
+    def arrays(self):
+        """What a checkpoint needs."""
+        return {"host_read_out": self.levels, "host_random": self._model.state.random}
+
+    def resume(self, arrays):
+        """Go on from a checkpoint."""
+        self.levels[...], self._model.state.random[...] = arrays["host_read_out"], arrays["host_random"]

@@ -1,0 +1,114 @@
+"""Events made into programs that the chip executes (docs/link.md)."""
+
+import numba
+import numpy as np
+
+from ohmspike.chip import Chip
+from ohmspike.chip.events import CODE_MIN, EventBatch, EventCode
+from ohmspike.chip.instructions import ANSWER_BYTES, Opcode, neuron_bytes, tile_bytes
+
+from .frames import LinkError
+
+__all__ = ["programs_of"]
+STEP, DECIDE = int(EventCode.STEP), int(EventCode.DECIDE)
+DARK, END = int(EventCode.DARK), int(EventCode.END)
+ANSWER, LABEL = int(EventCode.ANSWER), int(EventCode.LABEL)
+_SPIKE, _FRAME, _TEACH = int(Opcode.SPIKE), int(Opcode.FRAME), int(Opcode.LABEL)
+_OPCODE_OF = np.zeros(6, np.uint8)  # by the negative of the event code
+for _code in (EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END, EventCode.ANSWER):
+    _OPCODE_OF[-_code] = Opcode[_code.name]
+_LINE_MAX = 0xFFFF
+
+
+# programs of events
+
+
+def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int, *,
+                dark: bool = False) -> list[bytes]:
+    """Programs that carry out the events of a batch, none longer or more talkative than the chip's buffers.
+
+    A run of spikes on ascending lines becomes a FRAME where that is shorter; not in a dark sample, where each spike
+    is refused by itself (contract 3.8). ``dark`` tells that the batch begins in such a sample.
+
+    Raises
+    ------
+    LinkError
+        The fires or the answer of one event may not fit a reply.
+    ValueError
+        A code is none of an event.
+    """
+    frame_bytes = 1 + -(-chip.lines // 8)
+    record = tile_bytes(chip) + chip.winners * neuron_bytes(chip)
+    talk = chip.tiles * record + tile_bytes(chip)
+    talk = max(talk, ANSWER_BYTES if chip.classes else 0)
+    if talk > max_output:
+        raise LinkError(f"the fires of an event may take {talk} bytes, but a reply holds {max_output}",
+                        hint="build the chip with a larger max_reply")
+    step_talk = talk if chip.fire_mode == "threshold" else 0
+    decide_talk = talk if chip.fire_mode == "race" else 0
+    answer_talk = ANSWER_BYTES if chip.classes else 0
+    codes = _codes(chip, batch)
+    data, ends = _assemble(codes, chip.lines, frame_bytes, frame_bytes <= max_request, max_request, max_output,
+                           step_talk, decide_talk, answer_talk, dark)
+    data = data.tobytes()
+    ends = ends.tolist()
+    return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _codes(chip, batch):
+    """The codes of a batch as the link can say them: a line that no chip has stands for any this one has not."""
+    codes = np.ascontiguousarray(batch.codes, np.int32)
+    if len(codes) and codes.min() < CODE_MIN:
+        raise ValueError(f"codes must be lines or event codes, not {codes.min()}")
+    if len(codes) and codes.max() > _LINE_MAX:
+        if chip.lines > _LINE_MAX:
+            raise ValueError(f"lines must be at most {_LINE_MAX}, not {codes.max()}")
+        codes = np.minimum(codes, _LINE_MAX)
+    return codes
+
+
+@numba.njit(cache=True)
+def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, step_talk, decide_talk, answer_talk,
+              dark):
+    data = np.zeros(3 * len(codes) + 1, np.uint8)
+    ends = np.empty(len(codes) + 1, np.int64)
+    programs, size, start, talk = 0, 0, 0, 0
+    i = 0
+    looked = 0  # no run that is worth a frame begins before
+    while i < len(codes):
+        code = codes[i]
+        run = 0  # spikes on ascending lines from here
+        above = -1
+        while i >= looked and i + run < len(codes) and above < codes[i + run] < lines:
+            above = codes[i + run]
+            run += 1
+        looked = max(looked, i + run)
+        framed = may_frame and not dark and 3 * run > frame_bytes
+        dark = (dark or code == DARK) and code != END
+        need = frame_bytes if framed else 3 if code >= 0 else 2 if code <= LABEL else 1
+        says = (step_talk if code == STEP else decide_talk if code == DECIDE
+                else answer_talk if code == ANSWER else 0)
+        if size + need - start > max_request or talk + says > max_output:
+            ends[programs] = size
+            programs += 1
+            start, talk = size, 0
+        talk += says
+        if framed:
+            data[size] = _FRAME
+            for k in range(run):
+                line = codes[i + k]
+                data[size + 1 + (line >> 3)] |= 1 << (line & 7)
+            i += run
+        else:
+            if code >= 0:
+                data[size], data[size + 1], data[size + 2] = _SPIKE, code & 255, code >> 8
+            elif code <= LABEL:
+                data[size], data[size + 1] = _TEACH, LABEL - code
+            else:
+                data[size] = _OPCODE_OF[-code]
+            i += 1
+        size += need
+    if size > start:
+        ends[programs] = size
+        programs += 1
+    return data[:size], ends[:programs]

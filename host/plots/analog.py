@@ -1,0 +1,166 @@
+"""Pictures of the analog twin: a fitted device, and where the energy goes."""
+
+import textwrap
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ohmspike.host.support.atomic import write_whole
+from ohmspike.sim.analog.fit import Fit, Measurement
+from ohmspike.sim.model.nonideal import EFFECTS
+
+__all__ = ["energy_picture", "fit_picture", "robustness_picture"]
+
+_INK, _SOFT, _QUIET, _ACCENT, _NIGHT = "#22252b", "#6b7280", "#cdd2da", "#d8344f", "#4b3f72"
+_DPI = 120
+_STRENGTH_OF = {effect: meaning for effect, (meaning, *_) in EFFECTS.items()} | {
+    "drift": "share of the range that cells lose after learning, deviation as large"}
+_LEAST_SPAN = 4.0
+"""Points of accuracy that an axis shows at least: what seeds do is not to look like what a flaw does."""
+
+
+def _figure(width, height, title, note):
+    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.text(0.06, 1 - 0.35 / height, title, fontsize=14, fontweight="bold", color=_INK, va="center")
+    figure.text(0.06, 1 - 0.62 / height, note, fontsize=9, color=_SOFT, va="center")
+    return figure
+
+
+def _plain(axes):
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_QUIET)
+    axes.tick_params(labelsize=8, color=_QUIET, labelcolor=_INK)
+
+
+def fit_picture(measured: Measurement, fit: Fit, path) -> None:
+    """Draw measured points, the fitted course of both branches, and what is left between them.
+
+    Raises
+    ------
+    UserError
+        The file cannot be written.
+    """
+    device = fit.device
+    note = (f"{fit.points} points; labels {device.nl_set:.2f} and {device.nl_reset:.2f}; a pulse misses by "
+            f"{device.c2c:.2%} of the range, a reading by {device.read_noise:.2%}")
+    figure = _figure(9, 6, f"Device {device.name}", note)
+    grid = figure.add_gridspec(2, 2, height_ratios=[3, 1], left=0.08, right=0.97, top=0.83, bottom=0.09, hspace=0.16,
+                               wspace=0.14)
+    span = device.g_max_s - device.g_min_s
+    for column, (kind, name, colour) in enumerate((("set", "Potentiation", _ACCENT), ("reset", "Depression", _NIGHT))):
+        above, below = figure.add_subplot(grid[0, column]), figure.add_subplot(grid[1, column])
+        for branch in measured.of(kind):
+            above.plot(branch.pulses, branch.conductance * 1e6, ".", color=colour, markersize=3, alpha=0.35)
+            below.plot(branch.pulses, (branch.conductance - fit.expected(kind, branch.pulses)) / span * 100, ".",
+                       color=colour, markersize=3, alpha=0.35)
+        pulses = np.linspace(0, getattr(device, f"{kind}_pulses"), 200)
+        above.plot(pulses, fit.expected(kind, pulses) * 1e6, color=_INK, linewidth=1.4)
+        below.axhline(0, color=_INK, linewidth=1)
+        above.set_title(f"{name}, rms {fit.rms[kind]:.2%} of the range", loc="left", fontsize=10.5, fontweight="bold",
+                        color=_INK)
+        above.set_xticklabels([])
+        below.set_xlabel("pulses", fontsize=9, color=_INK)
+        if column == 0:
+            above.set_ylabel("conductance, µS", fontsize=9, color=_INK)
+            below.set_ylabel("left, %", fontsize=9, color=_INK)
+        for axes in (above, below):
+            _plain(axes)
+    write_whole(path, lambda file: figure.savefig(file, format="png"))
+
+
+def energy_picture(found: dict, path) -> None:
+    """Draw what ``ohmspike energy`` found: the components of an image, and the values that matter most.
+
+    Raises
+    ------
+    UserError
+        The file cannot be written.
+    """
+    figure = _figure(11, 5, f"Chip {found['chip']} on {found['device']}: energy of an image",
+                     f"{found['note']}; whiskers from the 5th to the 95th percentile")
+    grid = figure.add_gridspec(1, 2, width_ratios=[3, 2], left=0.12, right=0.97, top=0.78, bottom=0.11, wspace=0.35)
+    axes = figure.add_subplot(grid[0, 0])
+    phases = found["phases"]
+    names = list(next(iter(phases.values()))["components_j"])
+    height = 0.8 / len(phases)
+    for index, (phase, colour) in enumerate(zip(phases, (_ACCENT, _NIGHT), strict=False)):
+        figures, images = phases[phase]["components_j"], max(phases[phase]["images"], 1)
+        places = np.arange(len(names)) + (index - (len(phases) - 1) / 2) * height
+        value, low, high = (np.array([figures[name][key] for name in names]) / images * 1e12
+                            for key in ("value", "p5", "p95"))
+        drawn = value > 0
+        # a median may lie outside what it is nominally
+        bars = np.maximum(np.array([value - low, high - value])[:, drawn], 0)
+        axes.barh(places[drawn], value[drawn], height * 0.9, color=colour, label=phase, xerr=bars,
+                  error_kw={"ecolor": _SOFT, "elinewidth": 1, "capsize": 2})
+    axes.set_yticks(np.arange(len(names)), [name.replace("_", " ") for name in names])
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel("pJ an image", fontsize=9, color=_INK)
+    axes.legend(frameon=False, fontsize=8.5)
+    _plain(axes)
+    beside = figure.add_subplot(grid[0, 1])
+    shown = found["tornado"][:8]
+    total = sum(phase["total_j"]["value"] for phase in phases.values())
+    for place, entry in enumerate(shown):
+        low, high = (entry[key] / total * 100 - 100 for key in ("low_j", "high_j"))
+        beside.barh(place, high - low, 0.7, left=low, color=_QUIET)
+    beside.axvline(0, color=_INK, linewidth=1)
+    beside.set_yticks(range(len(shown)), [entry["value"] for entry in shown])
+    beside.invert_yaxis()
+    beside.set_xlabel("total, %, one sigma lower and higher", fontsize=9, color=_INK)
+    _plain(beside)
+    write_whole(path, lambda file: figure.savefig(file, format="png"))
+
+
+def robustness_picture(lines: list[dict], path) -> None:
+    """Draw accuracy against the strength of every flaw, for each way in which the chip got its levels.
+
+    Parameters
+    ----------
+    lines : list of dict
+        As :func:`ohmspike.host.robustness.run_study` returns them.
+
+    Raises
+    ------
+    UserError
+        The file cannot be written.
+    """
+    present = {line["effect"] for line in lines} - {"ideal"}
+    effects = [effect for effect in (*EFFECTS, "drift") if effect in present] or ["ideal"]
+    columns = min(3, len(effects))
+    rows = -(-len(effects) // columns)
+    seeds = len({line["seed"] for line in lines})
+    height = 1.6 + 2.5 * rows
+    shown = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed"
+    figure = _figure(10, height, f"Flaws of {lines[0]['chip']}",
+                     f"accuracy on validation images against the strength of a flaw; {shown}; "
+                     f"strength 0 is the ideal chip")
+    grid = figure.add_gridspec(rows, columns, left=0.07, right=0.98, top=1 - 1.15 / height, bottom=0.75 / height,
+                               hspace=0.62, wspace=0.22)
+    for index, effect in enumerate(effects):
+        axes = figure.add_subplot(grid[index // columns, index % columns])
+        strengths = [0.0, *sorted({line["strength"] for line in lines if line["effect"] == effect})]
+        for mode, colour in (("learned", _NIGHT), ("relearned", "#ec6a4c"), ("programmed", _SOFT)):
+            found = [[100 * line["accuracy"] for line in lines if line["mode"] == mode
+                      and (line["effect"], line["strength"]) in ((effect, strength), ("ideal", strength))]
+                     for strength in strengths]
+            places = [place for place, values in enumerate(found) if values]
+            values = [found[place] for place in places]
+            axes.plot(places, [np.mean(each) for each in values], "o-", color=colour, markersize=3.5, linewidth=1.4,
+                      label=mode)
+            axes.fill_between(places, [min(each) for each in values], [max(each) for each in values], color=colour,
+                              alpha=0.18, linewidth=0)
+        axes.set_xticks(range(len(strengths)), [f"{strength:g}" for strength in strengths])
+        axes.set_title(effect, loc="left", fontsize=10.5, fontweight="bold", color=_INK)
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, high - _LEAST_SPAN), high + 0.2)
+        axes.set_xlabel(textwrap.fill(_STRENGTH_OF.get(effect, ""), 52), fontsize=7.5, color=_SOFT, loc="left")
+        _plain(axes)
+        if index == 0:
+            figure.legend(*axes.get_legend_handles_labels(), loc="upper right", ncols=3, frameon=False, fontsize=9)
+        if index % columns == 0:
+            axes.set_ylabel("accuracy, %", fontsize=9, color=_INK)
+    write_whole(path, lambda file: figure.savefig(file, format="png"), make_folder=True)

@@ -1,0 +1,137 @@
+"""The energy of a run: its counters by phase, priced on a device."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from ohmspike.chip import Chip
+from ohmspike.chip import DescriptionError
+from ohmspike.chip import Phase
+from ohmspike.chip.instructions import counter_names
+from ohmspike.sim.analog.device import Device
+from ohmspike.sim.analog.energy import CLAIM_J
+from ohmspike.sim.analog.energy import COMPONENTS
+from ohmspike.sim.analog.energy import PUBLISHED
+from ohmspike.sim.analog.energy import Activity
+from ohmspike.sim.analog.energy import OperatingPoint
+from ohmspike.sim.analog.energy import estimate
+from ohmspike.sim.analog.energy import facts
+from ohmspike.sim.analog.energy import mean_annealing
+from ohmspike.sim.analog.energy import tornado
+from ohmspike.sim.rtl.build import cost_table
+from ohmspike.sim.rtl.build import default_lanes
+
+from ohmspike.host.support.errors import UserError
+from .learned import load
+
+__all__ = ["CAVEAT", "Run", "energy_of", "read_run"]
+
+CAVEAT = "model, not measurement"
+
+TWIN_WATTS, TWIN_HERTZ = 0.5, 60e6
+"""Assumed of an ECP5-85F board with the RTL: power of the whole board, and clock. Not measured."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run folder tells: chip, metrics, and counters by phase.
+
+    Parameters
+    ----------
+    phases : dict
+        ``learning`` and ``inference``, or ``all`` where the folder does not tell them apart.
+    """
+
+    path: Path
+    chip: Chip
+    metrics: dict
+    phases: dict[str, dict[str, int]]
+
+
+def read_run(path) -> Run:
+    """Read a run folder that ``mnist`` or ``demo`` made.
+
+    Raises
+    ------
+    UserError
+        The folder is not one of a run.
+    """
+    path = Path(path)
+    metrics, description = (_json(path / name) for name in ("metrics.json", "chip.json"))
+    try:
+        chip = Chip.from_dict(description, source=str(path / "chip.json"))
+        whole = {name: int(count) for name, count in metrics["counters"].items()}
+    except (DescriptionError, KeyError, AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a run folder: {error}", hint="name a folder that mnist or demo made") from None
+    learning = metrics.get("counters_learn")
+    if learning is None and (path / "learned.npz").exists():
+        counters = load(path / "learned.npz", chip)[1].counters
+        learning = dict(zip(counter_names(chip), counters.tolist(), strict=True))
+    phases = {"all": whole}
+    if learning and all(0 <= int(learning.get(name, 0)) <= count for name, count in whole.items()):
+        rest = {name: count - int(learning.get(name, 0)) for name, count in whole.items()}
+        phases = {name: counts for name, counts in (("learning", learning), ("inference", rest))
+                  if any(counts.values())}
+    return Run(path, chip, metrics, phases or {"all": whole})
+
+
+def _json(path):
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}", hint="name a folder that mnist or demo made") from None
+
+
+def energy_of(run: Run, device: Device, *, twin_watts: float = TWIN_WATTS, twin_hertz: float = TWIN_HERTZ) -> dict:
+    """Everything ``ohmspike energy`` tells of a run, ready for JSON; joules, 5th and 95th percentiles."""
+    chip = run.chip
+    activities = {name: Activity.from_counters(chip, counters) for name, counters in run.phases.items()}
+    whole = Activity.from_counters(chip, {name: sum(int(counters.get(name, 0)) for counters in run.phases.values())
+                                          for name in set().union(*run.phases.values())})
+    point = OperatingPoint.of(chip, device, whole, scale=mean_annealing(_schedule(run)))
+    return {
+        "note": CAVEAT, "run": str(run.path), "chip": chip.name, "device": device.name,
+        "phases": {name: _phase(chip, device, activity, point) for name, activity in activities.items()},
+        "facts": facts(chip, device, whole, point),
+        "tornado": [{"value": name, "status": device.about(name).status, "low_j": low, "high_j": high}
+                    for name, low, high in tornado(chip, device, whole, point)],
+        "twin": _twin(run, twin_watts, twin_hertz),
+        "published": [{"what": what, "figure": figure, "source": source} for what, figure, source in PUBLISHED],
+    }
+
+
+def _schedule(run):
+    """What the run says it did, or what its chip would do."""
+    try:
+        return [Phase.from_dict(phase) for phase in run.metrics["schedule"]]
+    except (KeyError, TypeError, DescriptionError):
+        return run.chip.schedule
+
+
+def _phase(chip, device, activity, point):
+    found = estimate(chip, device, activity, point)
+    return {
+        "images": activity.images, "synaptic_reads": activity.reads, "input_spikes": activity.input_spikes,
+        "output_spikes": activity.output_spikes, "total_j": found.total.to_dict(),
+        "components_j": {name: {**spread.to_dict(), "share": spread.value / found.total.value if found.total.value
+                                else 0.0, "what": COMPONENTS[name]} for name, spread in found.components.items()},
+        "per_j": {name: spread.to_dict() for name, spread in found.per.items()},
+        "claims": {name: {**spread.to_dict(), "times_claim": spread.value / CLAIM_J,
+                          "consistent": spread.p5 <= CLAIM_J <= spread.p95} for name, spread in found.claims.items()},
+    }
+
+
+def _twin(run, watts, hertz):
+    """The digital twin's own energy for an image: clocks of the run, or those stated for an image like MNIST's."""
+    clocks = {name: run.metrics[key] for name, key in (("learning", "cycles_per_image_learn"),
+                                                       ("inference", "cycles_per_image_infer"))
+              if run.metrics.get(key)}
+    counted = bool(clocks)
+    if not counted:
+        table = cost_table(run.chip, default_lanes(run.chip))
+        clocks = {"learning": next(value for name, value in table.items() if name.startswith("image")
+                                   and name.endswith("learning")),
+                  "inference": next(value for name, value in table.items() if name.startswith("image"))}
+    return {"assumed_watts": watts, "assumed_hertz": hertz, "clocks": "counted" if counted else "of the cost model",
+            "clocks_per_image": clocks,
+            "image_j": {name: watts * count / hertz for name, count in clocks.items()}}

@@ -1,0 +1,303 @@
+"""The robustness study: what flaws of real cells cost, and whether the chip learns around them. Runs on Dask."""
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from ohmspike.chip import Chip
+from ohmspike.host.data.images import load_dataset
+from ohmspike.host.learning.classify import classify
+from ohmspike.host.learning.run import learn, schedule_of
+from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.errors import UserError
+from ohmspike.host.support.units import engineering
+from ohmspike.host.targets.model import ModelTarget
+from ohmspike.sim.analog.device import Device
+from ohmspike.sim.analog.energy import Activity, OperatingPoint, energies, mean_annealing
+from ohmspike.sim.model.nonideal import Imperfect, Imperfections
+from ohmspike.sim.state import ChipState
+
+from .search import HELD_OUT
+
+__all__ = ["COLUMNS", "MODES", "STRENGTHS", "Plan", "Point", "points", "run_point", "run_study", "summary"]
+
+STRENGTHS = {
+    "ideal": (0.0,),
+    "c2c": (0.02, 0.05, 0.1, 0.2, 0.3),
+    "d2d_step": (0.2, 0.4, 0.6, 0.8, 1.0),
+    "d2d_range": (0.07, 0.15, 0.3, 0.45, 0.6),
+    "stuck": (0.02, 0.05, 0.1, 0.2, 0.3),
+    "threshold": (1.0, 2.0, 5.0, 10.0, 20.0),
+    "read_noise": (0.01, 0.05, 0.1, 0.2, 0.3),
+    "line_ohm": (1.0, 3.0, 10.0, 30.0, 100.0),
+    "unclamped": (0.2, 0.5, 1.0, 2.0, 4.0),
+    "endurance": (1e-5, 1e-4, 3e-4, 1e-3, 3e-3),
+    "temperature": (20.0, 40.0, 60.0, 80.0, 100.0),
+    "drift": (0.01, 0.02, 0.05, 0.1, 0.2),
+}
+"""What is tried: effects of :class:`~ohmspike.sim.model.nonideal.Imperfections`; ``drift`` is the share of the range
+that cells lose after learning, with as large a deviation."""
+
+MODES = {
+    "learned": "learned on the flawed chip",
+    "programmed": "learned on an ideal chip, written to the flawed one",
+    "relearned": "written, then one pass of learning more on the flawed chip",
+}
+"""How the flawed chip got its levels."""
+
+COLUMNS = ("key", "chip", "device", "effect", "strength", "seed", "mode", "accuracy", "images", "learn_j", "infer_j",
+           "set_pulses", "reset_pulses", "worn")
+"""Columns of the file: one line for every point, seed and mode."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study is of.
+
+    Parameters
+    ----------
+    chip : :class:`~ohmspike.chip.Chip`
+    device : :class:`~ohmspike.sim.analog.device.Device`
+        Prices the pulses.
+    data : str or None
+        As ``--data``; workers load it themselves.
+    images : int
+        Images to learn, from the first on; the last 10,000 training images judge and are never learned.
+    """
+
+    chip: Chip
+    device: Device
+    data: str | None
+    images: int
+
+    def key(self, point: "Point") -> str:
+        """What makes two points the same."""
+        told = [self.chip.digest, dataclasses.asdict(self.device), self.data, self.images, dataclasses.astuple(point)]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One flaw at one strength, with a seed for the chip and for what is drawn per cell."""
+
+    effect: str
+    strength: float
+    seed: int
+
+
+def points(effects: list[str], seeds: list[int], strengths: list[float] | None = None) -> list[Point]:
+    """Points of a study, the ideal chip first; ``strengths`` in place of the usual ones."""
+    return [Point(effect, float(strength), seed) for effect in ["ideal", *effects]
+            for strength in (strengths if strengths and effect != "ideal" else STRENGTHS[effect]) for seed in seeds]
+
+
+class _FlawedTarget(ModelTarget):
+    """The imperfect model as a target."""
+
+    def __init__(self, chip, imperfections, device, threads):
+        super().__init__(chip, threads=threads)
+        self.model = Imperfect(chip, imperfections, device=device)
+
+    def program_read_out(self, levels):
+        self.model.program_read_out(levels)
+
+
+@cache
+def _data(source):
+    return load_dataset(source)
+
+
+def learn_ideal(plan: Plan, seed: int, threads: int = 1) -> ChipState:
+    """The state of an ideal chip after its schedule."""
+    target = ModelTarget(dataclasses.replace(plan.chip, seed=seed), threads=threads)
+    shown, labels = _shown(plan)
+    learn(target, shown, labels)
+    return target.state()
+
+
+def _shown(plan):
+    data = _data(plan.data)
+    count = min(plan.images, len(data.train_images) - HELD_OUT)
+    return data.train_images[:count], data.train_labels[:count]
+
+
+def run_point(plan: Plan, point: Point, ideal: ChipState, threads: int = 1) -> list[dict]:
+    """A line for every mode of one point."""
+    chip = dataclasses.replace(plan.chip, seed=point.seed)
+    data, (shown, labels) = _data(plan.data), _shown(plan)
+    judged, truth = data.train_images[-HELD_OUT:], data.train_labels[-HELD_OUT:]
+    drifting = point.strength if point.effect == "drift" else 0.0
+    flaws = {point.effect: point.strength} if point.effect not in ("ideal", "drift") else {}
+    flaws = Imperfections(**flaws, seed=point.seed)
+    once = [phase if phase.on_host else dataclasses.replace(
+        phase, passes=1, scale=phase.scale * phase.decay**(phase.passes - 0.5), decay=1.0,
+        read_out_scale=phase.read_out_scale * phase.read_out_decay**(phase.passes - 0.5), read_out_decay=1.0)
+        for phase in schedule_of(chip)]
+    again = dataclasses.replace(chip, schedule=tuple(once))
+    lines = []
+    for mode in MODES:
+        with _FlawedTarget(chip, flaws, plan.device, threads) as target:
+            if mode != "learned":
+                target.model.program(ideal, error=flaws.c2c)
+                target.write("counters", None)
+            if mode == "learned":
+                learn(target, shown, labels)
+            target.model.drift(1.0, share=drifting, deviation=drifting)
+            if mode == "relearned":
+                target.chip = again
+                learn(target, shown, labels)
+                target.chip = chip
+            spent = target.counters()
+            answers = classify(target, judged)
+            after = target.counters()
+            lines.append({
+                "key": plan.key(point), "chip": chip.name, "device": plan.device.name, "effect": point.effect,
+                "strength": point.strength, "seed": point.seed, "mode": mode,
+                "accuracy": float((answers == truth).mean()), "images": spent["samples"],
+                "learn_j": _joules(plan, chip, spent),
+                "infer_j": _joules(plan, chip, {name: after[name] - spent[name] for name in after}),
+                "set_pulses": sum(spent[name] for name in spent if name.startswith("set_pulses")),
+                "reset_pulses": sum(spent[name] for name in spent if name.startswith("reset_pulses")),
+                "worn": target.model.worn})
+    return lines
+
+
+def _joules(plan, chip, counters):
+    """Energy of an image, on average, of the analog chip; a model."""
+    if not counters["samples"]:
+        return 0.0
+    activity = Activity.from_counters(chip, counters)
+    point = OperatingPoint.of(chip, plan.device, activity, scale=mean_annealing(chip.schedule))
+    return float(sum(np.sum(part) for part in energies(chip, plan.device, activity, point).values())
+                 / counters["samples"])
+
+
+def run_study(plan: Plan, wanted: list[Point], path: Path, *, scheduler: str | None = None, workers: int = 2,
+              progress: Callable[[int, int], None] | None = None) -> list[dict]:
+    """Run what the file lacks, and return its lines of the points wanted.
+
+    The file is written after every point, so that neither an interrupted study nor a worker that dies loses a finished
+    point; Dask runs the points of a dead worker again, up to ten times.
+
+    Parameters
+    ----------
+    path : path
+        CSV file.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers have Ohmspike; processes of this machine if absent.
+    workers : int
+        Processes of this machine.
+
+    Raises
+    ------
+    UserError
+        Dask is not installed, the scheduler does not answer, or the file is of something else.
+    """
+    try:
+        import dask
+        from distributed import Client, LocalCluster, as_completed
+    except ImportError:
+        raise UserError("the study needs Dask, which is not installed",
+                        hint="pip install 'ohmspike[study]'") from None
+    lines = read_lines(path)
+    done = {line["key"] for line in lines}
+    missing = [point for point in wanted if plan.key(point) not in done]
+    if progress is not None:
+        progress(len(wanted) - len(missing), len(wanted))
+    if missing:
+        dask.config.set({"distributed.scheduler.allowed-failures": 10})
+        _data(plan.data)  # a data set that cannot be had is an error here, not on the workers
+        cluster = None
+        try:
+            if scheduler is None:
+                cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None,
+                                       host="127.0.0.1")
+            client = Client(cluster or scheduler, timeout="10s")
+        except OSError as error:
+            raise UserError(f"scheduler {scheduler}: {error}", hint="start it with `dask scheduler`") from None
+        try:
+            ideals = {seed: client.submit(learn_ideal, plan, seed, retries=10, pure=False)
+                      for seed in dict.fromkeys(point.seed for point in missing)}
+            futures = [client.submit(run_point, plan, point, ideals[point.seed], retries=10, pure=False)
+                       for point in missing]
+            for number, future in enumerate(as_completed(futures), 1):
+                lines += future.result()
+                _write(path, lines)
+                if progress is not None:
+                    progress(len(wanted) - len(missing) + number, len(wanted))
+        finally:
+            client.close()
+            if cluster is not None:
+                cluster.close()
+    keys = {plan.key(point) for point in wanted}
+    return [line for line in lines if line["key"] in keys]
+
+
+def read_lines(path: Path) -> list[dict]:
+    """Lines of a study's file, numbers as numbers; none if there is no file.
+
+    Raises
+    ------
+    UserError
+        The file is not one of a study.
+    """
+    if not Path(path).exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise UserError(f"{path}: not a study: columns must be {', '.join(COLUMNS)}, not "
+                            f"{', '.join(reader.fieldnames or ())}", hint="name another file with --out")
+        lines = []
+        for line in reader:
+            try:
+                for name in ("strength", "accuracy", "learn_j", "infer_j", "worn"):
+                    line[name] = float(line[name])
+                for name in ("seed", "images", "set_pulses", "reset_pulses"):
+                    line[name] = int(line[name])
+            except (TypeError, ValueError) as error:
+                raise UserError(f"{path}: line {reader.line_num}, {name}: {error}",
+                                hint="remove the line; its point is then run again") from None
+            lines.append(line)
+    return lines
+
+
+def _write(path, lines):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    write_whole(path, lambda file: file.write(text.getvalue().encode()), make_folder=True)
+
+
+def summary(lines: list[dict]) -> str:
+    """Accuracies and energies as a Markdown table: a row for every effect and strength, mean (lowest, highest) of the
+    seeds; energies of an image, learned on the flawed chip and answered by it after that."""
+    def values(effect, strength, mode, name):
+        return [line[name] for line in lines
+                if (line["effect"], line["strength"], line["mode"]) == (effect, strength, mode)]
+
+    def accuracy(*which):
+        found = [100 * value for value in values(*which, "accuracy")]
+        return f"{np.mean(found):.2f} % ({min(found):.2f}, {max(found):.2f})" if found else "–"
+
+    def energy(name, *which):
+        found = values(*which, "learned", name)
+        return engineering(np.mean(found), "J") if found else "–"
+
+    names = [*MODES, "learning an image", "answering one"]
+    rows = ["| effect | strength | " + " | ".join(names) + " |", "| --- " * (2 + len(names)) + "|"]
+    for which in sorted({(line["effect"], line["strength"]) for line in lines},
+                        key=lambda pair: (list(STRENGTHS).index(pair[0]), pair[1])):
+        cells = [which[0], f"{which[1]:g}", *(accuracy(*which, mode) for mode in MODES), energy("learn_j", *which),
+                 energy("infer_j", *which)]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)

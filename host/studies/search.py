@@ -1,0 +1,168 @@
+"""Search for the rates of a chip with Optuna, on validation images alone."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ohmspike.chip import Chip, Phase
+from ohmspike.host.coding.images import Encoding
+from ohmspike.host.data.dataset import Dataset
+from ohmspike.host.learning.classify import classify, train_vote
+from ohmspike.host.learning.run import learn, warm_up
+from ohmspike.host.support.errors import UserError
+from ohmspike.host.targets.registry import open_target
+from ohmspike.sim.model.nonideal import Imperfections, in_gates
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["HELD_OUT", "SPACES", "Space", "judge", "search", "suggested"]
+
+HELD_OUT = 10_000
+"""Images at the end of the training set that judge a trial; it learns on those before them."""
+
+_PHASE = {field.name for field in dataclasses.fields(Phase)}
+
+
+@dataclass(frozen=True)
+class Space:
+    """The range of one hyper-parameter: a field of the chip, or of the phases of its schedule that it matters to."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+SPACES = {
+    "tiles": {
+        "set_step": Space(0.01, 0.25, log=True),
+        "set_bound": Space(0.0, 6.0),
+        "reset_step": Space(0.01, 0.25, log=True),
+        "reset_bound": Space(0.0, 7.0),
+        "theta_step": Space(2.0, 200.0, log=True),
+        "decay": Space(0.05, 1.0, log=True),
+    },
+    "read-out": {
+        "read_out_set_step": Space(0.004, 0.25, log=True),
+        "read_out_reset_step": Space(0.004, 0.25, log=True),
+        "read_out_set_bound": Space(0.0, 3.0),
+        "read_out_reset_bound": Space(0.0, 3.0),
+        "margin": Space(30, 10_000, log=True),
+        "read_out_decay": Space(0.1, 1.0, log=True),
+    },
+}
+"""What is searched: the rates of the tiles, or those of the read-out."""
+
+
+def suggested(chip: Chip, values: dict[str, float]) -> Chip:
+    """``chip`` with hyper-parameters replaced: fields of its own, and fields of the phases that use them."""
+    fields = {}
+    for name, value in values.items():
+        if name not in _PHASE:
+            fields[name] = round(value) if type(getattr(chip, name)) is int else float(value)
+    phases = []
+    for phase in chip.schedule:
+        wanted = {name: value for name, value in values.items() if name in _PHASE
+                  and (phase.teach if name.startswith("read_out") else phase.learn)}
+        phases.append(dataclasses.replace(phase, **wanted))
+    return dataclasses.replace(chip, schedule=tuple(phases), **fields)
+
+
+def judge(chip: Chip, data: Dataset, *, read_out: bool, flaws: Imperfections | None = None,
+          threads: int | None = None) -> float:
+    """Learn on all but the last 10,000 training images, and return the accuracy on those.
+
+    Parameters
+    ----------
+    read_out : bool
+        Judge the answers of the read-out; else those of the vote, learned without labels.
+    flaws : :class:`~ohmspike.sim.model.nonideal.Imperfections`, optional
+        What is wrong with the chip, as far as gates carry it.
+    """
+    chip, state = (chip, None) if flaws is None else in_gates(chip, flaws)
+    shown, labels = data.train_images[:-HELD_OUT], data.train_labels[:-HELD_OUT]
+    with open_target("model", chip, threads=threads) as target:
+        if state is not None:
+            target.load(state)
+        learn(target, shown, labels if read_out else None)
+        vote = None if read_out else train_vote(target, shown, labels, classes=int(data.train_labels.max()) + 1)
+        answers = classify(target, data.train_images[-HELD_OUT:], vote)
+    return float((answers == data.train_labels[-HELD_OUT:]).mean())
+
+
+def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], read_out: bool, trials: int, seeds: int,
+           flaws: Imperfections | None = None, progress=None) -> "optuna.Study":
+    """Carry a study on until it has ``trials`` finished trials; a new study begins with the rates of the chip.
+
+    The study is an Optuna study in an SQLite file, named ``ohmspike``. Its user attributes say what it is of: ``chip``
+    (digest), ``spaces``, ``read_out``, ``seeds`` and ``flaws``; every trial has ``accuracies``, one for each seed,
+    whose mean is its value. A trial that was interrupted is tried again.
+
+    Raises
+    ------
+    UserError
+        Optuna is not installed, or the file is a study of something else.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise UserError("the search needs Optuna, which is not installed",
+                        hint="pip install 'ohmspike[search]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study_file = Path(study_file)
+    study_file.parent.mkdir(parents=True, exist_ok=True)
+    ranges = {name: space for kind in spaces for name, space in SPACES[kind].items()}
+    first_seed = chip.seed
+    about = {"chip": chip.digest, "spaces": sorted(spaces), "read_out": read_out, "seeds": seeds,
+             "flaws": flaws and dataclasses.asdict(flaws)}
+    try:
+        study = optuna.create_study(study_name="ohmspike", storage=f"sqlite:///{study_file}", load_if_exists=True,
+                                    direction="maximize")
+    except Exception as error:  # whatever SQLAlchemy says of a file that is no database
+        raise UserError(f"{study_file}: not a study: {error}") from None
+    for name, value in about.items():
+        found = study.user_attrs.get(name)
+        if study.trials and found != value:
+            raise UserError(f"{study_file}: a study of another search: {name} is {found!r}, expected {value!r}",
+                            hint="name another file, or search the chip that the study is of")
+        study.set_user_attr(name, value)
+    if not study.trials:
+        study.enqueue_trial({name: min(max(_present_value(chip, name), space.low), space.high)
+                             for name, space in ranges.items()})
+    for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+    # a seed of its own for every continuation, or the same draws would come again
+    study.sampler = optuna.samplers.TPESampler(seed=first_seed + len(study.trials), multivariate=True,
+                                               n_startup_trials=12)
+    warm_up(chip, Encoding())
+    finished = len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE]))
+
+    def objective(trial):
+        values = {name: trial.suggest_float(name, space.low, space.high, log=space.log)
+                  for name, space in ranges.items()}
+        candidate = suggested(chip, values)
+        found = [judge(dataclasses.replace(candidate, seed=first_seed + i), data, read_out=read_out,
+                       flaws=flaws and dataclasses.replace(flaws, seed=flaws.seed + i)) for i in range(seeds)]
+        trial.set_user_attr("accuracies", found)
+        return math.fsum(found) / seeds
+
+    def told(study, trial):
+        if progress is not None:
+            done = len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE]))
+            progress(done, trials, study.best_value)
+
+    study.optimize(objective, n_trials=max(0, trials - finished), callbacks=[told])
+    return study
+
+
+def _present_value(chip, name):
+    """What the chip has of a hyper-parameter now."""
+    if name not in _PHASE:
+        return getattr(chip, name)
+    for phase in chip.schedule:
+        if phase.teach if name.startswith("read_out") else phase.learn:
+            return getattr(phase, name)
+    return 1.0

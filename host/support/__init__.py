@@ -1,0 +1,1 @@
+"""Errors, console, units, atomic files."""

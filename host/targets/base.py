@@ -1,0 +1,187 @@
+"""Targets: the bodies of a chip, behind one interface."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from ohmspike.chip import Chip
+from ohmspike.chip.events import EventBatch, EventCode, Fires
+from ohmspike.chip.instructions import MEMORIES, counter_names, register_names
+from ohmspike.sim.state import ChipState, written_read_out
+
+__all__ = ["Target", "expected_memories"]
+
+
+END_SAMPLE = EventBatch(np.array([EventCode.END], np.int32), np.array([0, 1]))
+
+
+class Target(ABC):
+    """A chip that carries out events: the exact model, or RTL behind a link. Also a context manager.
+
+    Memories are read and written by the names of :data:`ohmspike.chip.instructions.MEMORIES`, as arrays of shape
+    (rows, columns).
+    """
+
+    name: str
+    chip: Chip
+    registers_known: np.ndarray | None = None
+    """Registers as this session last set them, if it did."""
+    _counted: np.ndarray | None = None
+
+    @abstractmethod
+    def read(self, memory: str) -> np.ndarray:
+        """Contents of a memory, of shape (rows, columns)."""
+
+    @abstractmethod
+    def write(self, memory: str, values) -> None:
+        """Replace the contents of a memory; writing ``counters`` clears them."""
+
+    @abstractmethod
+    def check(self, memory: str, ranges: Sequence[tuple[int, int]] | None = None) -> list[int]:
+        """CRC-32 (``zlib.crc32``) of ranges of a memory, the whole of it unless told, as its cells go over the link.
+
+        A range is a first cell and a number of cells, counted along the columns, then the rows.
+        """
+
+    @abstractmethod
+    def read_cells(self, memory: str, first: int, count: int) -> np.ndarray:
+        """Cells of a memory, counted along its columns, then its rows."""
+
+    @abstractmethod
+    def write_cells(self, memory: str, first: int, values) -> None:
+        """Replace cells of a memory, counted alike; writing ``counters`` clears all of them."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of whatever the target holds."""
+
+    @abstractmethod
+    def present(self, batch: EventBatch, *, learn: bool, fires: bool = True) -> Fires:
+        """Carry out the events of a batch with learning on or off, and return what fired and was answered.
+
+        Without ``fires`` the answers alone are told. ``learn`` is for the tiles: a LABEL teaches in any case.
+        """
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def load(self, state: ChipState, *, keep_counters: bool = False) -> None:
+        """Load learned state, tables and registers, between samples.
+
+        Counters start at 0, or go on from those of ``state`` with ``keep_counters``.
+        """
+        state.validate(self.chip)
+        for name in _loaded(self.chip):
+            self.write(name, array_of(state, name))
+        self.write("registers", self._registers(state))
+        self.count_from(state.counters if keep_counters else np.zeros_like(state.counters))
+
+    def state(self) -> ChipState:
+        """A copy of everything that persists across samples."""
+        chip = self.chip
+        words = dict(zip(register_names(chip), self.read("registers").ravel().tolist(), strict=True))
+        masks = {}
+        if chip.has_stuck_cells:
+            masks["stuck"] = self.read("stuck").reshape(chip.tiles, chip.rows, chip.neurons)
+            masks["read_out_stuck"] = (self.read("read_out_stuck") if chip.classes
+                                       else np.zeros((chip.read_out_rows, 0), np.uint8))
+        return ChipState(
+            levels=self.read("levels").reshape(chip.tiles, chip.rows, chip.neurons),
+            theta=self.read("theta"), random=self.read("random").ravel(), weight=self.read("weight").ravel(),
+            set=self.read("set"), reset=self.read("reset"), learn=bool(words["learn"]),
+            theta_step=words["theta_step"], theta_base=words["theta_base"], counters=self._all_counters(),
+            read_out=self.read("read_out").reshape(chip.read_out_rows, chip.classes),
+            read_out_set=self.read("read_out_set"), read_out_reset=self.read("read_out_reset"), margin=words["margin"],
+            write_noise=words.get("write_noise", 0), **masks)
+
+    @abstractmethod
+    def recover(self) -> None:
+        """Take up work again after a :class:`~ohmspike.host.link.LinkError`; what the chip holds is then unknown."""
+
+    @abstractmethod
+    def end_sample(self) -> None:
+        """An END, whatever was before it."""
+
+    def set_rates(self, scale: float) -> None:
+        """Reload the plasticity tables of the tiles and the homeostasis step, all scaled (annealing)."""
+        set_table, reset_table = self.chip.plasticity_tables(scale)
+        self.write("set", set_table)
+        self.write("reset", reset_table)
+        registers = self.read("registers").ravel()
+        registers[register_names(self.chip).index("theta_step")] = int(self.chip.theta_step * scale + 0.5)
+        self.write("registers", registers)
+
+    def set_read_out_rates(self, scale: float) -> None:
+        """Reload the plasticity tables of the read-out, scaled."""
+        for name, table in zip(("read_out_set", "read_out_reset"), self.chip.read_out_tables(scale), strict=True):
+            self.write(name, table)
+
+    def program_read_out(self, levels: np.ndarray) -> None:
+        """Write levels of the read-out, as a device would take them: with the error of the chip's ``write_noise``, and
+        stuck cells stay."""
+        chip = self.chip
+        levels = written_read_out(chip, levels, chip.write_noise)
+        if chip.has_stuck_cells:
+            shape = (chip.read_out_rows, chip.classes)
+            stuck, held = (self.read(name).reshape(shape) for name in ("read_out_stuck", "read_out"))
+            levels = np.where(stuck, held, levels)
+        self.write("read_out", levels)
+
+    def rebase(self) -> None:
+        """Subtract the smallest threshold of every tile from its thresholds (contract 6.2, race mode)."""
+        theta = self.read("theta")
+        self.write("theta", theta - theta.min(axis=1, keepdims=True))
+
+    def counters(self) -> dict[str, int]:
+        """Event counters since :meth:`load`, by name."""
+        return dict(zip(counter_names(self.chip), self._all_counters().tolist(), strict=True))
+
+    def counted(self) -> np.ndarray:
+        """Event counters alike, in address order."""
+        return self._all_counters()
+
+    def count_from(self, counters: np.ndarray) -> None:
+        """Let the event counters go on from these."""
+        self.write("counters", np.zeros((1, len(counters)), np.uint64))
+        self._counted = counters.copy()
+
+    def _all_counters(self):
+        """What the target counted, after what had been counted before it was loaded."""
+        counted = self.read("counters").ravel()
+        return counted if self._counted is None else counted + self._counted
+
+    def _registers(self, state):
+        return _registers_of(self.chip, state)
+
+
+def memory_entry(name):
+    return next(entry for entry in MEMORIES if entry.name == name)
+
+
+def _loaded(chip):
+    names = ["levels", "theta", "random", "set", "reset"]
+    names += ["read_out", "read_out_set", "read_out_reset"] if chip.classes else []
+    names += ["stuck", "read_out_stuck"][:1 + (chip.classes > 0)] if chip.has_stuck_cells else []
+    return names if chip.weight_store == "fixed" else [*names, "weight"]
+
+
+def expected_memories(chip: Chip, state: ChipState) -> dict[str, np.ndarray]:
+    """What the memories of a chip hold in a state, but for the counters, as (rows, columns) by name."""
+    names = dict.fromkeys([*_loaded(chip), "weight"])
+    found = {name: array_of(state, name) for name in names}
+    return found | {"registers": _registers_of(chip, state).reshape(1, -1)}
+
+
+def _registers_of(chip, state):
+    return np.array([1 if name == "report" else int(getattr(state, name)) for name in register_names(chip)], np.uint32)
+
+
+def array_of(state, name):
+    cells = (-1, state.levels.shape[-1])
+    shape = {"levels": cells, "stuck": cells, "random": (-1, 1), "weight": (1, -1)}
+    array = getattr(state, name)
+    return array.reshape(shape.get(name, array.shape))

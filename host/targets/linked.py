@@ -1,0 +1,147 @@
+"""Targets behind a link: the compiled RTL, in both forms and behind simulated wires."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ohmspike.chip import Chip
+from ohmspike.chip.instructions import Opcode, register_names
+from ohmspike.host.link.ports import CompiledPort
+from ohmspike.host.link.programs import programs_of
+from ohmspike.host.link.records import OutputParser
+from ohmspike.host.link.session import LinkSession
+from ohmspike.sim.rtl.build import compile_chip, compile_serial_chip
+
+from .base import Target, memory_entry
+
+__all__ = ["LinkTarget", "RtlTarget", "RtlUartTarget"]
+
+
+class LinkTarget(Target):
+    """RTL behind a link: a board, or the compiled simulation.
+
+    Parameters
+    ----------
+    session : :class:`~ohmspike.host.link.LinkSession`
+        A session with a chip of this description.
+    """
+
+    name = "link"
+
+    def __init__(self, chip: Chip, session: LinkSession):
+        self.chip = chip
+        self.session = session
+        self._parser = OutputParser(chip)
+
+    def read(self, memory):
+        return self.session.read_memory(memory)
+
+    def write(self, memory, values):
+        entry = memory_entry(memory)
+        shape = entry.rows(self.chip), entry.columns(self.chip)
+        if memory == "registers":
+            self.registers_known = None
+        self.session.write_memory(memory, np.asarray(values).reshape(shape))
+
+    def check(self, memory, ranges=None):
+        entry = memory_entry(memory)
+        whole = [(0, entry.rows(self.chip) * entry.columns(self.chip))]
+        return self.session.check_cells(memory, whole if ranges is None else ranges)
+
+    def read_cells(self, memory, first, count):
+        return self.session.read_cells(memory, first, count)
+
+    def write_cells(self, memory, first, values):
+        if memory == "registers" and self.registers_known is not None:
+            self.registers_known[first:first + len(values)] = values
+        self.session.write_cells(memory, first, values)
+
+    def recover(self):
+        self.session.renew()
+        self.registers_known = None
+        self.end_sample()
+
+    def end_sample(self):
+        self._parser = OutputParser(self.chip)
+        for _ in self.session.run([bytes([Opcode.END])]):
+            pass
+
+    def present(self, batch, *, learn, fires=True):
+        self._switch(learn=learn, report=fires)
+        identity = self.session.identity
+        programs = programs_of(self.chip, batch, identity.max_request, identity.max_reply - 1, dark=self._parser.dark)
+        return self._parser.parse(b"".join(self.session.run(programs)), batch, report=fires)
+
+    def _switch(self, **wanted):
+        """Set registers, if they are not already."""
+        if self.registers_known is None:
+            self.registers_known = self.read("registers").ravel()
+        registers = self.registers_known.copy()
+        for name, value in wanted.items():
+            registers[register_names(self.chip).index(name)] = value
+        if not np.array_equal(registers, self.registers_known):
+            self.write("registers", registers)
+            self.registers_known = registers
+
+    def close(self):
+        pass
+
+
+class RtlTarget(LinkTarget):
+    """The RTL, compiled (needs a C++ compiler the first time).
+
+    Parameters
+    ----------
+    lanes : int, optional
+        Synapses per clock.
+    small : bool, optional
+        The small form, as on boards with an SPRAM.
+    progress : callable, optional
+        Told what the compilation is at, one line at a time.
+    """
+
+    name = "rtl"
+
+    def __init__(self, chip: Chip, *, lanes: int | None = None, small: bool = False,
+                 progress: Callable[[str], None] | None = None, trace: bool = False):
+        self.rtl = compile_chip(chip, lanes=lanes, small=small, progress=progress, trace=trace)
+        super().__init__(chip, LinkSession(CompiledPort(self.rtl), chip))
+
+    @property
+    def cycles(self) -> int:
+        """Clocks since the target was opened."""
+        return self.rtl.cycles
+
+    def close(self):
+        self.rtl.close()
+
+BAUD = 3_000_000
+
+
+class RtlUartTarget(LinkTarget):
+    """The RTL with its UART, compiled: every byte goes over two simulated wires, bit by bit.
+
+    Parameters
+    ----------
+    lanes : int, optional
+        Synapses per clock.
+    bit_clocks : int, optional
+        Length of a bit, in clocks.
+    progress : callable, optional
+        Told what the compilation is at, one line at a time.
+    """
+
+    name = "rtl-uart"
+
+    def __init__(self, chip: Chip, *, lanes: int | None = None, bit_clocks: int = 8,
+                 progress: Callable[[str], None] | None = None):
+        self.rtl = compile_serial_chip(chip, lanes=lanes, bit_clocks=bit_clocks, progress=progress)
+        super().__init__(chip, LinkSession(CompiledPort(self.rtl), chip))
+
+    @property
+    def cycles(self) -> int:
+        """Clocks since the target was opened."""
+        return self.rtl.cycles
+
+    def close(self):
+        self.rtl.close()

@@ -1,0 +1,67 @@
+"""Targets by name."""
+
+from collections.abc import Callable
+
+from ohmspike.chip import Chip
+from ohmspike.host.support.errors import UserError
+from ohmspike.sim.state import ChipState
+
+from .base import Target
+from .linked import RtlTarget
+from .model import ModelTarget
+
+__all__ = ["TARGETS", "is_target", "open_target"]
+
+
+TARGETS = ("model", "rtl", "rtl-small", "rtl-uart", "serial:PORT")
+"""What :func:`open_target` opens."""
+
+
+def is_target(name: str) -> bool:
+    """Whether :func:`open_target` knows the name."""
+    return name in TARGETS[:-1] or name.partition(":")[0] == "serial"
+
+
+def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None = None, keep: bool = False,
+                **options) -> Target:
+    """Open a target by name, in the state before the first sample.
+
+    Parameters
+    ----------
+    name : str
+        ``model``; ``rtl``, the compiled RTL; ``rtl-small``, that of boards with an SPRAM; ``rtl-uart``, the RTL behind
+        the UART of a board; ``serial:PORT``, a board, or ``ohmspike bridge`` (``serial`` alone for the one known board
+        that is connected).
+    progress : callable, optional
+        Told what is going on, one line at a time.
+    keep : bool
+        Leave the target in the state it is in.
+    options
+        Go to the class of the target.
+
+    Raises
+    ------
+    UserError
+        There is no such target.
+    """
+    from .linked import RtlUartTarget
+    from .serial import SerialTarget
+
+    if not is_target(name):
+        raise UserError(f"target must be one of {', '.join(TARGETS)}, not {name!r}")
+    kind, _, port = name.partition(":")
+    if kind == "serial":
+        target = SerialTarget(chip, port=port, progress=progress, **options)
+    elif kind == "model":
+        target = ModelTarget(chip, **options)
+    elif kind == "rtl-uart":
+        target = RtlUartTarget(chip, progress=progress, **options)
+    else:
+        target = RtlTarget(chip, small=kind == "rtl-small", progress=progress, **options)
+    try:
+        if not keep:
+            target.load(ChipState.initial(chip))
+    except BaseException:
+        target.close()
+        raise
+    return target

@@ -1,0 +1,467 @@
+"""The exact model: the contract compiled to machine code, identical to the oracle and to the RTL to the bit."""
+
+import functools
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from ohmspike.chip.description import Chip
+from ohmspike.chip.events import CODE_MIN, Answers, EventBatch, EventCode, Fires, checked_labels
+from ohmspike.chip.instructions import counter_names
+from ohmspike.sim.state import THETA_STEP_BITS, ChipState
+
+from . import kernels
+
+__all__ = ["ExactModel"]
+
+_CHUNK_BYTES = 1 << 17
+"""Stamps of a chunk of samples: they stay in the second-level cache while the tiles take turns."""
+
+_BLOCK, _BLOCK_BYTES = 1024, 4 << 20
+"""Samples that are taken at once: their stamps and winners stay in the last-level cache."""
+
+_HELPERS_MAX = 256
+
+_STRETCH = 1024
+"""Samples carried out event by event before the faster way is tried again."""
+
+
+class ExactModel:
+    """A chip as fast as integers go: runs whole batches of events, learning included, with all counters on.
+
+    Any events are accepted and may stop in the middle of a sample; samples of latency code (contract 9.1) take a faster
+    way to the same bits. Between runs :attr:`state` may be read and written, arrays too: nothing is cached from it.
+
+    Throughput
+        ``make bench`` prints it, beside the limit of the machine's memory.
+
+    Parameters
+    ----------
+    chip : :class:`~ohmspike.chip.Chip`
+    state : :class:`ChipState`, optional
+        Copied; the initial state of ``chip`` if absent.
+    """
+
+    def __init__(self, chip: Chip, state: ChipState | None = None):
+        self.chip = chip
+        self.state = ChipState.initial(chip) if state is None else state.copy()
+        self.state.validate(chip)
+        self._geometry = _geometry(chip)
+        self._transient = _transient(chip)
+        self._between_samples = True
+        names = counter_names(chip)
+        tally = list(kernels.TALLY) + names[len(kernels.TALLY):]
+        self._tally_order = np.array([tally.index(name) for name in names])
+
+    # tables and registers
+
+    def set_tables(self, set_table, reset_table):
+        """Reload the SET and RESET tables (contract 5.4)."""
+        shape = (self.chip.amplitudes, self.chip.levels)
+        self.state.set, self.state.reset = _words("set", set_table, shape), _words("reset", reset_table, shape)
+
+    def set_read_out_tables(self, set_table, reset_table):
+        """Reload the SET and RESET tables of the read-out (contract 10.6)."""
+        shape = self.state.read_out_set.shape
+        self.state.read_out_set = _words("read_out_set", set_table, shape)
+        self.state.read_out_reset = _words("read_out_reset", reset_table, shape)
+
+    def set_weights(self, weights):
+        """Reload the weight table."""
+        if self.chip.weight_store == "fixed":
+            raise ValueError("weights of a chip with weight_store fixed cannot be changed")
+        self.state.weight = _words("weights", weights, (self.chip.levels,), (1 << self.chip.weight_bits) - 1)
+
+    def set_theta_step(self, theta_step: int):
+        """Write the register h (contract 6.1)."""
+        if not 0 <= theta_step < 1 << THETA_STEP_BITS:
+            raise ValueError(f"theta_step must be 0 to {(1 << THETA_STEP_BITS) - 1}, not {theta_step!r}")
+        self.state.theta_step = int(theta_step)
+
+    # running
+
+    def run(self, batch: EventBatch, *, fires: bool = True, threads: int | None = None) -> Fires:
+        """Carry out the events of a batch; a sample may begin or end in the middle of one.
+
+        Samples of latency code share the tiles among threads, since no tile sees another; the bits do not depend on
+        their number.
+
+        Parameters
+        ----------
+        fires : bool
+            Collect what fired; counters count it in any case, and answers are given.
+        threads : int, optional
+            As many as there are cores if absent.
+        """
+        codes, offsets = _checked(batch)
+        work = self._work(self._cells(self.state.learn), fires, _thread_count(threads) if self.chip.tiles > 1 else 1)
+        self._between_samples = work.run(codes, offsets, 0, len(batch), self._transient, self._between_samples)
+        self._count(work.tally)
+        return work.fires()
+
+    def infer(self, batch: EventBatch, threads: int | None = None, *, fires: bool = True) -> Fires:
+        """Carry out whole samples with learning off, shared among threads; the bits do not depend on their number.
+
+        Nothing changes but the counters; the ``learn`` register is left as it is.
+
+        Parameters
+        ----------
+        threads, fires :
+            As in :meth:`run`.
+
+        Raises
+        ------
+        ValueError
+            The chip is in the middle of a sample, a sample of the batch does not finish with END, or one has a LABEL.
+        """
+        codes, offsets = _checked(batch)
+        if not self._between_samples:
+            raise ValueError("infer needs a chip between two samples: the last event must be END")
+        filled = offsets[1:] > offsets[:-1]
+        open_ended = np.flatnonzero(codes[offsets[1:][filled] - 1] != EventCode.END)
+        if len(open_ended):
+            raise ValueError(f"sample {np.flatnonzero(filled)[open_ended[0]]} does not finish with END")
+        if len(codes) and codes.min() <= EventCode.LABEL:
+            raise ValueError("infer takes no LABEL: teaching changes the chip, in the order of the samples")
+        threads = _thread_count(threads)
+        cells = self._cells(False)
+        bounds = [len(batch) * i // threads for i in range(threads + 1)]
+
+        def carry_out(first, stop):
+            work = _Work(self.chip, self._geometry, cells, fires)
+            work.run(codes, offsets, first, stop, _transient(self.chip), True)
+            return work
+
+        works = _shared_out(threads, carry_out, bounds[:-1], bounds[1:])
+        for work in works:
+            self._count(work.tally)
+        return _joined([work.fires() for work in works])
+
+    def teach(self, fires: Fires, labels: np.ndarray) -> Answers:
+        """Carry samples that fired elsewhere through the read-out of this chip, and teach it their labels.
+
+        Parameters
+        ----------
+        fires : :class:`Fires`
+            Of whole samples of race mode, of a chip with tiles like these.
+        labels : integer array of shape (samples,)
+
+        Returns
+        -------
+        :class:`Answers`
+            One for every sample, given before its label is taught.
+
+        Raises
+        ------
+        ValueError
+            The chip has no read-out, ``fires`` are not of such samples, or labels are not of its columns.
+        """
+        chip, count = self.chip, len(fires)
+        if not chip.classes:
+            raise ValueError("teaching needs a chip with a read-out")
+        labels = checked_labels(labels, count, chip.classes)
+        races, apart = np.divmod(np.diff(fires.offsets), chip.winners)
+        tiles = None if apart.any() else fires.tile.reshape(-1, chip.winners)
+        if tiles is None or (tiles != tiles[:, :1]).any():
+            raise ValueError(f"every tile that fires must fire {chip.winners} times in a sample")
+        for name, found, limit in (("tiles", fires.tile, chip.tiles), ("neurons", fires.neuron, chip.neurons)):
+            if len(found) and not 0 <= found.min() <= found.max() < limit:
+                raise ValueError(f"{name} that fire must be 0 to {limit - 1}")
+        winners = np.full((chip.tiles, count, chip.winners), -1, np.int16)
+        winners[tiles[:, 0], np.repeat(np.arange(count), races)] = fires.neuron.reshape(-1, chip.winners)
+        tally, table = np.zeros(len(counter_names(chip)), np.int64), np.empty((count, 3), np.int32)
+        kernels.read_out_samples(self._geometry, self._cells(False), winners, 0, count, np.ones(count, np.bool_),
+                                 labels.astype(np.int16), np.empty(chip.classes, np.int64),
+                                 np.empty(chip.tiles * chip.winners, np.int32), table, tally)
+        self._count(tally)
+        return Answers(*table.T.copy(), np.arange(count + 1))
+
+    def _work(self, cells, keep, threads):
+        return _Work(self.chip, self._geometry, cells, keep, threads)
+
+    def _cells(self, learn):
+        state = self.state
+        state.validate(self.chip)
+        if np.array_equal(state.weight, np.arange(self.chip.levels)):
+            weight_table = state.weight.astype(np.uint8)
+            weights, read_out_weights = state.levels, state.read_out
+        else:
+            weight_table = state.weight.astype(np.uint8 if self.chip.weight_bits <= 8 else np.uint16)
+            weights, read_out_weights = weight_table[state.levels], weight_table[state.read_out]
+        stuck, read_out_stuck = state.stuck, state.read_out_stuck
+        if self._geometry.flawed and not self.chip.has_stuck_cells:
+            stuck, read_out_stuck = np.zeros_like(state.levels), np.zeros_like(state.read_out)
+        return kernels.Cells(state.levels, weights, weight_table, state.theta, state.random, state.set, state.reset,
+                             int(state.theta_step), int(state.theta_base), bool(learn), state.read_out,
+                             read_out_weights, state.read_out_set, state.read_out_reset, int(state.margin),
+                             int(state.write_noise), stuck, read_out_stuck)
+
+    def _count(self, tally):
+        self.state.counters += tally[self._tally_order].view(np.uint64)
+
+
+class _Work:
+    """Buffers and results of one run, its tiles shared among threads."""
+
+    def __init__(self, chip, geometry, cells, keep, threads=1):
+        self._geometry, self._cells, self._keep, self._threads = geometry, cells, keep, threads
+        self.tally = np.zeros(len(counter_names(chip)), np.int64)
+        sum_top = chip.rows * ((1 << chip.weight_bits) - 1)
+        key_bits = 1 + max(chip.membrane_bits, chip.threshold_bits) + geometry.index_bits
+        narrow = sum_top < 1 << 16 and key_bits <= 32 and cells.weights.dtype == np.uint8
+        self._sum_type, self._key_type = (np.uint16, np.int32) if narrow else (np.uint32, np.int64)
+        self._groups = _groups(chip.tiles, threads)
+        self._wide_keys = np.empty(chip.neurons, np.int64)
+        self._chunk = max(1, min(_BLOCK, _CHUNK_BYTES // chip.lines))
+        block = max(self._chunk, min(_BLOCK, _BLOCK_BYTES // (chip.lines + 2 * chip.tiles * chip.winners)))
+        self._block = block
+        self._stamps = np.empty((block, chip.lines), np.uint8)
+        self._steps = np.empty(block, np.int64)
+        self._dark, self._asked = np.empty(block, np.bool_), np.empty(block, np.bool_)
+        self._labels = np.empty(block, np.int16)
+        self._winners = np.empty((chip.tiles, block, chip.winners), np.int16)
+        self._fired = np.empty(chip.winners, np.int16)
+        self._parts = []
+
+    def run(self, codes, offsets, first, stop, transient, between_samples):
+        """Carry out samples ``first`` to ``stop``; return whether the chip is between two samples afterwards."""
+        sample, stretch = first, 1
+        while sample < stop:
+            if between_samples and self._geometry.race:
+                done = self._run_whole(codes, offsets, sample, stop)
+                sample += done
+                stretch = 1 if done else min(2 * stretch, _STRETCH)
+            else:
+                stretch = 1 if self._geometry.race else _STRETCH
+            last = min(sample + stretch, stop)
+            if last == sample:
+                break
+            self._run_any(codes, offsets[sample:last + 1], transient)
+            if offsets[last] > offsets[sample]:
+                between_samples = bool(codes[offsets[last] - 1] == EventCode.END)
+            sample = last
+        return between_samples
+
+    def _run_whole(self, codes, offsets, first, stop):
+        """Carry out latency-coded samples up to the first of another kind; return how many."""
+        sample = first
+        while sample < stop:
+            wanted = min(self._block, stop - sample)
+            found = self._scan(codes, offsets, sample, wanted)
+            if found:
+                self._race_tiles(found)
+                self._parts.append(self._listed(found, self._read_out(found)))
+            sample += found
+            if found < wanted:
+                break
+        return sample - first
+
+    def _scan(self, codes, offsets, first, wanted):
+        """Read samples into stamps; return how many came before the first of another kind."""
+        tallies = np.zeros((self._threads, len(self.tally)), np.int64)
+
+        def scan(share, start, stop):
+            return kernels.scan_samples(self._geometry, codes, offsets, first + start, first + stop,
+                                        self._stamps[start:stop], self._steps[start:stop], self._dark[start:stop],
+                                        self._asked[start:stop], self._labels[start:stop], tallies[share])
+
+        found = 0
+        for share, (start, stop, count) in enumerate(self._shared(scan, wanted)):
+            self.tally += tallies[share]
+            found += count
+            if count < stop - start:
+                break  # what other threads read after that is read again
+        return found
+
+    def _race_tiles(self, count):
+        """Carry scanned samples through all tiles, group by group."""
+        def carry_out(first, stop):
+            tally, neurons = np.zeros_like(self.tally), self._geometry.neurons
+            kernels.race_chunks(self._geometry, self._cells, self._stamps, self._steps, self._dark, count, self._chunk,
+                                first, stop, np.empty(neurons, self._sum_type), np.empty(neurons, self._key_type),
+                                self._winners, tally)
+            return tally
+
+        self.tally += sum(_shared_out(self._threads, carry_out, self._groups[:-1], self._groups[1:]))
+
+    def _read_out(self, count):
+        """Carry the fires of scanned samples through the read-out; returns its answers. Labels are taught in order."""
+        if self._geometry.classes == 0:
+            return Answers.none(count)
+        table = np.empty((count, 3), np.int32)
+        self._answers(count, table)
+        asked = self._asked[:count]
+        ends = np.zeros(count + 1, np.int64)
+        np.cumsum(asked, out=ends[1:])
+        return Answers(*table[asked].T.copy(), ends)
+
+    def _answers(self, count, table):
+        """Read the read-out into ``table``, and teach it."""
+        tallies = np.zeros((self._threads, len(self.tally)), np.int64)
+        classes, ranks = self._geometry.classes, self._geometry.tiles * self._geometry.winners
+
+        def read(share, start, stop):
+            kernels.read_out_samples(self._geometry, self._cells, self._winners, start, stop, self._asked, self._labels,
+                                     np.empty(classes, np.int64), np.empty(ranks, np.int32), table,
+                                     tallies[share])
+
+        if (self._labels[:count] >= 0).any():
+            read(0, 0, count)
+        else:
+            self._shared(read, count)
+        self.tally += tallies.sum(axis=0)
+
+    def _listed(self, count, answers):
+        """The fires of scanned samples, one after the other."""
+        ends = np.zeros(count + 1, np.int64)
+        total = kernels.count_fires(self._winners, count, ends) if self._keep else 0
+        part = Fires(np.empty(total, np.int32), np.empty(total, np.int32), ends, answers)
+
+        def write(share, start, stop):
+            kernels.list_fires(self._winners, start, stop, part.tile[ends[start]:ends[stop]],
+                               part.neuron[ends[start]:ends[stop]])
+
+        if self._keep:
+            self._shared(write, count)
+        return part
+
+    def _shared(self, function, count):
+        """Call ``function(share, start, stop)`` with a share of ``count`` samples for every thread; a list of (start,
+        stop, result)."""
+        bounds = [count * i // self._threads for i in range(self._threads + 1)]
+        results = _shared_out(self._threads, function, range(self._threads), bounds[:-1], bounds[1:])
+        return list(zip(bounds[:-1], bounds[1:], results, strict=True))
+
+    def _run_any(self, codes, offsets, transient):
+        """Carry out any events."""
+        codes_here = codes[offsets[0]:offsets[-1]]
+        deciding = EventCode.DECIDE if self._geometry.race else EventCode.STEP
+        decisions = np.count_nonzero(codes_here == deciding)
+        room = decisions * self._geometry.tiles * self._geometry.winners  # virtual memory: only what fires is touched
+        tiles, neurons, ends = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(len(offsets), np.int64)
+        table = np.empty((np.count_nonzero(codes_here == EventCode.ANSWER), 3), np.int32)
+        answer_ends = np.empty(len(offsets), np.int64)
+        kernels.run_events(self._geometry, self._cells, transient, codes, offsets, self._wide_keys, self._fired,
+                           tiles, neurons, ends, table, answer_ends, self.tally)
+        total, ends = (ends[-1], ends) if self._keep else (0, np.zeros_like(ends))
+        self._parts.append(Fires(tiles[:total].copy(), neurons[:total].copy(), ends,
+                                 Answers(*table[:answer_ends[-1]].T.copy(), answer_ends)))
+
+    def fires(self) -> Fires:
+        """What fired and was answered, of all samples carried out."""
+        return _joined(self._parts)
+
+
+def _thread_count(threads):
+    threads = (os.cpu_count() or 1) if threads is None else threads
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads!r}")
+    return threads
+
+
+def _groups(tiles, threads):
+    """Bounds of groups of tiles that threads take in turn: large ones first, so that few are handed out, single tiles
+    last, so that all threads finish together."""
+    bounds = [0]
+    while bounds[-1] < tiles:
+        left = tiles - bounds[-1]
+        bounds.append(bounds[-1] + (max(1, left // (2 * threads)) if threads > 1 else left))
+    return bounds
+
+
+@functools.cache
+def _helpers(process):
+    """Threads that wait for work, as many as were ever wanted at once; of this process: a fork takes none along."""
+    return ThreadPoolExecutor(_HELPERS_MAX, f"ohmspike-{process}")
+
+
+def _shared_out(threads, function, *arguments):
+    """``list(map(function, *arguments))``, whose calls this thread and helpers take in turn."""
+    calls = list(zip(*arguments, strict=True))
+    threads = min(threads, len(calls))
+    if threads < 2:
+        return [function(*call) for call in calls]
+    results, turns = [None] * len(calls), itertools.count()
+
+    def help_out():
+        while (turn := next(turns)) < len(calls):
+            results[turn] = function(*calls[turn])
+
+    helping = [_helpers(os.getpid()).submit(help_out) for _ in range(threads - 1)]
+    try:
+        help_out()
+    finally:
+        for helper in helping:
+            if not helper.cancel():  # one that never started has nothing to give
+                helper.result()
+    return results
+
+
+def _joined(parts):
+    if len(parts) == 1:
+        return parts[0]
+
+    def chained(records, *names):
+        arrays = ([getattr(record, name) for record in records] for name in names)
+        return [np.concatenate(column) if column else np.empty(0, np.int32) for column in arrays]
+
+    answers = [part.answers for part in parts]
+    return Fires(*chained(parts, "tile", "neuron"), _running(parts),
+                 Answers(*chained(answers, "label", "score", "margin"), _running(answers)))
+
+
+def _running(parts):
+    """Offsets of parts one after the other."""
+    starts = np.cumsum([0] + [part.offsets[-1] for part in parts])
+    return np.concatenate([np.zeros(1, np.int64)] + [part.offsets[1:] + start
+                                                     for part, start in zip(parts, starts, strict=False)])
+
+
+def _checked(batch):
+    codes, offsets = np.ascontiguousarray(batch.codes, np.int32), np.ascontiguousarray(batch.offsets, np.int64)
+    if len(offsets) < 1 or offsets[0] != 0 or offsets[-1] != len(codes) or (np.diff(offsets) < 0).any():
+        raise ValueError("offsets must rise from 0 to the number of codes")
+    if len(codes) and codes.min() < CODE_MIN:
+        raise ValueError(f"codes must be lines or {', '.join(code.name for code in EventCode)}, not {codes.min()}")
+    return codes, offsets
+
+
+def _words(name, values, shape, high=(1 << 16) - 1):
+    array = np.array(values)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
+    if array.dtype.kind not in "iu" or (array.size and (array.min() < 0 or array.max() > high)):
+        raise ValueError(f"{name} must hold integers 0 to {high}")
+    return array.astype(np.uint16)
+
+
+def _geometry(chip):
+    row_lines = np.ascontiguousarray(chip.row_lines)
+    order = np.argsort(row_lines, axis=None, kind="stable").astype(np.int32)
+    traces = np.zeros(256, np.int64)
+    traces[:len(chip.trace_table)] = chip.trace_table
+    pulse_bins = np.where(traces > 0, traces * chip.amplitudes >> chip.trace_bits, -1)
+    return kernels.Geometry(
+        lines=chip.lines, tiles=chip.tiles, rows=chip.rows, neurons=chip.neurons, winners=chip.winners,
+        learners=chip.learners, min_spikes=chip.min_spikes, race=chip.fire_mode == "race", top_level=chip.levels - 1,
+        membrane_top=(1 << chip.membrane_bits) - 1, threshold_top=(1 << chip.threshold_bits) - 1,
+        theta_leak=chip.theta_leak, full_scale=(1 << chip.trace_bits) - 1, amplitudes=chip.amplitudes,
+        fraction_bits=chip.fraction_bits, index_bits=(chip.neurons - 1).bit_length(), classes=chip.classes,
+        score_top=(1 << chip.score_bits) - 1,
+        rank_bins=np.array(chip.trace_of_rank, np.int64) * chip.amplitudes >> chip.trace_bits, row_lines=row_lines,
+        sight_offsets=np.r_[0, np.cumsum(np.bincount(row_lines.ravel(), minlength=chip.lines))].astype(np.int64),
+        sight_tiles=order // chip.rows, sight_rows=order % chip.rows, traces=traces, pulse_bins=pulse_bins,
+        flawed=chip.noise_bits > 0 or chip.has_stuck_cells)
+
+
+def _transient(chip):
+    tiles, units = chip.tiles, (chip.tiles, chip.learners)
+    return kernels.Transient(
+        membranes=np.zeros((tiles, chip.neurons), np.uint32), reads=np.zeros(tiles, np.int32),
+        step_reads=np.zeros(tiles, np.int32), fresh=np.ones(tiles, np.bool_), closed=np.zeros(tiles, np.bool_),
+        next_unit=np.zeros(tiles, np.int32), unit_neuron=np.full(units, -1, np.int32),
+        unit_stamp=np.zeros(units, np.int32), line_stamp=np.full(chip.lines, -1, np.int32),
+        scalars=np.zeros(3, np.int64), scores=np.zeros(chip.classes, np.int64),
+        fired=np.zeros(tiles * chip.winners, np.int32))

@@ -1,0 +1,337 @@
+"""The imperfect model: the chip with the flaws of real cells, seeded, cell by cell (docs/analog.md, Non-idealities)."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from ohmspike.chip.description import NOISE_FRACTION_MAX, NOISE_SIGMA, Chip
+from ohmspike.chip.events import EventBatch, EventCode, Fires
+from ohmspike.sim.analog.device import Device, DeviceError
+from ohmspike.sim.state import ChipState, written, written_read_out
+
+from . import nonideal_kernels as imperfect_kernels
+from .exact import ExactModel, _shared_out, _Work
+
+__all__ = ["EFFECTS", "IN_GATES", "Imperfect", "Imperfections", "in_gates"]
+
+_NEVER = np.uint32(0xFFFFFFFF)
+_BOLTZMANN_EV = 8.617333e-5
+_REFERENCE_K = 300.0
+_ACTIVATION_EV = 0.075
+
+EFFECTS = {
+    "c2c": ("cycle to cycle: deviation of every pulse, share of the range", 0.0, 1.0),
+    "d2d_step": ("device to device: log-normal deviation of the update step", 0.0, 2.0),
+    "d2d_range": ("device to device: relative deviation of the upper rail", 0.0, 2.0),
+    "stuck": ("share of stuck cells, half of them at either rail", 0.0, 1.0),
+    "threshold": ("mismatch of the thresholds, in readings of one full cell", 0.0, 1000.0),
+    "read_noise": ("deviation of one reading of one cell, share of the range", 0.0, 2.0),
+    "line_ohm": ("resistance of the bit line from cell to cell, Ω", 0.0, 1e5),
+    "unclamped": ("bit line on the membrane: 16 full cells over the membrane that it never passes", 0.0, 10.0),
+    "endurance": ("wear: 1 over the pulses after which 63 % of the cells have failed", 0.0, 1.0),
+    "temperature": ("kelvin above 300 K: low levels conduct more (0.075 eV at the lower rail, none at the upper)", 0.0,
+                    200.0),
+}
+"""What can be wrong: meaning, lowest and highest strength. Strength 0 is none."""
+
+IN_GATES = ("c2c", "stuck", "threshold")
+"""Of these, what the gates of a chip carry (:func:`in_gates`)."""
+
+_NOISE_BITS = 16
+"""Width of the noise register unless the chip has one that will do: enough for any strength, so that a chip is built
+once for all of them."""
+
+
+@dataclass(frozen=True)
+class Imperfections:
+    """Strengths of the flaws of a chip (:data:`EFFECTS`), and the seed of what is drawn once per cell.
+
+    Raises
+    ------
+    DeviceError
+        A strength is out of its range.
+    """
+
+    c2c: float = 0.0
+    d2d_step: float = 0.0
+    d2d_range: float = 0.0
+    stuck: float = 0.0
+    threshold: float = 0.0
+    read_noise: float = 0.0
+    line_ohm: float = 0.0
+    unclamped: float = 0.0
+    endurance: float = 0.0
+    temperature: float = 0.0
+    seed: int = 1
+
+    def __post_init__(self):
+        for name, (_, low, high) in EFFECTS.items():
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not low <= value <= high:  # also refuses NaN
+                raise DeviceError(f"{name} must be {low:g} to {high:g}, not {value!r}")
+        if type(self.seed) is not int or self.seed < 0:
+            raise DeviceError(f"seed must be an integer of at least 0, not {self.seed!r}")
+
+    @classmethod
+    def of_device(cls, device: Device, *, seed: int = 1) -> "Imperfections":
+        """What the device's own spread (``[spread]``) comes to: cycle to cycle, range, reading and wear."""
+        return cls(c2c=device.c2c, d2d_range=device.d2d_range, read_noise=device.read_noise,
+                   endurance=min(1.0, 1.0 / (device.endurance_cycles * (device.set_pulses + device.reset_pulses))),
+                   seed=seed)
+
+
+def in_gates(chip: Chip, imperfections: Imperfections, state: ChipState | None = None) -> tuple[Chip, ChipState]:
+    """The chip whose gates carry the flaws, and its state: what exact model, oracle, RTL and boards take.
+
+    On whole latency-coded samples it does to the bit what :class:`Imperfect` does, as long as no threshold reaches
+    its top; but it takes any events, in either mode. Its thresholds are those of the flawless chip with the offsets
+    added, shifted to stay at 0 or above (contract 6.3).
+
+    Parameters
+    ----------
+    chip : :class:`~ohmspike.chip.Chip`
+        Flawless, or with a noise register and a mask of its own, which are kept if they will do.
+    imperfections : :class:`Imperfections`
+        Those of :data:`IN_GATES` alone.
+    state : :class:`ChipState`, optional
+        Of ``chip``; copied. Its initial state if absent.
+
+    Raises
+    ------
+    DeviceError
+        The gates cannot carry a flaw, or the thresholds have no room for it.
+    DescriptionError
+        The chip cannot have a flaw.
+    """
+    for name in EFFECTS:
+        if name not in IN_GATES and getattr(imperfections, name):
+            raise DeviceError(f"{name} must be 0 in a chip of gates, which carry {', '.join(IN_GATES)} alone, "
+                              f"not {getattr(imperfections, name):g}")
+    fields = {}
+    if imperfections.c2c:
+        wanted = _noise_register(chip, imperfections).bit_length()
+        fields |= {"write_noise": float(imperfections.c2c),
+                   "noise_bits": chip.noise_bits if chip.noise_bits >= max(1, wanted) else _NOISE_BITS}
+    if imperfections.stuck:
+        fields["stuck_cells"] = "masked"
+    flawed = dataclasses.replace(chip, **fields)
+    state = ChipState.initial(chip) if state is None else state.copy()
+    state.validate(chip)
+    fresh = ChipState.initial(flawed)
+    flaws, rails = _drawn(chip, imperfections, Device.preset("target65"))
+    if imperfections.c2c:
+        state.write_noise = fresh.write_noise
+    if imperfections.stuck:
+        for mask, levels, rail in zip(("stuck", "read_out_stuck"), ("levels", "read_out"), rails, strict=True):
+            held = getattr(state, mask) if chip.has_stuck_cells else getattr(fresh, mask)
+            setattr(state, mask, held | (rail >= 0).astype(np.uint8))
+            getattr(state, levels)[rail >= 0] = rail[rail >= 0]
+    if imperfections.threshold:
+        _offset(chip, state, flaws.offsets)
+    state.validate(flawed)
+    return flawed, state
+
+
+def _offset(chip, state, offsets):
+    """Add offsets to the thresholds, and what keeps them at 0 or above (contract 6.3)."""
+    if chip.theta_leak:
+        raise DeviceError(f"threshold must be 0 where thresholds leak (theta_leak = {chip.theta_leak}): offsets do not")
+    theta = state.theta.astype(np.int64) + offsets
+    if chip.fire_mode == "race":
+        theta -= theta.min(axis=1, keepdims=True)
+    else:
+        shift = max(0, -int(theta.min()))
+        if shift > state.theta_base:
+            raise DeviceError(f"theta_base must be at least {shift} for offsets of these thresholds, "
+                              f"not {state.theta_base}")
+        theta += shift
+        state.theta_base -= shift
+    if theta.max() >> chip.threshold_bits:
+        raise DeviceError(f"threshold_bits must be at least {int(theta.max()).bit_length()} for offsets of these "
+                          f"thresholds, not {chip.threshold_bits}")
+    state.theta = theta.astype(np.uint32)
+
+
+class Imperfect(ExactModel):
+    """A chip with flaws. Without any it is the exact model, to the bit.
+
+    Takes whole latency-coded samples only (contract 9.1), in race mode. What is drawn per cell depends on the seed of
+    the imperfections alone; noise of pulses uses the chip's own random states, noise of reading others. Results do not
+    depend on the number of threads.
+
+    Parameters
+    ----------
+    chip : :class:`~ohmspike.chip.Chip`
+        Race mode, without flaws of its own; fraction_bits of 12 at most, since noise takes the 20 low bits of a random
+        state.
+    imperfections : :class:`Imperfections`
+    state : :class:`ChipState`, optional
+        Copied; its levels are written to the cells as :meth:`program` does.
+    device : :class:`Device`, optional
+        Conductances for ``line_ohm``.
+
+    Raises
+    ------
+    ValueError
+        The chip cannot have flaws, or samples are of another kind.
+    """
+
+    def __init__(self, chip: Chip, imperfections: Imperfections, state: ChipState | None = None,
+                 device: Device | None = None):
+        if chip.fire_mode != "race":
+            raise ValueError(f"flaws need fire_mode race, not {chip.fire_mode}")
+        if chip.fraction_bits > NOISE_FRACTION_MAX:
+            raise ValueError(f"flaws need fraction_bits of {NOISE_FRACTION_MAX} at most, not {chip.fraction_bits}")
+        if chip.noise_bits or chip.has_stuck_cells:
+            raise ValueError("flaws need a description without any: noise_bits 0 and stuck_cells none, not "
+                             f"{chip.noise_bits} and {chip.stuck_cells}")
+        super().__init__(chip, state)
+        self.imperfections = imperfections
+        self.device = Device.preset("target65") if device is None else device
+        self._rng = np.random.default_rng([imperfections.seed, 2])
+        self._flaws, self._rails = _drawn(chip, imperfections, self.device)
+        self.program(self.state)
+
+    def program(self, state: ChipState, *, error: float = 0.0) -> None:
+        """Write the levels, thresholds, tables and registers of a chip that learned elsewhere.
+
+        Parameters
+        ----------
+        error : float
+            Deviation of a written level, share of the range; stuck cells stay at their rail.
+        """
+        state = state.copy()
+        for name, rails in zip(("levels", "read_out"), self._rails, strict=True):
+            levels = getattr(state, name)
+            if error:
+                levels[...] = written(levels, self.chip.levels - 1, error, self._rng)
+            levels[rails >= 0] = rails[rails >= 0]
+        state.validate(self.chip)
+        self.state = state
+
+    def program_read_out(self, levels: np.ndarray) -> None:
+        """Write the levels of the read-out, each with an error of deviation ``c2c``."""
+        rails = self._rails[1]
+        self.state.read_out[...] = np.where(rails < 0, written_read_out(self.chip, levels, self.imperfections.c2c),
+                                            rails)
+
+    def drift(self, decades: float, *, share: float, deviation: float = 0.0) -> None:
+        """Let every cell lose ``share`` of the range per decade of time, with a deviation per decade, also a share."""
+        top = self.chip.levels - 1
+        for name, rails in zip(("levels", "read_out"), self._rails, strict=True):
+            levels = getattr(self.state, name)
+            moved = levels - decades * top * (share + deviation * self._rng.standard_normal(levels.shape))
+            moved = np.clip(np.rint(moved), 0, top).astype(np.uint8)
+            levels[rails < 0] = moved[rails < 0]
+
+    @property
+    def worn(self) -> float:
+        """Share of the cells that have had more pulses than they bear."""
+        flaws = self._flaws
+        dead = (flaws.wear >= flaws.limit).sum() + (flaws.read_out_wear >= flaws.read_out_limit).sum()
+        return float(dead) / (flaws.wear.size + flaws.read_out_wear.size)
+
+    def infer(self, batch: EventBatch, threads: int | None = None, *, fires: bool = True) -> Fires:
+        """As :meth:`ExactModel.infer`; the random states of reading go on."""
+        if len(batch.codes) and batch.codes.min() <= EventCode.LABEL:
+            raise ValueError("infer takes no LABEL: teaching changes the chip, in the order of the samples")
+        learn, self.state.learn = self.state.learn, False
+        try:
+            return self.run(batch, fires=fires, threads=threads)
+        finally:
+            self.state.learn = learn
+
+    def _work(self, cells, keep, threads):
+        work = _FlawedWork(self.chip, self._geometry, cells, keep, threads)
+        work.flaws = flaws = self._flaws
+        work.weights = _effective(flaws.level_weights, cells.levels, flaws.weight_gain)
+        work.read_out_weights = _effective(flaws.level_weights, cells.read_out, flaws.read_out_weight_gain)
+        return work
+
+
+class _FlawedWork(_Work):
+    """A run on cells with flaws."""
+
+    flaws: imperfect_kernels.Flaws
+    weights: np.ndarray
+    read_out_weights: np.ndarray
+
+    def _race_tiles(self, count):
+        def carry_out(first, stop):
+            tally = np.zeros_like(self.tally)
+            imperfect_kernels.race_flawed(self._geometry, self._cells, self.flaws, self.weights, self._stamps,
+                                          self._steps, self._dark, count, first, stop, self._winners, tally)
+            return tally
+
+        self.tally += sum(_shared_out(self._threads, carry_out, self._groups[:-1], self._groups[1:]))
+
+    def _answers(self, count, table):
+        imperfect_kernels.read_out_flawed(self._geometry, self._cells, self.flaws, self.read_out_weights, self._winners,
+                                          count, self._asked, self._labels, table, self.tally)
+
+    def _run_any(self, codes, offsets, transient):
+        if len(codes[offsets[0]:offsets[-1]]):
+            raise ValueError("a chip with flaws takes whole latency-coded samples only (contract 9.1)")
+
+
+def _drawn(chip, imperfections, device):
+    """The flaws of a chip, and the rails of its cells: -1 where a cell works."""
+    rng = np.random.default_rng([imperfections.seed, 1])
+    top = chip.levels - 1
+    parts, rails = {}, []
+    shapes = {"": (chip.tiles, chip.rows, chip.neurons), "read_out_": (chip.read_out_rows, chip.classes)}
+    for prefix, shape in shapes.items():
+        share, rail, step, span, life = (rng.random(shape), rng.random(shape), rng.standard_normal(shape),
+                                         rng.standard_normal(shape), rng.random(shape))
+        stuck = share < imperfections.stuck
+        rails.append(np.where(stuck, np.where(rail < 0.5, 0, top), -1).astype(np.int16))
+        limit = np.full(shape, _NEVER, np.uint32)
+        if imperfections.endurance:
+            pulses = np.sqrt(-np.log1p(-life)) / imperfections.endurance  # Weibull of shape 2
+            limit = np.minimum(np.rint(pulses), float(_NEVER)).astype(np.uint32)
+        parts |= {
+            f"{prefix}stuck": stuck,
+            f"{prefix}step_gain": _gain(np.exp(imperfections.d2d_step * step)),
+            f"{prefix}weight_gain": _gain(np.maximum(0.0, 1.0 + imperfections.d2d_range * span)),
+            f"{prefix}wear": np.zeros(shape, np.uint32), f"{prefix}limit": limit}
+    full = max(1, int(chip.weight_table.max()))
+    offsets = np.rint(imperfections.threshold * full * rng.standard_normal((chip.tiles, chip.neurons)))
+    noise = rng.integers(1, 1 << 32, chip.tiles + 1, dtype=np.uint32)
+    swing = device.g_max_s - device.g_min_s
+    return imperfect_kernels.Flaws(
+        **parts, offsets=offsets.astype(np.int32), noise=noise,
+        level_weights=_warm_weights(chip, device, imperfections.temperature),
+        c2c=_noise_register(chip, imperfections),
+        read_noise=imperfections.read_noise * full / NOISE_SIGMA, line_loss=imperfections.line_ohm * swing / full,
+        line_floor=full * device.g_min_s / swing,
+        full_membrane=16 * full / imperfections.unclamped if imperfections.unclamped else 0.0), rails
+
+
+def _noise_register(chip, imperfections):
+    """The strength ``c2c`` in the units of the register write_noise (contract 5.5)."""
+    return round(imperfections.c2c * (chip.levels - 1) * 2**chip.fraction_bits / NOISE_SIGMA)
+
+
+def _effective(level_weights, levels, gain):
+    """Weights of cells in 1/256."""
+    return ((level_weights[levels] * gain.astype(np.int64)) >> 8).astype(np.int32)
+
+
+def _gain(values):
+    return np.minimum(np.rint(256 * values), 65535).astype(np.uint16)
+
+
+def _warm_weights(chip, device, kelvin):
+    """Weights in 1/256 at ``kelvin`` above the reference: conductance rises by Arrhenius' law, fully at the lower rail
+    and not at all at the upper; what the lower rail conducts more shows as weight."""
+    weights = chip.weight_table.astype(np.float64)
+    full = max(weights.max(), 1.0)
+    rise = np.exp(_ACTIVATION_EV / _BOLTZMANN_EV * (1 / _REFERENCE_K - 1 / (_REFERENCE_K + kelvin))) - 1
+    swing = device.g_max_s - device.g_min_s
+    conductance = device.g_min_s / swing * full + weights
+    return np.rint(256 * (weights + conductance * rise * (1 - weights / full))).astype(np.int64)
+
+
+_NAMES = {spec.name for spec in dataclasses.fields(Imperfections)}
+assert set(EFFECTS) == _NAMES - {"seed"}

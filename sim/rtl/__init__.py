@@ -1,0 +1,1 @@
+"""The RTL compiled and run: Verilator, gate level, cocotb."""

@@ -1,0 +1,134 @@
+"""The RTL of a chip, compiled: what the host talks to when there is no board."""
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from ohmspike.chip import Chip
+from ohmspike.hdl.fast import timing as cost
+from ohmspike.hdl.flow.emit import emit
+from ohmspike.hdl.link.uart import BitRate
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.top.chip import ChipTop
+from ohmspike.hdl.top.serial import SerialChip
+
+from .compiled import CompiledRtl
+
+__all__ = ["compile_chip", "compile_serial_chip", "cost_table", "default_lanes", "emit_chip", "faults_rtl",
+           "small_lanes"]
+
+MNIST_SPIKES = 122
+"""Bright lines of an MNIST image, mean."""
+
+
+def default_lanes(chip: Chip) -> int:
+    """Synapses per clock of the compiled RTL: the largest divisor of the neurons up to 40.
+
+    Simulation is bound by synapses more than by clocks: 16 lanes or 32 differ little, uneven words cost spare lanes.
+    """
+    divisor = max(lanes for lanes in range(1, min(40, chip.neurons) + 1) if chip.neurons % lanes == 0)
+    return divisor if divisor >= 16 or divisor == chip.neurons else min(32, chip.neurons)
+
+
+def small_lanes(chip: Chip) -> int:
+    """Synapses per clock of the small form: as many levels as a word of 32 bits holds."""
+    return min(32 // (chip.levels - 1).bit_length(), chip.neurons)
+
+
+def emit_chip(chip: Chip, *, lanes: int | None = None, small: bool = False) -> str:
+    """SystemVerilog of a chip behind its link; the top module is ``chip``."""
+    default = (small_lanes if small else default_lanes)(chip)
+    return emit(ChipTop(Layout(chip, default if lanes is None else lanes, 1 if small else 2)), "chip")
+
+
+def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, trace: bool = False,
+                 initial_seed: int | None = None, progress: Callable[[str], None] | None = None) -> CompiledRtl:
+    """Emit, compile and load the RTL of a chip; what was compiled before comes out of the cache.
+
+    Parameters
+    ----------
+    lanes : :class:`int`
+        Synapses per clock, 1 to the number of neurons; :func:`default_lanes` or :func:`small_lanes` unless told.
+    small : :class:`bool`
+        The small form, as on boards with an SPRAM.
+    trace : :class:`bool`
+        Build with waveform support (slower).
+    initial_seed : :class:`int`
+        Fill registers and memories at power-up with random bits of this seed instead of zeros.
+    progress : callable
+        Told what is going on, one line at a time.
+
+    Raises
+    ------
+    ToolchainError
+        The tools are missing or failed.
+    """
+    if progress is not None:
+        progress("emitting RTL")
+    text = emit_chip(chip, lanes=lanes, small=small)
+    return CompiledRtl(text, top="chip", trace=trace, initial_seed=initial_seed, progress=progress)
+
+
+def faults_rtl(chip: Chip, *, lanes: int = 2, quick: bool = False, top: type[ChipTop] = ChipTop,
+               progress: Callable[[str], None] | None = None) -> Callable[[], CompiledRtl]:
+    """Emit the RTL of a chip whose bits can be turned over; what is returned compiles it once and powers one up.
+
+    Parameters
+    ----------
+    lanes : :class:`int`
+        Synapses per clock.
+    quick : :class:`bool`
+        Soon compiled rather than fast.
+    top : :class:`type`
+        A :class:`~ohmspike.hdl.top.chip.ChipTop`, or one that is broken.
+    """
+    text = emit(top(Layout(chip, min(lanes, chip.neurons)), max_request=64, max_reply=64), "chip")
+    return lambda: CompiledRtl(text, top="chip", faults=True, quick=quick, progress=progress)
+
+
+def compile_serial_chip(chip: Chip, *, lanes: int | None = None, bit_clocks: int | Fraction = 8,
+                        host_bit_clocks: int | Fraction | None = None, trace: bool = False,
+                        progress: Callable[[str], None] | None = None) -> CompiledRtl:
+    """Emit, compile and load the RTL of a chip behind its UART; bytes go over two simulated wires.
+
+    Parameters
+    ----------
+    bit_clocks : :class:`int` or :class:`~fractions.Fraction`
+        Length of a bit in the chip, in clocks, at least 4.
+    host_bit_clocks : :class:`int` or :class:`~fractions.Fraction`
+        Length of a bit at the other end, if it is to differ.
+    lanes, trace, progress, raises
+        As for :func:`compile_chip`.
+    """
+    if progress is not None:
+        progress("emitting RTL")
+    layout = Layout(chip, default_lanes(chip) if lanes is None else lanes)
+    text = emit(SerialChip(layout, BitRate(*Fraction(bit_clocks).as_integer_ratio())), "chip")
+    return CompiledRtl(text, top="chip", trace=trace, progress=progress,
+                       bit_clocks=bit_clocks if host_bit_clocks is None else host_bit_clocks)
+
+
+def cost_table(chip: Chip, lanes: int) -> dict[str, int]:
+    """Clocks of every event, and of an image like those of MNIST, by name (docs/architecture.md)."""
+    layout = Layout(chip, lanes)
+    visits, live = cost.blob(chip, MNIST_SPIKES)
+    count, bins = sum(live), chip.latency_bins
+    image = f"image of {MNIST_SPIKES} spikes"
+    table = {
+        "read of a row": cost.visit(layout),
+        "column sweep": cost.sweep(layout),
+        "race, one winner": cost.pass_of_race(layout),
+        f"DECIDE, {count} live tiles": cost.decide(layout, live, learn=False),
+        f"DECIDE, {count} live tiles, learning": cost.decide(layout, live, learn=True),
+        f"DARK, {count} live tiles, learning": cost.dark(layout, cost.all_units(chip, live)),
+        "END": cost.end(layout),
+        image: cost.image(layout, visits, live, bins=bins, learn=False),
+        f"{image}, learning": cost.image(layout, visits, live, bins=bins, learn=True),
+    }
+    if chip.classes:
+        table |= {
+            "ANSWER": cost.answer(layout),
+            f"LABEL, {count * chip.winners} rows taught": cost.label(layout, count * chip.winners),
+            f"{image}, answered": cost.image(layout, visits, live, bins=bins, learn=False, answered=True),
+            f"{image}, taught": cost.image(layout, visits, live, bins=bins, learn=False, taught=True),
+        }
+    return table
