@@ -1,19 +1,16 @@
-"""What a board is to a chip: its device, its clock, its wires, its lights."""
+"""The facts of a board: its device, its clock, its wires, its lights.
+
+The driver of a serial port reads them too, so nothing here imports Amaranth.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from amaranth import ClockDomain, ClockSignal, Elaboratable, Module
-from amaranth.build import Platform
-from amaranth.lib import cdc, io
+if TYPE_CHECKING:
+    from amaranth.build import Platform, Resource
 
-from ohmspike.hdl.link.uart import BitRate
-from ohmspike.hdl.shared.layout import Layout
-from ohmspike.hdl.top.serial import SerialChip
-
-from .pll import Pll
-
-__all__ = ["Board", "BoardTop", "UsbPort"]
+__all__ = ["Board", "UsbPort"]
 
 
 @dataclass(frozen=True)
@@ -48,10 +45,10 @@ class Board:
         Key of :data:`ohmspike.hdl.flow.synth.BUDGETS`.
     platform : callable
         Makes the platform of amaranth-boards.
-    pll : type
-        What makes the clock of the chip from that of the board.
     clock : :class:`str`
-        Resource of the board's clock.
+        Resource of the board's oscillator.
+    oscillator_hz : :class:`int`
+        Its frequency; a PLL makes the clock of the chip from it.
     clock_hz : :class:`int`
         Clock of the chip, unless the build is told another.
     baud : :class:`int`
@@ -80,13 +77,13 @@ class Board:
     name: str
     title: str
     device: str
-    platform: Callable[[], Platform]
-    pll: type[Pll]
+    platform: "Callable[[], Platform]"
     clock: str
+    oscillator_hz: int
     clock_hz: int
     baud: int
     lanes: int
-    lights: Mapping[str, tuple]
+    lights: Mapping[str, tuple[str | int, ...]]
     usb: UsbPort
     chip: str = "tiles"
     level_ports: int = 2
@@ -94,51 +91,9 @@ class Board:
     options: Mapping[str, str] = field(default_factory=dict)
     loader: tuple[str, ...] = ()
     bitstream: str = "bit"
-    extra_resources: Callable[[Platform], list] = lambda platform: []
+    extra_resources: "Callable[[Platform], list[Resource]]" = lambda platform: []
 
-
-class BoardTop(Elaboratable):
-    """A chip on a board: pins, clock, lights, and no logic of its own.
-
-    Parameters
-    ----------
-    board : :class:`Board`
-    layout : :class:`~ohmspike.hdl.layout.Layout`
-    clock_hz, baud : :class:`int`
-        As asked for; :attr:`clock_hz` is what the PLL makes of it.
-    """
-
-    def __init__(self, board: Board, layout: Layout, *, clock_hz: int, baud: int):
-        self.board, self._layout = board, layout
-        self._pll = board.pll(clock_hz)
-        self.clock_hz, self.baud = self._pll.out_hz, baud
-        self._rate = BitRate(self.clock_hz, baud)
-
-    def elaborate(self, platform):
-        m = Module()
-        board = self.board
-        m.submodules.pll = pll = self._pll
-        pll.clock_in = platform.request(board.clock, dir="-")
-
-        # the chip sleeps until the clock is steady
-        m.domains.sync = ClockDomain()
-        m.d.comb += ClockSignal().eq(pll.clock)
-        m.submodules.reset = cdc.ResetSynchronizer(~pll.locked)
-        platform.add_clock_constraint(pll.clock, self.clock_hz)
-
-        m.submodules.serial = serial = SerialChip(self._layout, self._rate)
-        wires = platform.request("uart", dir="-")
-        m.submodules.rx = rx = io.Buffer("i", wires.rx)
-        m.submodules.tx = tx = io.Buffer("o", wires.tx)
-        m.d.comb += [serial.rx.eq(rx.i), tx.o.eq(serial.tx)]
-
-        requested = {}
-        for name, (resource, number, *path) in board.lights.items():
-            port = requested.get((resource, number))
-            if port is None:
-                port = requested[resource, number] = platform.request(resource, number, dir="-")
-            for part in path:
-                port = getattr(port, part)
-            m.submodules[f"{name}_light"] = light = io.Buffer("o", port)
-            m.d.comb += light.o.eq(getattr(serial, name))
-        return m
+    @property
+    def family(self) -> str:
+        """Family of the device: ``ecp5`` or ``ice40``."""
+        return "ecp5" if self.device.startswith("ecp5") else "ice40"

@@ -17,7 +17,8 @@ from ohmspike.hdl.flow.toolchain import ToolchainError, find_script, run_tool, t
 from ohmspike.hdl.shared.layout import Layout
 
 from . import BOARDS
-from .board import Board, BoardTop
+from .board import Board
+from .top import BoardTop
 
 __all__ = ["BuildError", "BuildReport", "build", "load"]
 
@@ -112,7 +113,7 @@ def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clo
     timed("synthesis", lambda: _synthesised(synthesis, folder))
     resources = _resources(entry, folder)
     _refuse_excess(entry, chip, layout, resources)
-    router = next(name for family, name in _ROUTERS.items() if entry.device.startswith(family))
+    router = _ROUTERS[entry.family]
     place = [*place, "--router", router, "--report", "timing.json"]
     place += ["--seed", str(seed)] if seed is not None else []
     (folder / "timing.json").unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """iCEBreaker: an iCE40UP5K with a dual USB serial converter; levels lie in the SPRAM."""
 
 from .board import Board, UsbPort
-from .pll import Ice40Pll12
 
 __all__ = ["BOARDS"]
 
@@ -13,8 +12,8 @@ def _platform():
 
 
 BOARDS = [Board(
-    name="icebreaker", title="iCEBreaker, iCE40UP5K", device="ice40up5k", platform=_platform, pll=Ice40Pll12,
-    clock="clk12", clock_hz=17_000_000, baud=3_000_000, lanes=5, chip="up5k", level_ports=1,
+    name="icebreaker", title="iCEBreaker, iCE40UP5K", device="ice40up5k", platform=_platform,
+    clock="clk12", oscillator_hz=12_000_000, clock_hz=17_000_000, baud=3_000_000, lanes=5, chip="up5k", level_ports=1,
     undefined=("cells*",),
     lights={"activity": ("led_g", 1), "answer": ("led_g", 0), "error": ("led_r", 0)},
     extra_resources=lambda platform: platform.break_off_pmod,  # a third light, on the part that breaks off

@@ -1,7 +1,6 @@
 """iCESugar: an iCE40UP5K with its own debugger as serial port; levels lie in the SPRAM."""
 
 from .board import Board, UsbPort
-from .pll import Ice40Pll12
 
 __all__ = ["BOARDS"]
 
@@ -13,8 +12,8 @@ def _platform():
 
 
 BOARDS = [Board(
-    name="icesugar", title="iCESugar, iCE40UP5K", device="ice40up5k", platform=_platform, pll=Ice40Pll12,
-    clock="clk12", clock_hz=17_000_000, baud=115_200, lanes=5, chip="up5k", level_ports=1,
+    name="icesugar", title="iCESugar, iCE40UP5K", device="ice40up5k", platform=_platform,
+    clock="clk12", oscillator_hz=12_000_000, clock_hz=17_000_000, baud=115_200, lanes=5, chip="up5k", level_ports=1,
     undefined=("cells*",),
     lights={"activity": ("led_g", 0), "answer": ("led_b", 0), "error": ("led_r", 0)},
     usb=UsbPort(0x1D50, 0x602B), options={"synth_opts": "-dsp -spram"}, loader=("-b", "icesugar"), bitstream="bin")]

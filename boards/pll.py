@@ -3,7 +3,7 @@
 from amaranth import Elaboratable, Instance, Module, Signal
 from amaranth.lib import io
 
-__all__ = ["Ecp5Pll100", "Ecp5Pll25", "Ice40Pll12", "Pll", "ecp5_dividers", "ice40_dividers"]
+__all__ = ["PLLS", "Ecp5Pll", "Ice40Pll", "Pll", "ecp5_dividers", "ice40_dividers"]
 
 ECP5_VCO_HZ = 400_000_000, 800_000_000
 ECP5_INPUT_HZ = 3_125_000, 400_000_000
@@ -55,10 +55,9 @@ class Pll(Elaboratable):
     clock, locked : :class:`Signal`
     """
 
-    in_hz: int
-
-    def __init__(self, out_hz: int):
-        self.out_hz, self._dividers = self.dividers(self.in_hz, out_hz)
+    def __init__(self, in_hz: int, out_hz: int):
+        self.in_hz = in_hz
+        self.out_hz, self._dividers = self.dividers(in_hz, out_hz)
         self.clock_in = None
         self.clock, self.locked = Signal(), Signal()
 
@@ -67,7 +66,9 @@ class Pll(Elaboratable):
         raise NotImplementedError
 
 
-class _Ecp5Pll(Pll):
+class Ecp5Pll(Pll):
+    """On an ECP5, from a pin."""
+
     dividers = staticmethod(ecp5_dividers)
 
     def elaborate(self, platform):
@@ -85,22 +86,9 @@ class _Ecp5Pll(Pll):
         return m
 
 
-class Ecp5Pll25(_Ecp5Pll):
-    """From 25 MHz, on an ECP5."""
+class Ice40Pll(Pll):
+    """On an iCE40, from the PLL's own pin."""
 
-    in_hz = 25_000_000
-
-
-class Ecp5Pll100(_Ecp5Pll):
-    """From 100 MHz, on an ECP5."""
-
-    in_hz = 100_000_000
-
-
-class Ice40Pll12(Pll):
-    """From 12 MHz at the PLL's own pin, on an iCE40."""
-
-    in_hz = 12_000_000
     dividers = staticmethod(ice40_dividers)
 
     def elaborate(self, platform):
@@ -111,3 +99,7 @@ class Ice40Pll12(Pll):
             p_DIVQ=power, p_FILTER_RANGE=filters, i_PACKAGEPIN=self.clock_in.io, i_RESETB=1, i_BYPASS=0,
             o_PLLOUTGLOBAL=self.clock, o_LOCK=self.locked)
         return m
+
+
+PLLS = {"ecp5": Ecp5Pll, "ice40": Ice40Pll}
+"""By the family of the device."""

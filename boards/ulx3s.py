@@ -1,7 +1,6 @@
 """ULX3S: an ECP5 with a USB serial port, in four sizes, two of them here."""
 
 from .board import Board, UsbPort
-from .pll import Ecp5Pll25
 
 __all__ = ["BOARDS"]
 
@@ -14,7 +13,7 @@ def _board(size: str, *, chip: str, lanes: int, clock_hz: int) -> Board:
 
     return Board(
         name=f"ulx3s-{size.lower()}", title=f"ULX3S, LFE5U-{size}", device=f"ecp5-{size.lower()}", platform=platform,
-        pll=Ecp5Pll25, clock="clk25", clock_hz=clock_hz, baud=3_000_000, lanes=lanes, chip=chip,
+        clock="clk25", oscillator_hz=25_000_000, clock_hz=clock_hz, baud=3_000_000, lanes=lanes, chip=chip,
         lights={"activity": ("led", 0), "answer": ("led", 1), "error": ("led", 2)},
         usb=UsbPort(0x0403, 0x6015, f"ULX3S FPGA {size[:-1]}K"), options={"synth_opts": "-abc9"},
         loader=("-b", "ulx3s", "-m"))

@@ -7,9 +7,9 @@ import pytest
 
 from ohmspike.boards import BOARDS
 from ohmspike.boards import build as build_module
-from ohmspike.boards.board import BoardTop
 from ohmspike.boards.build import BuildError, build, load
 from ohmspike.boards.pll import ecp5_dividers, ice40_dividers
+from ohmspike.boards.top import BoardTop
 from ohmspike.chip import Chip
 from ohmspike.hdl.flow.synth import BUDGETS
 from ohmspike.hdl.flow.toolchain import ToolchainError
