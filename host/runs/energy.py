@@ -4,24 +4,23 @@ import dataclasses
 import json
 from pathlib import Path
 
-from ohmspike.chip import Chip
-from ohmspike.chip import DescriptionError
-from ohmspike.chip import Phase
+from ohmspike.chip import Chip, DescriptionError, Phase
 from ohmspike.chip.instructions import counter_names
-from ohmspike.sim.analog.device import Device
-from ohmspike.sim.analog.energy import CLAIM_J
-from ohmspike.sim.analog.energy import COMPONENTS
-from ohmspike.sim.analog.energy import PUBLISHED
-from ohmspike.sim.analog.energy import Activity
-from ohmspike.sim.analog.energy import OperatingPoint
-from ohmspike.sim.analog.energy import estimate
-from ohmspike.sim.analog.energy import facts
-from ohmspike.sim.analog.energy import mean_annealing
-from ohmspike.sim.analog.energy import tornado
-from ohmspike.sim.rtl.build import cost_table
-from ohmspike.sim.rtl.build import default_lanes
-
 from ohmspike.host.support.errors import UserError
+from ohmspike.sim.analog.device import Device
+from ohmspike.sim.analog.energy import (
+    CLAIM_J,
+    COMPONENTS,
+    PUBLISHED,
+    Activity,
+    OperatingPoint,
+    estimate,
+    facts,
+    mean_annealing,
+    tornado,
+)
+from ohmspike.sim.rtl.build import cost_table, default_lanes
+
 from .learned import load
 
 __all__ = ["CAVEAT", "Run", "energy_of", "read_run"]

@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.errors import UserError
 
 __all__ = ["RunError", "RunFolder", "tool_versions"]
 

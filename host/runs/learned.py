@@ -5,13 +5,11 @@ import zipfile
 
 import numpy as np
 
-from ohmspike.chip import Chip
-from ohmspike.chip import DescriptionError
-from ohmspike.sim.state import ChipState
-
-from ohmspike.host.support.errors import UserError
+from ohmspike.chip import Chip, DescriptionError
 from ohmspike.host.coding.vote import Vote
 from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.errors import UserError
+from ohmspike.sim.state import ChipState
 
 __all__ = ["FORMAT", "load", "read_arrays", "save", "write_arrays"]
 

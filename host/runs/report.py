@@ -7,15 +7,14 @@ import tempfile
 from pathlib import Path
 
 from ohmspike.chip.instructions import COUNTERS
+from ohmspike.host.plots.analog import energy_picture
+from ohmspike.host.plots.chip import conductance_maps
+from ohmspike.host.support.errors import UserError
+from ohmspike.host.support.units import engineering
 from ohmspike.sim.analog.device import Device
 
-from .energy import Run
-from .energy import energy_of
-from ohmspike.host.support.errors import UserError
+from .energy import Run, energy_of
 from .learned import load
-from ohmspike.host.plots.chip import conductance_maps
-from ohmspike.host.plots.analog import energy_picture
-from ohmspike.host.support.units import engineering
 
 __all__ = ["page"]
 

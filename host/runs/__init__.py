@@ -1,0 +1,1 @@
+"""Runs: their folders, learned chips, energy bills and reports."""
