@@ -14,6 +14,7 @@ from .accuracy import accuracy
 from .bridge import bridge
 from .build import build
 from .compare import compare
+from .convert import convert
 from .demo import demo
 from .device import device
 from .energy import energy
@@ -37,8 +38,8 @@ def cli(verbose):
     """a crossbar chip that learns on itself: exact model and RTL, equal to the bit"""
 
 
-for command in (mnist, compare, energy, spice, device, report, accuracy, robustness, search_command, build, bridge,
-                fuzz, faults, scrub, info, demo):
+for command in (mnist, compare, energy, spice, device, report, accuracy, robustness, search_command, convert, build,
+                bridge, fuzz, faults, scrub, info, demo):
     cli.add_command(command)
 
 

@@ -8,10 +8,16 @@ from ohmspike.chip import Chip
 
 from .formats import DataError
 
-__all__ = ["LABEL_TOP", "Dataset"]
+__all__ = ["HELD_OUT_SEED", "HELD_OUT_SHARE", "LABEL_TOP", "Dataset", "held_out"]
 
 LABEL_TOP = (1 << 16) - 1
 """The largest label of a class."""
+
+HELD_OUT_SHARE = 7
+"""Without a test split one sample of so many is held out."""
+
+HELD_OUT_SEED = 1
+"""Seed of the draw of those samples."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Dataset:
     name : str
         A built-in data set, or the file.
     held_out : bool
-        The test images had to be taken from the end of the training images.
+        The test images had to be taken from the training images.
     """
 
     train_images: np.ndarray
@@ -55,3 +61,36 @@ class Dataset:
             raise DataError(f"{self.name}: images must be {chip.plane_height}x{chip.plane_width} for the chip "
                             f"{chip.name}, not {height}x{width}",
                             hint=f"describe a chip with plane = {{ height = {height}, width = {width} }}")
+
+
+def held_out(count: int, labels: np.ndarray | None, wanted: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which samples are learned and which are held out, drawn at random, of every class the same share.
+
+    Parameters
+    ----------
+    count : int
+        Samples there are.
+    labels : integer array of shape (count,), or None
+        Their classes; without them the draw looks at nothing.
+    wanted : int
+        Samples to hold out, 1 to ``count - 1``.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    kept, out : int64 arrays
+        Indices in ascending order, ``wanted`` of them in ``out``.
+    """
+    if not 1 <= wanted < count:
+        raise ValueError(f"wanted must be 1 to count - 1 = {count - 1}, not {wanted}")
+    order = np.random.default_rng(seed).permutation(count)
+    if labels is not None:
+        # Every class in shares as even as can be: samples sorted by how far into their class they come.
+        shuffled = np.asarray(labels)[order]
+        place = np.zeros(count)
+        for label in np.unique(shuffled):
+            members = np.flatnonzero(shuffled == label)
+            place[members] = (np.arange(len(members)) + 0.5) / len(members)
+        order = order[np.argsort(place, kind="stable")]
+    return np.sort(order[wanted:]), np.sort(order[:wanted])

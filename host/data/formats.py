@@ -93,6 +93,10 @@ def read_npz(path, names: Sequence[str], *, hint: str) -> tuple[dict[str, np.nda
                 arrays[name] = np.asarray(archive[name])
             return arrays, [name for name in archive.files if name not in names]
     except UNREADABLE_ERRORS as error:
+        if "allow_pickle" in str(error) and reading:
+            raise DataError(f"{path}: {reading}must be numbers, not Python objects, which could run code when read",
+                            hint="names, labels = numpy.unique(labels.astype(str), return_inverse=True) makes numbers "
+                                 "of names; lists of arrays of different length must be made one array") from None
         raise DataError(f"{path}: not a readable .npz file: {reading}{error}", hint=hint) from None
 
 

@@ -3,10 +3,11 @@
 import dataclasses
 from pathlib import Path
 
-from .dataset import Dataset
-from .formats import Progress, read_npz
+from .dataset import HELD_OUT_SEED, HELD_OUT_SHARE, Dataset, held_out
+from .foreign import is_stream
+from .formats import DataError, Progress
 from .images import load_dataset
-from .streams import STREAM_ARRAYS, STREAM_HINT, fitting, load_stream
+from .streams import fitting, load_stream
 
 __all__ = ["load_samples"]
 
@@ -14,8 +15,9 @@ __all__ = ["load_samples"]
 def load_samples(source, progress: Progress | None = None) -> Dataset:
     """What ``--data`` names, event streams too (their samples in place of images); see :func:`load_dataset`.
 
-    Of a stream the last seventh of the samples is held out. If it has no ``bin``, it gets the smallest with which its
-    longest sample takes no more than 254 bins, so that all samples are quantised alike.
+    Of a stream a seventh of the samples is held out, drawn at random, of every class alike. If it has no ``bin``, it
+    gets the smallest with which its longest sample takes no more than 254 bins, so that all samples are quantised
+    alike.
 
     Raises
     ------
@@ -23,13 +25,15 @@ def load_samples(source, progress: Progress | None = None) -> Dataset:
         As :func:`load_dataset` and :func:`load_stream`.
     """
     path = None if source is None else Path(source)
-    if path is None or not path.is_file() or "time" not in read_npz(path, STREAM_ARRAYS, hint=STREAM_HINT)[0]:
+    if path is None or not path.is_file() or not is_stream(path):
         return load_dataset(source, progress)
     stream = load_stream(path, progress)
     if stream.bin is None:
         stream = dataclasses.replace(stream, bin=fitting(stream))
-    kept = len(stream) - len(stream) // 7
+    if len(stream) < 2:
+        raise DataError(f"{path}: samples must be at least 2, one of them to be held out, not {len(stream)}")
+    kept, out = held_out(len(stream), stream.labels, max(1, len(stream) // HELD_OUT_SHARE), HELD_OUT_SEED)
     if progress is not None:
-        progress(f"{path}: the last {len(stream) - kept:,} of {len(stream):,} samples are held out")
-    first, last = stream[:kept], stream[kept:]
+        progress(f"{path}: {len(out):,} of {len(stream):,} samples, drawn at random, are held out")
+    first, last = stream[kept], stream[out]
     return Dataset(first, first.labels, last, last.labels, path.name, True)

@@ -1,0 +1,252 @@
+"""Images of other programs: told apart by content, read with the right values, or refused for the true reason."""
+
+import csv
+import gzip
+import io
+import pickle
+import struct
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.io import savemat
+
+from ohmspike.host.commands.cli import run
+from ohmspike.host.data.foreign import kind_of, read_images
+from ohmspike.host.data.formats import DataError
+from ohmspike.host.data.images import load_dataset
+from ohmspike.host.data.samples import load_samples
+
+RNG = np.random.default_rng(1)
+IMAGES = RNG.integers(0, 256, (12, 8, 8)).astype(np.uint8)
+LABELS = np.arange(12) % 3
+
+
+def idx(array):
+    return bytes([0, 0, 8, array.ndim]) + b"".join(struct.pack(">I", n) for n in array.shape) + array.tobytes()
+
+
+def pictures(folder, images=IMAGES, labels=LABELS, names=("ant", "bee", "cat"), suffix="png"):
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        (folder / names[label]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / names[label] / f"{number:03}.{suffix}")
+
+
+def table(path, header, label_first=True, delimiter=","):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=delimiter)
+        names = [f"pixel{i}" for i in range(64)]
+        if header:
+            writer.writerow(["label", *names] if label_first else [*names, "label"])
+        for image, label in zip(IMAGES.reshape(12, 64).tolist(), LABELS.tolist(), strict=True):
+            writer.writerow([label, *image] if label_first else [*image, label])
+
+
+def as_csv(path):
+    table(path / "a.csv", header=True)
+    return path / "a.csv"
+
+
+def as_csv_without_header(path):
+    table(path / "a.csv", header=False)
+    return path / "a.csv"
+
+
+def as_csv_with_the_label_last(path):
+    table(path / "a.txt", header=True, label_first=False, delimiter=";")
+    return path / "a.txt"
+
+
+def as_packed_csv(path):
+    table(path / "a.csv", header=True)
+    (path / "a.csv.gz").write_bytes(gzip.compress((path / "a.csv").read_bytes()))
+    return path / "a.csv.gz"
+
+
+def as_pictures(path):
+    pictures(path / "set")
+    return path / "set"
+
+
+def as_idx_by_any_name(path):
+    (path / "set").mkdir()
+    (path / "set" / "my-pictures").write_bytes(idx(IMAGES))
+    (path / "set" / "my-classes.gz").write_bytes(gzip.compress(idx(LABELS.astype(np.uint8))))
+    return path / "set"
+
+
+def as_matlab(path):
+    savemat(path / "a.mat", {"X": IMAGES.astype(float), "y": LABELS[:, None]})
+    return path / "a.mat"
+
+
+def as_matlab_with_samples_last(path):
+    savemat(path / "a.mat", {"images": np.moveaxis(IMAGES, 0, -1), "labels": LABELS})
+    return path / "a.mat"
+
+
+def as_parquet(path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    cells = []
+    for image in IMAGES:
+        Image.fromarray(image).save(buffer := io.BytesIO(), "png")
+        cells.append({"bytes": buffer.getvalue(), "path": None})
+    (path / "set" / "data").mkdir(parents=True)
+    table = pyarrow.table({"image": cells, "label": LABELS})
+    parquet.write_table(table, path / "set/data/train-00000-of-00001.parquet")
+    return path / "set"
+
+
+def as_npz_of_integers_with_an_axis_too_many(path):
+    np.savez(path / "a.npz", images=IMAGES[:, None].astype(np.int64), labels=LABELS[:, None].astype(float))
+    return path / "a.npz"
+
+
+@pytest.mark.parametrize("write", [
+    as_csv, as_csv_without_header, as_csv_with_the_label_last, as_packed_csv, as_pictures, as_idx_by_any_name,
+    as_matlab, as_matlab_with_samples_last, as_parquet, as_npz_of_integers_with_an_axis_too_many])
+def test_what_others_wrote_is_read_with_the_right_values(write, tmp_path):
+    found = load_samples(write(tmp_path))
+    images = np.concatenate([found.train_images, found.test_images])
+    labels = np.concatenate([found.train_labels, found.test_labels])
+    assert found.held_out and found.plane == (8, 8)
+    assert sorted((image.tobytes(), label) for image, label in zip(images, labels, strict=True)) == sorted(
+        (image.tobytes(), label) for image, label in zip(IMAGES, LABELS, strict=True))
+
+
+def test_splits_of_folders_stay_splits(tmp_path):
+    pictures(tmp_path / "set" / "train", IMAGES[:9], LABELS[:9])
+    pictures(tmp_path / "set" / "test", IMAGES[9:], LABELS[9:])
+    found = load_dataset(tmp_path / "set")
+    assert not found.held_out and len(found.train_images) == 9 and np.array_equal(found.test_labels, LABELS[9:])
+    (tmp_path / "raw").mkdir()
+    for name, array in (("train-images-idx3-ubyte", IMAGES), ("train-labels-idx1-ubyte", LABELS),
+                        ("t10k-images-idx3-ubyte", IMAGES[:2]), ("t10k-labels-idx1-ubyte", LABELS[:2])):
+        (tmp_path / "raw" / name).write_bytes(idx(array.astype(np.uint8)))
+    found = load_dataset(tmp_path / "raw")
+    assert not found.held_out and np.array_equal(found.train_images, IMAGES) and len(found.test_images) == 2
+
+
+def packed(*members):
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
+        for name in members:
+            archive.writestr(name, b"x")
+    return buffer.getvalue()
+
+
+def tarred():
+    with tarfile.open(fileobj=(buffer := io.BytesIO()), mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("a"), io.BytesIO())
+    return buffer.getvalue()
+
+
+def png():
+    Image.fromarray(IMAGES[0]).save(buffer := io.BytesIO(), "png")
+    return buffer.getvalue()
+
+
+REFUSED = {
+    "png": (png(), r"one picture \(PNG\)", "a folder of pictures for every class"),
+    "jpeg": (b"\xff\xd8\xff\xe0" + bytes(20), r"one picture \(JPEG\)", "a folder of pictures for every class"),
+    "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(50), "an HDF5 file", "h5py"),
+    "aedat4": (b"#!AER-DAT4.0\r\n" + bytes(50), "an AEDAT 4 recording", "time, line and offsets"),
+    "aedat2": (b"#!AER-DAT2.0\r\n# more\r\n", "an AEDAT recording", "time, line and offsets"),
+    "prophesee": (b"% Date 2020-01-01 10:00:00\n% evt 2.0\n" + bytes(99), "a Prophesee recording", "time, line"),
+    "pickle": (pickle.dumps([1, 2]), "a Python pickle", "runs code"),
+    "xlsx": (packed("[Content_Types].xml", "xl/workbook.xml"), "an Excel workbook", "device fit"),
+    "torch": (packed("archive/data.pkl"), "a PyTorch file", "torch.load"),
+    "zip": (packed("a.txt"), "a zip archive", "unpack"),
+    "tar": (tarred(), "a tar archive", "unpack"),
+    "empty": (b"", "an empty file", "numpy.savez"),
+    "damaged gzip": (b"\x1f\x8b\x08nonsense", "a damaged gzip file", "fetch it again"),
+    "chip": (b"[plane]\nheight = 28\n", "a chip description", "--chip"),
+    "json": (b'{"images": [1, 2]}', "a JSON file", "numpy.savez"),
+    "script": (b"import numpy\nprint(1)\n", "a text file", "numpy.savez"),
+    "bytes": (bytes(range(256)), "a file of an unknown kind", "numpy.savez"),
+    "small table": (b"label,p0,p1\n1,0,255\n2,1,1\n", r"not 3 columns \(label, p0, p1\)", "reshape"),
+    "device table": (b"Pulse,Conductance (uS)\n1,2.5\n2,3.5\n", "not 2 columns", "ohmspike device fit"),
+    "events": (b"x,y,t,p\n1,2,3,0\n4,5,6,1\n", "not 4 columns", "time, line and offsets"),
+    "ragged": (b"\n".join([b",".join([b"1"] * 17)] * 3 + [b"1,2"]), "row 4: must have 17 columns", None),
+    "words": (b"\n".join([b",".join([b"1"] * 17)] * 3 + [b",".join([b"x"] * 17)]), "pixels must be numbers", None),
+    "nan": (b"\n".join([b",".join([b"1"] * 17)] * 3 + [b",".join([b"nan"] * 17)]), "finite numbers", None),
+    "idx labels": (idx(LABELS.astype(np.uint8)), "an IDX file of labels", "--labels"),
+    "cut idx": (idx(IMAGES)[:-1], "truncated", None),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_set_of_images_is_named_with_the_way_out(name, tmp_path):
+    content, message, hint = REFUSED[name]
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        load_samples(tmp_path / "a")
+    assert hint is None or hint in caught.value.hint
+
+
+@pytest.mark.parametrize(("arrays", "message", "hint"), [
+    ({"images": IMAGES.reshape(12, 64)}, r"not \(12, 64\)", "reshape(-1, 8, 8)"),
+    ({"images": np.zeros((12, 8, 8, 3), np.uint8)}, "not .12, 8, 8, 3.", "mean(axis=-1)"),
+    ({"images": np.zeros((12, 3, 8, 8), np.uint8)}, "not .12, 3, 8, 8.", "mean(axis=1)"),
+    ({"images": IMAGES[0]}, r"not \(8, 8\)", "images[None]"),
+    ({"images": IMAGES.astype(float)}, "0 to 1 where they are floats", "divide them by 255"),
+    ({"images": IMAGES.astype(int) * 200}, "0 to 255 where they are integers", "// 256"),
+    ({"images": IMAGES, "labels": np.eye(3, dtype=int)[LABELS]}, "labels must be integers of shape", "argmax"),
+    ({"images": IMAGES, "labels": np.array(["a"] * 12)}, "labels must be integers of shape", "numpy.unique"),
+    ({"images": IMAGES, "labels": np.array(["a"] * 12, object)}, "labels: must be numbers, not Python", "numpy.unique"),
+    ({"images": IMAGES, "labels": LABELS[:5]}, "labels must be integers of shape", "one label for every image"),
+])
+def test_the_usual_mistakes_get_their_cure(arrays, message, hint, tmp_path):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(DataError, match=message) as caught:
+        load_samples(tmp_path / "a.npz")
+    assert hint in caught.value.hint
+
+
+def test_pictures_of_two_sizes_are_refused_and_scaled_by_convert(tmp_path, capsys):
+    pictures(tmp_path / "set")
+    Image.fromarray(np.zeros((10, 9), np.uint8)).save(tmp_path / "set" / "bee" / "odd.png")
+    with pytest.raises(DataError, match="odd.png: pictures must all be 8x8, not 10x9") as caught:
+        load_dataset(tmp_path / "set")
+    assert "--plane" in caught.value.hint
+    assert run(["convert", str(tmp_path / "set"), str(tmp_path / "b.npz"), "--plane", "4x4"]) == 0
+    assert "13 images, 0 test images of 4x4, 3 classes" in capsys.readouterr().out
+    assert load_dataset(tmp_path / "b.npz").plane == (4, 4)
+
+
+def test_convert_adds_labels_and_writes_what_data_reads(tmp_path, capsys):
+    np.save(tmp_path / "images.npy", IMAGES)
+    (tmp_path / "labels.txt").write_text("\n".join(map(str, LABELS)) + "\n")
+    out = tmp_path / "b.npz"
+    assert run(["convert", str(tmp_path / "images.npy"), str(out), "--labels", str(tmp_path / "labels.txt")]) == 0
+    arrays = read_images(out)
+    assert np.array_equal(arrays["images"], IMAGES) and np.array_equal(arrays["labels"], LABELS)
+    (tmp_path / "labels.txt").write_text("one\n")
+    assert run(["convert", str(tmp_path / "images.npy"), str(out), "--labels", str(tmp_path / "labels.txt")]) == 1
+    assert "not readable as labels" in capsys.readouterr().err
+    assert run(["convert", str(tmp_path / "images.npy"), str(tmp_path / "b.csv")]) == 1
+    assert "OUT must end in .npz" in capsys.readouterr().err
+    assert run(["convert", str(tmp_path / "images.npy"), str(out), "--plane", "0x4"]) == 2
+
+
+SEEDS = [content for content, _, _ in REFUSED.values()] + [idx(IMAGES)]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_mutated_files_are_read_or_refused_and_nothing_else(tmp_path, data):
+    content = bytearray(data.draw(st.sampled_from(SEEDS)))
+    for _ in range(data.draw(st.integers(0, 4))):
+        if content:
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "a"
+    path.write_bytes(content[:data.draw(st.integers(0, len(content)))])
+    assert kind_of(path).title
+    try:
+        assert load_samples(path).train_images.dtype == np.uint8
+    except DataError as error:
+        assert str(path) in str(error)
