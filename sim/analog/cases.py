@@ -398,7 +398,8 @@ def trains(scene: Scene, spice: Simulator):
     """V9: 32 pulses follow the curve of a nonlinearity label."""
     checks = []
     for up, down in ((0.5, -0.5), (1.0, -1.0), (2.4, -4.88)):
-        device = scene.device.varied(nl_set=up, nl_reset=down, access_ohm=0.0, set_pulses=64.0, reset_pulses=64.0)
+        device = scene.device.varied(nl_set=up, nl_reset=down, access_ohm=0.0, set_pulses=64.0, reset_pulses=64.0,
+                                     set_steps=(), reset_steps=())
         for kind, sign, start, label in (("set", 1, 0.0, up), ("reset", -1, 1.0, down)):
             width = getattr(device, f"{kind}_s")
             net = _write_net(device, [start], [(sign * getattr(device, f"{kind}_v"), 32)], width)

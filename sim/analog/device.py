@@ -65,6 +65,12 @@ def _value(section, unit, low, high, default, sigma, status, source, summary, ki
     return field(default=default, metadata=meta)
 
 
+def _steps(summary):
+    """A table over evenly spaced states from rail to rail; empty where a formula stands for it."""
+    return field(default=(), metadata={"section": "write", "unit": "", "low": 0.0, "high": 1e3, "kind": tuple,
+                                       "summary": summary, "provenance": Provenance(0.0, "design choice", "")})
+
+
 def _text(summary, options=None, default=dataclasses.MISSING, section=""):
     return field(default=default, metadata={"section": section, "kind": str, "options": options, "summary": summary,
                                             "unit": "", "provenance": Provenance(0.0, "design choice", "")})
@@ -125,11 +131,19 @@ class Device:
                                "full SET pulses from rail to rail")
     reset_pulses: float = _value("write", "", 1.0, 1e7, 64.0, 0.0, "sourced", _TCAD + ", targeted eNVM",
                                  "full RESET pulses from rail to rail")
+    set_steps: tuple = _steps("measured speed of SET at evenly spaced states from rail to rail, shares of the range a "
+                              "full pulse; in place of the label where there are any")
+    reset_steps: tuple = _steps("measured speed of RESET, alike")
     efficiency: float = _value("write", "", 0.01, 1.0, 1.0, 0.0, "design choice", "1: no charge pump; 0.5: a pump",
                                "efficiency of the write supply")
 
     c2c: float = _value("spread", "", 0.0, 1.0, 0.02, 0.0, "sourced", _TCAD + ", targeted eNVM",
-                        "cycle to cycle: deviation of one pulse, share of the range")
+                        "cycle to cycle: deviation of one pulse, share of the range; it adds up from pulse to pulse")
+    noise_law: str = _text("how c2c follows the size of a pulse: not at all, by the root of its step, by its step",
+                           ("pulse", "sqrt_step", "step"), "pulse", "spread")
+    write_error: float = _value("spread", "", 0.0, 1.0, 0.0, 0.0, "design choice", "",
+                                "deviation of what is written, share of the range; drawn anew at each write, it does "
+                                "not add up")
     d2d_label: float = _value("spread", "", 0.0, 5.0, 0.5, 0.0, "sourced", _SIM + ", 3σ = 1.5",
                               "device to device: deviation of the nonlinearity labels")
     d2d_range: float = _value("spread", "", 0.0, 2.0, 0.07, 0.0, "sourced", "aihwkit, presets/devices.py",
@@ -189,6 +203,9 @@ class Device:
 
     def _check_field(self, spec):
         value, meta = getattr(self, spec.name), spec.metadata
+        if meta["kind"] is tuple:
+            self._check_steps(spec.name, value, meta)
+            return
         if meta["kind"] is float and type(value) is int:
             object.__setattr__(self, spec.name, float(value))
             value = float(value)
@@ -199,12 +216,20 @@ class Device:
         if "low" in meta and not meta["low"] <= value <= meta["high"]:  # also refuses NaN
             raise DeviceError(f"{spec.name} must be {meta['low']:g} to {meta['high']:g}, not {value!r}")
 
+    def _check_steps(self, name, value, meta):
+        if type(value) not in (tuple, list) or len(value) == 1 or any(
+                isinstance(entry, bool) or not isinstance(entry, int | float)
+                or not meta["low"] <= entry <= meta["high"] for entry in value):
+            raise DeviceError(f"{name} must be empty or at least 2 numbers from {meta['low']:g} to {meta['high']:g}, "
+                              f"not {value!r}")
+        object.__setattr__(self, name, tuple(map(float, value)))
+
     # values and where they come from
 
     @classmethod
     def quantities(cls) -> list[dataclasses.Field]:
         """The fields that hold numbers, in declaration order; metadata: section, unit, low, high, summary."""
-        return [spec for spec in _specs() if spec.metadata["kind"] is not str]
+        return [spec for spec in _specs() if spec.metadata["kind"] not in (str, tuple)]
 
     @cached_property
     def _about(self):
@@ -220,8 +245,8 @@ class Device:
 
     def varied(self, provenance: Provenance | None = None, **values) -> "Device":
         """A copy with other values; those that are numbers come from ``provenance``, the user if absent."""
-        told = {**dict(self.provenance), **{name: provenance or Provenance() for name in values
-                                            if name in self._about and name not in ("name", "summary")}}
+        measured = {spec.name for spec in _specs() if spec.metadata["kind"] is not str}
+        told = {**dict(self.provenance), **{name: provenance or Provenance() for name in values if name in measured}}
         return dataclasses.replace(self, **values, provenance=tuple(told.items()))
 
     # the read cell
@@ -263,7 +288,7 @@ class Device:
     # writing
 
     def rate(self, kind: str) -> tuple[float, float, float]:
-        """Constants (a, b, pulses) of the curve of ``"set"`` or ``"reset"``: dx/dp = ±(b - x) / a."""
+        """Constants (a, b, pulses) of the curve of ``"set"`` or ``"reset"`` by its label: dx/dp = ±(b - x) / a."""
         a = curvature(getattr(self, f"nl_{kind}"))
         return a, saturation(a), getattr(self, f"{kind}_pulses")
 
@@ -288,19 +313,31 @@ class Device:
         """
         a, b, pulses = self.rate(kind)
         sign = 1 if kind == "set" else -1
+        steps = getattr(self, f"{kind}_steps")
         volts = np.asarray(amplitude, float) * getattr(self, f"{kind}_v")
         parts = int(min(4096, max(8, math.ceil(16 * width))))
         x = np.broadcast_to(np.asarray(x, float), np.broadcast_shapes(np.shape(x), volts.shape)).copy()
         charge = np.zeros_like(x)
         for _ in range(parts):
-            half = self._moved(kind, x, volts, sign, a, b, width / parts / 2 / pulses)
-            x = self._moved(kind, x, volts, sign, a, b, width / parts / pulses, at=half)
+            if steps:
+                half = self._stepped(kind, x, volts, sign, steps, width / parts / 2)
+                x = self._stepped(kind, x, volts, sign, steps, width / parts, at=half)
+            else:
+                half = self._moved(kind, x, volts, sign, a, b, width / parts / 2 / pulses)
+                x = self._moved(kind, x, volts, sign, a, b, width / parts / pulses, at=half)
             charge += self.cell_conductance(half)
         return x, charge / parts * volts**2 * getattr(self, f"{kind}_s") * width / self.efficiency
 
     def _moved(self, kind, x, volts, sign, a, b, share, at=None):
         cell = volts / (1 + self.conductance(x if at is None else at) * self.access_ohm)
         return b - (b - x) * np.exp(-sign * self.drive(kind, cell) * share / a)
+
+    def _stepped(self, kind, x, volts, sign, steps, share, at=None):
+        """The same by measured speeds, held at the rails: past them nothing was measured."""
+        at = x if at is None else at
+        cell = volts / (1 + self.conductance(at) * self.access_ohm)
+        speed = np.interp(at, np.linspace(0, 1, len(steps)), steps)
+        return np.clip(x + sign * self.drive(kind, cell) * speed * share, 0.0, 1.0)
 
     # reading and writing descriptions
 
@@ -345,6 +382,8 @@ class Device:
             if not section or (value == spec.default and spec.name not in told):
                 continue
             entry = value
+            if spec.metadata["kind"] is tuple:
+                value = list(value)
             if spec.metadata["kind"] is not str:
                 entry = {"value": value, **dataclasses.asdict(self.about(spec.name))}
             document.setdefault(section, {})[spec.name] = entry

@@ -116,6 +116,12 @@ class Netlist:
             volts = "v(te,be)" if forward else "(-1*v(te,be))"
             rate = 1 / (count * getattr(device, f"{kind}_s"))
             sign = "" if forward else "-1*"
+            if steps := getattr(device, f"{kind}_steps"):
+                places = list(zip(np.linspace(0, 1, len(steps)), np.array(steps) * count, strict=True))
+                places = [*places, (1.001, 0.0)] if forward else [(-0.001, 0.0), *places]  # held at the rails
+                points = ",".join(f"{x:.9g},{step:.9g}" for x, step in places)
+                return (f"{sign}{rate:.9g}*((({volts}-{floor:.9g})/{nominal - floor:.9g})^{device.exponent:.9g})"
+                        f"*pwl(v(xs),{points})")
             return (f"{sign}{rate:.9g}*((({volts}-{floor:.9g})/{nominal - floor:.9g})^{device.exponent:.9g})"
                     f"*({b:.9g}-v(xs))/({a:.9g})")
 

@@ -176,3 +176,35 @@ def test_model_and_oracle_agree_on_a_chip_with_a_device(name):
     assert not model.state.differences(oracle.state)
     assert not np.array_equal(model.state.levels, state.levels)
     assert Chip.from_dict(chip.to_dict()) == chip
+
+
+@pytest.mark.parametrize("kind, label, start", [("set", 2.4, 0.1), ("reset", -4.88, 0.9)])
+def test_measured_steps_move_a_cell_as_the_formula_they_were_taken_from(kind, label, start):
+    plain = TARGET.varied(**{f"nl_{kind}": label, "access_ohm": 0.0})
+    a, b, pulses = plain.rate(kind)
+    states = np.linspace(0, 1, 129)
+    stepped = plain.varied(**{f"{kind}_steps": tuple(np.abs(b - states) / abs(a) / pulses)})
+    x = np.linspace(0.05, 0.95, 19)
+    assert stepped.pulse(kind, x)[0] == pytest.approx(plain.pulse(kind, x)[0], abs=2e-4)
+    assert stepped.pulse(kind, start, 0.8)[0] == pytest.approx(plain.pulse(kind, start, 0.8)[0], abs=2e-4)
+    wrong = stepped.varied(**{f"{kind}_steps": tuple(1.2 * step for step in getattr(stepped, f"{kind}_steps"))})
+    assert wrong.pulse(kind, x)[0] != pytest.approx(plain.pulse(kind, x)[0], abs=2e-4)
+
+
+def test_measured_steps_and_both_noises_survive_toml_and_end_at_the_rails(tmp_path):
+    device = TARGET.varied(set_steps=(0.4, 0.2, 0.0), write_error=0.05, noise_law="sqrt_step")
+    (tmp_path / "d.toml").write_text(device.to_toml(), "utf-8")
+    assert Device.from_toml(tmp_path / "d.toml") == device
+    assert device.pulse("set", 0.9, 1.0, 50.0)[0] <= 1.0
+
+
+@pytest.mark.parametrize("values, message", [
+    ({"set_steps": (0.1,)}, r"set_steps must be empty or at least 2 numbers from 0 to 1000, not \(0.1,\)"),
+    ({"reset_steps": (0.1, -0.1)}, r"reset_steps must be empty or at least 2 numbers"),
+    ({"set_steps": ("a", "b")}, "set_steps must be empty or at least 2 numbers"),
+    ({"noise_law": "loud"}, "noise_law must be one of pulse, sqrt_step, step, not 'loud'"),
+    ({"write_error": 2.0}, "write_error must be 0 to 1, not 2.0"),
+])
+def test_steps_and_noises_out_of_range_are_refused(values, message):
+    with pytest.raises(DeviceError, match=message):
+        TARGET.varied(**values)
