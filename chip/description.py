@@ -167,6 +167,9 @@ class Chip:
         "section": "", "structure": False, "kind": tuple, "summary": "phases of learning, one after the other"})
     latency_bins: int = _integer("code", 1, 16, "bins of the latency code", structure=False, default=1)
     dark_level: int = _integer("code", 0, 255, "pixels up to this value are dark", structure=False, default=64)
+    contrast: str = field(default="auto", metadata={
+        "section": "code", "structure": False, "kind": str, "options": ("auto", "fixed"), "flaw": True,
+        "summary": "stretch an image that leaves much of 0 to 255 unused (contract 9.4), or take pixels as they are"})
 
     weights: tuple[int, ...] | None = field(default=None, metadata={
         "section": "cell", "structure": False, "kind": tuple,

@@ -9,8 +9,12 @@ import numpy as np
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode, checked_labels, label_code
 from ohmspike.chip.initial import Stream, mix
+from ohmspike.host.support.errors import UserError
 
-__all__ = ["Encoding", "latency_events", "rate_events", "shifted", "tails_of"]
+__all__ = ["Encode", "Encoding", "latency_events", "rate_events", "shifted", "stretched", "tails_of"]
+
+LOW_MAX, HIGH_MIN = 32, 192
+"""An image is stretched if its darkest pixel is above the first, or its brightest below the second (contract 9.4)."""
 
 _STEP, _DECIDE, _DARK, _END = (int(code) for code in (EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END))
 _SEED, _STREAM, _INDEX = 0x9E3779B97F4A7C15, np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -21,7 +25,32 @@ def _pixels(chip: Chip, images: np.ndarray) -> np.ndarray:
     if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (chip.plane_height, chip.plane_width):
         raise ValueError(f"images must be uint8 of shape (samples, {chip.plane_height}, {chip.plane_width}), "
                          f"not {images.dtype} of {images.shape}")
-    return np.ascontiguousarray(images).reshape(len(images), chip.lines)
+    pixels = np.ascontiguousarray(images).reshape(len(images), chip.lines)
+    return pixels if chip.contrast == "fixed" else stretched(pixels)
+
+
+def stretched(pixels: np.ndarray) -> np.ndarray:
+    """Images whose pixels leave much of the range unused, stretched over all of it (contract 9.4).
+
+    Parameters
+    ----------
+    pixels : uint8 array of shape (samples, lines)
+
+    Returns
+    -------
+    uint8 array of shape (samples, lines)
+        The array itself if no image of it is stretched.
+    """
+    if not pixels.size:
+        return pixels
+    low, high = pixels.min(axis=1), pixels.max(axis=1)
+    poor = ((low > LOW_MAX) | (high < HIGH_MIN)) & (high > low)
+    if not poor.any():
+        return pixels
+    result = pixels.copy()
+    first, last = (bound[poor, None].astype(np.int32) for bound in (low, high))
+    result[poor] = (pixels[poor].astype(np.int32) - first) * 255 // (last - first)
+    return result
 
 
 def tails_of(chip, samples, learn, labels, answer):
@@ -71,6 +100,9 @@ def latency_events(chip: Chip, images: np.ndarray, *, learn: bool, labels: np.nd
     answer : bool
         With ANSWER, before the label is told.
     """
+    if chip.fire_mode != "race":
+        raise UserError(f"the latency code ends in a DECIDE, which {chip.name} does not take: it fires at a threshold",
+                        hint="take the rate code: --encoding rate, or Encoding(steps=32)")
     pixels = _pixels(chip, images)
     values = np.arange(256)
     bins = (255 - values) * chip.latency_bins // (255 - chip.dark_level) if chip.dark_level < 255 else values * 0

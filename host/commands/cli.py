@@ -2,10 +2,12 @@
 
 import os
 import sys
+import warnings
 
 import click
 
 from ohmspike.chip import DescriptionError
+from ohmspike.host.learning.checks import RunWarning
 from ohmspike.host.support.errors import Interrupted, UserError
 from ohmspike.sim.analog.spice import SpiceError
 from ohmspike.sim.rtl.compiled import RtlError, ToolchainError
@@ -50,10 +52,19 @@ def _complain(error, hint=None):
     return 1
 
 
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    if issubclass(category, RunWarning):
+        click.echo(f"warning: {message}", err=True)
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
+
+
 def run(arguments=None) -> int:
     """Carry out a command line and return its exit code: 0 ok, 1 user or device error, 2 usage, 130 Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     verbose = any(word in ("-v", "--verbose") for word in arguments)
+    warnings.simplefilter("once", RunWarning)
+    warnings.showwarning = _show_warning
     try:
         return cli.main(args=arguments, standalone_mode=False) or 0
     except (click.exceptions.Abort, KeyboardInterrupt):

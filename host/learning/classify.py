@@ -6,6 +6,7 @@ from ohmspike.host.coding.images import Encode, Encoding
 from ohmspike.host.coding.vote import Vote
 from ohmspike.host.targets.base import Target
 
+from .checks import Watch
 from .run import Progress
 
 __all__ = ["classify", "train_vote"]
@@ -37,9 +38,13 @@ def classify(target: Target, images: np.ndarray, vote: Vote | None = None, *, en
 
 def _fires(target, images, encoding, progress, *, answer=False, chunk=1000):
     encoding = Encoding() if encoding is None else encoding
+    watch = Watch(target.chip, learn=False)
     for first in range(0, len(images), chunk):
         part = images[first:first + chunk]
         batch = encoding(target.chip, part, learn=False, first_sample=first, answer=answer)
-        yield first, target.present(batch, learn=False, fires=not answer)
+        watch.before(target, batch, part)
+        fires = target.present(batch, learn=False, fires=not answer)
+        watch.after(target, len(batch))
+        yield first, fires
         if progress is not None:
             progress(first + len(part), len(images))

@@ -16,6 +16,7 @@ from ohmspike.host.targets.base import Target
 from ohmspike.host.targets.model import ModelTarget
 
 from .checkpoint import CHECKPOINT_SECONDS, Interruption, digest_of, resumed_run, save_checkpoint
+from .checks import Watch
 from .host_read_out import HostReadOut
 
 __all__ = ["Learned", "learn", "schedule_of", "warm_up"]
@@ -106,7 +107,8 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
     KeyboardInterrupt
         The run was interrupted; the checkpoint, if any, is written.
     UserError
-        The checkpoint belongs to another chip, other images or another schedule.
+        The checkpoint belongs to another chip, other images or another schedule; or, as a
+        :class:`~ohmspike.host.learning.checks.FutileRun`, the first samples show that the run cannot work.
     ValueError
         Labels that a phase teaches are not one for every image, or not of the read-out's columns.
     """
@@ -125,6 +127,7 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
         done, curve, host = resumed_run(target, Path(checkpoint), run)
     started, saved, begun = time.perf_counter(), time.perf_counter(), done
     order, order_pass = None, -1
+    watch = Watch(chip, learn=True)
     with Interruption() as interruption:
         while done < total:
             learning_pass, position = divmod(done, count)
@@ -135,7 +138,7 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
             if phase.on_host and host is None:
                 host = HostReadOut(chip, target.read("read_out"))
             right = _present(target, phase, number + position / count, encoding, images[chosen],
-                             None if labels is None else labels[chosen], done, host)
+                             None if labels is None else labels[chosen], done, host, watch)
             done += len(chosen)
             if phase.on_host and number == phase.passes - 1 and done % count == 0:
                 target.program_read_out(host.levels)
@@ -155,7 +158,7 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
     return Learned(done - begun, time.perf_counter() - started, resumed, curve)
 
 
-def _present(target, phase, passed, encoding, images, labels, first_sample, host):
+def _present(target, phase, passed, encoding, images, labels, first_sample, host, watch):
     """Present images in a phase, ``passed`` passes of it done; returns the share answered right, if it teaches."""
     scale = phase.read_out_scale * phase.read_out_decay**passed
     if phase.learn:
@@ -166,8 +169,13 @@ def _present(target, phase, passed, encoding, images, labels, first_sample, host
         images = shifted(target.chip, images, phase.shift, first_sample=first_sample)
     if phase.on_host:
         batch = encoding(target.chip, images, learn=False, first_sample=first_sample)
-        return host.teach(target.present(batch, learn=False), labels, scale)
+        watch.before(target, batch, images)
+        fires = target.present(batch, learn=False)
+        watch.after(target, len(batch))
+        return host.teach(fires, labels, scale)
     batch = encoding(target.chip, images, learn=phase.learn, first_sample=first_sample,
                      labels=labels if phase.teach else None, answer=phase.teach)
+    watch.before(target, batch, images)
     answers = target.present(batch, learn=phase.learn, fires=False).answers
+    watch.after(target, len(batch))
     return float((answers.label == labels).mean()) if phase.teach else None

@@ -9,6 +9,7 @@ from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode
 from ohmspike.chip.initial import mix
 from ohmspike.host.coding.images import latency_events, rate_events, shifted
+from ohmspike.host.support.errors import UserError
 
 MASK = 2**64 - 1
 
@@ -32,7 +33,15 @@ def samples_of(batch):
     return [batch.codes[batch.offsets[s]:batch.offsets[s + 1]].tolist() for s in range(len(batch))]
 
 
+def contrast_oracle(chip, image):
+    low, high = int(image.min()), int(image.max())
+    if chip.contrast == "fixed" or low == high or low <= 32 and high >= 192:
+        return image
+    return np.array([[(int(pixel) - low) * 255 // (high - low) for pixel in row] for row in image])
+
+
 def latency_oracle(chip, image, learn):
+    image = contrast_oracle(chip, image)
     bins, dark = chip.latency_bins, chip.dark_level
     codes = []
     for wanted in range(bins):
@@ -51,6 +60,7 @@ def mix32(seed, stream, i):
 
 
 def rate_oracle(chip, image, learn, sample, steps, peak):
+    image = contrast_oracle(chip, image)
     codes = []
     for step in range(steps):
         codes += [line for line, pixel in enumerate(image.reshape(-1).tolist())
@@ -88,6 +98,31 @@ def test_rate_code_is_that_of_the_contract(steps, peak, first, seed, learn):
     assert samples_of(batch) == [rate_oracle(chip, image, learn, first + s, steps, peak)
                                  for s, image in enumerate(images)]
     assert batch.codes.dtype == np.int32 and batch.offsets.dtype == np.int64
+
+
+@pytest.mark.parametrize("contrast", ["auto", "fixed"])
+def test_contrast_is_that_of_the_contract(contrast):
+    chip = chip_of(latency_bins=3, contrast=contrast)
+    rng = np.random.default_rng(3)
+    bounds = [(low, high) for low in (0, 32, 33, 100, 254) for high in (1, 16, 191, 192, 255) if low <= high]
+    images = np.stack([rng.integers(low, high + 1, (5, 7)).astype(np.uint8) for low, high in bounds])
+    assert samples_of(latency_events(chip, images, learn=True)) == [latency_oracle(chip, i, True) for i in images]
+    batch = rate_events(chip, images, learn=False, steps=3, peak=0.5)
+    assert samples_of(batch) == [rate_oracle(chip, image, False, s, 3, 0.5) for s, image in enumerate(images)]
+
+
+def test_dim_images_and_grey_backgrounds_are_coded_like_full_ones():
+    chip, full = chip_of(), np.where(np.random.default_rng(4).random((9, 5, 7)) < 0.3, 255, 0).astype(np.uint8)
+    wanted = samples_of(latency_events(chip, full, learn=True))
+    for poor in (full // 255, full // 4, full // 16, full // 4 + 100, full // 2 + 127):
+        assert samples_of(latency_events(chip, poor, learn=True)) == wanted
+
+
+def test_the_latency_code_is_refused_by_a_chip_that_fires_at_a_threshold():
+    chip = Chip.preset("spiking")
+    with pytest.raises(UserError, match="ends in a DECIDE, which spiking does not take") as caught:
+        latency_events(chip, images_of(chip, 3), learn=True)
+    assert "--encoding rate" in caught.value.hint
 
 
 @pytest.mark.parametrize("learn", [False, True])
