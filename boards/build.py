@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ohmspike.chip import Chip
+from ohmspike.chip.wording import did_you_mean
 from ohmspike.hdl.fast import timing as cost
 from ohmspike.hdl.flow.synth import BUDGETS, counted, preparation
 from ohmspike.hdl.flow.toolchain import ToolchainError, find_script, run_tool, tool_environment, warm_yosys
@@ -91,7 +92,7 @@ def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clo
     """
     told = progress or (lambda message: None)
     if board not in BOARDS:
-        raise BuildError(f"board must be one of {', '.join(BOARDS)}, not {board!r}")
+        raise BuildError(f"board must be one of {', '.join(BOARDS)}, not {board!r}", hint=did_you_mean(board, BOARDS))
     entry = BOARDS[board]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

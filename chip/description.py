@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .wording import did_you_mean, reason
+
 __all__ = ["Chip", "DescriptionError", "NOISE_FRACTION_MAX", "NOISE_SIGMA", "Phase", "STEP_MAX", "presets"]
 
 STEP_MAX = 254
@@ -27,7 +29,19 @@ _WORD = (1 << 16) - 1
 
 
 class DescriptionError(ValueError):
-    """A chip description names an unknown field or holds a value out of its range."""
+    """A chip description names an unknown field or holds a value out of its range.
+
+    Parameters
+    ----------
+    message : str
+        What was wrong, what was expected, what was given.
+    hint : str, optional
+        What may have been meant.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None):
+        super().__init__(message)
+        self.hint = hint
 
 
 def _integer(section, low, high, summary, *, structure=True, default=dataclasses.MISSING):
@@ -448,7 +462,8 @@ class Chip:
                     sections = sorted({s for s, _ in known if s})
                     hint = f"expected one of {', '.join(expected)}"
                     hint = hint if expected else f"sections are {', '.join(sections)}"
-                    raise DescriptionError(f"{source}: unknown field {f'[{where}] ' if where else ''}{key}; {hint}")
+                    raise DescriptionError(f"{source}: unknown field {f'[{where}] ' if where else ''}{key}; {hint}",
+                                           hint=did_you_mean(key, expected or sections))
                 fields[name] = _tuples(value) if name != "schedule" else value
         missing = [f"[{s.metadata['section']}] {s.name}" for s in dataclasses.fields(cls)
                    if s.default is dataclasses.MISSING and s.name not in fields]
@@ -461,7 +476,7 @@ class Chip:
                 fields["schedule"] = tuple(Phase.from_dict(phase) for phase in fields["schedule"])
             return cls(**fields)
         except DescriptionError as error:
-            raise DescriptionError(f"{source}: {error}") from None
+            raise DescriptionError(f"{source}: {error}", hint=error.hint) from None
 
     def to_dict(self) -> dict:
         """The TOML-shaped nested tables of :meth:`from_dict`."""
@@ -487,7 +502,7 @@ class Chip:
         try:
             return cls.from_dict(tomllib.loads(Path(path).read_text("utf-8")), source=str(path))
         except (OSError, UnicodeDecodeError) as error:
-            raise DescriptionError(f"{path}: cannot be read: {error}") from None
+            raise DescriptionError(f"{path}: cannot be read: {reason(error)}") from None
         except tomllib.TOMLDecodeError as error:
             raise DescriptionError(f"{path}: not TOML: {error}") from None
 
@@ -495,7 +510,8 @@ class Chip:
     def preset(cls, name: str) -> "Chip":
         """A chip that ships with the project, by name (:func:`presets`)."""
         if name not in presets():
-            raise DescriptionError(f"chip must be one of {', '.join(presets())} or a TOML file, not {name!r}")
+            raise DescriptionError(f"chip must be one of {', '.join(presets())} or a TOML file, not {name!r}",
+                                   hint=did_you_mean(str(name), presets()))
         return cls.from_dict(tomllib.loads(_preset_folder().joinpath(f"{name}.toml").read_text("utf-8")), source=name)
 
     @classmethod

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import click
 
-from ohmspike.host.data.images import load_dataset
-from ohmspike.host.studies.accuracy import Results, cases, run_case, table
 from ohmspike.host.support import console
 
-from .options import data_option, json_option
+from .options import Choice, data_option, json_option
 
 __all__ = ["accuracy"]
 
@@ -16,7 +14,7 @@ GROUPS = ("chips", "levels", "codes", "size")
 
 
 @click.command()
-@click.option("--table", "groups", multiple=True, type=click.Choice(GROUPS), default=GROUPS[:-1],
+@click.option("--table", "groups", multiple=True, type=Choice(GROUPS), default=GROUPS[:-1],
               show_default=True, help="which tables; may be given again")
 @click.option("--only", multiple=True, metavar="LABEL", help="only lines of this name (a preset's, of the table chips)")
 @click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), default=(1, 2, 3), show_default=True,
@@ -27,6 +25,9 @@ GROUPS = ("chips", "levels", "codes", "size")
 @json_option
 def accuracy(groups, only, seeds, results, data_source, as_json):
     """accuracy of every chip on the test set, mean and spread of several seeds, beside what was published"""
+    from ohmspike.host.data.images import load_dataset
+    from ohmspike.host.studies.accuracy import Results, cases, run_case, table
+
     chosen = [case for case in cases(list(groups)) if not only or case.label in only]
     if only and (missing := sorted(set(only) - {case.label for case in chosen})):
         raise click.UsageError(f"--only must be one of {', '.join(case.label for case in cases(list(groups)))}, "

@@ -4,7 +4,6 @@ import click
 
 from ohmspike.host.support import console
 from ohmspike.host.support.errors import UserError
-from ohmspike.sim.rtl.build import compile_chip, compile_serial_chip
 
 from .options import chip_of, chip_option, json_option
 
@@ -18,6 +17,8 @@ __all__ = ["bridge"]
 @json_option
 def bridge(chip_name, lanes, wires, as_json):
     """compiled RTL behind a pseudo-terminal, until Ctrl-C: a board for --target serial:PTY"""
+    from ohmspike.sim.rtl.build import compile_chip, compile_serial_chip
+
     try:
         from ohmspike.host.link.bridge import Bridge
     except ImportError as error:  # Windows

@@ -6,17 +6,15 @@ from pathlib import Path
 import click
 
 from ohmspike.boards import BOARDS
-from ohmspike.boards.build import build as build_bitstream
-from ohmspike.boards.build import load
 from ohmspike.host.support import console
 
-from .options import chip_of, json_option
+from .options import Choice, chip_of, json_option
 
 __all__ = ["build"]
 
 
 @click.command()
-@click.option("--board", type=click.Choice(list(BOARDS)), required=True, help="what it is for")
+@click.option("--board", type=Choice(list(BOARDS)), required=True, help="what it is for")
 @click.option("--chip", "chip_name", default=None, metavar="NAME|FILE",
               help="preset or TOML file  [default: that of the board]")
 @click.option("--lanes", type=click.IntRange(1), default=None, help="synapses per clock  [default: of the board]")
@@ -29,6 +27,9 @@ __all__ = ["build"]
 @json_option
 def build(board, chip_name, lanes, mhz, baud, seed, out, program, as_json):
     """bitstream of a chip for a board: resources, frequency, worst path"""
+    from ohmspike.boards.build import build as build_bitstream
+    from ohmspike.boards.build import load
+
     chip = chip_of(chip_name or BOARDS[board].chip, None)
     folder = out or Path("build", f"{board}-{chip.name}")
     report = build_bitstream(board, chip, folder=folder, lanes=lanes, clock_hz=mhz and round(mhz * 1e6), baud=baud,

@@ -4,12 +4,9 @@ import dataclasses
 import sys
 
 import click
-import numpy as np
 
-from ohmspike.host.data.images import load_dataset
 from ohmspike.host.support import console
 from ohmspike.host.support.errors import UserError
-from ohmspike.host.targets.registry import open_target
 from ohmspike.sim.state import fires_difference
 
 from .options import (
@@ -95,6 +92,11 @@ def _alter(target, entries):
 def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, peak, data_source, flaws, altered,
             as_json):
     """the same events through two targets; the first difference, exit code 1 if there is one"""
+    import numpy as np
+
+    from ohmspike.host.data.images import load_dataset
+    from ohmspike.host.targets.registry import open_target
+
     chip, state = flawed(chip_of(chip_name, seed), flaws)
     code = encoding_of(encoding, steps, peak)
     data = load_dataset(data_source, progress=console.status)

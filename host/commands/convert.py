@@ -6,10 +6,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from ohmspike.host.data.dataset import Dataset
-from ohmspike.host.data.foreign import read_images, scaled
 from ohmspike.host.data.formats import DataError
-from ohmspike.host.data.images import checked_images, checked_label_array
 from ohmspike.host.support import console
 from ohmspike.host.support.atomic import write_whole
 
@@ -33,7 +30,7 @@ class Plane(click.ParamType):
         return int(match[1]), int(match[2])
 
 
-@click.command(short_help="images of other programs into an .npz")
+@click.command()
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--labels", "labels_file", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=None,
@@ -42,6 +39,10 @@ class Plane(click.ParamType):
 @json_option
 def convert(source, out, labels_file, plane, as_json):
     """write SOURCE (folders of pictures, CSV, IDX, Parquet, .mat, .npy) as OUT.npz, which --data takes"""
+    from ohmspike.host.data.dataset import Dataset
+    from ohmspike.host.data.foreign import read_images, scaled
+    from ohmspike.host.data.images import checked_images, checked_label_array
+
     if out.suffix != ".npz":
         raise DataError(f"OUT must end in .npz, not {str(out)!r}")
     arrays = read_images(source, plane)

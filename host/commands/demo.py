@@ -6,17 +6,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from ohmspike.host.coding.images import Encoding
-from ohmspike.host.data.images import load_dataset
-from ohmspike.host.learning.classify import train_vote
-from ohmspike.host.learning.run import learn, warm_up
-from ohmspike.host.plots.chip import conductance_maps, race
-from ohmspike.host.runs.folder import RunFolder, tool_versions
-from ohmspike.host.runs.learned import save
 from ohmspike.host.support import console
 from ohmspike.host.support.errors import UserError
-from ohmspike.host.targets.linked import RtlTarget
-from ohmspike.host.targets.model import ModelTarget
 from ohmspike.sim.state import ChipState, fires_difference
 
 from .options import chip_of, chip_option, data_option, json_option, seed_option
@@ -31,6 +22,8 @@ def _together(model, rtl, images, *, labels=None, description):
 
     With labels both learn, tiles and read-out.
     """
+    from ohmspike.host.coding.images import Encoding
+
     learn_on = labels is not None
     code, seconds, found = Encoding(), {"model": 0.0, "rtl": 0.0}, []
     with console.progress(description) as shown:
@@ -74,6 +67,15 @@ def _equal_states(model, rtl):
 @json_option
 def demo(chip_name, seed, data_source, learn_on, test_images, out, as_json):
     """learn in the model, learn on in the RTL, compare everything, have the RTL answer"""
+    from ohmspike.host.data.images import load_dataset
+    from ohmspike.host.learning.classify import train_vote
+    from ohmspike.host.learning.run import learn, warm_up
+    from ohmspike.host.plots.chip import conductance_maps, race
+    from ohmspike.host.runs.folder import RunFolder, tool_versions
+    from ohmspike.host.runs.learned import save
+    from ohmspike.host.targets.model import ModelTarget
+    from ohmspike.host.targets.rtl import RtlTarget
+
     chip = chip_of(chip_name, seed)
     data = load_dataset(data_source, progress=console.status)
     folder = RunFolder.create(out, chip.name, "demo")

@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 import tomli_w
 
-from ohmspike.host.plots.analog import fit_picture
 from ohmspike.host.support import console
 from ohmspike.host.support.atomic import write_whole
 from ohmspike.host.support.units import engineering
@@ -22,6 +21,7 @@ from ohmspike.sim.analog.device import (
 )
 from ohmspike.sim.analog.fit import FORMAT, fit_device, read_measurement
 
+from .groups import Group
 from .options import chip_of, chip_option, json_option, seed_option
 
 __all__ = ["device"]
@@ -30,7 +30,7 @@ _PLAIN = ("S", "Ω", "V", "s", "F", "J", "A")
 """Units that take a prefix."""
 
 
-@click.group()
+@click.group(cls=Group)
 def device():
     """memristors: presets, one's own measurements, chips with their tables"""
 
@@ -111,6 +111,8 @@ def fit(csv, name, base, out, plot, as_json):
     if out is not None:
         write_whole(out, lambda file: file.write(found.device.to_toml().encode()))
     if plot is not None:
+        from ohmspike.host.plots.analog import fit_picture
+
         fit_picture(measured, found, plot)
     fitted = {key: getattr(found.device, key) for key in found.errors}
     result = {"name": found.device.name, "points": found.points, "branches": len(measured.branches), "values": fitted,

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from ohmspike.host.plots.analog import energy_picture
 from ohmspike.host.runs.energy import TWIN_HERTZ, TWIN_WATTS, energy_of, read_run
 from ohmspike.host.support import console
 from ohmspike.host.support.units import engineering
@@ -68,5 +67,7 @@ def energy(run, device_name, twin_watts, twin_hertz, plot, as_json):
     """what a run would cost on the analog chip, by component, with error bars"""
     found = energy_of(read_run(run), Device.load(device_name), twin_watts=twin_watts, twin_hertz=twin_hertz)
     if plot is not None:
+        from ohmspike.host.plots.analog import energy_picture
+
         energy_picture(found, plot)
     console.show(found, as_json=as_json, text=_text(found))

@@ -4,9 +4,7 @@ import time
 
 import click
 
-from ohmspike.host.integrity.faults import CLASSES, FAULTS_CHIP, Campaign
 from ohmspike.host.support import console
-from ohmspike.sim.rtl.build import faults_rtl
 
 from .options import chip_of, json_option
 
@@ -25,6 +23,9 @@ CODES = "FSMs, every other code"
 @json_option
 def faults(chip_name, flips, learn, seed, as_json):
     """bits turned over everywhere in the compiled RTL: who notices, and what is restored; a table"""
+    from ohmspike.host.integrity.faults import CLASSES, FAULTS_CHIP, Campaign
+    from ohmspike.sim.rtl.build import faults_rtl
+
     chip = FAULTS_CHIP if chip_name is None else chip_of(chip_name, None)
     start = time.monotonic()
     campaign = Campaign(chip, faults_rtl(chip, progress=console.status), seed=seed, learn=learn)

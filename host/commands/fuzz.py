@@ -4,10 +4,7 @@ import time
 
 import click
 
-from ohmspike.host.integrity.fuzz import fuzz as fuzz_link
-from ohmspike.host.link.ports import CompiledPort
 from ohmspike.host.support import console
-from ohmspike.sim.rtl.build import compile_chip
 
 from .options import chip_of, json_option
 
@@ -21,6 +18,10 @@ __all__ = ["fuzz"]
 @json_option
 def fuzz(chip_name, frames, seed, as_json):
     """damaged frames at the link of the compiled RTL; exit code 1 if one is acted upon or the chip hangs"""
+    from ohmspike.host.integrity.fuzz import fuzz as fuzz_link
+    from ohmspike.host.link.ports import CompiledPort
+    from ohmspike.sim.rtl.build import compile_chip
+
     chip = chip_of(chip_name, None)
     with compile_chip(chip, progress=console.status) as rtl:
         start = time.monotonic()

@@ -6,7 +6,6 @@ from ohmspike.chip import Chip, presets
 from ohmspike.chip.instructions import MEMORIES
 from ohmspike.host.runs.folder import tool_versions
 from ohmspike.host.support import console
-from ohmspike.sim.rtl.build import cost_table, default_lanes
 
 from .options import json_option
 
@@ -21,7 +20,10 @@ def _summary(chip: Chip) -> dict:
             "structure_digest": chip.structure_digest}
 
 
-def _details(chip: Chip, lanes: int) -> dict:
+def _details(chip: Chip, lanes: int | None) -> dict:
+    from ohmspike.sim.rtl.build import cost_table, default_lanes
+
+    lanes = min(lanes or default_lanes(chip), chip.neurons)
     bits = {"levels": (chip.levels - 1).bit_length(), "theta": chip.threshold_bits, "random": 32,
             "weight": chip.weight_bits, "set": 16, "reset": 16, "stuck": 1}
     memories = {entry.name: entry.rows(chip) * entry.columns(chip) * bits[entry.name]
@@ -40,14 +42,15 @@ def info(chip_name, lanes, as_json):
     if chip_name is None:
         chips = [_summary(Chip.preset(name)) for name in presets()]
         versions = tool_versions()
-        lines = [f"{'chip':10} {'tiles':>6} {'rows':>5} {'neurons':>8} {'synapses':>9}  fires"]
-        lines += [f"{chip['chip']:10} {chip['tiles']:>6} {chip['rows']:>5} {chip['neurons']:>8} "
+        wide = max(len(chip["chip"]) for chip in chips)
+        lines = [f"{'chip':{wide}} {'tiles':>6} {'rows':>5} {'neurons':>8} {'synapses':>9}  fires"]
+        lines += [f"{chip['chip']:{wide}} {chip['tiles']:>6} {chip['rows']:>5} {chip['neurons']:>8} "
                   f"{chip['synapses']:>9,}  {chip['fire_mode']}" for chip in chips]
         lines += ["", *(f"{name:16} {version}" for name, version in versions.items())]
         console.show({"chips": chips, "versions": versions}, as_json=as_json, text="\n".join(lines))
         return
     chip = Chip.load(chip_name)
-    details = _details(chip, min(lanes or default_lanes(chip), chip.neurons))
+    details = _details(chip, lanes)
     lines = [f"{name:18} {details[name]:,}" if isinstance(details[name], int) else f"{name:18} {details[name]}"
              for name in _summary(chip)]
     lines += ["", "memory, bits", *(f"  {name:16} {bits:>12,}" for name, bits in details["memory_bits"].items()),

@@ -7,18 +7,8 @@ from pathlib import Path
 
 import click
 
-from ohmspike.host.coding.streams import StreamEncoding
-from ohmspike.host.data.formats import DataError
-from ohmspike.host.data.samples import load_samples
-from ohmspike.host.data.streams import Stream
-from ohmspike.host.learning.classify import classify, train_vote
-from ohmspike.host.learning.run import learn, schedule_of, warm_up
-from ohmspike.host.plots.chip import prequential
-from ohmspike.host.runs.folder import RunFolder, tool_versions
-from ohmspike.host.runs.learned import save
 from ohmspike.host.support import console
 from ohmspike.host.support.errors import Interrupted, UserError
-from ohmspike.host.targets.registry import open_target
 
 from .options import (
     chip_of,
@@ -61,6 +51,17 @@ __all__ = ["mnist"]
 def mnist(chip_name, target, seed, data_source, images, passes, labels, test_images, validate, encoding, steps, peak,
           flaws, out, checkpoint, resume, spikes, as_json):
     """learn MNIST (or --data), classify by the read-out of the chip and by a vote"""
+    from ohmspike.host.coding.streams import StreamEncoding
+    from ohmspike.host.data.formats import DataError
+    from ohmspike.host.data.samples import load_samples
+    from ohmspike.host.data.streams import Stream
+    from ohmspike.host.learning.classify import classify, train_vote
+    from ohmspike.host.learning.run import learn, schedule_of, warm_up
+    from ohmspike.host.plots.chip import prequential
+    from ohmspike.host.runs.folder import RunFolder, tool_versions
+    from ohmspike.host.runs.learned import save
+    from ohmspike.host.targets.registry import open_target
+
     chip, initial = flawed(chip_of(chip_name, seed), flaws)
     told = flaws and dataclasses.asdict(flaws)
     data = load_samples(data_source, progress=console.status)

@@ -1,18 +1,25 @@
 """Options that several subcommands share, and what they mean."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING
 
 import click
 
 from ohmspike.chip import Chip
-from ohmspike.host.coding.images import Encoding
+from ohmspike.chip.wording import did_you_mean
 from ohmspike.host.targets.registry import TARGETS, is_target
 from ohmspike.sim.analog.device import DeviceError
-from ohmspike.sim.model.nonideal import IN_GATES, Imperfections, in_gates
-from ohmspike.sim.state import ChipState
+from ohmspike.sim.model.effects import IN_GATES
 
-__all__ = ["TargetName", "chip_of", "chip_option", "data_option", "encoding_of", "encoding_options", "flawed",
-           "flaws_option", "json_option", "seed_option", "target_option"]
+if TYPE_CHECKING:
+    from ohmspike.host.coding.images import Encoding
+    from ohmspike.sim.model.nonideal import Imperfections
+    from ohmspike.sim.state import ChipState
+
+__all__ = ["Choice", "Mistaken", "TargetName", "chip_of", "chip_option", "data_option", "encoding_of",
+           "encoding_options", "flawed", "flaws_option", "json_option", "seed_option", "target_option"]
 
 chip_option = click.option("--chip", "chip_name", default="tiles", show_default=True, metavar="NAME|FILE",
                            help="preset (see `ohmspike info`) or TOML file")
@@ -20,15 +27,45 @@ seed_option = click.option("--seed", type=click.IntRange(0), default=None,
                            help="seed of levels, random streams and orders  [default: the chip's]")
 
 
+class Mistaken(click.BadParameter):
+    """A value that an option does not take, in the words of our errors."""
+
+    def __init__(self, message: str, ctx: click.Context | None, param: click.Parameter | None, *,
+                 hint: str | None = None):
+        super().__init__(message, ctx, param)
+        self.hint = hint
+
+    def format_message(self) -> str:
+        """What the option must be and is not."""
+        name = max(self.param.opts, key=len) if isinstance(self.param, click.Option) else "argument"
+        return f"{name} {self.message}"
+
+
+class Choice(click.Choice):
+    """One of several words; a word that is none of them has a suggestion."""
+
+    def convert(self, value, param, ctx):
+        """The word, or a usage error."""
+        if value in self.choices:
+            return value
+        raise Mistaken(f"must be one of {', '.join(self.choices)}, not {value!r}", ctx, param,
+                       hint=did_you_mean(value, self.choices))
+
+
 class TargetName(click.ParamType):
     """The name of a target, as :func:`~ohmspike.host.targets.open_target` takes it."""
 
-    name = "|".join(TARGETS)
+    name = "target"
+
+    def get_metavar(self, param, ctx=None):
+        """The names as they are typed."""
+        return "|".join(TARGETS)
 
     def convert(self, value, param, ctx):
         """The name, or a usage error."""
         if not is_target(value):
-            self.fail(f"target must be one of {', '.join(TARGETS)}, not {value!r}", param, ctx)
+            raise Mistaken(f"must be one of {', '.join(TARGETS)}, not {value!r}", ctx, param,
+                           hint=did_you_mean(value, TARGETS))
         return value
 
 
@@ -39,6 +76,8 @@ class Flaws(click.ParamType):
 
     def convert(self, value, param, ctx):
         """Strengths and seed as :class:`Imperfections`, or a usage error."""
+        from ohmspike.sim.model.nonideal import Imperfections
+
         if isinstance(value, Imperfections):
             return value
         found = {}
@@ -63,7 +102,11 @@ flaws_option = click.option(
 
 def flawed(chip: Chip, flaws: Imperfections | None) -> tuple[Chip, ChipState | None]:
     """The chip with the flaws, and the state that it starts in if it has any."""
-    return (chip, None) if flaws is None else in_gates(chip, flaws)
+    if flaws is None:
+        return chip, None
+    from ohmspike.sim.model.nonideal import in_gates
+
+    return in_gates(chip, flaws)
 
 
 target_option = click.option("--target", type=TargetName(), default="rtl", show_default=True,
@@ -81,7 +124,7 @@ def encoding_options(function):
                          help="rate code: spike probability of the brightest pixel at a step"),
             click.option("--steps", type=click.IntRange(1, 254), default=32, show_default=True,
                          help="rate code: steps of a sample"),
-            click.option("--encoding", type=click.Choice(["latency", "rate"]), default="latency", show_default=True,
+            click.option("--encoding", type=Choice(["latency", "rate"]), default="latency", show_default=True,
                          help="how images become spikes")):
         function = option(function)
     return function
@@ -89,6 +132,8 @@ def encoding_options(function):
 
 def encoding_of(encoding: str, steps: int, peak: float) -> Encoding:
     """The encoding that the options describe."""
+    from ohmspike.host.coding.images import Encoding
+
     return Encoding() if encoding == "latency" else Encoding(steps=steps, peak=peak)
 
 

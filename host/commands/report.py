@@ -4,8 +4,6 @@ from pathlib import Path
 
 import click
 
-from ohmspike.host.runs.energy import read_run
-from ohmspike.host.runs.report import page
 from ohmspike.host.support import console
 from ohmspike.host.support.atomic import write_whole
 from ohmspike.sim.analog.device import Device
@@ -22,6 +20,9 @@ __all__ = ["report"]
               help="HTML file  [default: RUN/report.html]")
 def report(run, device_name, out):
     """one page of a run: chip, metrics, counters, energy, pictures"""
+    from ohmspike.host.runs.energy import read_run
+    from ohmspike.host.runs.report import page
+
     out = out or run / "report.html"
     text = page(read_run(run), Device.load(device_name))
     write_whole(out, lambda file: file.write(text.encode()))

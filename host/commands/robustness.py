@@ -4,24 +4,23 @@ from pathlib import Path
 
 import click
 
-from ohmspike.host.plots.analog import robustness_picture
-from ohmspike.host.studies.robustness import MODES, STRENGTHS, Plan, points, run_study, summary
 from ohmspike.host.support import console
 from ohmspike.sim.analog.device import NOMINAL, Device, chip_with_device
+from ohmspike.sim.model.effects import EFFECTS
 
-from .options import chip_of, chip_option, data_option, json_option
+from .options import Choice, chip_of, chip_option, data_option, json_option
 
 __all__ = ["robustness"]
 
-EFFECTS = [effect for effect in STRENGTHS if effect != "ideal"]
+STUDIED = [*EFFECTS, "drift"]
 
 
 @click.command()
 @chip_option
 @click.option("--device", "device_name", default=None, metavar="NAME|FILE",
               help="device whose curves the chip gets (see `ohmspike device show`)  [default: the chip's own tables]")
-@click.option("--effect", "effects", multiple=True, type=click.Choice(EFFECTS), default=EFFECTS,
-              help="which flaws; may be given again  [default: all]")
+@click.option("--effect", "effects", multiple=True, type=Choice(STUDIED), default=STUDIED,
+              show_default=False, help="which flaws; may be given again  [default: all]")
 @click.option("--strength", "strengths", multiple=True, type=click.FloatRange(0.0),
               help="in place of the usual strengths, for one effect; may be given again")
 @click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), default=(1, 2, 3), show_default=True,
@@ -38,6 +37,9 @@ EFFECTS = [effect for effect in STRENGTHS if effect != "ideal"]
 def robustness(chip_name, device_name, effects, strengths, seeds, images, out, workers, scheduler, data_source,
                as_json):
     """accuracy and energy against every flaw of real cells, with and without learning on the flawed chip"""
+    from ohmspike.host.plots.analog import robustness_picture
+    from ohmspike.host.studies.robustness import MODES, Plan, points, run_study, summary
+
     if strengths and len(effects) != 1:
         raise click.UsageError("--strength needs exactly one --effect")
     chip = chip_of(chip_name, None)

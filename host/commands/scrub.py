@@ -4,10 +4,7 @@ import sys
 
 import click
 
-from ohmspike.host.integrity.scrub import scrub as scrub_target
-from ohmspike.host.runs.learned import load
 from ohmspike.host.support import console
-from ohmspike.host.targets.registry import open_target
 
 from .options import TargetName, json_option
 
@@ -24,6 +21,10 @@ SHOWN = 20
 @json_option
 def scrub(target_name, path, restore, as_json):
     """compare every memory of a chip with a saved state by checksums; exit code 1 if the chip is left damaged"""
+    from ohmspike.host.integrity.scrub import scrub as scrub_target
+    from ohmspike.host.runs.learned import load
+    from ohmspike.host.targets.registry import open_target
+
     chip, state, _ = load(path)
     with open_target(target_name, chip, progress=console.status, keep=True) as target:
         with console.progress("memories") as progress:

@@ -6,25 +6,24 @@ from pathlib import Path
 import click
 import tomli_w
 
-from ohmspike.host.data.images import load_dataset
-from ohmspike.host.studies.search import HELD_OUT, SPACES, search, suggested
+from ohmspike.host.studies.spaces import HELD_OUT, SPACES
 from ohmspike.host.support import console
 from ohmspike.host.support.atomic import write_whole
 
-from .options import chip_of, chip_option, data_option, flaws_option, json_option, seed_option
+from .options import Choice, chip_of, chip_option, data_option, flaws_option, json_option, seed_option
 
-__all__ = ["search_command"]
+__all__ = ["search"]
 
 
-@click.command("search")
+@click.command()
 @chip_option
 @seed_option
 @data_option
 @click.option("--study", "study_file", type=click.Path(path_type=Path, dir_okay=False), required=True,
               help="SQLite file of the study; one that is there is carried on")
-@click.option("--space", "spaces", multiple=True, type=click.Choice(list(SPACES)), default=list(SPACES),
+@click.option("--space", "spaces", multiple=True, type=Choice(list(SPACES)), default=list(SPACES),
               show_default=True, help="what is searched; may be given again")
-@click.option("--read-out", type=click.Choice(["crossbar", "vote"]), default="crossbar", show_default=True,
+@click.option("--read-out", type=Choice(["crossbar", "vote"]), default="crossbar", show_default=True,
               help="whose accuracy judges")
 @flaws_option
 @click.option("--trials", type=click.IntRange(1), default=60, show_default=True, help="trials of the study, in all")
@@ -33,13 +32,18 @@ __all__ = ["search_command"]
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None,
               help="TOML file for the chip with the best rates")
 @json_option
-def search_command(chip_name, seed, data_source, study_file, spaces, read_out, flaws, trials, seeds, out, as_json):
+def search(chip_name, seed, data_source, study_file, spaces, read_out, flaws, trials, seeds, out, as_json):
     """search for rates with Optuna, judged on the last 10,000 training images"""
+    from ohmspike.host.data.images import load_dataset
+    from ohmspike.host.studies.search import search as search_rates
+    from ohmspike.host.studies.search import suggested
+
     chip = chip_of(chip_name, seed)
     data = load_dataset(data_source, progress=console.status)
     with console.progress("trials") as shown:
-        study = search(chip, data, study_file, spaces=list(spaces), read_out=read_out == "crossbar", trials=trials,
-                       seeds=seeds, flaws=flaws, progress=lambda done, total, best: shown(done, total))
+        study = search_rates(chip, data, study_file, spaces=list(spaces), read_out=read_out == "crossbar",
+                             trials=trials, seeds=seeds, flaws=flaws,
+                             progress=lambda done, total, best: shown(done, total))
     best = suggested(chip, study.best_params)
     if out is not None:
         write_whole(out, lambda file: tomli_w.dump(best.to_dict(), file), make_folder=True)

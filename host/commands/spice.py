@@ -5,8 +5,6 @@ from pathlib import Path
 
 import click
 
-from ohmspike.host.data.images import load_dataset
-from ohmspike.host.runs.learned import load
 from ohmspike.host.support import console
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.units import engineering
@@ -15,7 +13,7 @@ from ohmspike.sim.analog.device import NOMINAL, Device
 from ohmspike.sim.analog.spice import Simulator
 from ohmspike.sim.state import ChipState
 
-from .options import chip_of, chip_option, data_option, json_option, seed_option
+from .options import Choice, chip_of, chip_option, data_option, json_option, seed_option
 
 __all__ = ["spice", "table"]
 
@@ -44,7 +42,7 @@ def table(checks: list[dict]) -> str:
 @seed_option
 @click.option("--device", "device_name", default=NOMINAL, show_default=True, metavar="NAME|FILE",
               help="device (see `ohmspike device show`) or TOML file")
-@click.option("--case", "cases", multiple=True, type=click.Choice(list(CASES)), help="a case  [default: all]")
+@click.option("--case", "cases", multiple=True, type=Choice(list(CASES)), help="a case  [default: all]")
 @click.option("--image", type=click.IntRange(0, 9999), default=0, show_default=True, help="test image that is shown")
 @data_option
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), default=None,
@@ -56,6 +54,9 @@ def spice(learned, chip_name, seed, device_name, cases, image, data_source, keep
     Conductances are those of a learned chip (a run folder, or its learned.npz); without one, those of --chip before it
     learns.
     """
+    from ohmspike.host.data.images import load_dataset
+    from ohmspike.host.runs.learned import load
+
     if learned is None:
         chip = chip_of(chip_name, seed)
         state = ChipState.initial(chip)

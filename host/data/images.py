@@ -1,10 +1,11 @@
 """Images to learn: MNIST and Fashion-MNIST, verified and kept in the user's cache; a user's own arrays."""
 
-import difflib
 import os
 from pathlib import Path
 
 import numpy as np
+
+from ohmspike.chip.wording import did_you_mean
 
 from .collections import COLLECTIONS, collection_in, load_collection
 from .dataset import HELD_OUT_SEED, HELD_OUT_SHARE, LABEL_TOP, Dataset, held_out
@@ -119,9 +120,8 @@ def load_dataset(source: str | os.PathLike | None = None, progress: Progress | N
         return load_collection(collection, path, progress)
     if path.exists() or path.suffix == ".npz":
         return load_images(path, progress)
-    near = difflib.get_close_matches(str(source), COLLECTIONS, 1)
     raise DataError(f"data must be {', '.join(COLLECTIONS)}, a file or a folder, not {str(source)!r}",
-                    hint=f"did you mean {near[0]}?" if near else "docs/data.md tells what can be brought")
+                    hint=did_you_mean(str(source), COLLECTIONS) or "docs/data.md tells what can be brought")
 
 
 def _labelled(path, arrays, name, labels_name):

@@ -7,17 +7,13 @@ import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode
-from ohmspike.host.support.errors import UserError
+from ohmspike.host.support.errors import RunWarning, UserError
 
 __all__ = ["FutileRun", "RunWarning", "Watch", "unseen_lines"]
 
 
 class FutileRun(UserError):
     """A run that cannot work: no line spikes, or all do, events are refused, or nothing fires."""
-
-
-class RunWarning(UserWarning):
-    """Something about a run that a person should know, though it goes on."""
 
 
 def unseen_lines(chip: Chip) -> int:

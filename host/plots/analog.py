@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ohmspike.host.support.atomic import write_whole
 from ohmspike.sim.analog.fit import Fit, Measurement
-from ohmspike.sim.model.nonideal import EFFECTS
+from ohmspike.sim.model.effects import EFFECTS
 
 __all__ = ["energy_picture", "fit_picture", "robustness_picture"]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ohmspike.chip import Chip, DescriptionError, Phase
 from ohmspike.chip.instructions import counter_names
+from ohmspike.chip.wording import reason
 from ohmspike.host.support.errors import UserError
 from ohmspike.sim.analog.device import Device
 from ohmspike.sim.analog.energy import (
@@ -19,7 +20,6 @@ from ohmspike.sim.analog.energy import (
     mean_annealing,
     tornado,
 )
-from ohmspike.sim.rtl.build import cost_table, default_lanes
 
 from .learned import load
 
@@ -61,7 +61,8 @@ def read_run(path) -> Run:
         chip = Chip.from_dict(description, source=str(path / "chip.json"))
         whole = {name: int(count) for name, count in metrics["counters"].items()}
     except (DescriptionError, KeyError, AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a run folder: {error}", hint="name a folder that mnist or demo made") from None
+        raise UserError(f"{path}: not a run folder: {reason(error)}",
+                        hint="name a folder that mnist or demo made") from None
     learning = metrics.get("counters_learn")
     if learning is None and (path / "learned.npz").exists():
         counters = load(path / "learned.npz", chip)[1].counters
@@ -78,7 +79,8 @@ def _json(path):
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}", hint="name a folder that mnist or demo made") from None
+        raise UserError(f"{path}: cannot be read: {reason(error)}",
+                        hint="name a folder that mnist or demo made") from None
 
 
 def energy_of(run: Run, device: Device, *, twin_watts: float = TWIN_WATTS, twin_hertz: float = TWIN_HERTZ) -> dict:
@@ -127,6 +129,8 @@ def _twin(run, watts, hertz):
               if run.metrics.get(key)}
     counted = bool(clocks)
     if not counted:
+        from ohmspike.sim.rtl.build import cost_table, default_lanes
+
         table = cost_table(run.chip, default_lanes(run.chip))
         clocks = {"learning": next(value for name, value in table.items() if name.startswith("image")
                                    and name.endswith("learning")),

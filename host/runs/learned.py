@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 
 from ohmspike.chip import Chip, DescriptionError
+from ohmspike.chip.wording import reason
 from ohmspike.host.coding.vote import Vote
 from ohmspike.host.support.atomic import write_whole
 from ohmspike.host.support.errors import UserError
@@ -37,7 +38,7 @@ def read_arrays(path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise UserError(f"{path}: not a readable .npz file: {error}") from None
+        raise UserError(f"{path}: not a readable .npz file: {reason(error)}") from None
 
 
 def save(path, chip: Chip, state: ChipState, vote: Vote | None = None, **extra: np.ndarray) -> None:
@@ -82,9 +83,9 @@ def load(path, chip: Chip | None = None) -> tuple[Chip, ChipState, Vote | None]:
         state.validate(found)
         vote = None if "vote" not in arrays else Vote(_vote_table(arrays["vote"], found))
     except KeyError as error:
-        raise UserError(f"{path}: not a saved chip: {error} is missing") from None
+        raise UserError(f"{path}: not a saved chip: {reason(error)} is missing") from None
     except (DescriptionError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a saved chip: {error}") from None
+        raise UserError(f"{path}: not a saved chip: {reason(error)}") from None
     if chip is not None and chip.digest != found.digest:
         raise UserError(f"{path}: holds another chip: digest {found.digest[:16]} ({found.name}), expected "
                         f"{chip.digest[:16]} ({chip.name})")

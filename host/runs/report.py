@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from ohmspike.chip.instructions import COUNTERS
+from ohmspike.chip.wording import reason
 from ohmspike.host.plots.analog import energy_picture
 from ohmspike.host.plots.chip import conductance_maps
 from ohmspike.host.support.errors import UserError
@@ -130,7 +131,8 @@ def page(run: Run, device: Device) -> str:
     try:
         versions, pictures = json.loads((run.path / "versions.json").read_text("utf-8")), _pictures(run)
     except (OSError, ValueError) as error:
-        raise UserError(f"{run.path}: cannot be read: {error}", hint="name a folder that mnist or demo made") from None
+        raise UserError(f"{run.path}: cannot be read: {reason(error)}",
+                        hint="name a folder that mnist or demo made") from None
     metrics = [(name, value) for name, value in _flat({name: value for name, value in run.metrics.items()
                                                        if not name.startswith("counters")})]
     names = list(dict.fromkeys(name for counters in run.phases.values() for name, value in counters.items() if value))

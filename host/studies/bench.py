@@ -18,8 +18,8 @@ from ohmspike.chip.instructions import STATUS_WORDS
 from ohmspike.host.coding.images import Encoding
 from ohmspike.host.data.images import load_mnist
 from ohmspike.host.support import console
-from ohmspike.host.targets.linked import RtlTarget
 from ohmspike.host.targets.model import ModelTarget
+from ohmspike.host.targets.rtl import RtlTarget
 from ohmspike.sim.state import ChipState
 
 from .peers import PEERS, measure_peer

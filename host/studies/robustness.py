@@ -25,7 +25,7 @@ from ohmspike.sim.analog.energy import Activity, OperatingPoint, energies, mean_
 from ohmspike.sim.model.nonideal import Imperfect, Imperfections
 from ohmspike.sim.state import ChipState
 
-from .search import HELD_OUT
+from .spaces import HELD_OUT
 
 __all__ = ["COLUMNS", "MODES", "STRENGTHS", "Plan", "Point", "points", "run_point", "run_study", "summary"]
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,45 +14,14 @@ from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.registry import open_target
 from ohmspike.sim.model.nonideal import Imperfections, in_gates
 
+from .spaces import HELD_OUT, SPACES
+
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["HELD_OUT", "SPACES", "Space", "judge", "search", "suggested"]
-
-HELD_OUT = 10_000
-"""Images at the end of the training set that judge a trial; it learns on those before them."""
+__all__ = ["judge", "search", "suggested"]
 
 _PHASE = {field.name for field in dataclasses.fields(Phase)}
-
-
-@dataclass(frozen=True)
-class Space:
-    """The range of one hyper-parameter: a field of the chip, or of the phases of its schedule that it matters to."""
-
-    low: float
-    high: float
-    log: bool = False
-
-
-SPACES = {
-    "tiles": {
-        "set_step": Space(0.01, 0.25, log=True),
-        "set_bound": Space(0.0, 6.0),
-        "reset_step": Space(0.01, 0.25, log=True),
-        "reset_bound": Space(0.0, 7.0),
-        "theta_step": Space(2.0, 200.0, log=True),
-        "decay": Space(0.05, 1.0, log=True),
-    },
-    "read-out": {
-        "read_out_set_step": Space(0.004, 0.25, log=True),
-        "read_out_reset_step": Space(0.004, 0.25, log=True),
-        "read_out_set_bound": Space(0.0, 3.0),
-        "read_out_reset_bound": Space(0.0, 3.0),
-        "margin": Space(30, 10_000, log=True),
-        "read_out_decay": Space(0.1, 1.0, log=True),
-    },
-}
-"""What is searched: the rates of the tiles, or those of the read-out."""
 
 
 def suggested(chip: Chip, values: dict[str, float]) -> Chip:

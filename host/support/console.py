@@ -1,34 +1,54 @@
 """What a person sees while waiting: progress on stderr, results on stdout."""
 
+from __future__ import annotations
+
 import contextlib
+import functools
 import json
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["progress", "say", "show", "status"]
 
-_console = Console(stderr=True, highlight=False)
+
+@functools.cache
+def _console() -> Console:
+    """The console of stderr, made with the first line: rich takes longer to import than help takes to print."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
 
 
 def say(line: str) -> None:
     """One line about what is going on, on stderr."""
-    _console.print(line, markup=False)
+    _console().print(line, markup=False)
 
 
 def status(line: str) -> None:
     """A line about a long step of a tool, on stderr, dimmed."""
-    _console.print(f"  {line}", style="dim", markup=False)
+    _console().print(f"  {line}", style="dim", markup=False)
 
 
 @contextlib.contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar with an estimate of what is left; yields a function of (done, total)."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, console=_console) as bar:
+    with Progress(*columns, console=_console()) as bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -1,6 +1,6 @@
 """Errors a user can mend: one line of what was wrong, and a hint."""
 
-__all__ = ["Interrupted", "UserError"]
+__all__ = ["Interrupted", "RunWarning", "UserError"]
 
 
 class UserError(Exception):
@@ -21,3 +21,7 @@ class UserError(Exception):
 
 class Interrupted(Exception):
     """Ctrl-C, at a place from which the run can go on; the message says how."""
+
+
+class RunWarning(UserWarning):
+    """Something about a run that a person should know, though it goes on."""

@@ -7,11 +7,8 @@ from ohmspike.host.support.errors import UserError
 from ohmspike.sim.state import ChipState
 
 from .base import Target
-from .linked import RtlTarget
-from .model import ModelTarget
 
 __all__ = ["TARGETS", "is_target", "open_target"]
-
 
 TARGETS = ("model", "rtl", "rtl-small", "rtl-uart", "serial:PORT")
 """What :func:`open_target` opens."""
@@ -44,19 +41,26 @@ def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None
     UserError
         There is no such target.
     """
-    from .linked import RtlUartTarget
-    from .serial import SerialTarget
-
     if not is_target(name):
         raise UserError(f"target must be one of {', '.join(TARGETS)}, not {name!r}")
     kind, _, port = name.partition(":")
+    target: Target
+    # only what is opened is imported: each target needs other things
     if kind == "serial":
+        from .serial import SerialTarget
+
         target = SerialTarget(chip, port=port, progress=progress, **options)
     elif kind == "model":
+        from .model import ModelTarget
+
         target = ModelTarget(chip, **options)
     elif kind == "rtl-uart":
+        from .rtl import RtlUartTarget
+
         target = RtlUartTarget(chip, progress=progress, **options)
     else:
+        from .rtl import RtlTarget
+
         target = RtlTarget(chip, small=kind == "rtl-small", progress=progress, **options)
     try:
         if not keep:

@@ -8,9 +8,12 @@ from ohmspike.host.link.serial_port import SerialPort, find_board
 from ohmspike.host.link.session import LinkSession
 from ohmspike.host.support.errors import UserError
 
-from .linked import BAUD, LinkTarget
+from .linked import LinkTarget
 
 __all__ = ["SerialTarget"]
+
+BAUD = 3_000_000
+"""Rate of the serial line unless told otherwise."""
 
 
 class SerialTarget(LinkTarget):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import solve_banded
+import scipy  # its parts are loaded when they are first used
 
 from ohmspike.chip.description import Chip, Phase
 from ohmspike.chip.instructions import counter_names
@@ -274,7 +274,7 @@ def ladder(g: np.ndarray, wire: float, volts: float) -> float:
     middle = g + 2 * link
     middle[0] = g[0] + link  # the far end
     bands = np.array([np.r_[0, np.full(count - 1, -link)], middle, np.r_[np.full(count - 1, -link), 0]])
-    return float(solve_banded((1, 1), bands, g * volts)[-1] * link)
+    return float(scipy.linalg.solve_banded((1, 1), bands, g * volts)[-1] * link)
 
 
 def wire_resistance(scene: Scene, spice: Simulator):

@@ -9,10 +9,11 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import scipy  # its parts are loaded when they are first used
 import tomli_w
-from scipy.optimize import brentq
 
 from ohmspike.chip.description import Chip, DescriptionError
+from ohmspike.chip.wording import did_you_mean, reason
 
 __all__ = ["Device", "DeviceError", "NOMINAL", "Provenance", "STATUSES", "chip_with_device", "curvature", "devices",
            "matched_widths", "plasticity_tables", "saturation", "weight_table"]
@@ -405,7 +406,7 @@ class Device:
         try:
             return cls.from_dict(tomllib.loads(Path(path).read_text("utf-8")), source=str(path))
         except (OSError, UnicodeDecodeError) as error:
-            raise DeviceError(f"{path}: cannot be read: {error}") from None
+            raise DeviceError(f"{path}: cannot be read: {reason(error)}") from None
         except tomllib.TOMLDecodeError as error:
             raise DeviceError(f"{path}: not TOML: {error}") from None
 
@@ -413,7 +414,8 @@ class Device:
     def preset(cls, name: str) -> "Device":
         """A device that ships with the project, by name (:func:`devices`)."""
         if name not in devices():
-            raise DeviceError(f"device must be one of {', '.join(devices())} or a TOML file, not {name!r}")
+            raise DeviceError(f"device must be one of {', '.join(devices())} or a TOML file, not {name!r}",
+                              hint=did_you_mean(str(name), devices()))
         return cls.from_dict(tomllib.loads(_preset_folder().joinpath(f"{name}.toml").read_text("utf-8")), source=name)
 
     @classmethod
@@ -482,7 +484,7 @@ def curvature(label: float) -> float:
     bow = abs(label) / _LABEL_SCALE
     if bow <= _bow(_STRAIGHT):
         return math.copysign(math.exp(_STRAIGHT), label)
-    log_a = brentq(lambda log_a: _bow(log_a) - bow, math.log(1e-3), _STRAIGHT, xtol=1e-13)
+    log_a = scipy.optimize.brentq(lambda log_a: _bow(log_a) - bow, math.log(1e-3), _STRAIGHT, xtol=1e-13)
     return math.copysign(math.exp(log_a), label)
 
 
@@ -555,7 +557,7 @@ def _width_of(device, kind, x, target):
         if high > math.log(1e6):
             raise DeviceError(f"device {device.name} does not reach the chip's {kind.upper()} step of "
                               f"{target:.3f} of its range")
-    return math.exp(brentq(miss, high - 16.0, high, xtol=1e-6))
+    return math.exp(scipy.optimize.brentq(miss, high - 16.0, high, xtol=1e-6))
 
 
 def chip_with_device(chip: Chip, device: Device, *, widths: tuple[float, float] | None = None) -> Chip:

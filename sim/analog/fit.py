@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import least_squares, minimize
+import scipy  # its parts are loaded when they are first used
+
+from ohmspike.chip.wording import reason
 
 from .device import NOMINAL, Device, DeviceError, Provenance, curvature, saturation
 
@@ -75,7 +77,7 @@ def read_measurement(path) -> Measurement:
     try:
         text = Path(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DeviceError(f"{path}: cannot be read: {error}") from None
+        raise DeviceError(f"{path}: cannot be read: {reason(error)}") from None
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1)
              if line.strip() and not line.lstrip().startswith("#")]
     if not lines:
@@ -239,8 +241,9 @@ def fit_device(measured: Measurement, name: str, base: Device | None = None) -> 
             - guess[1] * curve(branch.kind, guess[2 + (branch.kind == "reset")], branch.pulses / span[branch.kind])
             for branch in measured.branches])
 
-    start = least_squares(residuals, (values.min() / unit, 1.0, 0.5, -0.5), x_scale=(0.1, 0.1, 1, 1), diff_step=1e-5,
-                          bounds=((-np.inf, 1e-3, -9, -9), (np.inf, np.inf, 9, 9))).x
+    start = scipy.optimize.least_squares(
+        residuals, (values.min() / unit, 1.0, 0.5, -0.5), x_scale=(0.1, 0.1, 1, 1), diff_step=1e-5,
+        bounds=((-np.inf, 1e-3, -9, -9), (np.inf, np.inf, 9, 9))).x
     left = float(np.sqrt(np.mean(residuals(start) ** 2)) / start[1])
     groups = _groups(measured, unit, span)
     found, error = _most_likely(groups, (*start, math.log(max(left / 4, 1e-5)), math.log(max(left / 4, 1e-5))))
@@ -281,8 +284,9 @@ def _most_likely(groups, start):
         return sum(_surprise(guess, *group) for group in groups)
 
     bounds = ((None, None), (1e-3, None), (-9, 9), (-9, 9), (math.log(1e-6), 0), (math.log(1e-6), 0))
-    found = minimize(cost, start, method="Nelder-Mead", bounds=bounds,
-                     options={"xatol": 1e-5, "fatol": 1e-4, "maxiter": 2500, "maxfev": 2500, "adaptive": True}).x
+    found = scipy.optimize.minimize(
+        cost, start, method="Nelder-Mead", bounds=bounds,
+        options={"xatol": 1e-5, "fatol": 1e-4, "maxiter": 2500, "maxfev": 2500, "adaptive": True}).x
     step = np.array([1e-4, 1e-4, 1e-2, 1e-2, 1e-2, 1e-2])
     curvatures = np.array([[_mixed(cost, found, step, i, k) for k in range(6)] for i in range(6)])
     return found, np.sqrt(np.maximum(np.diag(np.linalg.pinv(curvatures)), 0))

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ohmspike.chip.wording import reason
+
 from .device import Device
 
 __all__ = ["Netlist", "Simulator", "SpiceError", "Waves", "pulses"]
@@ -167,7 +169,7 @@ class Simulator:
         try:
             banner = subprocess.run([self.path, "--version"], capture_output=True, text=True, timeout=30).stdout
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise SpiceError(f"{self.path}: cannot be run: {error}") from None
+            raise SpiceError(f"{self.path}: cannot be run: {reason(error)}") from None
         found = re.search(r"ngspice-(\S+)", banner)
         self.version = found[1] if found else "of unknown version"
 

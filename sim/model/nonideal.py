@@ -11,32 +11,15 @@ from ohmspike.sim.analog.device import Device, DeviceError
 from ohmspike.sim.state import ChipState, written, written_read_out
 
 from . import nonideal_kernels as imperfect_kernels
+from .effects import EFFECTS, IN_GATES
 from .exact import ExactModel, _shared_out, _Work
 
-__all__ = ["EFFECTS", "IN_GATES", "Imperfect", "Imperfections", "in_gates"]
+__all__ = ["Imperfect", "Imperfections", "in_gates"]
 
 _NEVER = np.uint32(0xFFFFFFFF)
 _BOLTZMANN_EV = 8.617333e-5
 _REFERENCE_K = 300.0
 _ACTIVATION_EV = 0.075
-
-EFFECTS = {
-    "c2c": ("cycle to cycle: deviation of every pulse, share of the range", 0.0, 1.0),
-    "d2d_step": ("device to device: log-normal deviation of the update step", 0.0, 2.0),
-    "d2d_range": ("device to device: relative deviation of the upper rail", 0.0, 2.0),
-    "stuck": ("share of stuck cells, half of them at either rail", 0.0, 1.0),
-    "threshold": ("mismatch of the thresholds, in readings of one full cell", 0.0, 1000.0),
-    "read_noise": ("deviation of one reading of one cell, share of the range", 0.0, 2.0),
-    "line_ohm": ("resistance of the bit line from cell to cell, Ω", 0.0, 1e5),
-    "unclamped": ("bit line on the membrane: 16 full cells over the membrane that it never passes", 0.0, 10.0),
-    "endurance": ("wear: 1 over the pulses after which 63 % of the cells have failed", 0.0, 1.0),
-    "temperature": ("kelvin above 300 K: low levels conduct more (0.075 eV at the lower rail, none at the upper)", 0.0,
-                    200.0),
-}
-"""What can be wrong: meaning, lowest and highest strength. Strength 0 is none."""
-
-IN_GATES = ("c2c", "stuck", "threshold")
-"""Of these, what the gates of a chip carry (:func:`in_gates`)."""
 
 _NOISE_BITS = 16
 """Width of the noise register unless the chip has one that will do: enough for any strength, so that a chip is built

@@ -12,7 +12,6 @@ What most programs need is here; it is imported when it is first used, so that `
 """
 
 import importlib
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,6 +48,8 @@ _RENAMED = {"load_dataset": "load_samples"}
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
+        from importlib import metadata  # takes as long to import as all the rest
+
         return metadata.version("ohmspike")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

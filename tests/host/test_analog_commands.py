@@ -153,7 +153,7 @@ def test_malformed_measurement_is_told_with_line_and_column(ohmspike, tmp_path):
 @pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed")
 def test_spice_judges_what_a_run_learned(ohmspike, run_folder, tmp_path, monkeypatch):
     made_up = data.Dataset(IMAGES, np.zeros(60, np.uint8), IMAGES, np.zeros(60, np.uint8))
-    monkeypatch.setattr("ohmspike.host.commands.spice.load_dataset", lambda *args, **kwargs: made_up)
+    monkeypatch.setattr("ohmspike.host.data.images.load_dataset", lambda *args, **kwargs: made_up)
     code, out, err = ohmspike("spice", run_folder, "--case", "V1", "--case", "V6", "--image", 3, "--keep",
                               tmp_path / "keep")
     assert code == 0, err

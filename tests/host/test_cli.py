@@ -47,8 +47,8 @@ def small_mnist(monkeypatch):
         return images, labels
 
     made_up = data.Dataset(*made(1500), *made(300))
-    for module, name in (("mnist", "load_samples"), ("compare", "load_dataset"), ("demo", "load_dataset")):
-        monkeypatch.setattr(f"ohmspike.host.commands.{module}.{name}", lambda *args, **kwargs: made_up)
+    for name in ("samples.load_samples", "images.load_dataset"):
+        monkeypatch.setattr(f"ohmspike.host.data.{name}", lambda *args, **kwargs: made_up)
     return made_up
 
 
@@ -137,7 +137,7 @@ def test_the_demo_notices_a_model_that_differs(ohmspike, small_mnist, tmp_path, 
             self.model.state.random[0] ^= learn
             return found
 
-    monkeypatch.setattr("ohmspike.host.commands.demo.ModelTarget", Off)
+    monkeypatch.setattr("ohmspike.host.targets.model.ModelTarget", Off)
     code, _, err = ohmspike("demo", "--chip", "tiny", "--learn-on", 30, "--test-images", 40, "--out", tmp_path)
     assert code == 1 and "differ" in err
 
@@ -241,7 +241,7 @@ def test_interruption_exits_with_130_and_says_how_to_go_on(ohmspike, small_mnist
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ohmspike.host.commands.mnist.learn", interrupted)
+    monkeypatch.setattr("ohmspike.host.learning.run.learn", interrupted)
     code, out, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--out", tmp_path)
     assert code == 130 and out == "" and "--resume" in err and "Traceback" not in err
 

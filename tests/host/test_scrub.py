@@ -181,7 +181,7 @@ def test_the_command_finds_and_restores(ohmspike, tmp_path, monkeypatch):
     target, behind, state = loaded(CHIP)
     save(tmp_path / "learned.npz", CHIP, target.state())
     behind.levels[2, 1, 1] ^= 1
-    monkeypatch.setattr("ohmspike.host.commands.scrub.open_target", lambda *_, **__: target)
+    monkeypatch.setattr("ohmspike.host.targets.registry.open_target", lambda *_, **__: target)
     arguments = ["scrub", "--target", "rtl", "--state", tmp_path / "learned.npz"]
     code, out, _ = ohmspike(*arguments)
     assert code == 1 and "levels                    1 of 432 cells differ" in out and "--restore" in out

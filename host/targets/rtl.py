@@ -1,0 +1,70 @@
+"""The compiled RTL as a target, in both forms and behind simulated wires."""
+
+from collections.abc import Callable
+
+from ohmspike.chip import Chip
+from ohmspike.host.link.ports import CompiledPort
+from ohmspike.host.link.session import LinkSession
+from ohmspike.sim.rtl.build import compile_chip, compile_serial_chip
+
+from .linked import LinkTarget
+
+__all__ = ["RtlTarget", "RtlUartTarget"]
+
+
+class RtlTarget(LinkTarget):
+    """The RTL, compiled (needs a C++ compiler the first time).
+
+    Parameters
+    ----------
+    lanes : int, optional
+        Synapses per clock.
+    small : bool, optional
+        The small form, as on boards with an SPRAM.
+    progress : callable, optional
+        Told what the compilation is at, one line at a time.
+    """
+
+    name = "rtl"
+
+    def __init__(self, chip: Chip, *, lanes: int | None = None, small: bool = False,
+                 progress: Callable[[str], None] | None = None, trace: bool = False):
+        self.rtl = compile_chip(chip, lanes=lanes, small=small, progress=progress, trace=trace)
+        super().__init__(chip, LinkSession(CompiledPort(self.rtl), chip))
+
+    @property
+    def cycles(self) -> int:
+        """Clocks since the target was opened."""
+        return self.rtl.cycles
+
+    def close(self):
+        self.rtl.close()
+
+
+class RtlUartTarget(LinkTarget):
+    """The RTL with its UART, compiled: every byte goes over two simulated wires, bit by bit.
+
+    Parameters
+    ----------
+    lanes : int, optional
+        Synapses per clock.
+    bit_clocks : int, optional
+        Length of a bit, in clocks.
+    progress : callable, optional
+        Told what the compilation is at, one line at a time.
+    """
+
+    name = "rtl-uart"
+
+    def __init__(self, chip: Chip, *, lanes: int | None = None, bit_clocks: int = 8,
+                 progress: Callable[[str], None] | None = None):
+        self.rtl = compile_serial_chip(chip, lanes=lanes, bit_clocks=bit_clocks, progress=progress)
+        super().__init__(chip, LinkSession(CompiledPort(self.rtl), chip))
+
+    @property
+    def cycles(self) -> int:
+        """Clocks since the target was opened."""
+        return self.rtl.cycles
+
+    def close(self):
+        self.rtl.close()

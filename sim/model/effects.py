@@ -1,0 +1,21 @@
+"""Flaws of real cells by name: what options and pictures tell of them, without the model that has them."""
+
+__all__ = ["EFFECTS", "IN_GATES"]
+
+EFFECTS = {
+    "c2c": ("cycle to cycle: deviation of every pulse, share of the range", 0.0, 1.0),
+    "d2d_step": ("device to device: log-normal deviation of the update step", 0.0, 2.0),
+    "d2d_range": ("device to device: relative deviation of the upper rail", 0.0, 2.0),
+    "stuck": ("share of stuck cells, half of them at either rail", 0.0, 1.0),
+    "threshold": ("mismatch of the thresholds, in readings of one full cell", 0.0, 1000.0),
+    "read_noise": ("deviation of one reading of one cell, share of the range", 0.0, 2.0),
+    "line_ohm": ("resistance of the bit line from cell to cell, Ω", 0.0, 1e5),
+    "unclamped": ("bit line on the membrane: 16 full cells over the membrane that it never passes", 0.0, 10.0),
+    "endurance": ("wear: 1 over the pulses after which 63 % of the cells have failed", 0.0, 1.0),
+    "temperature": ("kelvin above 300 K: low levels conduct more (0.075 eV at the lower rail, none at the upper)", 0.0,
+                    200.0),
+}
+"""What can be wrong: meaning, lowest and highest strength. Strength 0 is none."""
+
+IN_GATES = ("c2c", "stuck", "threshold")
+"""Of these, what the gates of a chip carry (:func:`~ohmspike.sim.model.nonideal.in_gates`)."""
