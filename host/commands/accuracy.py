@@ -33,6 +33,8 @@ def accuracy(groups, only, seeds, results, data_source, as_json):
         raise click.UsageError(f"--only must be one of {', '.join(case.label for case in cases(list(groups)))}, "
                                f"not {missing[0]!r}")
     data, kept, runs = load_dataset(data_source, progress=console.status), Results(results), []
+    for case in chosen:
+        data.check(case.chip, labels_for="a table of accuracy")
     with console.progress("runs") as shown:
         plan = [(case, seed) for case in chosen for seed in seeds]
         for number, (case, seed) in enumerate(plan):

@@ -49,12 +49,14 @@ def _first_difference(a, b, images, labels, code, *, learn, progress):
     """Chunks of images, and in the first chunk that differs one image after the other."""
     for start in range(0, len(images), CHUNK):
         before = {target: target.state() for target in (a, b)}
-        chunk, told = images[start:start + CHUNK], labels[start:start + CHUNK]
+        chunk = images[start:start + CHUNK]
+        told = None if labels is None else labels[start:start + CHUNK]
         if whole := difference_of(a, b, chunk, told, code, learn=learn, first=start):
             for target, state in before.items():
                 target.load(state, keep_counters=True)
             for index in range(len(chunk)):
-                image, label = chunk[index:index + 1], told[index:index + 1]
+                image = chunk[index:index + 1]
+                label = None if told is None else told[index:index + 1]
                 if found := difference_of(a, b, image, label, code, learn=learn, first=start + index):
                     return {"image": start + index, "what": found}
             return {"image": start, "what": f"{whole} (only if {len(chunk)} images are presented at once)"}
@@ -100,6 +102,7 @@ def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, pea
     chip, state = flawed(chip_of(chip_name, seed), flaws)
     code = encoding_of(encoding, steps, peak)
     data = load_dataset(data_source, progress=console.status)
+    data.check(chip, labels_for="learning with labels" if learn and chip.classes else None)
     order = np.random.default_rng(chip.seed).permutation(len(data.train_images))[:images]
 
     def opened(name):
@@ -115,7 +118,8 @@ def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, pea
         if altered:
             _alter(b, altered)
         with console.progress("comparing") as progress:
-            first = _first_difference(a, b, data.train_images[order], data.train_labels[order], code, learn=learn,
+            labels = None if data.train_labels is None else data.train_labels[order]
+            first = _first_difference(a, b, data.train_images[order], labels, code, learn=learn,
                                       progress=progress)
     result = {"chip": chip.name, "digest": chip.digest, "a": name_a, "b": name_b, "seed": chip.seed,
               "images": images, "learn": learn, "encoding": encoding, "flaws": flaws and dataclasses.asdict(flaws),

@@ -78,6 +78,7 @@ def demo(chip_name, seed, data_source, learn_on, test_images, out, as_json):
 
     chip = chip_of(chip_name, seed)
     data = load_dataset(data_source, progress=console.status)
+    data.check(chip, labels_for="the demo")
     folder = RunFolder.create(out, chip.name, "demo")
     console.say("compiling the model")
     warm_up(chip)

@@ -1,7 +1,6 @@
 """``ohmspike mnist``: learn and classify handwritten digits, or other data, on a target."""
 
 import dataclasses
-import re
 import time
 from pathlib import Path
 
@@ -38,13 +37,13 @@ __all__ = ["mnist"]
               help="teach them to the read-out, if the chip has one; without, a vote answers")
 @click.option("--test-images", type=click.IntRange(1), default=None, help="test images  [default: all, 10,000]")
 @click.option("--validate", is_flag=True,
-              help="judge on the last 10,000 training images (a sixth of fewer than 60,000), learn on the others")
+              help="judge on validation images, a sixth of those to learn from (the last 10,000 of MNIST)")
 @encoding_options
 @flaws_option
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
               help="where the run folder is made")
 @click.option("--checkpoint", type=click.Path(path_type=Path, dir_okay=False), default=None,
-              help="file that keeps an interrupted learning run  [default: OUT/CHIP-TARGET-SEED.checkpoint.npz]")
+              help="file that keeps an interrupted learning run  [default: OUT/CHIP-TARGET-SEED-DIGEST.checkpoint.npz]")
 @click.option("--resume", is_flag=True, help="go on from the checkpoint of an interrupted run")
 @click.option("--spikes", is_flag=True, help="keep fires, answers and labels of the test images in the run folder")
 @json_option
@@ -52,14 +51,15 @@ def mnist(chip_name, target, seed, data_source, images, passes, labels, test_ima
           flaws, out, checkpoint, resume, spikes, as_json):
     """learn MNIST (or --data), classify by the read-out of the chip and by a vote"""
     from ohmspike.host.coding.streams import StreamEncoding
-    from ohmspike.host.data.formats import DataError
     from ohmspike.host.data.samples import load_samples
     from ohmspike.host.data.streams import Stream
+    from ohmspike.host.learning.checkpoint import checkpoint_path
     from ohmspike.host.learning.classify import classify, train_vote
-    from ohmspike.host.learning.run import learn, schedule_of, warm_up
+    from ohmspike.host.learning.run import learn, run_facts, schedule_of, warm_up
     from ohmspike.host.plots.chip import prequential
     from ohmspike.host.runs.folder import RunFolder, tool_versions
     from ohmspike.host.runs.learned import save
+    from ohmspike.host.support.atomic import check_writable
     from ohmspike.host.targets.registry import open_target
 
     chip, initial = flawed(chip_of(chip_name, seed), flaws)
@@ -67,34 +67,34 @@ def mnist(chip_name, target, seed, data_source, images, passes, labels, test_ima
     data = load_samples(data_source, progress=console.status)
     spoken = isinstance(data.train_images, Stream)
     code = StreamEncoding() if spoken else encoding_of(encoding, steps, peak)
-    if not spoken:
-        data.check_plane(chip)
-    train, train_labels = data.train_images, data.train_labels
-    test, test_labels = data.test_images, data.test_labels
-    if validate:
-        last = min(10_000, len(train) // 6)
-        train, test = train[:-last], train[-last:]
-        if data.classes is not None:
-            train_labels, test_labels = train_labels[:-last], train_labels[-last:]
+    taught = labels and data.classes is not None and any(phase.teach for phase in chip.schedule)
+    data.check(chip, labels_for="the read-out (--no-labels learns without)" if taught else None)
+    split = data.validation() if validate else data
+    train, train_labels, test, test_labels = (
+        split.train_images, split.train_labels, split.test_images, split.test_labels)
     train, test = train[:images], test[:test_images]
     if data.classes is not None:
         train_labels, test_labels = train_labels[:images], test_labels[:test_images]
-    checkpoint = checkpoint or out / f"{chip.name}-{re.sub(r'[^a-z0-9]+', '-', target)}-{chip.seed}.checkpoint.npz"
+    known = train_labels if taught else None
+    checkpoint = checkpoint or checkpoint_path(
+        out, chip, target, run_facts(chip, train, known, passes=passes, encoding=code, flaws=told))
     if resume and not checkpoint.exists():
-        raise UserError(f"{checkpoint}: no checkpoint to resume from", hint="start the run without --resume")
+        others = sorted(checkpoint.parent.glob(f"{chip.name}-*.checkpoint.npz"))
+        left = f", or give the data and options of the run that left {', '.join(map(str, others))}" if others else ""
+        raise UserError(f"{checkpoint}: no checkpoint to resume from", hint=f"start the run without --resume{left}")
+    if checkpoint.exists() and not resume:
+        console.say(f"warning: starting again; --resume would go on from {checkpoint}")
+    check_writable(out)
+    check_writable(checkpoint.parent)
     if target == "model" and not spoken:
+        console.status("compiling the model (a minute the first time)")
         warm_up(chip, code)
-    taught = labels and data.classes is not None and any(phase.teach for phase in chip.schedule)
-    if taught and data.classes > chip.classes:
-        raise DataError(f"{data.name}: labels must be 0 to {chip.classes - 1} for the read-out of {chip.name}, "
-                        f"not up to {data.classes - 1}",
-                        hint="describe a chip with more classes, or learn with --no-labels")
     with open_target(target, chip, progress=console.status) as body:
         if initial is not None:
             body.load(initial)
         try:
             with console.progress("learning") as shown:
-                learned = learn(body, train, train_labels if taught else None, passes=passes, encoding=code,
+                learned = learn(body, train, known, passes=passes, encoding=code,
                                 progress=shown, checkpoint=checkpoint, resume=resume, flaws=told)
         except KeyboardInterrupt:
             raise Interrupted(f"the run goes on from {checkpoint} with --resume") from None

@@ -26,7 +26,7 @@ STUDIED = [*EFFECTS, "drift"]
 @click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), default=(1, 2, 3), show_default=True,
               help="seeds; may be given again")
 @click.option("--images", type=click.IntRange(100), default=50_000, show_default=True,
-              help="training images; the last 10,000 are not learned, they judge")
+              help="training images at most; validation images are not learned, they judge")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("runs/robustness.csv"),
               show_default=True, help="CSV file; points that are there are not run again; the picture is beside it")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="processes of this machine")
@@ -37,6 +37,7 @@ STUDIED = [*EFFECTS, "drift"]
 def robustness(chip_name, device_name, effects, strengths, seeds, images, out, workers, scheduler, data_source,
                as_json):
     """accuracy and energy against every flaw of real cells, with and without learning on the flawed chip"""
+    from ohmspike.host.data.images import load_dataset
     from ohmspike.host.plots.analog import robustness_picture
     from ohmspike.host.studies.robustness import MODES, Plan, points, run_study, summary
 
@@ -45,6 +46,7 @@ def robustness(chip_name, device_name, effects, strengths, seeds, images, out, w
     chip = chip_of(chip_name, None)
     if not any(phase.teach for phase in chip.schedule):
         raise click.UsageError(f"the study needs a chip whose schedule teaches a read-out; {chip.name}'s does not")
+    load_dataset(data_source, progress=console.status).check(chip, labels_for="the study")
     device = Device.load(device_name or NOMINAL)
     plan = Plan(chip_with_device(chip, device) if device_name else chip, device, data_source, images)
     wanted = points(list(effects), list(seeds), list(strengths))

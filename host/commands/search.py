@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import tomli_w
 
-from ohmspike.host.studies.spaces import HELD_OUT, SPACES
+from ohmspike.host.studies.spaces import SPACES
 from ohmspike.host.support import console
 from ohmspike.host.support.atomic import write_whole
 
@@ -33,13 +33,15 @@ __all__ = ["search"]
               help="TOML file for the chip with the best rates")
 @json_option
 def search(chip_name, seed, data_source, study_file, spaces, read_out, flaws, trials, seeds, out, as_json):
-    """search for rates with Optuna, judged on the last 10,000 training images"""
+    """search for rates with Optuna, judged on validation images (the last 10,000 of MNIST to learn from)"""
     from ohmspike.host.data.images import load_dataset
     from ohmspike.host.studies.search import search as search_rates
     from ohmspike.host.studies.search import suggested
 
     chip = chip_of(chip_name, seed)
     data = load_dataset(data_source, progress=console.status)
+    data.check(chip, labels_for="the search")
+    held = len(data.validation().test_images)
     with console.progress("trials") as shown:
         study = search_rates(chip, data, study_file, spaces=list(spaces), read_out=read_out == "crossbar",
                              trials=trials, seeds=seeds, flaws=flaws,
@@ -48,8 +50,8 @@ def search(chip_name, seed, data_source, study_file, spaces, read_out, flaws, tr
     if out is not None:
         write_whole(out, lambda file: tomli_w.dump(best.to_dict(), file), make_folder=True)
     result = {"chip": chip.name, "study": str(study_file), "trials": len(study.trials), "judged_on": "validation",
-              "images": HELD_OUT, "flaws": flaws and dataclasses.asdict(flaws), "accuracy": study.best_value,
+              "images": held, "flaws": flaws and dataclasses.asdict(flaws), "accuracy": study.best_value,
               "rates": study.best_params}
     console.show(result, as_json=as_json, text="\n".join([
-        f"{chip.name}: {study.best_value:.2%} of {HELD_OUT:,} validation images, best of {len(study.trials)} trials",
+        f"{chip.name}: {study.best_value:.2%} of {held:,} validation images, best of {len(study.trials)} trials",
         *(f"  {name:22} {value:.4g}" for name, value in study.best_params.items())]))

@@ -75,15 +75,20 @@ COLLECTIONS = {collection.name: collection for collection in (
 def load_collection(collection, directory, progress):
     tell = progress or (lambda line: None)
     contents = _from_cache(collection, tell) if directory is None else _from_folder(collection, Path(directory))
-    return Dataset(*(read_idx(contents[name], name=name) for name in collection.files), name=collection.name)
+    arrays = [read_idx(contents[name], name=name) for name in collection.files]
+    return Dataset(*arrays, name=collection.name, validation_last=min(10_000, len(arrays[0]) // 6))
 
 
 def collection_in(folder):
     """The collection whose training images are in a folder; None if it holds something else."""
     if not any((folder / name).exists() for name in (_NAMES[0], f"{_NAMES[0]}.gz")):
         return None
-    content, _ = _idx_file(folder, _NAMES[0], "the four IDX files of a built-in data set")
+    content, path = _idx_file(folder, _NAMES[0], "the four IDX files of a built-in data set")
     found = hashlib.sha256(content).hexdigest()
+    if not content.startswith(b"\0\0\x08"):
+        known = " or ".join(f"{known.files[_NAMES[0]]} ({known.title})" for known in COLLECTIONS.values())
+        raise DataError(f"{path}: not an IDX file; SHA-256 of {_NAMES[0]} must be {known}, not {found}",
+                        hint="fetch the file again, or bring own images in a form that docs/data.md names")
     return next((collection for collection in COLLECTIONS.values() if collection.files[_NAMES[0]] == found), None)
 
 

@@ -1,5 +1,6 @@
 """A data set: images or event streams to learn from and to be judged on."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,8 @@ class Dataset:
         A built-in data set, or the file.
     held_out : bool
         The test images had to be taken from the training images.
+    validation_last : int
+        The last so many training images are the validation set by convention; 0 if there is no convention.
     """
 
     train_images: np.ndarray
@@ -41,6 +44,7 @@ class Dataset:
     test_labels: np.ndarray | None
     name: str = "mnist"
     held_out: bool = False
+    validation_last: int = 0
 
     @property
     def classes(self) -> int | None:
@@ -54,8 +58,47 @@ class Dataset:
         """Height and width of an image."""
         return self.train_images.shape[1:]
 
+    def check(self, chip: Chip, *, labels_for: str | None = None) -> None:
+        """Refuse what a chip or a command cannot work with, as a :class:`DataError`.
+
+        Parameters
+        ----------
+        labels_for : str, optional
+            What needs labels that fit the read-out of the chip, if it has one, as messages call it.
+        """
+        self.check_plane(chip)
+        if labels_for is None:
+            return
+        if self.classes is None:
+            raise DataError(f"{self.name}: labels are missing, and {labels_for} needs them",
+                            hint="add labels, or learn without them: ohmspike learn --no-labels")
+        if chip.classes and self.classes > chip.classes:
+            raise DataError(f"{self.name}: labels must be 0 to {chip.classes - 1} for the read-out of {chip.name}, "
+                            f"not up to {self.classes - 1}",
+                            hint=f"describe a chip with classes = {self.classes} under [read_out]")
+
+    def validation(self, seed: int = HELD_OUT_SEED) -> "Dataset":
+        """The training samples alone, divided into those to learn from and those that judge hyper-parameters.
+
+        The last 10,000 images of MNIST and Fashion-MNIST; of other data a sixth, 10,000 at most, drawn at random and
+        of every class alike. They stand in place of the test images.
+        """
+        count, labels = len(self.train_images), self.train_labels
+        if count < 2:
+            raise DataError(f"{self.name}: samples must be at least 2, one of them for validation, not {count}")
+        if self.validation_last:
+            kept, out = np.split(np.arange(count), [count - self.validation_last])
+        else:
+            kept, out = held_out(count, labels, min(10_000, max(1, count // 6)), seed)
+        return dataclasses.replace(
+            self, train_images=self.train_images[kept], test_images=self.train_images[out], held_out=False,
+            validation_last=0, train_labels=None if labels is None else labels[kept],
+            test_labels=None if labels is None else labels[out])
+
     def check_plane(self, chip: Chip) -> None:
         """Refuse a chip that sees another plane, as a :class:`DataError`."""
+        if not isinstance(self.train_images, np.ndarray):
+            return  # a stream: its lines are checked when they become events
         height, width = self.plane
         if (height, width) != (chip.plane_height, chip.plane_width):
             raise DataError(f"{self.name}: images must be {chip.plane_height}x{chip.plane_width} for the chip "

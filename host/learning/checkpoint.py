@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import re
 import signal
 import threading
+from pathlib import Path
 
 import numpy as np
 
+from ohmspike.chip import Chip
 from ohmspike.host.runs.learned import load, read_arrays, save
 from ohmspike.host.support.errors import UserError
 
@@ -43,6 +46,13 @@ def digest_of(samples):
     for array in [samples] if isinstance(samples, np.ndarray) else [samples.time, samples.line, samples.offsets]:
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()
+
+
+def checkpoint_path(folder: Path, chip: Chip, target: str, run: dict) -> Path:
+    """Where the checkpoint of a run stands in a folder: runs that differ in anything have files of their own."""
+    facts = json.dumps([chip.digest, run], sort_keys=True)
+    name = re.sub(r"[^a-z0-9]+", "-", target)
+    return folder / f"{chip.name}-{name}-{chip.seed}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}.checkpoint.npz"
 
 
 def save_checkpoint(target, path, run, host):

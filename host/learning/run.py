@@ -19,7 +19,7 @@ from .checkpoint import CHECKPOINT_SECONDS, Interruption, digest_of, resumed_run
 from .checks import Watch
 from .host_read_out import HostReadOut
 
-__all__ = ["Learned", "learn", "schedule_of", "warm_up"]
+__all__ = ["Learned", "learn", "run_facts", "schedule_of", "warm_up"]
 
 RELOAD_IMAGES = 1000
 """Images between two reloads of the plasticity tables: the grain of the annealing, and of a checkpoint."""
@@ -119,9 +119,7 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
         checked_labels(labels, count, chip.classes)  # now, and not when the tiles have learned
     encoding = Encoding() if encoding is None else encoding
     total, done, curve = len(plan) * count, 0, []
-    run = {"images": digest_of(images), "labels": None if labels is None else digest_of(labels),
-           "schedule": [phase.to_dict() for phase in phases], "encoding": dataclasses.asdict(encoding),
-           "flaws": flaws}
+    run = run_facts(chip, images, labels, passes=passes, encoding=encoding, flaws=flaws)
     host = None
     if resumed := resume and checkpoint is not None and Path(checkpoint).exists():
         done, curve, host = resumed_run(target, Path(checkpoint), run)
@@ -156,6 +154,15 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
             if interruption.asked:
                 raise KeyboardInterrupt
     return Learned(done - begun, time.perf_counter() - started, resumed, curve)
+
+
+def run_facts(chip: Chip, images: np.ndarray, labels: np.ndarray | None = None, *, passes: int | None = None,
+              encoding: Encode | None = None, flaws: dict | None = None) -> dict:
+    """What makes a learning run this one and no other, as its checkpoint keeps it; arguments as of :func:`learn`."""
+    phases = schedule_of(chip, passes=passes, labelled=labels is not None)
+    return {"images": digest_of(images), "labels": None if labels is None else digest_of(labels),
+            "schedule": [phase.to_dict() for phase in phases],
+            "encoding": dataclasses.asdict(Encoding() if encoding is None else encoding), "flaws": flaws}
 
 
 def _present(target, phase, passed, encoding, images, labels, first_sample, host, watch):

@@ -25,8 +25,6 @@ from ohmspike.sim.analog.energy import Activity, OperatingPoint, energies, mean_
 from ohmspike.sim.model.nonideal import Imperfect, Imperfections
 from ohmspike.sim.state import ChipState
 
-from .spaces import HELD_OUT
-
 __all__ = ["COLUMNS", "MODES", "STRENGTHS", "Plan", "Point", "points", "run_point", "run_study", "summary"]
 
 STRENGTHS = {
@@ -112,7 +110,8 @@ class _FlawedTarget(ModelTarget):
 
 @cache
 def _data(source):
-    return load_dataset(source)
+    """The training samples of a source, divided for validation."""
+    return load_dataset(source).validation()
 
 
 def learn_ideal(plan: Plan, seed: int, threads: int = 1) -> ChipState:
@@ -125,15 +124,14 @@ def learn_ideal(plan: Plan, seed: int, threads: int = 1) -> ChipState:
 
 def _shown(plan):
     data = _data(plan.data)
-    count = min(plan.images, len(data.train_images) - HELD_OUT)
-    return data.train_images[:count], data.train_labels[:count]
+    return data.train_images[:plan.images], data.train_labels[:plan.images]
 
 
 def run_point(plan: Plan, point: Point, ideal: ChipState, threads: int = 1) -> list[dict]:
     """A line for every mode of one point."""
     chip = dataclasses.replace(plan.chip, seed=point.seed)
     data, (shown, labels) = _data(plan.data), _shown(plan)
-    judged, truth = data.train_images[-HELD_OUT:], data.train_labels[-HELD_OUT:]
+    judged, truth = data.test_images, data.test_labels
     drifting = point.strength if point.effect == "drift" else 0.0
     flaws = {point.effect: point.strength} if point.effect not in ("ideal", "drift") else {}
     flaws = Imperfections(**flaws, seed=point.seed)

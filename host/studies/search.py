@@ -14,7 +14,7 @@ from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.registry import open_target
 from ohmspike.sim.model.nonideal import Imperfections, in_gates
 
-from .spaces import HELD_OUT, SPACES
+from .spaces import SPACES
 
 if TYPE_CHECKING:
     import optuna
@@ -40,7 +40,8 @@ def suggested(chip: Chip, values: dict[str, float]) -> Chip:
 
 def judge(chip: Chip, data: Dataset, *, read_out: bool, flaws: Imperfections | None = None,
           threads: int | None = None) -> float:
-    """Learn on all but the last 10,000 training images, and return the accuracy on those.
+    """Learn on the training images but those of :meth:`~ohmspike.host.data.dataset.Dataset.validation`, and return the
+    accuracy on those.
 
     Parameters
     ----------
@@ -50,14 +51,15 @@ def judge(chip: Chip, data: Dataset, *, read_out: bool, flaws: Imperfections | N
         What is wrong with the chip, as far as gates carry it.
     """
     chip, state = (chip, None) if flaws is None else in_gates(chip, flaws)
-    shown, labels = data.train_images[:-HELD_OUT], data.train_labels[:-HELD_OUT]
+    classes, data = data.classes, data.validation()
+    shown, labels = data.train_images, data.train_labels
     with open_target("model", chip, threads=threads) as target:
         if state is not None:
             target.load(state)
         learn(target, shown, labels if read_out else None)
-        vote = None if read_out else train_vote(target, shown, labels, classes=int(data.train_labels.max()) + 1)
-        answers = classify(target, data.train_images[-HELD_OUT:], vote)
-    return float((answers == data.train_labels[-HELD_OUT:]).mean())
+        vote = None if read_out else train_vote(target, shown, labels, classes=classes)
+        answers = classify(target, data.test_images, vote)
+    return float((answers == data.test_labels).mean())
 
 
 def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], read_out: bool, trials: int, seeds: int,
@@ -73,6 +75,7 @@ def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], re
     UserError
         Optuna is not installed, or the file is a study of something else.
     """
+    data.check(chip, labels_for="the search")
     try:
         import optuna
     except ImportError:

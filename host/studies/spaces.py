@@ -1,11 +1,8 @@
-"""What a search may vary, and on how many images it is judged."""
+"""What a search may vary."""
 
 from dataclasses import dataclass
 
-__all__ = ["HELD_OUT", "SPACES", "Space"]
-
-HELD_OUT = 10_000
-"""Images at the end of the training set that judge a trial; it learns on those before them."""
+__all__ = ["SPACES", "Space"]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import contextlib
 import os
 import uuid
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import BinaryIO
 
 from .errors import UserError
 
-__all__ = ["write_whole"]
+__all__ = ["check_writable", "write_whole"]
 
 
 def write_whole(path, fill: Callable[[BinaryIO], object], *, error: type[UserError] = UserError,
@@ -38,3 +39,24 @@ def write_whole(path, fill: Callable[[BinaryIO], object], *, error: type[UserErr
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def check_writable(folder) -> None:
+    """Make a folder, if it is not there, and write a file of no bytes into it, to know before a long run that it can.
+
+    Raises
+    ------
+    UserError
+        The folder cannot be made or written to.
+    """
+    folder = Path(folder)
+    probe = folder / f".{uuid.uuid4().hex}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+    except OSError as failure:
+        raise UserError(f"{folder}: cannot be written to: {failure.strerror or failure}",
+                        hint="name another folder with --out") from None
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)

@@ -83,6 +83,52 @@ def test_mnist_prints_metrics_and_fills_a_run_folder(ohmspike, small_mnist, tmp_
     assert not list(tmp_path.glob("*.checkpoint.npz"))
 
 
+def test_a_finished_run_leaves_the_checkpoint_of_another_alone(ohmspike, small_mnist, tmp_path, monkeypatch):
+    from ohmspike.host.learning import run as learning
+
+    call = ("mnist", "--chip", "tiny", "--target", "model", "--out", tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(learning, "CHECKPOINT_SECONDS", -1.0)
+        present = learning._present
+
+        def killed(target, phase, passed, encoding, images, labels, first_sample, *rest):
+            if first_sample >= 2000:
+                raise KeyboardInterrupt
+            return present(target, phase, passed, encoding, images, labels, first_sample, *rest)
+
+        patch.setattr(learning, "_present", killed)
+        assert ohmspike(*call)[0] == 130
+    (left,) = tmp_path.glob("*.checkpoint.npz")
+    assert ohmspike(*call, "--images", 500)[0] == 0 and left.exists()
+    code, _, err = ohmspike(*call, "--images", 400, "--resume")
+    assert code == 1 and "no checkpoint to resume from" in err and str(left) in err
+    code, out, _ = ohmspike(*call, "--resume", "--json")
+    assert code == 0 and json.loads(out)["resumed"] and not left.exists()
+
+
+def test_what_a_command_cannot_learn_is_refused_by_all_alike(ohmspike, tmp_path):
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (70, 28, 28)).astype(np.uint8)
+    np.savez(tmp_path / "eight.npz", images=images[:, :8, :8], labels=rng.integers(0, 10, 70))
+    np.savez(tmp_path / "none.npz", images=images)
+    np.savez(tmp_path / "many.npz", images=images, labels=np.arange(70) % 47)
+    messages = {"eight": "images must be 28x28", "none": "labels are missing", "many": "labels must be 0 to 9"}
+    for name, message in messages.items():
+        for command in (["search", "--study", tmp_path / "s.db", "--trials", 1, "--chip", "paper100"],
+                        ["accuracy", "--table", "chips", "--only", "paper100", "--results", tmp_path / "r.jsonl"],
+                        ["robustness", "--chip", "paper100", "--effect", "stuck", "--strength", 0.1, "--workers", 1,
+                         "--out", tmp_path / "r.csv"],
+                        ["compare", "--chip", "tiny", "--b", "model", "--images", 5, "--learn"]):
+            code, _, err = ohmspike(*command, "--data", tmp_path / f"{name}.npz")
+            assert code == 1 and f"error: {tmp_path}" not in err and message in err and "Traceback" not in err, err
+
+
+def test_an_out_that_cannot_be_written_is_noticed_before_the_run(ohmspike, small_mnist, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--out", tmp_path / "file" / "runs")
+    assert code == 1 and "cannot be written to" in err and "images/s" not in err
+
+
 def test_mnist_keeps_fires_where_asked(ohmspike, small_mnist, tmp_path):
     code, _, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--spikes", "--no-labels", "--out",
                             tmp_path)

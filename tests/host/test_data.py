@@ -345,8 +345,23 @@ def test_what_data_cannot_be_is_said(cache, tmp_path):
     with pytest.raises(DataError, match="an empty folder, which is no set of images"):
         load_dataset(tmp_path / "empty")
     put(tmp_path / "other", contents={**CONTENTS, IMAGES: b"x"})
-    with pytest.raises(DataError, match="no IDX file of training images"):
+    with pytest.raises(DataError) as caught:
         load_dataset(tmp_path / "other")
+    known = [collection.files[IMAGES] for collection in COLLECTIONS.values()]
+    assert all(part in str(caught.value) for part in (*known, hashlib.sha256(b"x").hexdigest()))
+
+
+def test_the_validation_set_is_the_end_of_mnist_and_a_stratified_draw_of_other_data(tmp_path, cache):
+    put(cache)
+    own = load_dataset()
+    division = own.validation()
+    assert np.array_equal(division.test_images, own.train_images[-5:]) and division.train_labels.tolist() == (
+        own.train_labels[:-5].tolist())
+    np.savez(tmp_path / "own.npz", images=images_of(700), labels=np.repeat([0, 1], 350))
+    own = load_dataset(tmp_path / "own.npz")
+    division = own.validation()
+    assert len(division.test_images) == 100 and division.test_labels.sum() == 50
+    assert len(division.train_images) == 500 and division.validation().test_images.shape[0] == 83
 
 
 # sources

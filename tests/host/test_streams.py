@@ -183,7 +183,7 @@ def test_bin_is_read_and_other_arrays_are_told(tmp_path):
     ({"labels": np.array([1, -1])}, "labels must be 0 to 65535, not -1 to 1"),
     ({"bin": 0}, "bin must be one number above 0, not 0"),
     ({"bin": np.array([1, 2])}, "bin must be one number above 0"),
-    ({"line": np.array([0, None, 2])}, "line: Object arrays cannot be loaded"),
+    ({"line": np.array([0, None, 2])}, "line: must be numbers, not Python objects"),
 ])
 def test_what_is_wrong_with_a_stream_is_said(tmp_path, changes, message):
     arrays = {name: array for name, array in (GOOD | changes).items() if array is not None}
