@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,32 @@ def status(line: str) -> None:
     _console().print(f"  {line}", style="dim", markup=False)
 
 
+class _Lines:
+    """Progress as lines, for a file or a pipe."""
+
+    def __init__(self, description: str, every: float = 30.0) -> None:
+        self._description, self._every = description, every
+        self._started = self._said = time.monotonic()
+        self._last: tuple[int, int] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self._last != (done, total) and (now - self._said >= self._every or done >= total):
+            spent = now - self._started
+            left = f", about {spent * (total - done) / done:,.0f} s left" if 0 < done < total else ""
+            say(f"{self._description}: {done:,} of {total:,}, {spent:,.0f} s{left}")
+            self._said, self._last = now, (done, total)
+
+
 @contextlib.contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar with an estimate of what is left; yields a function of (done, total)."""
+    """A progress bar with an estimate of what is left; yields a function of (done, total).
+
+    Where stderr is no terminal, a line says the same about every half minute and at the end.
+    """
+    if not _console().is_terminal:
+        yield _Lines(description)
+        return
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

@@ -106,6 +106,16 @@ class Target(ABC):
     def end_sample(self) -> None:
         """An END, whatever was before it."""
 
+    def settle(self) -> None:
+        """End a sample that another host may have left half done; what is kept across samples stays as it is."""
+        counters, registers = self._all_counters(), self.read("registers").ravel()
+        still = registers.copy()
+        still[register_names(self.chip).index("learn")] = 0  # while learning an END may lower thresholds (contract 3.6)
+        self.write("registers", still)
+        self.end_sample()
+        self.write("registers", registers)
+        self.count_from(counters)
+
     def set_rates(self, scale: float) -> None:
         """Reload the plasticity tables of the tiles and the homeostasis step, all scaled (annealing)."""
         set_table, reset_table = self.chip.plasticity_tables(scale)

@@ -23,6 +23,8 @@ def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None
                 **options) -> Target:
     """Open a target by name, in the state before the first sample.
 
+    A sample that another host left half done is ended, without learning and without being counted.
+
     Parameters
     ----------
     name : str
@@ -32,7 +34,7 @@ def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None
     progress : callable, optional
         Told what is going on, one line at a time.
     keep : bool
-        Leave the target in the state it is in.
+        Leave what the target keeps across samples as it is.
     options
         Go to the class of the target.
 
@@ -63,6 +65,7 @@ def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None
 
         target = RtlTarget(chip, small=kind == "rtl-small", progress=progress, **options)
     try:
+        target.settle()
         if not keep:
             target.load(ChipState.initial(chip))
     except BaseException:

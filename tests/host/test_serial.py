@@ -21,6 +21,7 @@ from ohmspike.host.link.serial_port import SerialPort, find_board, find_boards
 from ohmspike.host.link.session import LinkSession
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.model import ModelTarget
+from ohmspike.host.targets.registry import open_target
 from ohmspike.host.targets.serial import SerialTarget
 from ohmspike.sim.rtl.build import compile_chip
 from ohmspike.sim.state import ChipState, fires_difference
@@ -100,6 +101,19 @@ def test_a_serial_chip_does_what_the_model_does():
                 assert target.session.damaged == 0
             with SerialTarget(chip, port=bridge.name) as again:  # another host finds the chip as it was left
                 assert (again.read("levels") == model.state().levels.reshape(-1, chip.neurons)).all()
+                half = batch_of(chip, 4, 1)  # and leaves in the middle of a sample
+                again.present(EventBatch(half.codes[:-2], np.array([0, len(half.codes) - 2])), learn=False)
+                left = again.state()
+            for keep in (True, False):
+                with open_target(f"serial:{bridge.name}", chip, keep=keep) as target, ModelTarget(chip) as model:
+                    model.load(left if keep else ChipState.initial(chip), keep_counters=keep)
+                    assert target.state().differences(model.state()) == ""
+                    batch = batch_of(chip, 5, 10)
+                    fires = target.present(batch, learn=True), model.present(batch, learn=True)
+                    assert fires_difference(*fires) == "" and target.state().differences(model.state()) == ""
+                    again = batch_of(chip, 6, 1)
+                    target.present(EventBatch(again.codes[:-1], np.array([0, len(again.codes) - 1])), learn=True)
+                    left = target.state()
         finally:
             bridge.stop()
             server.join()
