@@ -48,11 +48,14 @@ class Vote:
 
     def answers(self, chip: Chip, fires: Fires) -> np.ndarray:
         """The class with the most votes for every sample, ties to the lower: int64 of shape (samples,)."""
+        return self.scores(chip, fires).argmax(axis=1)
+
+    def scores(self, chip: Chip, fires: Fires) -> np.ndarray:
+        """The votes for every class: float64 of shape (samples, classes), all 0 where nothing fired."""
         sample = np.repeat(np.arange(len(fires)), np.diff(fires.offsets))
         weight = 1.0
         if chip.fire_mode == "race":
             weight = np.array(RANK_WEIGHTS)[np.minimum(fires.ranks(), len(RANK_WEIGHTS) - 1)]
         table = self.table[fires.tile, fires.neuron]
-        scores = np.stack([np.bincount(sample, table[:, label] * weight, minlength=len(fires))
-                           for label in range(self.table.shape[2])], axis=1)
-        return scores.argmax(axis=1)
+        return np.stack([np.bincount(sample, table[:, label] * weight, minlength=len(fires))
+                         for label in range(self.table.shape[2])], axis=1)

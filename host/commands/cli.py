@@ -17,6 +17,7 @@ __all__ = ["SECTIONS", "cli", "main", "run"]
 SECTIONS = {
     "Learn and compare": {
         "mnist": "learn, classify, keep a run folder",
+        "classify": "answers of a learned chip",
         "compare": "two targets, to their first difference",
         "demo": "model and RTL learn, and are compared",
         "search": "find rates on validation images",
@@ -37,6 +38,7 @@ SECTIONS = {
         "info": "chips and tools, or what a chip holds",
         "build": "bitstream of a chip for a board",
         "bridge": "the RTL behind a serial port, as a board",
+        "load": "a learned chip onto a board, checked",
         "scrub": "find and rewrite damaged memory of a chip",
         "report": "one HTML page of a run",
     },

@@ -55,6 +55,7 @@ def mnist(chip_name, target, seed, data_source, images, passes, labels, test_ima
     from ohmspike.host.data.streams import Stream
     from ohmspike.host.learning.checkpoint import checkpoint_path
     from ohmspike.host.learning.classify import classify, train_vote
+    from ohmspike.host.learning.confusion import evaluation, matrix_text
     from ohmspike.host.learning.run import learn, run_facts, schedule_of, warm_up
     from ohmspike.host.plots.chip import prequential
     from ohmspike.host.runs.folder import RunFolder, tool_versions
@@ -129,6 +130,8 @@ def mnist(chip_name, target, seed, data_source, images, passes, labels, test_ima
         "images_per_s_infer": len(test) / infer_seconds if infer_seconds else None,
         "counters_learn": counters_learn, "counters": counters,
     }
+    if answers:
+        metrics |= evaluation(test_labels, answers[read_out], data.classes)
     folder = RunFolder.create(out, chip.name, target)
     metrics["run"] = str(folder.path)
     folder.write_json("chip.json", chip.to_dict())
@@ -147,4 +150,5 @@ def mnist(chip_name, target, seed, data_source, images, passes, labels, test_ima
         *(f"{value:.2%} {how[name]}" for name, value in accuracies.items()),
         f"learning {metrics['images_per_s_learn'] or 0:,.0f} images/s, inference "
         f"{metrics['images_per_s_infer'] or 0:,.0f} images/s",
+        *(["", *matrix_text(metrics), ""] if answers else []),
         f"run folder {folder.path}"]))

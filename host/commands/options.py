@@ -109,8 +109,8 @@ def flawed(chip: Chip, flaws: Imperfections | None) -> tuple[Chip, ChipState | N
     return in_gates(chip, flaws)
 
 
-target_option = click.option("--target", type=TargetName(), default="rtl", show_default=True,
-                             help="what carries out the events")
+target_option = click.option("--target", type=TargetName(), default="model", show_default=True,
+                             help="what carries out the events; the RTL takes hours for all of MNIST")
 data_option = click.option("--data", "data_source", default=None, metavar="mnist|fashion|FOLDER|FILE.npz",
                            help="what to learn: a built-in set, a folder with its files, or your own (docs/data.md)"
                                 "  [default: mnist]")

@@ -9,7 +9,7 @@ from ohmspike.host.targets.base import Target
 from .checks import Watch
 from .run import Progress
 
-__all__ = ["classify", "train_vote"]
+__all__ = ["classify", "decisions", "train_vote"]
 
 
 def train_vote(target: Target, images: np.ndarray, labels: np.ndarray, *, classes: int = 10,
@@ -34,6 +34,30 @@ def classify(target: Target, images: np.ndarray, vote: Vote | None = None, *, en
     else:
         answers = [vote.answers(target.chip, fires) for _, fires in _fires(target, images, encoding, progress)]
     return np.concatenate(answers).astype(np.int64) if answers else np.zeros(0, np.int64)
+
+
+def decisions(target: Target, images: np.ndarray, vote: Vote | None = None, *, encoding: Encode | None = None,
+              progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The class of every image and its lead over the second best class, learning off; arguments as of :func:`classify`.
+
+    Returns
+    -------
+    answers : int64 array of shape (images,)
+    leads : float64 array of shape (images,)
+        In units of the score of the read-out (contract 10.4), or of log-probability of a vote; 0 where nothing fired.
+    """
+    if vote is None and not target.chip.classes:
+        raise ValueError(f"{target.chip.name} has no read-out: a vote is needed")
+    answers, leads = [np.zeros(0, np.int64)], [np.zeros(0)]
+    for _, fires in _fires(target, images, encoding, progress, answer=vote is None):
+        if vote is None:
+            answers.append(fires.answers.label.astype(np.int64))
+            leads.append(fires.answers.margin.astype(np.float64))
+        else:
+            scores = np.sort(table := vote.scores(target.chip, fires), axis=1)
+            answers.append(table.argmax(axis=1))
+            leads.append(scores[:, -1] - scores[:, -2] if scores.shape[1] > 1 else np.ones(len(scores)))
+    return np.concatenate(answers), np.concatenate(leads)
 
 
 def _fires(target, images, encoding, progress, *, answer=False, chunk=1000):
