@@ -17,12 +17,21 @@ device_option = click.option("--device", "device_name", default=NOMINAL, show_de
                              help="device (see `ohmspike device show`) or TOML file")
 
 
+_FEW_ELECTRONS = 100.0
+
+
 def _joules(value):
     return engineering(value, "J")
 
 
 def _range(figure):
     return f"{_joules(figure['value']):>9}  [{_joules(figure['p5'])} – {_joules(figure['p95'])}]"
+
+
+def _consistent(figure):
+    if not figure["consistent"]:
+        return ""
+    return ", consistent" if figure["p95"] < 10 * figure["p5"] else ", within its wide spread"
 
 
 def _text(found):
@@ -35,13 +44,24 @@ def _text(found):
             if figure["value"]:
                 each = {key: figure[key] / images for key in ("value", "p5", "p95")}
                 lines.append(f"  {part:14} {figure['share']:7.1%} {_range(each):34} {figure['what']}")
+        if each := phase["image_s"]:
+            parts = ", ".join(f"{name} {engineering(value, 's')}" for name, value in each.items() if value)
+            lines.append(f"  an image takes {engineering(sum(each.values()), 's')}: {parts}")
         lines += [f"  per {per:18} {_range(figure)}" for per, figure in phase["per_j"].items()]
         lines.append("  \"20 fJ per spike\", if a spike is")
         lines += [f"    {meaning:46} {_range(figure):34} {figure['times_claim']:.3g} times"
-                  f"{', consistent' if figure['consistent'] else ''}" for meaning, figure in phase["claims"].items()]
+                  f"{_consistent(figure)}" for meaning, figure in phase["claims"].items()]
     lines += ["", "what it rests on"]
     lines += [f"  {name:54} {value:.4g}" for name, value in found["facts"].items()]
-    lines += ["", "total if one value is one sigma lower, higher"]
+    electrons = found["facts"]["electrons of one unit of weight"]
+    if electrons < _FEW_ELECTRONS:
+        lines.append(f"  warning: one unit of weight is {electrons:.2g} electrons; noise of that size is not in the "
+                     f"accuracy")
+    chosen = found["design_choices"]
+    lines.append(f"  {chosen['bill']:.0%} of the total stands in proportion to a design choice, "
+                 f"{chosen['uncertainty']:.0%} of the width of its error bar comes of design choices")
+    lines.append(f"  left out: {'; '.join(found['left_out'])}")
+    lines += ["", "learning and inference together, if one value is one sigma lower, higher"]
     lines += [f"  {entry['value']:18} {_joules(entry['low_j']):>9} – {_joules(entry['high_j']):9} {entry['status']}"
               for entry in found["tornado"][:8]]
     twin = found["twin"]

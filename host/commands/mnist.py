@@ -128,7 +128,7 @@ def mnist(chip_name, target, seed, data_source, images, passes, labels, test_ima
         "prequential": learned.curve, "resumed": learned.resumed,
         "images_per_s_learn": learned.images / learned.seconds if learned.images else None,
         "images_per_s_infer": len(test) / infer_seconds if infer_seconds else None,
-        "counters_learn": counters_learn, "counters": counters,
+        "counters_phases": learned.phases, "counters_learn": counters_learn, "counters": counters,
     }
     if answers:
         metrics |= evaluation(test_labels, answers[read_out], data.classes)

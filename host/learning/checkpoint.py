@@ -75,4 +75,4 @@ def resumed_run(target, path, run):
     if "host_read_out" in arrays:
         host = HostReadOut(target.chip, arrays["host_read_out"])
         host.resume(arrays)
-    return found["done"], [tuple(point) for point in found["curve"]], host
+    return found["done"], [tuple(point) for point in found["curve"]], found.get("phases", []), host

@@ -42,12 +42,15 @@ class Learned:
     curve : list of (int, float)
         While labels were taught: images presented so far in the whole run, and which share of the 1,000 or fewer before
         was answered right, each before its label was told (prequential accuracy).
+    phases : list of dict
+        For every phase of the schedule that is over: which it was (``phase``, from 0), and the counters at its end.
     """
 
     images: int
     seconds: float
     resumed: bool
     curve: list[tuple[int, float]]
+    phases: list[dict]
 
 
 def warm_up(chip: Chip, encoding: Encoding | None = None) -> None:
@@ -118,11 +121,12 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
     if any(phase.teach for phase in phases):
         checked_labels(labels, count, chip.classes)  # now, and not when the tiles have learned
     encoding = Encoding() if encoding is None else encoding
-    total, done, curve = len(plan) * count, 0, []
+    ends = np.cumsum([phase.passes for phase in phases])
+    total, done, curve, marks = len(plan) * count, 0, [], []
     run = run_facts(chip, images, labels, passes=passes, encoding=encoding, flaws=flaws)
     host = None
     if resumed := resume and checkpoint is not None and Path(checkpoint).exists():
-        done, curve, host = resumed_run(target, Path(checkpoint), run)
+        done, curve, marks, host = resumed_run(target, Path(checkpoint), run)
     started, saved, begun = time.perf_counter(), time.perf_counter(), done
     order, order_pass = None, -1
     watch = Watch(chip, learn=True)
@@ -145,15 +149,18 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
                 curve.append((done, right))
             if done % count == 0 and phase.learn and chip.fire_mode == "race":
                 target.rebase()
+            if done % count == 0 and done // count in ends:
+                marks.append({"phase": int(np.searchsorted(ends, done // count)), "counters": target.counters()})
             if progress is not None:
                 progress(done, total)
             due = time.perf_counter() - saved > CHECKPOINT_SECONDS
             if checkpoint is not None and (interruption.asked or (due and done < total)):
-                save_checkpoint(target, Path(checkpoint), {**run, "done": done, "curve": curve}, host)
+                save_checkpoint(target, Path(checkpoint), {**run, "done": done, "curve": curve, "phases": marks},
+                                host)
                 saved = time.perf_counter()
             if interruption.asked:
                 raise KeyboardInterrupt
-    return Learned(done - begun, time.perf_counter() - started, resumed, curve)
+    return Learned(done - begun, time.perf_counter() - started, resumed, curve, marks)
 
 
 def run_facts(chip: Chip, images: np.ndarray, labels: np.ndarray | None = None, *, passes: int | None = None,

@@ -1,5 +1,6 @@
 """Pictures of the analog twin: a fitted device, and where the energy goes."""
 
+import itertools
 import textwrap
 
 import numpy as np
@@ -13,6 +14,7 @@ from ohmspike.sim.model.effects import EFFECTS
 __all__ = ["energy_picture", "fit_picture", "robustness_picture"]
 
 _INK, _SOFT, _QUIET, _ACCENT, _NIGHT = "#22252b", "#6b7280", "#cdd2da", "#d8344f", "#4b3f72"
+_PHASES = (_ACCENT, _NIGHT, "#ec6a4c", _SOFT, _QUIET)
 _DPI = 120
 _STRENGTH_OF = {effect: meaning for effect, (meaning, *_) in EFFECTS.items()} | {
     "drift": "share of the range that cells lose after learning, deviation as large"}
@@ -85,7 +87,7 @@ def energy_picture(found: dict, path) -> None:
     phases = found["phases"]
     names = list(next(iter(phases.values()))["components_j"])
     height = 0.8 / len(phases)
-    for index, (phase, colour) in enumerate(zip(phases, (_ACCENT, _NIGHT), strict=False)):
+    for index, (phase, colour) in enumerate(zip(phases, itertools.cycle(_PHASES))):
         figures, images = phases[phase]["components_j"], max(phases[phase]["images"], 1)
         places = np.arange(len(names)) + (index - (len(phases) - 1) / 2) * height
         value, low, high = (np.array([figures[name][key] for name in names]) / images * 1e12

@@ -12,12 +12,16 @@ from ohmspike.sim.analog.device import Device
 from ohmspike.sim.analog.energy import (
     CLAIM_J,
     COMPONENTS,
+    LEFT_OUT,
     PUBLISHED,
     Activity,
     OperatingPoint,
+    design_share,
+    durations,
     estimate,
     facts,
     mean_annealing,
+    noise_floor,
     tornado,
 )
 
@@ -38,7 +42,8 @@ class Run:
     Parameters
     ----------
     phases : dict
-        ``learning`` and ``inference``, or ``all`` where the folder does not tell them apart.
+        Phases of the schedule and ``inference``; or ``learning`` and ``inference``, or ``all``, where the folder does
+        not tell them apart.
     """
 
     path: Path
@@ -67,12 +72,37 @@ def read_run(path) -> Run:
     if learning is None and (path / "learned.npz").exists():
         counters = load(path / "learned.npz", chip)[1].counters
         learning = dict(zip(counter_names(chip), counters.tolist(), strict=True))
-    phases = {"all": whole}
-    if learning and all(0 <= int(learning.get(name, 0)) <= count for name, count in whole.items()):
+    phases = _by_phase(metrics, whole)
+    if phases is None and learning and all(0 <= int(learning.get(name, 0)) <= count for name, count in whole.items()):
         rest = {name: count - int(learning.get(name, 0)) for name, count in whole.items()}
         phases = {name: counts for name, counts in (("learning", learning), ("inference", rest))
                   if any(counts.values())}
     return Run(path, chip, metrics, phases or {"all": whole})
+
+
+def _by_phase(metrics, whole):
+    """Counters of every phase of the schedule, and of what came after; none if the folder does not have them."""
+    try:
+        schedule = [Phase.from_dict(phase) for phase in metrics["schedule"]]
+        ends = [(int(mark["phase"]), mark["counters"]) for mark in metrics["counters_phases"]]
+        if [number for number, _ in ends] != list(range(len(schedule))):
+            return None
+        found, before = {}, dict.fromkeys(whole, 0)
+        for number, counters in [*ends, (len(ends), whole)]:
+            counts = {name: int(counters[name]) - before[name] for name in whole}
+            if min(counts.values(), default=0) < 0:
+                return None
+            found[_told(schedule[number], number) if number < len(schedule) else "inference"] = counts
+            before = {name: int(counters[name]) for name in whole}
+    except (KeyError, TypeError, ValueError, DescriptionError):
+        return None
+    return {name: counts for name, counts in found.items() if any(counts.values())}
+
+
+def _told(phase, number):
+    what = " and ".join(name for name, on in (("tiles", phase.learn), ("read-out", phase.teach)) if on)
+    return f"learning {number + 1}: {what}{' (on the host)' if phase.on_host else ''}, {phase.passes} " \
+           f"{'pass' if phase.passes == 1 else 'passes'}"
 
 
 def _json(path):
@@ -93,7 +123,8 @@ def energy_of(run: Run, device: Device, *, twin_watts: float = TWIN_WATTS, twin_
     return {
         "note": CAVEAT, "run": str(run.path), "chip": chip.name, "device": device.name,
         "phases": {name: _phase(chip, device, activity, point) for name, activity in activities.items()},
-        "facts": facts(chip, device, whole, point),
+        "facts": facts(chip, device, whole, point) | noise_floor(chip, device, whole, point),
+        "design_choices": design_share(chip, device, whole, point), "left_out": list(LEFT_OUT),
         "tornado": [{"value": name, "status": device.about(name).status, "low_j": low, "high_j": high}
                     for name, low, high in tornado(chip, device, whole, point)],
         "twin": _twin(run, twin_watts, twin_hertz),
@@ -111,14 +142,17 @@ def _schedule(run):
 
 def _phase(chip, device, activity, point):
     found = estimate(chip, device, activity, point)
+    seconds = durations(chip, device, activity, point)
     return {
+        "image_s": {name: value / activity.images for name, value in seconds.items()} if activity.images else {},
         "images": activity.images, "synaptic_reads": activity.reads, "input_spikes": activity.input_spikes,
         "output_spikes": activity.output_spikes, "total_j": found.total.to_dict(),
         "components_j": {name: {**spread.to_dict(), "share": spread.value / found.total.value if found.total.value
                                 else 0.0, "what": COMPONENTS[name]} for name, spread in found.components.items()},
         "per_j": {name: spread.to_dict() for name, spread in found.per.items()},
         "claims": {name: {**spread.to_dict(), "times_claim": spread.value / CLAIM_J,
-                          "consistent": spread.p5 <= CLAIM_J <= spread.p95} for name, spread in found.claims.items()},
+                          "consistent": spread.p5 <= CLAIM_J <= spread.p95} for name, spread in found.claims.items()
+                   if "learning" not in name or activity.set_pulses.sum() + activity.reset_pulses.sum()},
     }
 
 

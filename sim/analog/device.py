@@ -178,6 +178,7 @@ class Device:
                               "NeuRRAM in CIMLoop 0.3 pJ at 130 nm, scaled; 5 to 300 fJ", "one clocked comparison")
     ramp_comparisons: float = _value("neuron", "", 1.0, 1e5, 64.0, 0.5, "design choice", "6 bit",
                                      "comparisons of a neuron while the reference of a race falls")
+    compare_s: float = _value("neuron", "s", 0.0, 1e-3, 1e-9, 0.0, "design choice", "", "time of one comparison")
     spike_j: float = _value("neuron", "J", 0.0, 1e-6, 4e-15, 1.0, "literature, unverified",
                             "Sourikopoulos 2017, doi 10.3389/fnins.2017.00123; 1.6 fJ to 2 pJ", "one output spike")
     bias_a: float = _value("neuron", "A", 0.0, 1.0, 0.0, 0.0, "design choice", "clamp amplifiers: 1 nA to 100 nA",

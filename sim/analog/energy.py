@@ -11,8 +11,9 @@ from ohmspike.chip.description import Chip, Phase
 
 from .device import Device, droop_of, matched_widths, pulse_amplitudes
 
-__all__ = ["CLAIM_J", "COMPONENTS", "Activity", "Estimate", "OperatingPoint", "PUBLISHED", "Spread", "energies",
-           "estimate", "facts", "mean_annealing", "sampled", "tornado"]
+__all__ = ["CLAIM_J", "COMPONENTS", "LEFT_OUT", "Activity", "Estimate", "OperatingPoint", "PUBLISHED", "Spread",
+           "design_share", "durations", "elasticities", "energies", "estimate", "facts", "mean_annealing",
+           "noise_floor", "sampled", "tornado"]
 
 COMPONENTS = {
     "cells": "reads: current through the cells",
@@ -27,6 +28,14 @@ COMPONENTS = {
 }
 """Parts of the energy, in the order in which they are printed."""
 
+LEFT_OUT = (
+    "clamp amplifiers but for bias_a",
+    "sense circuits, clocks, control, routers, leakage, pads, off-chip links",
+    "half-selected cells in a write, forming",
+    "writing a read-out that the host taught",
+)
+"""What no figure of the energy holds."""
+
 PUBLISHED = (
     ("LIF neuron, 65 nm", "4 fJ per output spike", "Sourikopoulos 2017, doi 10.3389/fnins.2017.00123"),
     ("LIF neuron, 28 nm, 0.25 V", "1.6 fJ per output spike", "arXiv 2408.07734"),
@@ -39,6 +48,8 @@ PUBLISHED = (
 
 CLAIM_J = 20e-15
 """What the paper claims per "spike", without the word being defined in what could be read of it."""
+
+_ELECTRON, _BOLTZMANN = 1.602176634e-19, 1.380649e-23
 
 SAMPLES = 1000
 SEED = 20220
@@ -53,6 +64,10 @@ class Activity:
     Parameters
     ----------
     images, steps, input_spikes, output_spikes : float
+    slots : float
+        Times at which cells are read: the steps, and in a race the last bin of every image, which DECIDE ends.
+    taught : float
+        Labels that taught the read-out.
     reads, read_weight : float
         Synaptic reads, and the sum of the weights they met.
     row_reads, active_square : float
@@ -75,6 +90,8 @@ class Activity:
 
     images: float
     steps: float
+    slots: float
+    taught: float
     input_spikes: float
     output_spikes: float
     reads: float
@@ -111,7 +128,9 @@ class Activity:
         taught = float(reset_pulses.sum()) - count("reset_rows") if classes else 0.0
         rows_recharged = count("out_spikes") * float(np.mean(chip.trace_of_rank)) / full_scale if classes else 0.0
         return cls(
-            images=count("samples"), steps=count("steps"), input_spikes=count("in_spikes"),
+            images=count("samples"), steps=count("steps"),
+            slots=count("steps") + (count("samples") if race else 0.0), taught=count("taught"),
+            input_spikes=count("in_spikes"),
             output_spikes=count("out_spikes"),
             reads=count("row_reads") * chip.neurons + count("read_out_reads") * classes,
             read_weight=count("read_sum") + count("read_out_sum"),
@@ -199,6 +218,45 @@ def facts(chip: Chip, device: Device, activity: Activity, point: OperatingPoint)
     }
 
 
+def durations(chip: Chip, device: Device, activity: Activity, point: OperatingPoint) -> dict[str, float]:
+    """Time of some activity on the analog chip, s: one image after the other, all tiles at once.
+
+    A slot of reading takes ``step_s``, or a read pulse if that is longer; a race ``ramp_comparisons`` comparisons, as a
+    score of the read-out does. A tile writes the columns of its learners one after the other, each by a SET and, in a
+    race, a RESET of full width; a label that teaches takes a SET and a RESET too. Names: ``reading``, ``deciding``,
+    ``writing``.
+    """
+    compared = device.ramp_comparisons * device.compare_s
+    race = chip.fire_mode == "race"
+    updates = activity.images * chip.learners if race and activity.set_events else activity.set_events / chip.tiles
+    write = point.set_width * device.set_s + point.reset_width * device.reset_s
+    return {"reading": activity.slots * max(device.step_s, device.pulse_s + device.edge_s),
+            "deciding": activity.images * compared * (2 if chip.classes else 1) if race else
+            activity.slots * device.compare_s,
+            "writing": (updates + activity.taught) * write}
+
+
+def noise_floor(chip: Chip, device: Device, activity: Activity, point: OperatingPoint) -> dict[str, float]:
+    """Electrons of one unit of weight, and the noise of a mean membrane in units of weight.
+
+    Of the current through cells at a voltage V there is ``2 q I coth(qV / 2kT)``, shot noise above 2 kT / q and thermal
+    noise below (van der Ziel, Noise in Solid State Devices and Circuits, 1986, ch. 2); a capacitor that was reset keeps
+    the charge noise ``sqrt(kTC)``.
+    """
+    told = facts(chip, device, activity, point)
+    unit = told["charge of one unit of weight, C"]
+    if not activity.reads or not activity.evaluations:
+        return {"electrons of one unit of weight": unit / _ELECTRON}
+    thermal = _BOLTZMANN * device.temperature_k
+    # every membrane that is compared holds the charge of all reads of its column
+    charge = device.read_v * device.pulse_s * told["mean conductance, S"] * activity.reads / activity.evaluations
+    shot = math.sqrt(_ELECTRON * charge / math.tanh(_ELECTRON * device.read_v / (2 * thermal)))
+    held = math.sqrt(thermal * told["membrane capacitor, F"])
+    return {"electrons of one unit of weight": unit / _ELECTRON,
+            "shot and thermal noise of a mean membrane, units of weight": shot / unit,
+            "kT/C noise of the membrane, units of weight": held / unit}
+
+
 def mean_annealing(schedule: Iterable[Phase]) -> float:
     """Mean of the scale ``scale * decay ** u`` of the tiles' tables, over the passes in which they learn."""
     learning = [phase for phase in schedule if phase.learn]
@@ -261,7 +319,7 @@ def energies(chip: Chip, device: Device, activity: Activity, point: OperatingPoi
         "comparators": activity.evaluations * v["compare_j"]
         * (v["ramp_comparisons"] if chip.fire_mode == "race" else 1.0),
         "fires": activity.output_spikes * v["spike_j"]
-        + v["bias_a"] * v["supply_v"] * v["step_s"] * activity.steps * chip.tiles * chip.neurons,
+        + v["bias_a"] * v["supply_v"] * v["step_s"] * activity.slots * chip.tiles * chip.neurons,
         "traces": v["trace_f"] * v["supply_v"] ** 2 * activity.recharged + v["buffer_j"] * pulses,
         **written, "write_lines": write_lines}
     shape = np.broadcast_shapes(*(np.shape(value) for value in (*found.values(), *v.values())))
@@ -355,3 +413,35 @@ def tornado(chip: Chip, device: Device, activity: Activity, point: OperatingPoin
             low, high = sum(energies(chip, device, activity, point, moved).values())
             found.append((spec.name, float(low), float(high)))
     return sorted(found, key=lambda entry: -abs(entry[2] - entry[1]))
+
+
+def elasticities(chip: Chip, device: Device, activity: Activity, point: OperatingPoint) -> dict[str, float]:
+    """By how many per cent the total grows with one per cent of each value, largest first; 1 is in proportion."""
+    whole, step, found = sum(energies(chip, device, activity, point).values()), 1e-3, {}
+    if not whole:
+        return {}
+    for spec in device.quantities():
+        if value := getattr(device, spec.name):
+            more = sum(energies(chip, device, activity, point, {spec.name: value * (1 + step)}).values())
+            found[spec.name] = float((more / whole - 1) / step)
+    return dict(sorted(found.items(), key=lambda entry: -abs(entry[1])))
+
+
+def design_share(chip: Chip, device: Device, activity: Activity, point: OperatingPoint) -> dict[str, float]:
+    """How much of the total rests on design choices.
+
+    ``bill``: share of the total that stands in proportion to a design choice with a spread, such as the energy of a
+    comparison. ``uncertainty``: their share of the variance of its logarithm, to first order.
+    """
+    elastic = elasticities(chip, device, activity, point)
+    spread = {name: (elastic[name] * device.about(name).sigma) ** 2 for name in elastic}
+    chosen = {name for name in elastic if device.about(name).status == "design choice" and device.about(name).sigma}
+    nominal = {name: float(value) for name, value in energies(chip, device, activity, point).items()}
+    whole = sum(nominal.values())
+    bill = sum(value for name, value in nominal.items() if chosen & set(_PRICES.get(name, ())))
+    return {"bill": bill / whole if whole else 0.0,
+            "uncertainty": sum(spread[name] for name in chosen) / sum(spread.values()) if any(spread.values()) else 0.0}
+
+
+_PRICES = {"comparators": ("compare_j", "ramp_comparisons"), "traces": ("trace_f",), "fires": ("spike_j",)}
+"""Values that a whole component stands in proportion to."""

@@ -68,12 +68,16 @@ def test_energy_tells_phases_normalisations_claims_and_bars(ohmspike, run_folder
         parts = sum(figure["value"] for figure in phase["components_j"].values())
         assert parts == pytest.approx(phase["total_j"]["value"])
         assert phase["total_j"]["p5"] < phase["total_j"]["value"] < phase["total_j"]["p95"]
-        assert len(phase["claims"]) == 6
+        assert phase["image_s"]["reading"] > 0 and phase["image_s"]["deciding"] > 0
+    assert len(learning["claims"]) == 6 and len(inference["claims"]) == 5  # nothing is learned there
+    assert learning["image_s"]["writing"] > 0 == inference["image_s"]["writing"]
+    assert 0 < found["design_choices"]["bill"] < 1 and found["left_out"]
     assert found["twin"]["image_j"]["learning"] > found["twin"]["image_j"]["inference"] > 0
     assert (tmp_path / "e.png").read_bytes().startswith(b"\x89PNG")
     code, out, _ = ohmspike("energy", run_folder, "--device", "seed20fJ")
     assert code == 0
-    for line in ("per synaptic read", "per input spike", "per output spike", "model, not measurement", "write_lines"):
+    for line in ("an image takes", "left out: ", "design choice", "per synaptic read",
+                 "per input spike", "per output spike", "model, not measurement", "write_lines"):
         assert line in out
 
 
@@ -88,6 +92,21 @@ def test_run_that_kept_no_counters_of_learning_takes_those_of_what_it_learned(ru
     assert set(whole) == {"all"} and whole["all"]["images"] == 60
     assert whole["all"]["total_j"]["value"] == pytest.approx(
         sum(phase["total_j"]["value"] for phase in split["phases"].values()))
+
+
+def test_counters_of_every_phase_of_the_schedule_are_priced_apart(run_folder):
+    metrics = json.loads((run_folder / "metrics.json").read_text())
+    half = {name: count // 2 for name, count in metrics["counters_learn"].items()}
+    schedule = [phase.to_dict() for phase in Chip.preset("tiny").schedule]
+    metrics |= {"schedule": schedule, "counters_phases": [{"phase": 0, "counters": half},
+                                                          {"phase": 1, "counters": metrics["counters_learn"]}]}
+    (run_folder / "metrics.json").write_text(json.dumps(metrics))
+    found = energy_of(read_run(run_folder), Device.preset("target65"))["phases"]
+    assert list(found) == ["learning 1: tiles, 1 pass", "learning 2: read-out, 4 passes", "inference"]
+    assert [phase["images"] for phase in found.values()] == [20, 20, 20]
+    metrics["counters_phases"].pop()
+    (run_folder / "metrics.json").write_text(json.dumps(metrics))
+    assert list(read_run(run_folder).phases) == ["learning", "inference"]
 
 
 def test_folder_that_is_no_run_is_refused(ohmspike, tmp_path):

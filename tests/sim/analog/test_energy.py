@@ -14,10 +14,14 @@ from ohmspike.sim.analog.energy import (
     COMPONENTS,
     Activity,
     OperatingPoint,
+    design_share,
+    durations,
+    elasticities,
     energies,
     estimate,
     facts,
     mean_annealing,
+    noise_floor,
     sampled,
     tornado,
 )
@@ -74,6 +78,44 @@ def test_no_events_cost_nothing_but_the_static_current():
     found = total(CHIP, TARGET.varied(bias_a=1e-9), {"steps": 10})
     assert found.pop("fires") == pytest.approx(1e-9 * 1.1 * 100e-9 * 10 * 100)
     assert sum(found.values()) == 0
+
+
+def test_amplifiers_draw_in_every_bin_of_a_race():
+    found = total(Chip.preset("tiles"), TARGET.varied(bias_a=1e-6), {"samples": 1})
+    assert found["fires"] == pytest.approx(4096 * 1e-6 * 1.1 * 100e-9)  # 450 pJ an image of one bin
+    found = total(Chip.preset("tiny"), TARGET.varied(bias_a=1e-6), {"samples": 2, "steps": 6})
+    assert found["fires"] == pytest.approx(48 * 1e-6 * 1.1 * 100e-9 * 8)
+
+
+def test_an_image_takes_the_time_of_its_reads_its_race_and_its_pulses():
+    chip, device = Chip.preset("tiles"), Device.preset("ag_asi")
+    activity = Activity.from_counters(chip, {"samples": 10, "set_events": 500, "taught": 4})
+    found = durations(chip, device, activity, dataclasses.replace(POINT, set_width=0.5, reset_width=0.1))
+    assert found["reading"] == pytest.approx(10 * 100e-9)
+    assert found["deciding"] == pytest.approx(10 * 2 * 64e-9)
+    assert found["writing"] == pytest.approx((10 + 4) * (0.5 + 0.1) * 300e-6)
+    still = Activity.from_counters(chip, {"samples": 10})
+    assert durations(chip, device, still, POINT)["writing"] == 0
+
+
+def test_noise_of_few_electrons_is_told():
+    chip = chip_with_device(Chip.preset("tiles"), Device.preset("ag_asi"))
+    activity = Activity.from_counters(chip, {"samples": 1, "row_reads": 1200, "read_sum": 1200 * 64 * 20,
+                                             "decisions": 60})
+    found = noise_floor(chip, Device.preset("ag_asi"), activity, POINT)
+    assert found["electrons of one unit of weight"] == pytest.approx(7.7, abs=0.1)
+    # 20 reads of about 12 nS at 0.2 V and 10.1 ns: 3,000 electrons, 55 of noise
+    assert found["shot and thermal noise of a mean membrane, units of weight"] == pytest.approx(8, rel=0.3)
+    assert found["kT/C noise of the membrane, units of weight"] > 1
+
+
+def test_design_choices_are_told_apart():
+    chip = Chip.preset("tiles")
+    only = Activity.from_counters(chip, {"decisions": 10})
+    assert design_share(chip, TARGET, only, POINT) == {"bill": pytest.approx(1.0), "uncertainty": pytest.approx(1.0)}
+    assert elasticities(chip, TARGET, only, POINT)["compare_j"] == pytest.approx(1.0)
+    none = Activity.from_counters(chip, {})
+    assert design_share(chip, TARGET, none, POINT) == {"bill": 0.0, "uncertainty": 0.0}
 
 
 def test_unknown_counters_are_ignored_and_read_out_ones_counted():
