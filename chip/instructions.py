@@ -1,19 +1,21 @@
 """What goes over the link, declared once: instructions, memories, registers, counters, frames.
 
-Gateware decode, host code and docs/link.md are made from these tables.
+Gateware decode, host code and docs/link.md are made from these tables. What lasts across samples is declared in
+:mod:`ohmspike.chip.state`, counters in :mod:`ohmspike.chip.counters`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 
+from .counters import BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS, counter_names
 from .description import Chip
+from .memories import BITS_16, BITS_32, Memory, Register, Size, always
+from .state import ChipState
 
 __all__ = [
     "ANSWER_BYTES", "BIN_COUNTERS", "CHECK_BYTES", "COUNTERS", "FLAG", "ESCAPE", "ESCAPE_XOR", "FrameKind",
     "IDENTITY_WORDS", "MEMORIES", "Memory", "NakReason", "Opcode", "PROTOCOL_VERSION", "READ_OUT_COUNTERS", "REGISTERS",
-    "STATUS_WORDS", "Status", "counter_names", "identity_words", "memory", "neuron_bytes", "register_names",
-    "tile_bytes",
+    "Register", "STATUS_WORDS", "Status", "counter_names", "identity_words", "memory", "neuron_bytes", "register",
+    "register_names", "tile_bytes",
 ]
 
 PROTOCOL_VERSION = 2
@@ -66,69 +68,6 @@ class Opcode(IntEnum):
     CHECK = 0x12  # memory:1 row:2 column:2 count:2; outputs the CRC-32 of what READ would have output
 
 
-@dataclass(frozen=True)
-class Memory:
-    """An addressable array of cells, ``rows x columns``; a burst runs along columns, then to the next row."""
-
-    name: str
-    code: int
-    rows: Callable[[Chip], int]
-    columns: Callable[[Chip], int]
-    cell_bytes: int
-    writable: bool
-    summary: str
-
-
-REGISTERS = {
-    "learn": "1: plasticity, post-traces and homeostasis are on",
-    "theta_step": "homeostasis h, added to the first winner's threshold; 16 bits",
-    "theta_base": "threshold mode: common threshold theta0; threshold_bits bits",
-    "report": "1: fires are put into replies (1 after reset)",
-    "margin": "read-out: lead of the label's score below which a label teaches; score_bits bits",
-    "write_noise": "deviation of a pulse over that of the noise added to it, in 2^-fraction_bits levels; noise_bits "
-                   "bits; there if the chip has write noise",
-}
-"""Registers in address order; 4 bytes each on the link, of which a chip keeps as many bits as told here."""
-
-COUNTERS = {
-    "samples": "END events",
-    "steps": "STEP events",
-    "in_spikes": "lines that fired by SPIKE or FRAME",
-    "dark_spikes": "lines that fired by DARK",
-    "row_reads": "read pulses: (spike, open tile that sees it)",
-    "shut_rows": "word-line pulses without a read: (spike, closed tile that sees it)",
-    "read_sum": "sum of the weights of all synaptic reads",
-    "active_sq_sum": "sum over (tile, step) of the square of its read pulses",
-    "decisions": "tiles that were evaluated for a fire",
-    "out_spikes": "neurons that fired",
-    "set_events": "post spikes that swept their column with SET pulses",
-    "reset_rows": "(tile, row) visits that gave at least one RESET pulse",
-    "pre_recharge": "sum over SPIKE and FRAME lines of (full scale - pre-trace before)",
-    "post_recharge": "sum over learning post spikes of (full scale - post-trace before)",
-    "clipped_high": "SET pulses cut off by a rail: without write noise the upper",
-    "clipped_low": "RESET pulses cut off by a rail: without write noise the lower",
-    "theta_clipped": "homeostasis steps cut off by the top of the threshold",
-    "refused": "events refused (contract 3.8)",
-}
-"""Scalar counters, 64 bits each, in address order; the amplitude-bin counters follow (:func:`counter_names`)."""
-
-READ_OUT_COUNTERS = {
-    "answers": "ANSWER events",
-    "labels": "LABEL events",
-    "labels_right": "LABEL events whose label was the answer",
-    "taught": "LABEL events that taught",
-    "read_out_reads": "read pulses on rows of the read-out",
-    "read_out_sum": "sum of the weights of all reads of the read-out",
-}
-"""Counters of chips with a read-out; they come last."""
-
-BIN_COUNTERS = {
-    "set_pulses": "SET pulses of this amplitude bin, those on the read-out too",
-    "set_weight": "sum of the weights before those pulses",
-    "reset_pulses": "RESET pulses of this amplitude bin, those on the read-out too",
-    "reset_weight": "sum of the weights before those pulses",
-}
-
 STATUS_WORDS = {
     "busy_cycles": "clocks with a program in execution, modulo 2^32",
     "bad_frames": "frames with a wrong CRC, length or kind, modulo 2^16",
@@ -150,44 +89,31 @@ def identity_words(chip: Chip) -> list[str]:
     return IDENTITY_WORDS if any(name in chip.structure for name in _FLAWS) else IDENTITY_WORDS[:-len(_FLAWS)]
 
 
+REGISTERS = sorted([*ChipState.registers(), Register(
+    name="report", column=3, top=1, reset=1, summary="1: fires are put into replies")], key=lambda entry: entry.column)
+"""All registers in address order: those of the state, and what only the link knows."""
+
+
 def register_names(chip: Chip) -> list[str]:
     """The registers of a chip in address order."""
-    return [name for name in REGISTERS if name != "write_noise" or chip.noise_bits]
+    return [entry.name for entry in REGISTERS if entry.present(chip)]
 
 
-def counter_names(chip: Chip) -> list[str]:
-    """All counters of a chip in address order."""
-    bins = [f"{name}[{bin_}]" for name in BIN_COUNTERS for bin_ in range(chip.amplitudes)]
-    return list(COUNTERS) + bins + (list(READ_OUT_COUNTERS) if chip.classes else [])
+def register(name: str) -> Register:
+    """The declaration of a register by its name."""
+    return next(entry for entry in REGISTERS if entry.name == name)
 
 
-MEMORIES = [
-    # a memory of no rows is one that the chip does not have
-    Memory("levels", 0, lambda chip: chip.tiles * chip.rows, lambda chip: chip.neurons, 1, True,
-           "conductance level of every cell; row = tile * rows + row"),
-    Memory("theta", 1, lambda chip: chip.tiles, lambda chip: chip.neurons, 4, True, "adaptive thresholds"),
-    Memory("random", 2, lambda chip: chip.tiles + (chip.classes > 0), lambda chip: 1, 4, True,
-           "xorshift state of every tile, then of the read-out"),
-    Memory("weight", 3, lambda chip: 1, lambda chip: chip.levels, 2, True, "weight table (not writable if fixed)"),
-    Memory("set", 4, lambda chip: chip.amplitudes, lambda chip: chip.levels, 2, True, "SET table"),
-    Memory("reset", 5, lambda chip: chip.amplitudes, lambda chip: chip.levels, 2, True, "RESET table"),
-    Memory("registers", 6, lambda chip: 1, lambda chip: len(register_names(chip)), 4, True, "control registers"),
-    Memory("counters", 7, lambda chip: 1, lambda chip: len(counter_names(chip)), 8, True,
-           "event counters; a write clears all of them, whatever is written"),
-    Memory("status", 8, lambda chip: 1, lambda chip: len(STATUS_WORDS), 4, False, "state of the implementation"),
-    Memory("identity", 9, lambda chip: 1, lambda chip: len(identity_words(chip)), 2, False,
-           "the chip's structure fields"),
-    Memory("read_out", 10, lambda chip: chip.read_out_rows if chip.classes else 0, lambda chip: chip.classes, 1, True,
-           "conductance level of every cell of the read-out; row = tile * neurons + neuron"),
-    Memory("read_out_set", 11, lambda chip: chip.amplitudes if chip.classes else 0, lambda chip: chip.levels, 2, True,
-           "SET table of the read-out"),
-    Memory("read_out_reset", 12, lambda chip: chip.amplitudes if chip.classes else 0, lambda chip: chip.levels, 2,
-           True, "RESET table of the read-out"),
-    Memory("stuck", 13, lambda chip: chip.tiles * chip.rows if chip.has_stuck_cells else 0, lambda chip: chip.neurons,
-           1, True, "1: the cell is stuck; as levels, in a chip with stuck cells"),
-    Memory("read_out_stuck", 14, lambda chip: chip.read_out_rows if chip.has_stuck_cells and chip.classes else 0,
-           lambda chip: chip.classes, 1, True, "1: the cell of the read-out is stuck; as read_out, alike"),
-]
+MEMORIES = sorted([
+    *ChipState.memories(),
+    Memory(name="registers", code=6, cell_bytes=4, dimensions=(Size("registers", lambda c: len(register_names(c))),),
+           top=BITS_32, summary="control registers"),
+    Memory(name="status", code=8, cell_bytes=4, dimensions=(len(STATUS_WORDS),), top=BITS_32, read_only=always,
+           summary="state of the implementation"),
+    Memory(name="identity", code=9, cell_bytes=2, dimensions=(Size("fields", lambda c: len(identity_words(c))),),
+           top=BITS_16, read_only=always, summary="the chip's structure fields"),
+], key=lambda entry: entry.code)
+"""All memories by their number on the link: those of the state, and what only the link knows."""
 
 
 def memory(name: str) -> Memory:

@@ -282,9 +282,8 @@ class Decoder(wiring.Component):
                 if not entry.rows(chip):
                     continue
                 with m.Case(entry.code):
-                    allowed = entry.writable and not (entry.name == "weight" and chip.weight_store == "fixed")
                     m.d.comb += [self._rows.eq(entry.rows(chip)), self._columns.eq(entry.columns(chip)),
-                                 self._cell_bytes.eq(entry.cell_bytes), self._writable.eq(int(allowed))]
+                                 self._cell_bytes.eq(entry.cell_bytes), self._writable.eq(int(entry.writable(chip)))]
         self._advanced = Signal(layout.column)
         m.d.comb += [self._advanced.lane.eq(self._neuron.lane + 1), self._advanced.word.eq(self._neuron.word)]
         with m.If(self._neuron.lane == layout.lanes - 1):

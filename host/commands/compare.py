@@ -37,12 +37,7 @@ def difference_of(a, b, images, labels, code, *, learn: bool, first: int) -> str
     found = fires_difference(a.present(batch, learn=learn), b.present(batch, learn=learn))
     if found:
         return f"fires: {found}"
-    ours, theirs = a.state(), b.state()
-    # what the events changed comes before what was loaded
-    loaded = ("weight", "set", "reset", "read_out_set", "read_out_reset", "margin", "write_noise", "stuck",
-              "read_out_stuck")
-    alike = dataclasses.replace(theirs, **{name: getattr(ours, name) for name in loaded})
-    return ours.differences(alike) or ours.differences(theirs)
+    return a.state().differences(b.state(), host_only_last=True)
 
 
 def _first_difference(a, b, images, labels, code, *, learn, progress):

@@ -1,9 +1,11 @@
 """``ohmspike info``: chips, and what a chip holds."""
 
+import math
+
 import click
 
 from ohmspike.chip import Chip, presets
-from ohmspike.chip.instructions import MEMORIES
+from ohmspike.chip.state import ChipState
 from ohmspike.host.runs.folder import tool_versions
 from ohmspike.host.support import console
 
@@ -24,10 +26,9 @@ def _details(chip: Chip, lanes: int | None) -> dict:
     from ohmspike.sim.rtl.build import cost_table, default_lanes
 
     lanes = min(lanes or default_lanes(chip), chip.neurons)
-    bits = {"levels": (chip.levels - 1).bit_length(), "theta": chip.threshold_bits, "random": 32,
-            "weight": chip.weight_bits, "set": 16, "reset": 16, "stuck": 1}
-    memories = {entry.name: entry.rows(chip) * entry.columns(chip) * bits[entry.name]
-                for entry in MEMORIES if entry.name in bits and entry.rows(chip)}
+    memories = {entry.name: math.prod(entry.grid(chip)) * entry.bits(chip) for entry in ChipState.memories()
+                if entry.rows(chip)}
+    memories["registers"] = sum(entry.bits(chip) for entry in ChipState.registers())
     memories["membranes"] = chip.tiles * chip.neurons * chip.membrane_bits
     return {**_summary(chip), "memory_bits": memories, "bits": sum(memories.values()), "lanes": lanes,
             "cycles": cost_table(chip, lanes)}

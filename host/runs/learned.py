@@ -6,19 +6,15 @@ import zipfile
 import numpy as np
 
 from ohmspike.chip import Chip, DescriptionError
+from ohmspike.chip.state import ChipState
 from ohmspike.chip.wording import reason
 from ohmspike.host.coding.vote import Vote
 from ohmspike.host.support.atomic import write_whole
 from ohmspike.host.support.errors import UserError
-from ohmspike.sim.state import ChipState
 
 __all__ = ["FORMAT", "load", "read_arrays", "save", "write_arrays"]
 
 FORMAT = 2
-_ARRAYS = ("levels", "theta", "random", "weight", "set", "reset", "counters", "read_out", "read_out_set",
-           "read_out_reset")
-_REGISTERS = ("theta_step", "theta_base", "margin")
-_FLAWS = ("stuck", "read_out_stuck")
 
 
 def write_arrays(path, arrays: dict[str, np.ndarray]) -> None:
@@ -44,14 +40,15 @@ def read_arrays(path) -> dict[str, np.ndarray]:
 def save(path, chip: Chip, state: ChipState, vote: Vote | None = None, **extra: np.ndarray) -> None:
     """Save a learned chip: an ``.npz`` of plain arrays.
 
-    ``header`` is JSON text (``format``, ``chip``, ``digest``, ``learn``, ``theta_step``, ``theta_base``, ``margin``),
-    the rest are the arrays of :class:`~ohmspike.sim.state.ChipState`, ``vote`` the table of the vote, and ``extra``.
-    Of a chip with write noise the header has ``write_noise``, of one with stuck cells there are the masks.
+    ``header`` is JSON text (``format``, ``chip``, ``digest``, and the registers that the chip has), the rest are the
+    arrays of :class:`~ohmspike.chip.state.ChipState` that the chip has, ``vote`` the table of the vote, and ``extra``
+    (docs/files.md).
     """
     state.validate(chip)
-    header = {"format": FORMAT, "chip": chip.to_dict(), "digest": chip.digest, "learn": bool(state.learn),
-              **{name: int(getattr(state, name)) for name in _registers(chip)}}
-    arrays = {name: getattr(state, name) for name in _arrays(chip)}
+    registers = {entry.name: entry.kind(getattr(state, entry.name)) for entry in ChipState.registers()
+                 if entry.present(chip)}
+    header = {"format": FORMAT, "chip": chip.to_dict(), "digest": chip.digest, **registers}
+    arrays = {entry.name: getattr(state, entry.name) for entry in ChipState.memories() if entry.present(chip)}
     if vote is not None:
         arrays["vote"] = vote.table
     write_arrays(path, {"header": np.array(json.dumps(header)), **arrays, **extra})
@@ -78,8 +75,7 @@ def load(path, chip: Chip | None = None) -> tuple[Chip, ChipState, Vote | None]:
         found = Chip.from_dict(header["chip"], source=str(path))
         if found.digest != header["digest"]:
             raise UserError(f"{path}: digest of the description must be {header['digest']}, not {found.digest}")
-        state = ChipState(learn=bool(header["learn"]), **{name: int(header[name]) for name in _registers(found)},
-                          **{name: arrays[name] for name in _arrays(found)})
+        state = ChipState.of(found, arrays, header)
         state.validate(found)
         vote = None if "vote" not in arrays else Vote(_vote_table(arrays["vote"], found))
     except KeyError as error:
@@ -90,14 +86,6 @@ def load(path, chip: Chip | None = None) -> tuple[Chip, ChipState, Vote | None]:
         raise UserError(f"{path}: holds another chip: digest {found.digest[:16]} ({found.name}), expected "
                         f"{chip.digest[:16]} ({chip.name})")
     return found, state, vote
-
-
-def _registers(chip):
-    return (*_REGISTERS, "write_noise") if chip.noise_bits else _REGISTERS
-
-
-def _arrays(chip):
-    return (*_ARRAYS, *_FLAWS) if chip.has_stuck_cells else _ARRAYS
 
 
 def _vote_table(table, chip):

@@ -7,8 +7,9 @@ import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode, Fires
-from ohmspike.chip.instructions import MEMORIES, counter_names, register_names
-from ohmspike.sim.state import ChipState, written_read_out
+from ohmspike.chip.instructions import counter_names, memory, register, register_names
+from ohmspike.chip.state import ChipState
+from ohmspike.sim.state import written_read_out
 
 __all__ = ["Target", "expected_memories"]
 
@@ -76,7 +77,7 @@ class Target(ABC):
         """
         state.validate(self.chip)
         for name in _loaded(self.chip):
-            self.write(name, array_of(state, name))
+            self.write(name, array_of(self.chip, state, name))
         self.write("registers", self._registers(state))
         self.count_from(state.counters if keep_counters else np.zeros_like(state.counters))
 
@@ -84,19 +85,9 @@ class Target(ABC):
         """A copy of everything that persists across samples."""
         chip = self.chip
         words = dict(zip(register_names(chip), self.read("registers").ravel().tolist(), strict=True))
-        masks = {}
-        if chip.has_stuck_cells:
-            masks["stuck"] = self.read("stuck").reshape(chip.tiles, chip.rows, chip.neurons)
-            masks["read_out_stuck"] = (self.read("read_out_stuck") if chip.classes
-                                       else np.zeros((chip.read_out_rows, 0), np.uint8))
-        return ChipState(
-            levels=self.read("levels").reshape(chip.tiles, chip.rows, chip.neurons),
-            theta=self.read("theta"), random=self.read("random").ravel(), weight=self.read("weight").ravel(),
-            set=self.read("set"), reset=self.read("reset"), learn=bool(words["learn"]),
-            theta_step=words["theta_step"], theta_base=words["theta_base"], counters=self._all_counters(),
-            read_out=self.read("read_out").reshape(chip.read_out_rows, chip.classes),
-            read_out_set=self.read("read_out_set"), read_out_reset=self.read("read_out_reset"), margin=words["margin"],
-            write_noise=words.get("write_noise", 0), **masks)
+        arrays = {entry.name: self.read(entry.name).reshape(entry.shape(chip)) if entry.rows(chip)
+                  else np.zeros(entry.shape(chip), entry.dtype) for entry in ChipState.memories()}
+        return ChipState.of(chip, {**arrays, "counters": self._all_counters()}, words)
 
     @abstractmethod
     def recover(self) -> None:
@@ -168,30 +159,24 @@ class Target(ABC):
         return _registers_of(self.chip, state)
 
 
-def memory_entry(name):
-    return next(entry for entry in MEMORIES if entry.name == name)
-
-
 def _loaded(chip):
-    names = ["levels", "theta", "random", "set", "reset"]
-    names += ["read_out", "read_out_set", "read_out_reset"] if chip.classes else []
-    names += ["stuck", "read_out_stuck"][:1 + (chip.classes > 0)] if chip.has_stuck_cells else []
-    return names if chip.weight_store == "fixed" else [*names, "weight"]
+    """Memories that a load writes: all that the host can write, but for the counters."""
+    return [entry.name for entry in ChipState.memories()
+            if entry.rows(chip) and entry.writable(chip) and entry.name != "counters"]
 
 
 def expected_memories(chip: Chip, state: ChipState) -> dict[str, np.ndarray]:
     """What the memories of a chip hold in a state, but for the counters, as (rows, columns) by name."""
-    names = dict.fromkeys([*_loaded(chip), "weight"])
-    found = {name: array_of(state, name) for name in names}
+    found = {entry.name: array_of(chip, state, entry.name) for entry in ChipState.memories()
+             if entry.rows(chip) and entry.name != "counters"}
     return found | {"registers": _registers_of(chip, state).reshape(1, -1)}
 
 
 def _registers_of(chip, state):
-    return np.array([1 if name == "report" else int(getattr(state, name)) for name in register_names(chip)], np.uint32)
+    """Registers in address order; those that are no state as after a reset."""
+    return np.array([int(getattr(state, name, register(name).reset)) for name in register_names(chip)], np.uint32)
 
 
-def array_of(state, name):
-    cells = (-1, state.levels.shape[-1])
-    shape = {"levels": cells, "stuck": cells, "random": (-1, 1), "weight": (1, -1)}
-    array = getattr(state, name)
-    return array.reshape(shape.get(name, array.shape))
+def array_of(chip: Chip, state: ChipState, name: str) -> np.ndarray:
+    """An array of a state as the memory it is on the link, of shape (rows, columns); a view."""
+    return getattr(state, name).reshape(memory(name).grid(chip))

@@ -1,14 +1,17 @@
 """A chip behind a link as a target: what boards and the compiled RTL have in common."""
 
+import math
+
 import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.instructions import Opcode, register_names
+from ohmspike.chip.instructions import memory as declaration
 from ohmspike.host.link.programs import programs_of
 from ohmspike.host.link.records import OutputParser
 from ohmspike.host.link.session import LinkSession
 
-from .base import Target, memory_entry
+from .base import Target
 
 __all__ = ["LinkTarget"]
 
@@ -33,15 +36,13 @@ class LinkTarget(Target):
         return self.session.read_memory(memory)
 
     def write(self, memory, values):
-        entry = memory_entry(memory)
-        shape = entry.rows(self.chip), entry.columns(self.chip)
+        shape = declaration(memory).grid(self.chip)
         if memory == "registers":
             self.registers_known = None
         self.session.write_memory(memory, np.asarray(values).reshape(shape))
 
     def check(self, memory, ranges=None):
-        entry = memory_entry(memory)
-        whole = [(0, entry.rows(self.chip) * entry.columns(self.chip))]
+        whole = [(0, math.prod(declaration(memory).grid(self.chip)))]
         return self.session.check_cells(memory, whole if ranges is None else ranges)
 
     def read_cells(self, memory, first, count):

@@ -6,10 +6,11 @@ import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode
-from ohmspike.chip.instructions import register_names
+from ohmspike.chip.instructions import memory as declaration
+from ohmspike.chip.instructions import register, register_names
 from ohmspike.sim.model.exact import ExactModel
 
-from .base import END_SAMPLE, Target, array_of, memory_entry
+from .base import END_SAMPLE, Target, array_of
 
 __all__ = ["ModelTarget"]
 
@@ -34,17 +35,14 @@ class ModelTarget(Target):
         state = self.model.state
         if memory == "registers":
             return self._registers(state).reshape(1, -1)
-        if memory == "counters":
-            return state.counters.reshape(1, -1).copy()
-        return array_of(state, memory).copy()
+        return array_of(self.chip, state, memory).copy()
 
     def write(self, memory, values):
         state = self.model.state
         if memory == "registers":
-            words = dict(zip(register_names(self.chip), np.asarray(values).ravel().tolist(), strict=True))
-            state.learn = bool(words["learn"])
-            state.theta_step, state.theta_base = words["theta_step"], words["theta_base"]
-            state.margin, state.write_noise = words["margin"], words.get("write_noise", 0)
+            for name, value in zip(register_names(self.chip), np.asarray(values).ravel().tolist(), strict=True):
+                if hasattr(state, name):
+                    setattr(state, name, register(name).kind(value))
         elif memory == "counters":
             state.counters[:] = 0
         else:
@@ -53,7 +51,7 @@ class ModelTarget(Target):
 
     def check(self, memory, ranges=None):
         cells = self.read(memory).ravel()
-        data = cells.astype(f"<u{memory_entry(memory).cell_bytes}")
+        data = cells.astype(f"<u{declaration(memory).cell_bytes}")
         return [zlib.crc32(data[first:first + count].tobytes())
                 for first, count in ([(0, len(data))] if ranges is None else ranges)]
 

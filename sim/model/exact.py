@@ -9,8 +9,8 @@ import numpy as np
 
 from ohmspike.chip.description import Chip
 from ohmspike.chip.events import CODE_MIN, Answers, EventBatch, EventCode, Fires, checked_labels
-from ohmspike.chip.instructions import counter_names
-from ohmspike.sim.state import THETA_STEP_BITS, ChipState
+from ohmspike.chip.instructions import counter_names, register
+from ohmspike.sim.state import ChipState
 
 from . import kernels
 
@@ -76,8 +76,9 @@ class ExactModel:
 
     def set_theta_step(self, theta_step: int):
         """Write the register h (contract 6.1)."""
-        if not 0 <= theta_step < 1 << THETA_STEP_BITS:
-            raise ValueError(f"theta_step must be 0 to {(1 << THETA_STEP_BITS) - 1}, not {theta_step!r}")
+        top = register("theta_step").largest(self.chip)
+        if not 0 <= theta_step <= top:
+            raise ValueError(f"theta_step must be 0 to {top}, not {theta_step!r}")
         self.state.theta_step = int(theta_step)
 
     # running

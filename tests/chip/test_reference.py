@@ -2,22 +2,36 @@
 
 from pathlib import Path
 
-from ohmspike.chip.instructions import MEMORIES, Opcode
-from ohmspike.chip.reference import BEGIN, OPERANDS, rewritten, tables
+import pytest
 
-LINK = Path(__file__).parents[2] / "docs" / "link.md"
+from ohmspike.chip.instructions import MEMORIES, REGISTERS, Opcode
+from ohmspike.chip.markdown import renewed
+from ohmspike.chip.reference import DOCUMENTS, OPERANDS, PROGRAM, file_tables, link_tables, rewritten
+from ohmspike.chip.state import ChipState
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_tables_of_the_link_are_current():
-    text = LINK.read_text("utf-8")
-    assert rewritten(text) == text, "run python -m ohmspike.chip.reference docs/link.md"
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_tables_are_current(document):
+    text = (DOCS / document).read_text("utf-8")
+    assert rewritten(text, document) == text, f"run {PROGRAM}"
 
 
-def test_every_instruction_and_memory_is_documented():
+def test_every_instruction_memory_and_register_is_documented():
     assert set(OPERANDS) == set(Opcode)
-    assert all(f"| {entry.name} |" in tables() for entry in MEMORIES)
+    assert all(f"| {entry.name} |" in link_tables() for entry in (*MEMORIES, *REGISTERS))
+    assert all(f"`{entry.name}`" in file_tables() for entry in (*ChipState.memories(), *ChipState.registers()))
 
 
-def test_a_stale_table_is_noticed():
-    text = LINK.read_text("utf-8").replace("| SPIKE |", "| SPIKES |")
-    assert BEGIN in text and rewritten(text) != text
+@pytest.mark.parametrize("document, word", [("link.md", "| SPIKE |"), ("files.md", "| `levels` |")])
+def test_a_stale_table_is_noticed(document, word):
+    text = (DOCS / document).read_text("utf-8").replace(word, "| S |")
+    assert PROGRAM in text and rewritten(text, document) != text
+
+
+def test_what_stands_around_a_table_stays():
+    text = "# A\n\nbefore\n"
+    once = renewed(text, "make", "| a |\n| --- |\n") + "\nafter\n"
+    twice = renewed(once, "make", "| b |\n| --- |\n")
+    assert twice.startswith(text) and twice.endswith("\nafter\n") and "| a |" not in twice and "| b |" in twice

@@ -44,7 +44,8 @@ def same_as_imperfect(target, imperfect):
     ours, theirs = target.state(), imperfect.state()
     offsets = ours.theta.astype(int) - theirs.theta - imperfect.model._flaws.offsets
     assert (np.ptp(offsets, axis=1) == 0).all()
-    alike = dataclasses.replace(ours, theta=theirs.theta, write_noise=0, stuck=None, read_out_stuck=None)
+    alike = dataclasses.replace(ours, theta=theirs.theta, write_noise=0, stuck=theirs.stuck,
+                                read_out_stuck=theirs.read_out_stuck)
     assert alike.differences(theirs) == ""
     assert ours.write_noise and ours.stuck.any() and ours.read_out_stuck.any()
 

@@ -167,8 +167,8 @@ def gates_difference(chip, seed, strengths, *, rebase=True):
         offsets = exact.state.theta.astype(int) - imperfect.state.theta - imperfect._flaws.offsets
         if (np.ptp(offsets, axis=1) != 0).any():
             return f"offsets of thresholds are {offsets}, expected the same for all of a tile"
-        other = dataclasses.replace(exact.state, theta=imperfect.state.theta, write_noise=0, stuck=None,
-                                    read_out_stuck=None)
+        other = dataclasses.replace(exact.state, theta=imperfect.state.theta, write_noise=0,
+                                    stuck=imperfect.state.stuck, read_out_stuck=imperfect.state.read_out_stuck)
         if found := imperfect.state.differences(other):
             return found
     return ""

@@ -13,11 +13,12 @@ from ohmspike.chip.instructions import (
     identity_words,
     memory,
     neuron_bytes,
+    register,
     register_names,
     tile_bytes,
 )
+from ohmspike.chip.state import ChipState
 from ohmspike.sim.oracle import Oracle
-from ohmspike.sim.state import ChipState
 
 __all__ = [
     "ReferenceExecutor", "check", "encode_events", "frame", "load_state", "random_program", "read", "read_state",
@@ -26,14 +27,12 @@ __all__ = [
 
 _PLAIN = {EventCode.STEP: Opcode.STEP, EventCode.DECIDE: Opcode.DECIDE, EventCode.DARK: Opcode.DARK,
           EventCode.END: Opcode.END, EventCode.ANSWER: Opcode.ANSWER}
-_PERSISTENT = ("levels", "theta", "random", "weight", "set", "reset", "registers", "counters")
-_READ_OUT = ("read_out", "read_out_set", "read_out_reset")
-_REGISTERS = ("learn", "theta_step", "theta_base", "margin", "write_noise")
 
 
 def _lasting(chip):
     """Memories that hold what lasts, of those that the chip has."""
-    return [name for name in (*_PERSISTENT, *_READ_OUT, "stuck", "read_out_stuck") if memory(name).rows(chip)]
+    kept = ["registers", *(entry.name for entry in ChipState.memories())]
+    return [entry.name for entry in MEMORIES if entry.name in kept and entry.rows(chip)]
 
 
 def encode_events(codes) -> bytes:
@@ -82,11 +81,9 @@ def check(name: str, count: int, *, row: int = 0, column: int = 0) -> bytes:
 
 def load_state(chip: Chip, state: ChipState) -> bytes:
     """A program that loads everything of a state but the counters, which it clears."""
-    names = [name for name in _lasting(chip) if name not in ("weight", "registers", "counters")]
+    names = [name for name in _lasting(chip) if name not in ("registers", "counters") and memory(name).writable(chip)]
     program = b"".join(write(name, getattr(state, name)) for name in names)
-    if chip.weight_store == "memory":
-        program += write("weight", state.weight)
-    registers = [1 if name == "report" else getattr(state, name) for name in register_names(chip)]
+    registers = [getattr(state, name, register(name).reset) for name in register_names(chip)]
     return program + write("registers", registers) + write("counters", [0])
 
 
@@ -100,29 +97,18 @@ def state_from(chip: Chip, output: bytes) -> tuple[ChipState, int]:
     if output[-1] != Status.OK:
         raise ValueError(f"status must be OK, not {output[-1]!r}")
     arrays, place = {}, 0
-    absent = ChipState.initial(chip)
-    for name in (*_READ_OUT, "stuck", "read_out_stuck"):
-        arrays[name] = getattr(absent, name)
+    for name in [entry.name for entry in ChipState.memories()]:
+        arrays[name] = np.zeros(memory(name).shape(chip), memory(name).dtype)
     for name in _lasting(chip):
         entry = memory(name)
         size = entry.rows(chip) * entry.columns(chip) * entry.cell_bytes
-        arrays[name] = np.frombuffer(output[place:place + size], f"<u{entry.cell_bytes}").copy()
+        arrays[name] = np.frombuffer(output[place:place + size], f"<u{entry.cell_bytes}").reshape(
+            entry.shape(chip)).copy()
         place += size
     if place != len(output) - 1:
         raise ValueError(f"output must have {place + 1} bytes, not {len(output)}")
     registers = dict(zip(register_names(chip), map(int, arrays["registers"]), strict=True))
-    state = ChipState(
-        levels=arrays["levels"].reshape(chip.tiles, chip.rows, chip.neurons),
-        theta=arrays["theta"].reshape(chip.tiles, chip.neurons), random=arrays["random"], weight=arrays["weight"],
-        set=arrays["set"].reshape(chip.amplitudes, chip.levels),
-        reset=arrays["reset"].reshape(chip.amplitudes, chip.levels), learn=bool(registers["learn"]),
-        theta_step=registers["theta_step"], theta_base=registers["theta_base"], counters=arrays["counters"],
-        read_out=arrays["read_out"].reshape(chip.read_out_rows, chip.classes),
-        read_out_set=arrays["read_out_set"].reshape(-1, chip.levels),
-        read_out_reset=arrays["read_out_reset"].reshape(-1, chip.levels), margin=registers["margin"],
-        write_noise=registers.get("write_noise", 0), stuck=arrays["stuck"].reshape(absent.stuck.shape),
-        read_out_stuck=arrays["read_out_stuck"].reshape(absent.read_out_stuck.shape))
-    return state, registers["report"]
+    return ChipState.of(chip, arrays, registers), registers["report"]
 
 
 class _Failed(Exception):
@@ -142,9 +128,7 @@ class ReferenceExecutor:
     def __init__(self, chip: Chip):
         self.chip = chip
         self.oracle = Oracle(chip)
-        for register in _REGISTERS[1:]:
-            setattr(self.oracle.state, register, 0)
-        self.report = 1
+        self._reset_registers(self.oracle.state)
 
     def run(self, program: bytes) -> bytes:
         """Output of a program, with the status as its last byte."""
@@ -160,9 +144,13 @@ class ReferenceExecutor:
     def reset(self):
         """What a reset does: the sample and the registers go, the rest of the state stays."""
         state = self.oracle.state
-        state.learn, state.theta_step, state.theta_base, state.margin, state.write_noise = False, 0, 0, 0, 0
-        self.report = 1
+        self._reset_registers(state)
         self.oracle = Oracle(self.chip, state)
+
+    def _reset_registers(self, state):
+        for entry in ChipState.registers():
+            setattr(state, entry.name, entry.kind(entry.reset))
+        self.report = register("report").reset
 
     def _take(self, count):
         if self._place + count > len(self._program):
@@ -230,8 +218,7 @@ class ReferenceExecutor:
         entry = next((entry for entry in MEMORIES if entry.code == code), None)
         if entry is None or not entry.rows(self.chip) or column >= entry.columns(self.chip):
             raise _Failed(Status.BAD_ADDRESS)
-        fixed = entry.name == "weight" and self.chip.weight_store == "fixed"
-        if opcode == Opcode.WRITE and (fixed or not entry.writable):
+        if opcode == Opcode.WRITE and not entry.writable(self.chip):
             raise _Failed(Status.BAD_ADDRESS)
         data = b""
         for _ in range(count):
@@ -250,38 +237,26 @@ class ReferenceExecutor:
             self._output += zlib.crc32(data).to_bytes(4, "little")
 
     def _cells(self, name):
-        state, chip = self.oracle.state, self.chip
-        return {"levels": lambda: state.levels.reshape(-1, chip.neurons), "theta": lambda: state.theta,
-                "random": lambda: state.random[:, None], "weight": lambda: state.weight[None],
-                "set": lambda: state.set, "reset": lambda: state.reset, "read_out": lambda: state.read_out,
-                "read_out_set": lambda: state.read_out_set, "read_out_reset": lambda: state.read_out_reset,
-                "counters": lambda: state.counters[None], "stuck": lambda: state.stuck.reshape(-1, chip.neurons),
-                "read_out_stuck": lambda: state.read_out_stuck}[name]()
+        return getattr(self.oracle.state, name).reshape(memory(name).grid(self.chip))
 
     def _write(self, name, row, column, value):
         chip, state = self.chip, self.oracle.state
-        level_bits = (chip.levels - 1).bit_length()
-        widths = {"levels": level_bits, "read_out": level_bits, "theta": chip.threshold_bits,
-                  "weight": chip.weight_bits, "stuck": 1, "read_out_stuck": 1}
         if name == "counters":
             state.counters[:] = 0
         elif name == "registers":
-            register = register_names(chip)[column]
-            if register == "report":
-                self.report = value & 1
+            entry = register(register_names(chip)[column])
+            value &= (1 << entry.bits(chip)) - 1
+            if entry.name == "report":
+                self.report = value
             else:
-                width = {"learn": 1, "theta_step": 16, "theta_base": chip.threshold_bits,
-                         "margin": chip.score_bits, "write_noise": chip.noise_bits}[register]
-                setattr(state, register, value & (1 << width) - 1)
+                setattr(state, entry.name, entry.kind(value))
         else:
-            cells = self._cells(name)
-            cells[row, column] = value & (1 << widths.get(name, 8 * cells.itemsize)) - 1
+            self._cells(name)[row, column] = value & (1 << memory(name).bits(chip)) - 1
 
     def _read(self, name, row, column):
         state = self.oracle.state
         if name == "registers":
-            register = register_names(self.chip)[column]
-            return int(self.report if register == "report" else getattr(state, register))
+            return int(getattr(state, register_names(self.chip)[column], self.report))
         if name == "status":
             return 0
         if name == "identity":
@@ -330,13 +305,9 @@ def _random_burst(chip, rng):
     row, column = int(rng.integers(rows)), int(rng.integers(columns))
     most = min(rows * columns - row * columns - column, 12)
     count = int(rng.integers(0, most + 1))
-    if (rng.random() < 0.6 or not entry.writable or name == "registers"
-            or (name == "weight" and chip.weight_store == "fixed")):
+    if rng.random() < 0.6 or not entry.writable(chip) or name == "registers":
         return (read if rng.random() < 0.6 else check)(name, count, row=row, column=column)
-    high = {"levels": chip.levels, "read_out": chip.levels, "theta": 1 << chip.threshold_bits,
-            "weight": 1 << chip.weight_bits, "stuck": 2, "read_out_stuck": 2,
-            "random": 1 << 32}.get(name, 1 << 16)
-    return write(name, rng.integers(0, high, count), row=row, column=column)
+    return write(name, rng.integers(0, entry.largest(chip) + 1, count), row=row, column=column)
 
 
 def _absent(chip):
@@ -349,7 +320,7 @@ def _random_failure(chip, rng):
     if kind == 0:
         return bytes([int(rng.choice([0x09, 0x0F, 0x13, 0x80, 0xFF]))])
     if kind == 1:
-        return _burst(Opcode.READ, int(rng.choice([15, 200, *_absent(chip)])), 0, 0, 1)
+        return _burst(Opcode.READ, int(rng.choice([1 + MEMORIES[-1].code, 200, *_absent(chip)])), 0, 0, 1)
     if kind == 2:
         return write("status", [1]) if rng.random() < 0.5 else write("identity", [1])
     if kind == 3:

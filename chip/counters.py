@@ -1,0 +1,59 @@
+"""Event counters, declared once: their names in address order, and what each counts."""
+
+from .description import Chip
+
+__all__ = ["BIN_COUNTERS", "COUNTERS", "READ_OUT_COUNTERS", "counter_name", "counter_names"]
+
+COUNTERS = {
+    "samples": "END events",
+    "steps": "STEP events",
+    "in_spikes": "lines that fired by SPIKE or FRAME",
+    "dark_spikes": "lines that fired by DARK",
+    "row_reads": "read pulses: (spike, open tile that sees it)",
+    "shut_rows": "word-line pulses without a read: (spike, closed tile that sees it)",
+    "read_sum": "sum of the weights of all synaptic reads",
+    "active_sq_sum": "sum over (tile, step) of the square of its read pulses",
+    "decisions": "tiles that were evaluated for a fire",
+    "out_spikes": "neurons that fired",
+    "set_events": "post spikes that swept their column with SET pulses",
+    "reset_rows": "(tile, row) visits that gave at least one RESET pulse",
+    "pre_recharge": "sum over SPIKE and FRAME lines of (full scale - pre-trace before)",
+    "post_recharge": "sum over learning post spikes of (full scale - post-trace before)",
+    "clipped_high": "SET pulses cut off by a rail: without write noise the upper",
+    "clipped_low": "RESET pulses cut off by a rail: without write noise the lower",
+    "theta_clipped": "homeostasis steps cut off by the top of the threshold",
+    "refused": "events refused (contract 3.8)",
+}
+"""Scalar counters, 64 bits each, in address order; the amplitude-bin counters follow (:func:`counter_names`)."""
+
+READ_OUT_COUNTERS = {
+    "answers": "ANSWER events",
+    "labels": "LABEL events",
+    "labels_right": "LABEL events whose label was the answer",
+    "taught": "LABEL events that taught",
+    "read_out_reads": "read pulses on rows of the read-out",
+    "read_out_sum": "sum of the weights of all reads of the read-out",
+}
+"""Counters of chips with a read-out; they come last."""
+
+BIN_COUNTERS = {
+    "set_pulses": "SET pulses of this amplitude bin, those on the read-out too",
+    "set_weight": "sum of the weights before those pulses",
+    "reset_pulses": "RESET pulses of this amplitude bin, those on the read-out too",
+    "reset_weight": "sum of the weights before those pulses",
+}
+
+
+def counter_names(chip: Chip) -> list[str]:
+    """All counters of a chip in address order."""
+    return _names(chip.amplitudes, chip.classes > 0)
+
+
+def counter_name(index: int, amplitudes: int) -> str:
+    """The counter at an address, of a chip with that many amplitude bins."""
+    return _names(amplitudes, True)[index]
+
+
+def _names(amplitudes, read_out):
+    bins = [f"{name}[{bin_}]" for name in BIN_COUNTERS for bin_ in range(amplitudes)]
+    return [*COUNTERS, *bins, *(READ_OUT_COUNTERS if read_out else ())]
