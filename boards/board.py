@@ -83,7 +83,7 @@ class Board:
     clock_hz: int
     baud: int
     lanes: int
-    lights: Mapping[str, tuple[str | int, ...]]
+    lights: Mapping[str, tuple[str, int] | tuple[str, int, str]]
     usb: UsbPort
     chip: str = "tiles"
     level_ports: int = 2

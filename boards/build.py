@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ohmspike.chip import Chip
 from ohmspike.chip.wording import did_you_mean
@@ -261,7 +262,8 @@ def _worst_path(report, clock):
     paths = [entry["path"] for entry in report["critical_paths"] if clock in entry["from"] and clock in entry["to"]]
     if not paths:
         return []
-    steps, total = [], 0.0
+    steps: list[dict[str, Any]] = []
+    total = 0.0
     for hop in max(paths, key=lambda path: sum(hop["delay"] for hop in path)):
         total += hop["delay"]
         component, signal = _named(hop.get("net") or hop["to"]["cell"])

@@ -1,9 +1,15 @@
 """The clock of the chip, made from that of the board."""
 
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
 from amaranth import Elaboratable, Instance, Module, Signal
+from amaranth.build import Platform
 from amaranth.lib import io
 
 __all__ = ["PLLS", "Ecp5Pll", "Ice40Pll", "Pll", "ecp5_dividers", "ice40_dividers"]
+
+T = TypeVar("T")
 
 ECP5_VCO_HZ = 400_000_000, 800_000_000
 ECP5_INPUT_HZ = 3_125_000, 400_000_000
@@ -13,7 +19,7 @@ ICE40_OUTPUT_HZ = 16_000_000, 275_000_000
 _ICE40_FILTERS = (17_000_000, 26_000_000, 44_000_000, 66_000_000, 101_000_000)  # upper ends of ranges 1 to 5
 
 
-def _nearest(in_hz, out_hz, choices):
+def _nearest(in_hz: int, out_hz: int, choices: Iterable[tuple[int, T]]) -> tuple[int, T]:
     """The first of the choices (out_hz, dividers) whose frequency is nearest."""
     best = min(choices, key=lambda choice: abs(choice[0] - out_hz), default=None)
     if best is None or abs(best[0] - out_hz) > out_hz / 50:
@@ -58,11 +64,18 @@ class Pll(Elaboratable):
     def __init__(self, in_hz: int, out_hz: int):
         self.in_hz = in_hz
         self.out_hz, self._dividers = self.dividers(in_hz, out_hz)
-        self.clock_in = None
+        self.clock_in: Any = None
         self.clock, self.locked = Signal(), Signal()
 
     @staticmethod
-    def dividers(in_hz: int, out_hz: int):
+    def dividers(in_hz: int, out_hz: int) -> tuple[int, tuple[int, ...]]:
+        """Frequency and dividers of the PLL that come nearest.
+
+        Raises
+        ------
+        ValueError
+            It cannot come within 2 %.
+        """
         raise NotImplementedError
 
 
@@ -71,7 +84,7 @@ class Ecp5Pll(Pll):
 
     dividers = staticmethod(ecp5_dividers)
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform) -> Module:
         m = Module()
         m.submodules.pin = pin = io.Buffer("i", self.clock_in)
         divide, feedback, output = self._dividers
@@ -91,7 +104,7 @@ class Ice40Pll(Pll):
 
     dividers = staticmethod(ice40_dividers)
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform) -> Module:
         m = Module()
         divide, feedback, power, filters = self._dividers
         m.submodules.pll40 = Instance(

@@ -1,7 +1,9 @@
 """A chip on a board: the top of a bitstream."""
 
 from amaranth import ClockDomain, ClockSignal, Elaboratable, Module
+from amaranth.build import Platform
 from amaranth.lib import cdc, io
+from amaranth.lib.io import PortLike
 
 from ohmspike.hdl.link.uart import BitRate
 from ohmspike.hdl.shared.layout import Layout
@@ -30,7 +32,7 @@ class BoardTop(Elaboratable):
         self.clock_hz, self.baud = self._pll.out_hz, baud
         self._rate = BitRate(self.clock_hz, baud)
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform) -> Module:
         m = Module()
         board = self.board
         m.submodules.pll = pll = self._pll
@@ -48,7 +50,7 @@ class BoardTop(Elaboratable):
         m.submodules.tx = tx = io.Buffer("o", wires.tx)
         m.d.comb += [serial.rx.eq(rx.i), tx.o.eq(serial.tx)]
 
-        requested = {}
+        requested: dict[tuple[str, int], PortLike] = {}
         for name, (resource, number, *path) in board.lights.items():
             port = requested.get((resource, number))
             if port is None:

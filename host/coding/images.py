@@ -1,7 +1,7 @@
 """Codes: from images to events (contract, section 9)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 import numba
 import numpy as np
@@ -53,7 +53,7 @@ def stretched(pixels: np.ndarray) -> np.ndarray:
     return result
 
 
-def tails_of(chip, samples, learn, labels, answer):
+def tails_of(chip: Chip, samples: int, learn: bool, labels: np.ndarray | None, answer: bool) -> np.ndarray:
     """What follows the spikes of every sample (contract 9.1), int32 of shape (samples, events)."""
     columns = [np.full(samples, _DECIDE)]
     if answer:
@@ -220,8 +220,14 @@ def _rate(pixels, limits, start, first_sample, steps, tails):
     return codes, offsets
 
 
-Encode = Callable[..., EventBatch]
-"""What makes events of samples: an :class:`Encoding`, or one of streams."""
+
+class Encode(Protocol):
+    """What makes events of samples: an :class:`Encoding`, or one of streams; a dataclass, as runs record its fields."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __call__(self, chip: Chip, samples: Any, /, *, learn: bool, first_sample: int = 0,
+                 labels: np.ndarray | None = None, answer: bool = False) -> EventBatch: ...
 
 
 @dataclass(frozen=True)
@@ -239,10 +245,10 @@ class Encoding:
     steps: int = 0
     peak: float = 0.25
 
-    def __call__(self, chip, images, *, learn: bool, first_sample: int = 0, labels: np.ndarray | None = None,
-                 answer: bool = False) -> EventBatch:
+    def __call__(self, chip: Chip, images: np.ndarray, *, learn: bool, first_sample: int = 0,
+                 labels: np.ndarray | None = None, answer: bool = False) -> EventBatch:
         """Events of the images; ``first_sample`` numbers the first of them for the rate code."""
-        told = {"learn": learn, "labels": labels, "answer": answer}
         if self.steps == 0:
-            return latency_events(chip, images, **told)
-        return rate_events(chip, images, first_sample=first_sample, steps=self.steps, peak=self.peak, **told)
+            return latency_events(chip, images, learn=learn, labels=labels, answer=answer)
+        return rate_events(chip, images, learn=learn, labels=labels, answer=answer, first_sample=first_sample,
+                           steps=self.steps, peak=self.peak)

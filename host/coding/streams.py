@@ -27,7 +27,8 @@ class StreamEncoding:
 
     width: float | None = None
 
-    def __call__(self, chip, stream, *, learn: bool, first_sample: int = 0, labels=None, answer: bool = False):
+    def __call__(self, chip: Chip, stream: Stream, *, learn: bool, first_sample: int = 0,
+                 labels: np.ndarray | None = None, answer: bool = False) -> EventBatch:
         """Events of the samples of a stream."""
         return stream_events(chip, stream, learn=learn, width=self.width, labels=labels, answer=answer)
 

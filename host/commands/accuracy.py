@@ -23,7 +23,8 @@ GROUPS = ("chips", "levels", "codes", "size")
               show_default=True, help="finished runs, a line of JSON each; what is there is not run again")
 @data_option
 @json_option
-def accuracy(groups, only, seeds, results, data_source, as_json):
+def accuracy(groups: tuple[str, ...], only: tuple[str, ...], seeds: tuple[int, ...], results: Path,
+             data_source: str | None, as_json: bool) -> None:
     """accuracy of every chip on the test set, mean and spread of several seeds, beside what was published"""
     from ohmspike.host.data.images import load_dataset
     from ohmspike.host.studies.accuracy import Results, cases, run_case, table

@@ -15,7 +15,7 @@ __all__ = ["bridge"]
 @click.option("--lanes", type=click.IntRange(1), default=None, help="synapses per clock  [default: of the RTL target]")
 @click.option("--wires", is_flag=True, help="with the UART of a board in between, bit by bit (slower)")
 @json_option
-def bridge(chip_name, lanes, wires, as_json):
+def bridge(chip_name: str, lanes: int | None, wires: bool, as_json: bool) -> None:
     """compiled RTL behind a pseudo-terminal, until Ctrl-C: a board for --target serial:PTY"""
     from ohmspike.sim.rtl.build import compile_chip, compile_serial_chip
 

@@ -25,15 +25,16 @@ __all__ = ["build"]
               help="folder for bitstream, logs and report.json  [default: build/BOARD-CHIP]")
 @click.option("--program", is_flag=True, help="load the bitstream into the board, with openFPGALoader")
 @json_option
-def build(board, chip_name, lanes, mhz, baud, seed, out, program, as_json):
+def build(board: str, chip_name: str | None, lanes: int | None, mhz: float | None, baud: int | None, seed: int | None,
+          out: Path | None, program: bool, as_json: bool) -> None:
     """bitstream of a chip for a board: resources, frequency, worst path"""
     from ohmspike.boards.build import build as build_bitstream
     from ohmspike.boards.build import load
 
     chip = chip_of(chip_name or BOARDS[board].chip, None)
     folder = out or Path("build", f"{board}-{chip.name}")
-    report = build_bitstream(board, chip, folder=folder, lanes=lanes, clock_hz=mhz and round(mhz * 1e6), baud=baud,
-                             seed=seed, progress=console.status)
+    report = build_bitstream(board, chip, folder=folder, lanes=lanes, baud=baud, seed=seed, progress=console.status,
+                             clock_hz=None if mhz is None else round(mhz * 1e6))
     console.show(asdict(report), as_json=as_json, text=report.text())
     if program:
         load(board, Path(report.bitstream))

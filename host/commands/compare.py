@@ -1,9 +1,13 @@
 """``ohmspike compare``: the same events through two targets, to the first difference."""
 
+from __future__ import annotations
+
 import dataclasses
 import sys
+from typing import TYPE_CHECKING
 
 import click
+import numpy as np
 
 from ohmspike.host.support import console
 from ohmspike.host.support.errors import UserError
@@ -22,12 +26,18 @@ from .options import (
     seed_option,
 )
 
+if TYPE_CHECKING:
+    from ohmspike.host.coding.images import Encode
+    from ohmspike.host.targets.base import Target
+    from ohmspike.sim.model.nonideal import Imperfections
+
 __all__ = ["compare", "difference_of"]
 
 CHUNK = 10
 
 
-def difference_of(a, b, images, labels, code, *, learn: bool, first: int) -> str:
+def difference_of(a: Target, b: Target, images: np.ndarray, labels: np.ndarray | None, code: Encode, *, learn: bool,
+                  first: int) -> str:
     """Present images to two targets and describe the first difference in fires, answers, state or counters, if any.
 
     A read-out answers every image; while learning it is taught the labels.
@@ -86,11 +96,10 @@ def _alter(target, entries):
 @click.option("--alter-weight", "altered", multiple=True, metavar="LEVEL=WEIGHT",
               help="change the weight table of the second target: a difference that must be found")
 @json_option
-def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, peak, data_source, flaws, altered,
-            as_json):
+def compare(chip_name: str, name_a: str, name_b: str, images: int, learn: bool, seed: int | None, encoding: str,
+            steps: int, peak: float, data_source: str | None, flaws: Imperfections | None, altered: tuple[str, ...],
+            as_json: bool) -> None:
     """the same events through two targets; the first difference, exit code 1 if there is one"""
-    import numpy as np
-
     from ohmspike.host.data.images import load_dataset
     from ohmspike.host.targets.registry import open_target
 
@@ -99,6 +108,8 @@ def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, pea
     data = load_dataset(data_source, progress=console.status)
     data.check(chip, labels_for="learning with labels" if learn and chip.classes else None)
     order = np.random.default_rng(chip.seed).permutation(len(data.train_images))[:images]
+
+    labels = data.labels()[0][order] if learn and chip.classes else None
 
     def opened(name):
         return open_target(name, chip, progress=console.status)
@@ -113,9 +124,7 @@ def compare(chip_name, name_a, name_b, images, learn, seed, encoding, steps, pea
         if altered:
             _alter(b, altered)
         with console.progress("comparing") as progress:
-            labels = None if data.train_labels is None else data.train_labels[order]
-            first = _first_difference(a, b, data.train_images[order], labels, code, learn=learn,
-                                      progress=progress)
+            first = _first_difference(a, b, data.train_images[order], labels, code, learn=learn, progress=progress)
     result = {"chip": chip.name, "digest": chip.digest, "a": name_a, "b": name_b, "seed": chip.seed,
               "images": images, "learn": learn, "encoding": encoding, "flaws": flaws and dataclasses.asdict(flaws),
               "differences": 0 if first is None else 1, "first_difference": first}

@@ -2,13 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 
 from ohmspike.host.data.formats import DataError
 from ohmspike.host.support import console
-from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.atomic import write_arrays
 
 from .options import json_option
 
@@ -20,7 +21,7 @@ class Plane(click.ParamType):
 
     name = "HEIGHTxWIDTH"
 
-    def convert(self, value, param, ctx):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """Two integers, or a usage error."""
         if isinstance(value, tuple):
             return value
@@ -37,7 +38,7 @@ class Plane(click.ParamType):
               help="labels that stand in a file of their own: .npy, IDX, or text with one in a line")
 @click.option("--plane", type=Plane(), default=None, help="scale the images to this height and width")
 @json_option
-def convert(source, out, labels_file, plane, as_json):
+def convert(source: Path, out: Path, labels_file: Path | None, plane: tuple[int, int] | None, as_json: bool) -> None:
     """write SOURCE (folders of pictures, CSV, IDX, Parquet, .mat, .npy) as OUT.npz, which --data takes"""
     from ohmspike.host.data.dataset import Dataset
     from ohmspike.host.data.foreign import read_images, scaled
@@ -57,7 +58,7 @@ def convert(source, out, labels_file, plane, as_json):
         if name.endswith("labels"):
             count = len(checked[name.replace("labels", "images")])
             checked[name] = checked_label_array(labels_file or source, name, array, count)
-    write_whole(out, lambda file: np.savez_compressed(file, **checked))
+    write_arrays(out, checked)
     data = Dataset(checked["images"], checked.get("labels"), checked.get("test_images", checked["images"][:0]),
                    checked.get("test_labels", None if "labels" not in checked else checked["labels"][:0]), out.name)
     facts = {"file": str(out), "images": len(data.train_images), "test_images": len(data.test_images),

@@ -65,7 +65,8 @@ def _equal_states(model, rtl):
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
               help="where the run folder is made")
 @json_option
-def demo(chip_name, seed, data_source, learn_on, test_images, out, as_json):
+def demo(chip_name: str, seed: int | None, data_source: str | None, learn_on: int, test_images: int, out: Path,
+         as_json: bool) -> None:
     """learn in the model, learn on in the RTL, compare everything, have the RTL answer"""
     from ohmspike.host.data.images import load_dataset
     from ohmspike.host.learning.classify import train_vote
@@ -79,15 +80,16 @@ def demo(chip_name, seed, data_source, learn_on, test_images, out, as_json):
     chip = chip_of(chip_name, seed)
     data = load_dataset(data_source, progress=console.status)
     data.check(chip, labels_for="the demo")
+    train_labels, test_labels = data.labels()
     folder = RunFolder.create(out, chip.name, "demo")
     console.say("compiling the model")
     warm_up(chip)
     model = ModelTarget(chip)
     model.load(ChipState.initial(chip))
     with console.progress("learning in the model") as shown:
-        learned = learn(model, data.train_images, data.train_labels, progress=shown)
+        learned = learn(model, data.train_images, train_labels, progress=shown)
     with console.progress("counting the vote") as shown:
-        vote = train_vote(model, data.train_images, data.train_labels, progress=shown)
+        vote = train_vote(model, data.train_images, train_labels, progress=shown)
 
     console.say("compiling the RTL")
     with RtlTarget(chip, progress=console.status) as rtl:
@@ -97,13 +99,13 @@ def demo(chip_name, seed, data_source, learn_on, test_images, out, as_json):
         model.load(loaded)
         more = np.random.default_rng(chip.seed).permutation(len(data.train_images))[:learn_on]
         before = rtl.cycles
-        _, learn_seconds = _together(model, rtl, data.train_images[more], labels=data.train_labels[more],
+        _, learn_seconds = _together(model, rtl, data.train_images[more], labels=train_labels[more],
                                      description="learning on, both")
         learn_cycles = (rtl.cycles - before) / len(more)
         console.say("comparing every conductance, threshold, random state and counter")
         state = _equal_states(model, rtl)
         counters_learn = rtl.counters()
-        tests, labels = data.test_images[:test_images], data.test_labels[:test_images]
+        tests, labels = data.test_images[:test_images], test_labels[:test_images]
         before = rtl.cycles
         fires, infer_seconds = _together(model, rtl, tests, description="classifying, both")
         infer_cycles = (rtl.cycles - before) / len(tests)

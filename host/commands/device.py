@@ -31,7 +31,7 @@ _PLAIN = ("S", "Ω", "V", "s", "F", "J", "A")
 
 
 @click.group(cls=Group)
-def device():
+def device() -> None:
     """memristors: presets, one's own measurements, chips with their tables"""
 
 
@@ -54,7 +54,7 @@ def _tables(shown, chip):
 @click.argument("name", metavar="[NAME|FILE]", required=False)
 @chip_option
 @json_option
-def show(name, chip_name, as_json):
+def show(name: str | None, chip_name: str, as_json: bool) -> None:
     """all devices; or one: every value with spread, status and source, and its tables on a chip"""
     if name is None:
         found = [Device.preset(entry) for entry in devices()]
@@ -104,7 +104,7 @@ def show(name, chip_name, as_json):
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None, help="TOML file of the device")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), default=None, help="PNG of points and fit")
 @json_option
-def fit(csv, name, base, out, plot, as_json):
+def fit(csv: Path, name: str | None, base: str, out: Path | None, plot: Path | None, as_json: bool) -> None:
     """fit a device to a CSV of conductance against pulse number"""
     measured = read_measurement(csv)
     found = fit_device(measured, name or csv.stem, Device.load(base))
@@ -132,7 +132,7 @@ def fit(csv, name, base, out, plot, as_json):
 @click.option("--width", type=(float, float), default=None, metavar="SET RESET",
               help="width of an update in full pulses  [default: as far as the chip's own tables go]")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="TOML file of the chip")
-def chip(name, chip_name, seed, width, out):
+def chip(name: str, chip_name: str, seed: int | None, width: tuple[float, float] | None, out: Path) -> None:
     """write a chip whose weight, SET and RESET tables are those of a device"""
     made = chip_with_device(chip_of(chip_name, seed), Device.load(name), widths=width)
     write_whole(out, lambda file: file.write(tomli_w.dumps(made.to_dict()).encode()))

@@ -83,7 +83,7 @@ def _text(found):
               help="assumed clock of that board")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), default=None, help="PNG of the breakdown")
 @json_option
-def energy(run, device_name, twin_watts, twin_hertz, plot, as_json):
+def energy(run: Path, device_name: str, twin_watts: float, twin_hertz: float, plot: Path | None, as_json: bool) -> None:
     """what a run would cost on the analog chip, by component, with error bars"""
     found = energy_of(read_run(run), Device.load(device_name), twin_watts=twin_watts, twin_hertz=twin_hertz)
     if plot is not None:

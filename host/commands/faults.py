@@ -21,7 +21,7 @@ CODES = "FSMs, every other code"
               help="while it learns, with the model alongside, or while it only answers")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="seed of samples, places and clocks")
 @json_option
-def faults(chip_name, flips, learn, seed, as_json):
+def faults(chip_name: str | None, flips: int, learn: bool, seed: int, as_json: bool) -> None:
     """bits turned over everywhere in the compiled RTL: who notices, and what is restored; a table"""
     from ohmspike.host.integrity.faults import CLASSES, FAULTS_CHIP, Campaign
     from ohmspike.sim.rtl.build import faults_rtl

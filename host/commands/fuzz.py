@@ -16,7 +16,7 @@ __all__ = ["fuzz"]
 @click.option("--frames", type=click.IntRange(1), default=1_000_000, show_default=True, help="damaged frames sent")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="seed of the damage")
 @json_option
-def fuzz(chip_name, frames, seed, as_json):
+def fuzz(chip_name: str, frames: int, seed: int, as_json: bool) -> None:
     """damaged frames at the link of the compiled RTL; exit code 1 if one is acted upon or the chip hangs"""
     from ohmspike.host.integrity.fuzz import fuzz as fuzz_link
     from ohmspike.host.link.ports import CompiledPort

@@ -38,7 +38,7 @@ def _details(chip: Chip, lanes: int | None) -> dict:
 @click.argument("chip_name", metavar="[CHIP]", required=False)
 @click.option("--lanes", type=click.IntRange(1), default=None, help="synapses per clock  [default: of the RTL target]")
 @json_option
-def info(chip_name, lanes, as_json):
+def info(chip_name: str | None, lanes: int | None, as_json: bool) -> None:
     """chips and tools; or one chip: synapses, bits, memory, cycles"""
     if chip_name is None:
         chips = [_summary(Chip.preset(name)) for name in presets()]

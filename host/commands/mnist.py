@@ -1,8 +1,11 @@
 """``ohmspike mnist``: learn and classify handwritten digits, or other data, on a target."""
 
+from __future__ import annotations
+
 import dataclasses
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +24,10 @@ from .options import (
     seed_option,
     target_option,
 )
+
+if TYPE_CHECKING:
+    from ohmspike.host.coding.images import Encode
+    from ohmspike.sim.model.nonideal import Imperfections
 
 __all__ = ["mnist"]
 
@@ -47,8 +54,10 @@ __all__ = ["mnist"]
 @click.option("--resume", is_flag=True, help="go on from the checkpoint of an interrupted run")
 @click.option("--spikes", is_flag=True, help="keep fires, answers and labels of the test images in the run folder")
 @json_option
-def mnist(chip_name, target, seed, data_source, images, passes, labels, test_images, validate, encoding, steps, peak,
-          flaws, out, checkpoint, resume, spikes, as_json):
+def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None, images: int | None,
+          passes: int | None, labels: bool, test_images: int | None, validate: bool, encoding: str, steps: int,
+          peak: float, flaws: Imperfections | None, out: Path, checkpoint: Path | None, resume: bool, spikes: bool,
+          as_json: bool) -> None:
     """learn MNIST (or --data), classify by the read-out of the chip and by a vote"""
     from ohmspike.host.coding.streams import StreamEncoding
     from ohmspike.host.data.samples import load_samples
@@ -64,17 +73,17 @@ def mnist(chip_name, target, seed, data_source, images, passes, labels, test_ima
     from ohmspike.host.targets.registry import open_target
 
     chip, initial = flawed(chip_of(chip_name, seed), flaws)
-    told = flaws and dataclasses.asdict(flaws)
+    told = None if flaws is None else dataclasses.asdict(flaws)
     data = load_samples(data_source, progress=console.status)
     spoken = isinstance(data.train_images, Stream)
-    code = StreamEncoding() if spoken else encoding_of(encoding, steps, peak)
+    code: Encode = StreamEncoding() if spoken else encoding_of(encoding, steps, peak)
     taught = labels and data.classes is not None and any(phase.teach for phase in chip.schedule)
     data.check(chip, labels_for="the read-out (--no-labels learns without)" if taught else None)
     split = data.validation() if validate else data
     train, train_labels, test, test_labels = (
         split.train_images, split.train_labels, split.test_images, split.test_labels)
     train, test = train[:images], test[:test_images]
-    if data.classes is not None:
+    if train_labels is not None and test_labels is not None:
         train_labels, test_labels = train_labels[:images], test_labels[:test_images]
     known = train_labels if taught else None
     checkpoint = checkpoint or checkpoint_path(
@@ -89,7 +98,7 @@ def mnist(chip_name, target, seed, data_source, images, passes, labels, test_ima
     check_writable(checkpoint.parent)
     if target == "model" and not spoken:
         console.status("compiling the model (a minute the first time)")
-        warm_up(chip, code)
+        warm_up(chip, encoding_of(encoding, steps, peak))
     with open_target(target, chip, progress=console.status) as body:
         if initial is not None:
             body.load(initial)
@@ -105,19 +114,20 @@ def mnist(chip_name, target, seed, data_source, images, passes, labels, test_ima
         if clipped:
             console.say(f"warning: {clipped} thresholds reached the top of threshold_bits = {chip.threshold_bits}")
         answers, vote, infer_seconds = {}, None, None
-        if data.classes is not None:
+        if data.classes is not None and train_labels is not None:
             with console.progress("counting the vote") as shown:
                 vote = train_vote(body, train, train_labels, classes=data.classes, encoding=code, progress=shown)
-        for read_out in ("vote", "crossbar")[:(vote is not None) + taught]:
+        for judge in ("vote", "crossbar")[:(vote is not None) + taught]:
             started = time.perf_counter()
-            with console.progress(f"classifying, {read_out}") as shown:
-                answers[read_out] = classify(body, test, vote if read_out == "vote" else None, encoding=code,
-                                             progress=shown)
+            with console.progress(f"classifying, {judge}") as shown:
+                answers[judge] = classify(body, test, vote if judge == "vote" else None, encoding=code,
+                                          progress=shown)
             infer_seconds = time.perf_counter() - started
         counters = body.counters()
         fires = body.present(code(chip, test, learn=False), learn=False) if spikes else None
     accuracies = {name: float((found == test_labels).mean()) for name, found in answers.items()}
-    read_out, accuracy = list(accuracies.items())[-1] if accuracies else (None, None)
+    read_out = list(accuracies)[-1] if accuracies else None
+    accuracy = accuracies[read_out] if read_out is not None else None
     metrics = {
         "chip": chip.name, "digest": chip.digest, "target": target, "seed": chip.seed,
         "accuracy": accuracy, "read_out": read_out, "accuracy_vote": accuracies.get("vote"), "data": data.name,
@@ -139,7 +149,7 @@ def mnist(chip_name, target, seed, data_source, images, passes, labels, test_ima
     folder.write_json("metrics.json", metrics)
     save(folder.path / "learned.npz", chip, state, vote)
     if fires is not None:
-        known = {"answers": answers[read_out], "labels": test_labels} if answers else {}
+        known = {} if read_out is None or test_labels is None else {"answers": answers[read_out], "labels": test_labels}
         folder.write_arrays("fires.npz", tile=fires.tile, neuron=fires.neuron, offsets=fires.offsets, **known)
     if learned.curve:
         prequential(chip, learned.curve, len(train), folder.path / "prequential.png")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "Mistaken", "TargetName", "chip_of", "chip_option", "data_option", "encoding_of",
            "encoding_options", "flawed", "flaws_option", "json_option", "seed_option", "target_option"]
+
+F = TypeVar("F", bound=Callable[..., None])
 
 chip_option = click.option("--chip", "chip_name", default="tiles", show_default=True, metavar="NAME|FILE",
                            help="preset (see `ohmspike info`) or TOML file")
@@ -44,7 +47,7 @@ class Mistaken(click.BadParameter):
 class Choice(click.Choice):
     """One of several words; a word that is none of them has a suggestion."""
 
-    def convert(self, value, param, ctx):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The word, or a usage error."""
         if value in self.choices:
             return value
@@ -57,11 +60,11 @@ class TargetName(click.ParamType):
 
     name = "target"
 
-    def get_metavar(self, param, ctx=None):
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         """The names as they are typed."""
         return "|".join(TARGETS)
 
-    def convert(self, value, param, ctx):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name, or a usage error."""
         if not is_target(value):
             raise Mistaken(f"must be one of {', '.join(TARGETS)}, not {value!r}", ctx, param,
@@ -74,13 +77,13 @@ class Flaws(click.ParamType):
 
     name = "NAME=STRENGTH,…"
 
-    def convert(self, value, param, ctx):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Imperfections:
         """Strengths and seed as :class:`Imperfections`, or a usage error."""
         from ohmspike.sim.model.nonideal import Imperfections
 
         if isinstance(value, Imperfections):
             return value
-        found = {}
+        found: dict[str, Any] = {}
         for entry in value.split(","):
             name, _, number = entry.strip().partition("=")
             if name not in (*IN_GATES, "seed"):
@@ -117,7 +120,7 @@ data_option = click.option("--data", "data_source", default=None, metavar="mnist
 json_option = click.option("--json", "as_json", is_flag=True, help="print the metrics alone, as JSON")
 
 
-def encoding_options(function):
+def encoding_options(function: F) -> F:
     """``--encoding``, ``--steps`` and ``--peak``."""
     for option in (
             click.option("--peak", type=click.FloatRange(0.0, 1.0), default=0.25, show_default=True,

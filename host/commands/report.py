@@ -18,7 +18,7 @@ __all__ = ["report"]
 @device_option
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None,
               help="HTML file  [default: RUN/report.html]")
-def report(run, device_name, out):
+def report(run: Path, device_name: str, out: Path | None) -> None:
     """one page of a run: chip, metrics, counters, energy, pictures"""
     from ohmspike.host.runs.energy import read_run
     from ohmspike.host.runs.report import page

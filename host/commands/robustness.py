@@ -34,8 +34,9 @@ STUDIED = [*EFFECTS, "drift"]
               help="a Dask scheduler whose workers have Ohmspike, in place of processes of this machine")
 @data_option
 @json_option
-def robustness(chip_name, device_name, effects, strengths, seeds, images, out, workers, scheduler, data_source,
-               as_json):
+def robustness(chip_name: str, device_name: str | None, effects: tuple[str, ...], strengths: tuple[float, ...],
+               seeds: tuple[int, ...], images: int, out: Path, workers: int, scheduler: str | None,
+               data_source: str | None, as_json: bool) -> None:
     """accuracy and energy against every flaw of real cells, with and without learning on the flawed chip"""
     from ohmspike.host.data.images import load_dataset
     from ohmspike.host.plots.analog import robustness_picture

@@ -19,7 +19,7 @@ SHOWN = 20
               help="a learned chip's file: what its memories should hold")
 @click.option("--restore", is_flag=True, help="rewrite what differs")
 @json_option
-def scrub(target_name, path, restore, as_json):
+def scrub(target_name: str, path: str, restore: bool, as_json: bool) -> None:
     """compare every memory of a chip with a saved state by checksums; exit code 1 if the chip is left damaged"""
     from ohmspike.host.integrity.scrub import scrub as scrub_target
     from ohmspike.host.runs.learned import load

@@ -1,7 +1,10 @@
 """``ohmspike search``: rates of a chip, found on validation images."""
 
+from __future__ import annotations
+
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import tomli_w
@@ -11,6 +14,9 @@ from ohmspike.host.support import console
 from ohmspike.host.support.atomic import write_whole
 
 from .options import Choice, chip_of, chip_option, data_option, flaws_option, json_option, seed_option
+
+if TYPE_CHECKING:
+    from ohmspike.sim.model.nonideal import Imperfections
 
 __all__ = ["search"]
 
@@ -32,7 +38,9 @@ __all__ = ["search"]
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None,
               help="TOML file for the chip with the best rates")
 @json_option
-def search(chip_name, seed, data_source, study_file, spaces, read_out, flaws, trials, seeds, out, as_json):
+def search(chip_name: str, seed: int | None, data_source: str | None, study_file: Path, spaces: tuple[str, ...],
+           read_out: str, flaws: Imperfections | None, trials: int, seeds: int, out: Path | None,
+           as_json: bool) -> None:
     """search for rates with Optuna, judged on validation images (the last 10,000 of MNIST to learn from)"""
     from ohmspike.host.data.images import load_dataset
     from ohmspike.host.studies.search import search as search_rates

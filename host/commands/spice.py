@@ -48,7 +48,8 @@ def table(checks: list[dict]) -> str:
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), default=None,
               help="folder in which netlists and waveforms stay")
 @json_option
-def spice(learned, chip_name, seed, device_name, cases, image, data_source, keep, as_json):
+def spice(learned: Path | None, chip_name: str, seed: int | None, device_name: str, cases: tuple[str, ...], image: int,
+          data_source: str | None, keep: Path | None, as_json: bool) -> None:
     """ngspice against the analog twin; exit code 1 if they differ by more than allowed
 
     Conductances are those of a learned chip (a run folder, or its learned.npz); without one, those of --chip before it

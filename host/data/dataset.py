@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from ohmspike.chip import Chip
 
 from .formats import DataError
 
-__all__ = ["HELD_OUT_SEED", "HELD_OUT_SHARE", "LABEL_TOP", "Dataset", "held_out"]
+__all__ = ["HELD_OUT_SEED", "HELD_OUT_SHARE", "LABEL_TOP", "Dataset", "Samples", "held_out"]
 
 LABEL_TOP = (1 << 16) - 1
 """The largest label of a class."""
@@ -21,8 +22,19 @@ HELD_OUT_SEED = 1
 """Seed of the draw of those samples."""
 
 
+class Samples(Protocol):
+    """What is learned: an array of images, or a :class:`~ohmspike.host.data.streams.Stream`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+S = TypeVar("S", bound=Samples)
+
+
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(Generic[S]):
     """Images to learn from and to be judged on, and their labels if there are any.
 
     Parameters
@@ -38,9 +50,9 @@ class Dataset:
         The last so many training images are the validation set by convention; 0 if there is no convention.
     """
 
-    train_images: np.ndarray
+    train_images: S
     train_labels: np.ndarray | None
-    test_images: np.ndarray
+    test_images: S
     test_labels: np.ndarray | None
     name: str = "mnist"
     held_out: bool = False
@@ -49,14 +61,22 @@ class Dataset:
     @property
     def classes(self) -> int | None:
         """The largest label + 1; None without labels."""
-        if self.train_labels is None:
-            return None
-        return 1 + max(int(labels.max()) for labels in (self.train_labels, self.test_labels) if len(labels))
+        found = [int(labels.max()) for labels in (self.train_labels, self.test_labels)
+                 if labels is not None and len(labels)]
+        return None if self.train_labels is None else 1 + max(found)
+
+    def labels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Labels of the training and the test samples, as a :class:`DataError` if there are none."""
+        if self.train_labels is None or self.test_labels is None:
+            raise DataError(f"{self.name}: labels are missing", hint="bring labels with the samples, see docs/data.md")
+        return self.train_labels, self.test_labels
 
     @property
     def plane(self) -> tuple[int, int]:
-        """Height and width of an image."""
-        return self.train_images.shape[1:]
+        """Height and width of an image, as a :class:`DataError` if the samples are event streams."""
+        if not isinstance(self.train_images, np.ndarray):
+            raise DataError(f"{self.name}: must be images, not an event stream")
+        return self.train_images.shape[1], self.train_images.shape[2]
 
     def check(self, chip: Chip, *, labels_for: str | None = None) -> None:
         """Refuse what a chip or a command cannot work with, as a :class:`DataError`.
@@ -77,7 +97,7 @@ class Dataset:
                             f"not up to {self.classes - 1}",
                             hint=f"describe a chip with classes = {self.classes} under [read_out]")
 
-    def validation(self, seed: int = HELD_OUT_SEED) -> "Dataset":
+    def validation(self, seed: int = HELD_OUT_SEED) -> "Dataset[S]":
         """The training samples alone, divided into those to learn from and those that judge hyper-parameters.
 
         The last 10,000 images of MNIST and Fashion-MNIST; of other data a sixth, 10,000 at most, drawn at random and

@@ -5,7 +5,7 @@ import gzip
 import io
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -78,8 +78,8 @@ def _idx(path: Path, plane: Plane = None) -> Arrays:
 
 
 def _csv(path: Path, plane: Plane = None) -> Arrays:
-    text = path.read_bytes()
-    text = (gzip.decompress(text) if text[:2] == b"\x1f\x8b" else text).decode("utf-8-sig")
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
     first = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(cell.strip() for cell in row)]
@@ -445,7 +445,7 @@ def _integers(values: np.ndarray) -> np.ndarray:
     return values.astype(np.int64) if len(values) and (values == np.rint(values)).all() else values
 
 
-def _classes(values: Sequence) -> np.ndarray:
+def _classes(values: Iterable[object]) -> np.ndarray:
     """Labels as integers; names become their place in the sorted list of names."""
     texts = [str(value) for value in values]
     if all(re.fullmatch(r"-?\d+(\.0+)?", text) for text in texts):

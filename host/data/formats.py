@@ -74,7 +74,7 @@ def read_idx(source: bytes | str | os.PathLike, *, name: str = "IDX data") -> np
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
-def read_npz(path, names: Sequence[str], *, hint: str) -> tuple[dict[str, np.ndarray], list[str]]:
+def read_npz(path: str | Path, names: Sequence[str], *, hint: str) -> tuple[dict[str, np.ndarray], list[str]]:
     """Those of the arrays ``names`` that an ``.npz`` holds, and the names of all others; nothing in it is executed.
 
     Raises
@@ -100,7 +100,14 @@ def read_npz(path, names: Sequence[str], *, hint: str) -> tuple[dict[str, np.nda
         raise DataError(f"{path}: not a readable .npz file: {reading}{error}", hint=hint) from None
 
 
-def read_arrays_of(path):
+def read_arrays_of(path: Path) -> bytes:
+    """Contents of a file, unpacked if it is gzip.
+
+    Raises
+    ------
+    DataError
+        It cannot be read or is damaged.
+    """
     try:
         content = path.read_bytes()
         return gzip.decompress(content) if path.suffix == ".gz" else content

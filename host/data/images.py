@@ -16,12 +16,12 @@ __all__ = ["checked_images", "checked_label_array", "dataset_of", "load_dataset"
            "load_npz"]
 
 
-def load_npz(path, progress: Progress | None = None) -> Dataset:
+def load_npz(path: str | Path, progress: Progress | None = None) -> Dataset[np.ndarray]:
     """A user's own images in a NumPy archive; see :func:`load_images`."""
     return load_images(path, progress)
 
 
-def load_images(path, progress: Progress | None = None) -> Dataset:
+def load_images(path: str | Path, progress: Progress | None = None) -> Dataset[np.ndarray]:
     """A user's own images, of any plane and any number of classes.
 
     Without a test split a seventh of the images is held out, drawn at random, of every class alike
@@ -55,7 +55,7 @@ def load_images(path, progress: Progress | None = None) -> Dataset:
     return dataset_of(path, arrays, tell)
 
 
-def dataset_of(path, arrays: dict[str, np.ndarray], tell: Progress) -> Dataset:
+def dataset_of(path: str | Path, arrays: dict[str, np.ndarray], tell: Progress) -> Dataset[np.ndarray]:
     """Arrays checked, converted and, without a test split, divided; as :func:`load_images` says."""
     images, labels = _labelled(path, arrays, "images", "labels")
     if held := "test_images" not in arrays:
@@ -78,7 +78,7 @@ def dataset_of(path, arrays: dict[str, np.ndarray], tell: Progress) -> Dataset:
     return Dataset(images, labels, test_images, test_labels, Path(path).name, held)
 
 
-def load_mnist(directory=None, progress: Progress | None = None) -> Dataset:
+def load_mnist(directory: str | Path | None = None, progress: Progress | None = None) -> Dataset[np.ndarray]:
     """MNIST, from ``directory``, else from the cache, else fetched into it.
 
     Parameters
@@ -96,7 +96,7 @@ def load_mnist(directory=None, progress: Progress | None = None) -> Dataset:
     return load_collection(COLLECTIONS["mnist"], directory, progress)
 
 
-def load_dataset(source: str | os.PathLike | None = None, progress: Progress | None = None) -> Dataset:
+def load_dataset(source: str | os.PathLike | None = None, progress: Progress | None = None) -> Dataset[np.ndarray]:
     """What ``--data`` names.
 
     Parameters
@@ -131,7 +131,7 @@ def _labelled(path, arrays, name, labels_name):
     return images, None if labels is None else checked_label_array(path, labels_name, labels, len(images))
 
 
-def checked_images(path, name: str, images: np.ndarray) -> np.ndarray:
+def checked_images(path: str | Path, name: str, images: np.ndarray) -> np.ndarray:
     """Images as uint8 of shape (samples, height, width).
 
     Raises
@@ -179,7 +179,7 @@ def _shape_hint(images):
     return "a chip sees one plane: make colours grey and lists of pixels two-dimensional"
 
 
-def checked_label_array(path, name: str, labels: np.ndarray, count: int) -> np.ndarray:
+def checked_label_array(path: str | Path, name: str, labels: np.ndarray, count: int) -> np.ndarray:
     """Labels as int64 of shape (count,).
 
     Raises

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from .dataset import HELD_OUT_SEED, HELD_OUT_SHARE, Dataset, held_out
 from .foreign import is_stream
@@ -12,7 +13,7 @@ from .streams import fitting, load_stream
 __all__ = ["load_samples"]
 
 
-def load_samples(source, progress: Progress | None = None) -> Dataset:
+def load_samples(source: str | Path | None, progress: Progress | None = None) -> Dataset[Any]:
     """What ``--data`` names, event streams too (their samples in place of images); see :func:`load_dataset`.
 
     Of a stream a seventh of the samples is held out, drawn at random, of every class alike. If it has no ``bin``, it

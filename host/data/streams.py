@@ -1,6 +1,7 @@
 """Spikes a user has already: event streams (time, line) made into events of a chip (contract, sections 3 and 9)."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class Stream:
         return None if self.labels is None or not len(self.labels) else int(self.labels.max()) + 1
 
 
-def load_stream(path, progress: Progress | None = None) -> Stream:
+def load_stream(path: str | Path, progress: Progress | None = None) -> Stream:
     """A user's spikes; nothing in the file is executed.
 
     Parameters
@@ -95,23 +96,23 @@ def load_stream(path, progress: Progress | None = None) -> Stream:
     line = _integers(path, "line", line, (len(time),), (1 << 31) - 1)
     offsets = _integers(path, "offsets", offsets, None, len(time))
     if offsets[0] != 0 or offsets[-1] != len(time) or (np.diff(offsets) < 0).any():
-        given = " and fall" if (np.diff(offsets) < 0).any() else ""
+        fall = " and fall" if (np.diff(offsets) < 0).any() else ""
         raise DataError(f"{path}: offsets must rise from 0 to {len(time)}, the number of spikes, not from {offsets[0]} "
-                        f"to {offsets[-1]}{given}")
+                        f"to {offsets[-1]}{fall}")
     labels = arrays.get("labels")
     if labels is not None:
         labels = _integers(path, "labels", labels, (len(offsets) - 1,), LABEL_TOP)
-    width = arrays.get("bin")
-    if width is not None:
-        if width.dtype.kind not in "iuf" or width.size != 1 or not 0 < width.item() < np.inf:
-            raise DataError(f"{path}: bin must be one number above 0, not {width}")
-        width = float(width.item())
+    width = None
+    if (given := arrays.get("bin")) is not None:
+        if given.dtype.kind not in "iuf" or given.size != 1 or not 0 < given.item() < np.inf:
+            raise DataError(f"{path}: bin must be one number above 0, not {given}")
+        width = float(given.item())
     if others and progress is not None:
         progress(f"{path}: not used: {', '.join(others)}")
     return Stream(time, line, offsets, labels, width, str(path))
 
 
-def fitting(stream):
+def fitting(stream: Stream) -> float:
     """The width of a bin with which the longest sample takes no more than 254 of them."""
     spans = [np.ptp(stream.time[first:stop]) for first, stop in zip(stream.offsets, stream.offsets[1:], strict=False)
              if stop > first]

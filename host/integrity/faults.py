@@ -1,7 +1,7 @@
 """Turn bits over in the compiled RTL, and see who notices: a campaign over everything that a chip holds."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -200,7 +200,7 @@ class Campaign:
                 for mask in range(1, 1 << place.bits):
                     yield place, 0, mask, int(self._rng.integers(self._clocks))
 
-    def run(self, name: str, faults) -> list[Outcome]:
+    def run(self, name: str, faults: Iterable[tuple[Place, int, int, int]]) -> list[Outcome]:
         """Carry out faults and note them in the report under a name."""
         machines = [place for key in CLASSES if key.startswith("FSM") for place in self.classes[key]]
         places = self.classes.get(name, machines)

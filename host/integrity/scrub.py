@@ -144,8 +144,8 @@ def _damages(target, name, cells, ranges, report):
                 continue
             now = target.read_cells(name, first, count)
             for index in np.flatnonzero(now != flat[first:first + count]).tolist():
-                found.append(Damage(name, *divmod(first + index, cells.shape[1]), int(now[index]),
-                                    int(flat[first + index])))
+                row, column = divmod(first + index, cells.shape[1])
+                found.append(Damage(name, row, column, int(now[index]), int(flat[first + index])))
     return found
 
 
@@ -154,6 +154,6 @@ def _rewrite(target, name, cells, damages):
     flat, columns = cells.ravel(), cells.shape[1]
     places = sorted(damage.row * columns + damage.column for damage in damages)
     if name == "weight":
-        places = range(flat.size)
+        places = list(range(flat.size))
     for run in np.split(np.array(places), np.flatnonzero(np.diff(places) != 1) + 1):
         target.write_cells(name, int(run[0]), flat[run[0]:run[-1] + 1])

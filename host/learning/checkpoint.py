@@ -6,12 +6,16 @@ import re
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ohmspike.chip import Chip
+from ohmspike.host.data.dataset import Samples
+from ohmspike.host.data.streams import Stream
 from ohmspike.host.runs.learned import load, read_arrays, save
 from ohmspike.host.support.errors import UserError
+from ohmspike.host.targets.base import Target
 
 from .host_read_out import HostReadOut
 
@@ -40,27 +44,37 @@ class Interruption:
         self.asked = True
 
 
-def digest_of(samples):
+def digest_of(samples: Samples) -> str:
     """SHA-256 of an array, or of the arrays of a stream."""
     digest = hashlib.sha256()
-    for array in [samples] if isinstance(samples, np.ndarray) else [samples.time, samples.line, samples.offsets]:
-        digest.update(np.ascontiguousarray(array))
+    arrays = [samples.time, samples.line, samples.offsets] if isinstance(samples, Stream) else [np.asarray(samples)]
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def checkpoint_path(folder: Path, chip: Chip, target: str, run: dict) -> Path:
+def checkpoint_path(folder: Path, chip: Chip, target: str, run: dict[str, Any]) -> Path:
     """Where the checkpoint of a run stands in a folder: runs that differ in anything have files of their own."""
     facts = json.dumps([chip.digest, run], sort_keys=True)
     name = re.sub(r"[^a-z0-9]+", "-", target)
     return folder / f"{chip.name}-{name}-{chip.seed}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}.checkpoint.npz"
 
 
-def save_checkpoint(target, path, run, host):
-    taught = {} if host is None else host.arrays()
+def save_checkpoint(target: Target, path: Path, run: dict[str, Any], host: HostReadOut | None) -> None:
+    """Write everything that a run needs to go on."""
+    taught: dict[str, Any] = {} if host is None else host.arrays()
     save(path, target.chip, target.state(), run=np.array(json.dumps(run)), **taught)
 
 
-def resumed_run(target, path, run):
+def resumed_run(target: Target, path: Path, run: dict[str, Any]
+                ) -> tuple[int, list[tuple[int, float]], HostReadOut | None]:
+    """Load a checkpoint into a target: samples presented, prequential curve, read-out of the host.
+
+    Raises
+    ------
+    UserError
+        It is damaged, or of another run.
+    """
     _, state, _ = load(path, target.chip)
     arrays = read_arrays(path)
     if "run" not in arrays:

@@ -7,7 +7,9 @@ import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode
+from ohmspike.host.data.dataset import Samples
 from ohmspike.host.support.errors import RunWarning, UserError
+from ohmspike.host.targets.base import Target
 
 __all__ = ["FutileRun", "RunWarning", "Watch", "unseen_lines"]
 
@@ -35,9 +37,9 @@ class Watch:
     chip: Chip
     learn: bool
     _looked: bool = field(default=False, init=False)
-    _counters: dict = field(default_factory=dict, init=False)
+    _counters: dict[str, int] = field(default_factory=dict, init=False)
 
-    def before(self, target, batch: EventBatch, images) -> None:
+    def before(self, target: Target, batch: EventBatch, images: Samples) -> None:
         """Check the events of the first samples before a target sees them.
 
         Raises
@@ -64,7 +66,7 @@ class Watch:
         _warn_of_full_membranes(chip, batch)
         self._counters = target.counters()
 
-    def after(self, target, samples: int) -> None:
+    def after(self, target: Target, samples: int) -> None:
         """Check what the first samples did.
 
         Raises

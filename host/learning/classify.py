@@ -4,6 +4,7 @@ import numpy as np
 
 from ohmspike.host.coding.images import Encode, Encoding
 from ohmspike.host.coding.vote import Vote
+from ohmspike.host.data.dataset import Samples
 from ohmspike.host.targets.base import Target
 
 from .checks import Watch
@@ -12,16 +13,16 @@ from .run import Progress
 __all__ = ["classify", "decisions", "train_vote"]
 
 
-def train_vote(target: Target, images: np.ndarray, labels: np.ndarray, *, classes: int = 10,
+def train_vote(target: Target, images: Samples, labels: np.ndarray, *, classes: int = 10,
                encoding: Encode | None = None, progress: Progress | None = None) -> Vote:
     """Count what every neuron answers on labelled images, learning off; the labels are used here alone."""
-    counts = 0
+    counts = np.zeros((target.chip.tiles, target.chip.neurons, classes), np.int64)
     for first, fires in _fires(target, images, encoding, progress):
-        counts = counts + Vote.count(target.chip, fires, labels[first:first + len(fires)], classes)
+        counts += Vote.count(target.chip, fires, labels[first:first + len(fires)], classes)
     return Vote.from_counts(counts)
 
 
-def classify(target: Target, images: np.ndarray, vote: Vote | None = None, *, encoding: Encode | None = None,
+def classify(target: Target, images: Samples, vote: Vote | None = None, *, encoding: Encode | None = None,
              progress: Progress | None = None) -> np.ndarray:
     """The class of every image, learning off: int64 of shape (images,).
 

@@ -12,6 +12,7 @@ from ohmspike.chip import Chip, Phase
 from ohmspike.chip.events import checked_labels
 from ohmspike.chip.initial import presentation_order
 from ohmspike.host.coding.images import Encode, Encoding, shifted
+from ohmspike.host.data.dataset import Samples
 from ohmspike.host.targets.base import Target
 from ohmspike.host.targets.model import ModelTarget
 
@@ -80,7 +81,7 @@ def schedule_of(chip: Chip, *, passes: int | None = None, labelled: bool = True)
     return phases if labelled else [dataclasses.replace(phase, teach=False) for phase in phases if phase.learn]
 
 
-def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, *, passes: int | None = None,
+def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, passes: int | None = None,
           encoding: Encode | None = None, progress: Progress | None = None, checkpoint: Path | None = None,
           resume: bool = False, flaws: dict | None = None) -> Learned:
     """Learn images on a target, by the schedule of its chip.
@@ -121,6 +122,8 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
     if any(phase.teach for phase in phases):
         checked_labels(labels, count, chip.classes)  # now, and not when the tiles have learned
     encoding = Encoding() if encoding is None else encoding
+    total, done = len(plan) * count, 0
+    curve: list[tuple[int, float]] = []
     ends = np.cumsum([phase.passes for phase in phases])
     total, done, curve, marks = len(plan) * count, 0, [], []
     run = run_facts(chip, images, labels, passes=passes, encoding=encoding, flaws=flaws)
@@ -128,7 +131,7 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
     if resumed := resume and checkpoint is not None and Path(checkpoint).exists():
         done, curve, marks, host = resumed_run(target, Path(checkpoint), run)
     started, saved, begun = time.perf_counter(), time.perf_counter(), done
-    order, order_pass = None, -1
+    order, order_pass = np.zeros(0, np.int64), -1
     watch = Watch(chip, learn=True)
     with Interruption() as interruption:
         while done < total:
@@ -142,7 +145,7 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
             right = _present(target, phase, number + position / count, encoding, images[chosen],
                              None if labels is None else labels[chosen], done, host, watch)
             done += len(chosen)
-            if phase.on_host and number == phase.passes - 1 and done % count == 0:
+            if host is not None and number == phase.passes - 1 and done % count == 0:
                 target.program_read_out(host.levels)
                 host = None
             if right is not None:
@@ -163,7 +166,7 @@ def learn(target: Target, images: np.ndarray, labels: np.ndarray | None = None, 
     return Learned(done - begun, time.perf_counter() - started, resumed, curve, marks)
 
 
-def run_facts(chip: Chip, images: np.ndarray, labels: np.ndarray | None = None, *, passes: int | None = None,
+def run_facts(chip: Chip, images: Samples, labels: np.ndarray | None = None, *, passes: int | None = None,
               encoding: Encode | None = None, flaws: dict | None = None) -> dict:
     """What makes a learning run this one and no other, as its checkpoint keeps it; arguments as of :func:`learn`."""
     phases = schedule_of(chip, passes=passes, labelled=labels is not None)

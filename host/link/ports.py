@@ -38,5 +38,5 @@ class CompiledPort:
         self._patience = patience
         self.write, self.read = rtl.write, rtl.read
 
-    def wait(self, frames):
+    def wait(self, frames: int) -> None:
         self._rtl.run_until(FLAG, 2 * frames, self._patience)

@@ -52,7 +52,8 @@ class OutputParser:
                                    ("label of an answer", answers[:, 0], chip.classes)):
             if len(found) and found.max() >= count:
                 raise LinkError(f"{name} must be 0 to {count - 1}, not {found.max()}")
-        return Fires(tile, neuron, offsets, Answers(*answers.T.copy(), answer_offsets))
+        label, score, margin = answers.T.copy()
+        return Fires(tile, neuron, offsets, Answers(label, score, margin, answer_offsets))
 
 
 @numba.njit(cache=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ohmspike.chip import Chip
 from ohmspike.chip.instructions import (
@@ -91,9 +92,10 @@ class LinkSession:
         self.resent = self.naks = 0
         self._next = secrets.randbelow(1 << 16)
         self._flights: deque[_Flight] = deque()  # oldest first
-        self._owner = None  # the run whose programs are under way
+        self._owner: object = None  # the run whose programs are under way
         self._timeouts = self._fruitless = 0  # since the last reply
-        self._refusal = None  # expected number of the last NAK, and how far beyond it the refused frame was
+        # expected number of the last NAK, and how far beyond it the refused frame was
+        self._refusal: tuple[int, int] | None = None
         self.identity = self._hello()
         if self.identity.protocol != PROTOCOL_VERSION:
             raise LinkError(f"link protocol must be {PROTOCOL_VERSION}, not {self.identity.protocol}",
@@ -299,7 +301,8 @@ class LinkSession:
         entry, _, columns = self._memory(name)
         pieces = [(index, start, min(_BURST_CELLS, first + count - start))
                   for index, (first, count) in enumerate(ranges) for start in range(first, first + count, _BURST_CELLS)]
-        programs, cells = [], 0
+        programs: list[bytes] = []
+        cells = 0
         for _, start, count in pieces:
             full = programs and (len(programs[-1]) + _BURST_HEADER > self.identity.max_request
                                  or CHECK_BYTES * (len(programs[-1]) // _BURST_HEADER + 1) > self.identity.max_reply - 1
@@ -318,19 +321,19 @@ class LinkSession:
             found[index] = zlib.crc32(zeros, found[index]) ^ zlib.crc32(zeros) ^ crc
         return found
 
-    def write_memory(self, name: str, values) -> None:
+    def write_memory(self, name: str, values: npt.ArrayLike) -> None:
         """Replace the contents of a memory by an integer array of shape (rows, columns)."""
         entry, rows, columns = self._memory(name)
-        values = np.asarray(values)
-        if values.shape != (rows, columns):
-            raise ValueError(f"{name} must have shape {(rows, columns)}, not {values.shape}")
-        if values.dtype.kind not in "iu" or values.min() < 0 or int(values.max()) >= 1 << 8 * entry.cell_bytes:
+        cells = np.asarray(values)
+        if cells.shape != (rows, columns):
+            raise ValueError(f"{name} must have shape {(rows, columns)}, not {cells.shape}")
+        if cells.dtype.kind not in "iu" or cells.min() < 0 or int(cells.max()) >= 1 << 8 * entry.cell_bytes:
             raise ValueError(f"{name} must hold integers of {entry.cell_bytes} bytes")
         if name == "counters":  # any write clears them all
-            values = values[:, :1]
-        self.write_cells(name, 0, values.ravel())
+            cells = cells[:, :1]
+        self.write_cells(name, 0, cells.ravel())
 
-    def write_cells(self, name: str, first: int, values) -> None:
+    def write_cells(self, name: str, first: int, values: npt.ArrayLike) -> None:
         """Replace cells of a memory, counted along its columns, then its rows."""
         entry, _, columns = self._memory(name)
         flat = np.asarray(values).astype(_DTYPES[entry.cell_bytes])

@@ -2,6 +2,7 @@
 
 import itertools
 import textwrap
+from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -36,7 +37,7 @@ def _plain(axes):
     axes.tick_params(labelsize=8, color=_QUIET, labelcolor=_INK)
 
 
-def fit_picture(measured: Measurement, fit: Fit, path) -> None:
+def fit_picture(measured: Measurement, fit: Fit, path: str | Path) -> None:
     """Draw measured points, the fitted course of both branches, and what is left between them.
 
     Raises
@@ -72,7 +73,7 @@ def fit_picture(measured: Measurement, fit: Fit, path) -> None:
     write_whole(path, lambda file: figure.savefig(file, format="png"))
 
 
-def energy_picture(found: dict, path) -> None:
+def energy_picture(found: dict, path: str | Path) -> None:
     """Draw what ``ohmspike energy`` found: the components of an image, and the values that matter most.
 
     Raises
@@ -117,7 +118,7 @@ def energy_picture(found: dict, path) -> None:
     write_whole(path, lambda file: figure.savefig(file, format="png"))
 
 
-def robustness_picture(lines: list[dict], path) -> None:
+def robustness_picture(lines: list[dict], path: str | Path) -> None:
     """Draw accuracy against the strength of every flaw, for each way in which the chip got its levels.
 
     Parameters

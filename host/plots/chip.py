@@ -1,6 +1,7 @@
 """Pictures of a chip: what it learned, and how one image is decided."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
@@ -28,7 +29,7 @@ _BARS = 40
 # what was learned
 
 
-def conductance_maps(chip: Chip, levels: np.ndarray, usage: np.ndarray, path) -> None:
+def conductance_maps(chip: Chip, levels: np.ndarray, usage: np.ndarray, path: str | Path) -> None:
     """Draw what the neurons learned: the level of every cell, at the place of its pixel.
 
     Of one crossbar the most used neurons are shown, most used first; of a grid the most used 9 (4 or 1 where the grid
@@ -118,7 +119,7 @@ def _mapped(canvas, chip, note):
 # how well it answers while it learns
 
 
-def prequential(chip: Chip, curve: list[tuple[int, float]], images: int, path) -> None:
+def prequential(chip: Chip, curve: list[tuple[int, float]], images: int, path: str | Path) -> None:
     """Draw the prequential accuracy of a run: every image answered before its label is told.
 
     Parameters
@@ -205,7 +206,7 @@ def _decide(chip, state, image):
     return _Decision(bins, reads, scores, np.argsort(-scores, axis=1, kind="stable"), live)
 
 
-def race(chip: Chip, state: ChipState, image: np.ndarray, path) -> None:
+def race(chip: Chip, state: ChipState, image: np.ndarray, path: str | Path) -> None:
     """Draw how one image is decided: its spikes, the race in the tile that reads most, and the winners everywhere.
 
     A chip in threshold mode has no race: its membranes are drawn against the threshold, as if no neuron had been reset.
@@ -267,7 +268,8 @@ def _draw_pixels(axes, chip, image, tile):
 def _draw_winners(axes, chip, state, decision, tile):
     """The learned patches of the first winners: of every tile of a grid, or of all ranks of one crossbar."""
     if chip.tiles > 1:
-        gap, columns, ranked = 1, chip.grid_width, [None] * chip.tiles
+        gap, columns = 1, chip.grid_width
+        ranked: list[str | None] = [None] * chip.tiles
         maps = np.stack([_patches(chip, state.levels, t, decision.order[t, :1])[0] for t in range(chip.tiles)])
         maps = np.where(decision.live[:, None, None], maps, np.nan)
         ranked[tile] = _ACCENT if decision.live[tile] else None
@@ -334,7 +336,7 @@ def _draw_race(axes, chip, state, decision, tile):
     if chip.fire_mode != "race":
         floor, start = min(worst, 0), 1.1 * max(best, state.theta_base, 10)
     places = np.arange(len(order))
-    colours = [_WINNERS[min(rank, len(_WINNERS) - 1)] if rank < winners else _QUIET for rank in places]
+    colours = [_WINNERS[min(rank, len(_WINNERS) - 1)] if rank < winners else _QUIET for rank in range(len(order))]
     axes.bar(places, scores[order] - floor, bottom=floor, color=colours, width=0.82)
     for rank in range(winners):
         axes.annotate(f"{order[rank]}", (rank, scores[order[rank]]), (0, 3), textcoords="offset points", ha="center",

@@ -52,7 +52,7 @@ class Run:
     phases: dict[str, dict[str, int]]
 
 
-def read_run(path) -> Run:
+def read_run(path: str | Path) -> Run:
     """Read a run folder that ``mnist`` or ``demo`` made.
 
     Raises

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.atomic import write_arrays, write_whole
 from ohmspike.host.support.errors import UserError
 
 __all__ = ["RunError", "RunFolder", "tool_versions"]
@@ -48,7 +48,7 @@ class RunFolder:
         self.path = Path(path)
 
     @classmethod
-    def create(cls, base, chip: str, target: str) -> "RunFolder":
+    def create(cls, base: str | Path, chip: str, target: str) -> "RunFolder":
         """Make a new folder ``base/<time>-<chip>-<target>``, with a number behind it if that one is taken.
 
         Parameters
@@ -87,13 +87,13 @@ class RunFolder:
         """
         return self._write(name, lambda file: file.write(text.encode()))
 
-    def write_json(self, name: str, data) -> Path:
+    def write_json(self, name: str, data: object) -> Path:
         """Write JSON, NumPy's numbers and arrays included; raises as :meth:`write_text`."""
         return self.write_text(name, json.dumps(data, indent=2, default=_plain) + "\n")
 
     def write_arrays(self, name: str, **arrays: np.ndarray) -> Path:
         """Write a compressed ``.npz``; raises as :meth:`write_text`."""
-        return self._write(name, lambda file: np.savez_compressed(file, **arrays))
+        return write_arrays(self.path / name, arrays, error=RunError)
 
     def _write(self, name: str, fill: Callable[[BinaryIO], object]) -> Path:
         return write_whole(self.path / name, fill, error=RunError)

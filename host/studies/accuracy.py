@@ -98,16 +98,17 @@ def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None
     The vote is taken of a chip that learned without labels: what the tiles learn does not depend on them.
     """
     chip = dataclasses.replace(case.chip, seed=seed)
-    classes = int(max(data.train_labels.max(), data.test_labels.max())) + 1
+    labels, test_labels = data.labels()
+    classes = int(max(labels.max(), test_labels.max())) + 1
     warm_up(chip, case.encoding)
     taught = any(phase.teach for phase in chip.schedule)
     with open_target("model", chip, threads=threads) as target:
-        learned = learn(target, data.train_images, data.train_labels if taught else None, encoding=case.encoding,
+        learned = learn(target, data.train_images, labels if taught else None, encoding=case.encoding,
                         progress=progress)
-        vote = train_vote(target, data.train_images, data.train_labels, classes=classes, encoding=case.encoding)
+        vote = train_vote(target, data.train_images, labels, classes=classes, encoding=case.encoding)
 
         def right(images, by):
-            return float((classify(target, images, by, encoding=case.encoding) == data.test_labels).mean())
+            return float((classify(target, images, by, encoding=case.encoding) == test_labels).mean())
 
         found = {"vote": right(data.test_images, vote),
                  "read_out": right(data.test_images, None) if taught else None}

@@ -7,17 +7,21 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
 
 import click
 import numpy as np
 from numba import njit
 
 from ohmspike.chip import Chip
+from ohmspike.chip.events import EventBatch
 from ohmspike.chip.instructions import STATUS_WORDS
 from ohmspike.host.coding.images import Encoding
 from ohmspike.host.data.images import load_mnist
 from ohmspike.host.support import console
+from ohmspike.host.targets.base import Target
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.host.targets.rtl import RtlTarget
 from ohmspike.sim.state import ChipState
@@ -47,7 +51,17 @@ peers: the network of Diehl & Cook (2015) in the peer's own terms, learning rate
 """
 
 
-def measure(targets, batches, *, learn: bool) -> list[float]:
+class Body(Protocol):
+    """What is measured: a target, or several that work side by side."""
+
+    def load(self, state: ChipState, /) -> None: ...
+
+    def present(self, batch: EventBatch, /, *, learn: bool, fires: bool) -> object: ...
+
+    def counters(self) -> dict[str, int]: ...
+
+
+def measure(targets: Sequence[Body], batches: Sequence[EventBatch], *, learn: bool) -> list[float]:
     """Images/s of each target at its best of repeated presentations of encoded batches.
 
     The targets take turns, so that another load of the machine meets all of them. What fired is counted and, as in a
@@ -74,11 +88,14 @@ class _SideBySide:
         for target in self._targets:
             target.load(state)
 
+    def counters(self):
+        return self._targets[0].counters()
+
     def present(self, batch, *, learn, fires):
         list(self._pool.map(lambda target: target.present(batch, learn=learn, fires=fires), self._targets))
 
 
-def clocks_per_image(target, batches, *, learn: bool) -> float:
+def clocks_per_image(target: Target, batches: Sequence[EventBatch], *, learn: bool) -> float:
     """Clocks of an image on average, with the bytes of its program and of its fires, by the RTL's own count."""
     images = sum(len(batch) for batch in batches)
     before = int(target.read("status").ravel()[_BUSY])
@@ -103,7 +120,7 @@ def measure_bandwidth(size: int, threads: int) -> float:
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(_REPEATS + 1):  # the first compiles and touches every page
             started = time.perf_counter()
-            list(pool.map(lambda arrays: _triad(*arrays, repeats), sets))
+            list(pool.map(lambda abc: _triad(abc[0], abc[1], abc[2], repeats), sets))
             best = min(best, time.perf_counter() - started)
     return threads * repeats * count * 24 / best
 
@@ -135,12 +152,14 @@ def bytes_per_image(chip: Chip, counters: dict[str, int]) -> float:
 @click.option("--peer-seconds", type=click.FloatRange(0.0), default=5.0, show_default=True,
               help="time for each peer, at chips of one crossbar, or 0")
 @click.option("--json", "as_json", is_flag=True, help="print the figures alone, as JSON")
-def main(names, images, rtl_images, lanes, small, peer_seconds, as_json):
+def main(names: tuple[str, ...], images: int, rtl_images: int, lanes: int | None, small: bool, peer_seconds: float,
+         as_json: bool) -> None:
     """images/s of exact model and compiled RTL, events encoded beforehand, all counters on; beside peers and memory"""
     pictures, code = load_mnist(progress=console.status).train_images, Encoding()
     cores = os.cpu_count() or 1
     memory, cache = measure_bandwidth(_MEMORY_BYTES, cores), measure_bandwidth(_CACHE_BYTES, 1)
-    figures = {"cores": cores, "memory_bytes_per_s": memory, "cache_bytes_per_s": cache, "chips": {}}
+    chips_found: dict[str, dict[str, Any]] = {}
+    figures = {"cores": cores, "memory_bytes_per_s": memory, "cache_bytes_per_s": cache, "chips": chips_found}
 
     def row(name, body, learning=None, inference=None, note=""):
         if not as_json:
@@ -153,41 +172,42 @@ def main(names, images, rtl_images, lanes, small, peer_seconds, as_json):
         sys.stdout.write(f"{'chip':10} {'body':22} {'learning':>12} {'inference':>12}   images/s, best of {_REPEATS}\n")
     for name in names:
         chip = Chip.load(name)
-        found = figures["chips"][name] = {}
+        found: dict[str, Any] = {}
+        chips_found[name] = found
 
         def batches(count, learn, chip=chip):
             parts = (pictures[first:min(first + 1000, count)] for first in range(0, count, 1000))
             return [code(chip, part, learn=learn, answer=not learn and chip.classes > 0) for part in parts]
 
-        bodies = {f"model, threads: {threads}": (ModelTarget(chip, threads=threads), 1)
-                  for threads in sorted({1, cores})}
+        bodies: dict[str, tuple[Body, int]] = {
+            f"model, threads: {threads}": (ModelTarget(chip, threads=threads), 1) for threads in sorted({1, cores})}
         if cores > 1:
             bodies[f"{cores} models, threads: 1"] = (_SideBySide(chip, cores), cores)
         targets, bytes_moved, speeds = [target for target, _ in bodies.values()], [], []
         for learn in (True, False):
-            for target in targets:
-                target.load(ChipState.initial(chip))
+            for body in targets:
+                body.load(ChipState.initial(chip))
             speeds.append(measure(targets, batches(images, learn), learn=learn))
             bytes_moved.append(bytes_per_image(chip, targets[0].counters()))
-        for at, (body, (_, chips)) in enumerate(bodies.items()):
+        for at, (name_of_body, (_, chips)) in enumerate(bodies.items()):
             learning, inference = (chips * speed[at] for speed in speeds)
-            found[body] = {"learning": learning, "inference": inference}
+            found[name_of_body] = {"learning": learning, "inference": inference}
             ratios = f"{learning / speeds[0][0]:.2f} and {inference / speeds[1][0]:.2f} times one thread"
-            row(name, body, learning, inference, ratios if at else "")
-        for body, speed in (("limit, memory", memory), ("limit, cache, 1 thread", cache)):
-            found[body] = {"learning": speed / bytes_moved[0], "inference": speed / bytes_moved[1]}
-            row(name, body, *found[body].values(),
+            row(name, name_of_body, learning, inference, ratios if at else "")
+        for limit, speed in (("limit, memory", memory), ("limit, cache, 1 thread", cache)):
+            found[limit] = {"learning": speed / bytes_moved[0], "inference": speed / bytes_moved[1]}
+            row(name, limit, found[limit]["learning"], found[limit]["inference"],
                 f"{bytes_moved[0]:,.0f} and {bytes_moved[1]:,.0f} bytes an image, {speed / 1e9:.1f} GB/s")
         if rtl_images:
             with RtlTarget(chip, lanes=lanes, small=small, progress=console.status) as target:
                 target.load(ChipState.initial(chip))
-                [learn] = measure([target], batches(rtl_images, True), learn=True)
-                [infer] = measure([target], batches(rtl_images, False), learn=False)
+                [learning] = measure([target], batches(rtl_images, True), learn=True)
+                [inference] = measure([target], batches(rtl_images, False), learn=False)
                 answered, learned = (clocks_per_image(target, batches(rtl_images, how), learn=how)
                                      for how in (False, True))
-                found["RTL, compiled"] = {"learning": learn, "inference": infer, "clocks_answered": answered,
+                found["RTL, compiled"] = {"learning": learning, "inference": inference, "clocks_answered": answered,
                                           "clocks_learned": learned}
-                row(name, "RTL, compiled", learn, infer, f"{answered:,.0f} and {learned:,.0f} clocks an image")
+                row(name, "RTL, compiled", learning, inference, f"{answered:,.0f} and {learned:,.0f} clocks an image")
         for peer in PEERS if peer_seconds and chip.tiles == 1 and chip.lines == 784 else ():
             found[peer] = result = measure_peer(peer, chip.neurons, pictures[:1000], peer_seconds)
             if "error" in result:

@@ -135,7 +135,7 @@ PEERS = {"Brian2": _brian2, "BindsNET": _bindsnet}
 """Peers by the name of their package."""
 
 
-def main(name, neurons, path, seconds):
+def main(name: str, neurons: str, path: str, seconds: str) -> None:
     """Measure a peer and print what came out as a line of JSON."""
     try:
         version = importlib.metadata.version(name)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -102,10 +103,10 @@ class _FlawedTarget(ModelTarget):
 
     def __init__(self, chip, imperfections, device, threads):
         super().__init__(chip, threads=threads)
-        self.model = Imperfect(chip, imperfections, device=device)
+        self.model = self.imperfect = Imperfect(chip, imperfections, device=device)
 
     def program_read_out(self, levels):
-        self.model.program_read_out(levels)
+        self.imperfect.program_read_out(levels)
 
 
 @cache
@@ -124,17 +125,18 @@ def learn_ideal(plan: Plan, seed: int, threads: int = 1) -> ChipState:
 
 def _shown(plan):
     data = _data(plan.data)
-    return data.train_images[:plan.images], data.train_labels[:plan.images]
+    return data.train_images[:plan.images], data.labels()[0][:plan.images]
 
 
 def run_point(plan: Plan, point: Point, ideal: ChipState, threads: int = 1) -> list[dict]:
     """A line for every mode of one point."""
     chip = dataclasses.replace(plan.chip, seed=point.seed)
     data, (shown, labels) = _data(plan.data), _shown(plan)
-    judged, truth = data.test_images, data.test_labels
+    judged, truth = data.test_images, data.labels()[1]
     drifting = point.strength if point.effect == "drift" else 0.0
-    flaws = {point.effect: point.strength} if point.effect not in ("ideal", "drift") else {}
-    flaws = Imperfections(**flaws, seed=point.seed)
+    flaws = Imperfections(seed=point.seed)
+    if point.effect not in ("ideal", "drift"):
+        flaws = dataclasses.replace(flaws, **{point.effect: cast(Any, point.strength)})
     once = [phase if phase.on_host else dataclasses.replace(
         phase, passes=1, scale=phase.scale * phase.decay**(phase.passes - 0.5), decay=1.0,
         read_out_scale=phase.read_out_scale * phase.read_out_decay**(phase.passes - 0.5), read_out_decay=1.0)
@@ -144,11 +146,11 @@ def run_point(plan: Plan, point: Point, ideal: ChipState, threads: int = 1) -> l
     for mode in MODES:
         with _FlawedTarget(chip, flaws, plan.device, threads) as target:
             if mode != "learned":
-                target.model.program(ideal, error=flaws.c2c)
+                target.imperfect.program(ideal, error=flaws.c2c)
                 target.write("counters", None)
             if mode == "learned":
                 learn(target, shown, labels)
-            target.model.drift(1.0, share=drifting, deviation=drifting)
+            target.imperfect.drift(1.0, share=drifting, deviation=drifting)
             if mode == "relearned":
                 target.chip = again
                 learn(target, shown, labels)
@@ -279,17 +281,17 @@ def _write(path, lines):
 def summary(lines: list[dict]) -> str:
     """Accuracies and energies as a Markdown table: a row for every effect and strength, mean (lowest, highest) of the
     seeds; energies of an image, learned on the flawed chip and answered by it after that."""
-    def values(effect, strength, mode, name):
+    def values(effect: str, strength: float, mode: str, name: str) -> list[float]:
         return [line[name] for line in lines
                 if (line["effect"], line["strength"], line["mode"]) == (effect, strength, mode)]
 
-    def accuracy(*which):
-        found = [100 * value for value in values(*which, "accuracy")]
+    def accuracy(effect, strength, mode):
+        found = [100 * value for value in values(effect, strength, mode, "accuracy")]
         return f"{np.mean(found):.2f} % ({min(found):.2f}, {max(found):.2f})" if found else "–"
 
-    def energy(name, *which):
-        found = values(*which, "learned", name)
-        return engineering(np.mean(found), "J") if found else "–"
+    def energy(name, effect, strength):
+        found = values(effect, strength, "learned", name)
+        return engineering(float(np.mean(found)), "J") if found else "–"
 
     names = [*MODES, "learning an image", "answering one"]
     rows = ["| effect | strength | " + " | ".join(names) + " |", "| --- " * (2 + len(names)) + "|"]

@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ohmspike.chip import Chip, Phase
 from ohmspike.host.coding.images import Encoding
@@ -26,13 +27,13 @@ _PHASE = {field.name for field in dataclasses.fields(Phase)}
 
 def suggested(chip: Chip, values: dict[str, float]) -> Chip:
     """``chip`` with hyper-parameters replaced: fields of its own, and fields of the phases that use them."""
-    fields = {}
+    fields: dict[str, Any] = {}
     for name, value in values.items():
         if name not in _PHASE:
             fields[name] = round(value) if type(getattr(chip, name)) is int else float(value)
     phases = []
     for phase in chip.schedule:
-        wanted = {name: value for name, value in values.items() if name in _PHASE
+        wanted: dict[str, Any] = {name: value for name, value in values.items() if name in _PHASE
                   and (phase.teach if name.startswith("read_out") else phase.learn)}
         phases.append(dataclasses.replace(phase, **wanted))
     return dataclasses.replace(chip, schedule=tuple(phases), **fields)
@@ -51,19 +52,20 @@ def judge(chip: Chip, data: Dataset, *, read_out: bool, flaws: Imperfections | N
         What is wrong with the chip, as far as gates carry it.
     """
     chip, state = (chip, None) if flaws is None else in_gates(chip, flaws)
-    classes, data = data.classes, data.validation()
-    shown, labels = data.train_images, data.train_labels
+    split = data.validation()
+    shown, (labels, truth) = split.train_images, split.labels()
     with open_target("model", chip, threads=threads) as target:
         if state is not None:
             target.load(state)
         learn(target, shown, labels if read_out else None)
-        vote = None if read_out else train_vote(target, shown, labels, classes=classes)
-        answers = classify(target, data.test_images, vote)
-    return float((answers == data.test_labels).mean())
+        vote = None if read_out else train_vote(target, shown, labels, classes=data.classes)
+        answers = classify(target, split.test_images, vote)
+    return float((answers == truth).mean())
 
 
 def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], read_out: bool, trials: int, seeds: int,
-           flaws: Imperfections | None = None, progress=None) -> "optuna.Study":
+           flaws: Imperfections | None = None, progress: Callable[[int, int, float | None], None] | None = None
+           ) -> "optuna.Study":
     """Carry a study on until it has ``trials`` finished trials; a new study begins with the rates of the chip.
 
     The study is an Optuna study in an SQLite file, named ``ohmspike``. Its user attributes say what it is of: ``chip``

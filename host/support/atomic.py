@@ -3,16 +3,18 @@
 import contextlib
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from .errors import UserError
 
-__all__ = ["check_writable", "write_whole"]
+__all__ = ["check_writable", "write_arrays", "write_whole"]
 
 
-def write_whole(path, fill: Callable[[BinaryIO], object], *, error: type[UserError] = UserError,
+def write_whole(path: str | Path, fill: Callable[[BinaryIO], object], *, error: type[UserError] = UserError,
                 make_folder: bool = False) -> Path:
     """Have ``fill`` write a temporary file beside ``path``, then give it its name.
 
@@ -41,7 +43,7 @@ def write_whole(path, fill: Callable[[BinaryIO], object], *, error: type[UserErr
     return path
 
 
-def check_writable(folder) -> None:
+def check_writable(folder: str | Path) -> None:
     """Make a folder, if it is not there, and write a file of no bytes into it, to know before a long run that it can.
 
     Raises
@@ -60,3 +62,10 @@ def check_writable(folder) -> None:
     finally:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], *, error: type[UserError] = UserError,
+                 make_folder: bool = False) -> Path:
+    """Write a compressed ``.npz`` by :func:`write_whole`."""
+    content: dict[str, Any] = dict(arrays)
+    return write_whole(path, lambda file: np.savez_compressed(file, **content), error=error, make_folder=make_folder)
