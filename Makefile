@@ -26,8 +26,10 @@ test-fast: setup
 test-boards: setup
 	OHMSPIKE_LONG_TESTS=1 $(BIN)/python -m pytest tests/boards tests/sim/test_gates.py
 
+# Style, docstrings of the public API, and types (hdl apart: pyproject.toml says why).
 lint: setup
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 bench: setup
 	$(BIN)/python -m ohmspike.host.studies.bench

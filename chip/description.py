@@ -306,10 +306,12 @@ class Chip:
 
     @property
     def grid_height(self) -> int:
+        """Tiles from top to bottom."""
         return (self.plane_height - self.patch_height) // self.stride + 1
 
     @property
     def grid_width(self) -> int:
+        """Tiles from left to right."""
         return (self.plane_width - self.patch_width) // self.stride + 1
 
     @property
@@ -319,10 +321,12 @@ class Chip:
 
     @property
     def left(self) -> int:
+        """Plane column of the first tile column."""
         return (self.plane_width - self.patch_width - (self.grid_width - 1) * self.stride) // 2
 
     @property
     def tiles(self) -> int:
+        """Tiles of the grid."""
         return self.grid_height * self.grid_width
 
     @property
@@ -332,6 +336,7 @@ class Chip:
 
     @property
     def synapses(self) -> int:
+        """Cells of the tiles."""
         return self.tiles * self.rows * self.neurons
 
     @property
@@ -341,6 +346,7 @@ class Chip:
 
     @property
     def read_out_synapses(self) -> int:
+        """Cells of the read-out."""
         return self.read_out_rows * self.classes
 
     @property
@@ -420,6 +426,7 @@ class Chip:
 
     @property
     def structure(self) -> dict:
+        """Fields that decide the gates, by name."""
         found = {name: getattr(self, name) for name in self.structure_fields() if name not in self._absent_flaws}
         if self.weight_store == "fixed":
             found["weights"] = self.weight_table.tolist()

@@ -68,10 +68,12 @@ class Oracle:
 
     @property
     def closed(self) -> np.ndarray:
+        """Tiles that take no more reads, bool of shape (tiles,)."""
         return np.array([tile.closed for tile in self._tiles])
 
     @property
     def fresh(self) -> np.ndarray:
+        """Tiles not read since the sample began or since they last fired, bool of shape (tiles,)."""
         return np.array([tile.fresh for tile in self._tiles])
 
     @property
@@ -96,14 +98,17 @@ class Oracle:
 
     @property
     def spoken(self) -> np.ndarray:
+        """Lines that spiked in this sample, bool of shape (lines,)."""
         return np.array(self._spoken)
 
     @property
     def step_number(self) -> int:
+        """Steps of this sample."""
         return self._step
 
     @property
     def is_dark(self) -> bool:
+        """Whether DARK came in this sample."""
         return self._dark
 
     def counter(self, name: str) -> int:

@@ -28,7 +28,8 @@ def noise_of(state):
 
 def noisy(m, drawn, moved, write_noise):
     """What a pulse moves (contract 5.5), one clock after ``moved``; ``drawn`` is the state that its draw leaves, one
-    clock before it."""
+    clock before it.
+    """
     noise, later = Signal(signed(7)), Signal.like(moved)
     product = Signal(signed(7 + len(write_noise)))
     m.d.sync += [noise.eq(noise_of(drawn)), product.eq(noise * write_noise), later.eq(moved)]

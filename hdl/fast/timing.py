@@ -200,7 +200,8 @@ class Clocks:
 
     def _walk(self, begun, tasks, act):
         """Seek and act on tiles: ``act`` tells from the clock in which a tile is taken in which it is left; the clock
-        in which walk and sweeps are over. A task is ``None`` for a tile that is passed over."""
+        in which walk and sweeps are over. A task is ``None`` for a tile that is passed over.
+        """
         tested, free, waiting = begun + 2, begun + 1, begun + 1
         for tile, task in enumerate(tasks):
             if task is None:
@@ -222,7 +223,8 @@ class Clocks:
 
     def step(self, outcomes: Iterable[int | bool | None] = ()):
         """STEP. In threshold mode what became of every tile: not live (``None``), no fire (``False``), or a fire, with
-        the clocks of :func:`find_unit`; 0 if it did not learn."""
+        the clocks of :func:`find_unit`; 0 if it did not learn.
+        """
         layout = self.layout
         if layout.chip.fire_mode == "race":
             self._event(2)

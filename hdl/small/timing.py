@@ -163,7 +163,8 @@ class Clocks:
 
     def step(self, outcomes: Iterable[int | bool | None] = ()):
         """STEP. In threshold mode what became of every tile: not live (``None``), no fire (``False``), or a fire, with
-        the clocks of :func:`find_unit`; 0 if it did not learn."""
+        the clocks of :func:`find_unit`; 0 if it did not learn.
+        """
         if self.layout.chip.fire_mode == "race":
             self._event(2)
             return

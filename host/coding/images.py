@@ -227,7 +227,8 @@ class Encode(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def __call__(self, chip: Chip, samples: Any, /, *, learn: bool, first_sample: int = 0,
-                 labels: np.ndarray | None = None, answer: bool = False) -> EventBatch: ...
+                 labels: np.ndarray | None = None, answer: bool = False) -> EventBatch:
+        """Events of the samples; see :meth:`Encoding.__call__`."""
 
 
 @dataclass(frozen=True)

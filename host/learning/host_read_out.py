@@ -18,6 +18,7 @@ class HostReadOut:
 
     @property
     def levels(self) -> np.ndarray:
+        """Levels of the copy, of shape (tiles * neurons, classes)."""
         return self._model.state.read_out
 
     def teach(self, fires: Fires, labels: np.ndarray, scale: float) -> float:

@@ -39,4 +39,5 @@ class CompiledPort:
         self.write, self.read = rtl.write, rtl.read
 
     def wait(self, frames: int) -> None:
+        """Let clocks pass until that many frames may have come."""
         self._rtl.run_until(FLAG, 2 * frames, self._patience)

@@ -112,8 +112,10 @@ def _triad(a, b, c, repeats):
 
 
 def measure_bandwidth(size: int, threads: int) -> float:
-    """Bytes/s of the triad ``a = b + 3 c`` over three arrays of together ``size`` bytes for every thread, the best of
-    a few runs; a byte is counted once for every array it is read from or written to."""
+    """Bytes/s of the triad ``a = b + 3 c`` over three arrays of together ``size`` bytes for every thread.
+
+    The best of a few runs; a byte is counted once for every array it is read from or written to.
+    """
     count = size // 24
     sets = [tuple(np.full(count, value) for value in (0.0, 1.0, 2.0)) for _ in range(threads)]
     repeats, best = max(1, (256 << 20) // size), np.inf

@@ -279,8 +279,11 @@ def _write(path, lines):
 
 
 def summary(lines: list[dict]) -> str:
-    """Accuracies and energies as a Markdown table: a row for every effect and strength, mean (lowest, highest) of the
-    seeds; energies of an image, learned on the flawed chip and answered by it after that."""
+    """Accuracies and energies as a Markdown table: a row for every effect and strength, mean (lowest, highest).
+
+    Energies are of an image, learned on the flawed chip and answered by it after that.
+    """
+
     def values(effect: str, strength: float, mode: str, name: str) -> list[float]:
         return [line[name] for line in lines
                 if (line["effect"], line["strength"], line["mode"]) == (effect, strength, mode)]

@@ -122,8 +122,10 @@ class Target(ABC):
             self.write(name, table)
 
     def program_read_out(self, levels: np.ndarray) -> None:
-        """Write levels of the read-out, as a device would take them: with the error of the chip's ``write_noise``, and
-        stuck cells stay."""
+        """Write levels of the read-out, as a device would take them.
+
+        They miss by the chip's ``write_noise``, and stuck cells stay.
+        """
         chip = self.chip
         levels = written_read_out(chip, levels, chip.write_noise)
         if chip.has_stuck_cells:

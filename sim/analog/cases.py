@@ -56,9 +56,11 @@ class Check:
 
     @property
     def ok(self) -> bool:
+        """Whether twin and SPICE agree as far as is asked."""
         return abs(self.deviation) <= self.limit  # false for NaN
 
     def to_dict(self) -> dict:
+        """For JSON."""
         return {**dataclasses.asdict(self), "deviation": self.deviation, "ok": self.ok}
 
 

@@ -462,7 +462,7 @@ NOMINAL = "target65"
 
 
 def saturation(a: float) -> float:
-    """b of a curve y(p) = b (1 - e^(-p/a)) through (0, 0) and (1, 1)."""
+    """B of a curve y(p) = b (1 - e^(-p/a)) through (0, 0) and (1, 1)."""
     return -1 / math.expm1(-1 / a)
 
 

@@ -347,10 +347,12 @@ class Spread:
 
     @classmethod
     def of(cls, value, samples) -> "Spread":
+        """A value, and the percentiles of its samples."""
         low, high = np.percentile(samples, (5, 95))
         return cls(float(value), float(low), float(high))
 
     def to_dict(self) -> dict[str, float]:
+        """For JSON."""
         return dataclasses.asdict(self)
 
 

@@ -330,7 +330,8 @@ class _Work:
 
     def _shared(self, function, count):
         """Call ``function(share, start, stop)`` with a share of ``count`` samples for every thread; a list of (start,
-        stop, result)."""
+        stop, result).
+        """
         bounds = [count * i // self._threads for i in range(self._threads + 1)]
         results = _shared_out(self._threads, function, range(self._threads), bounds[:-1], bounds[1:])
         return list(zip(bounds[:-1], bounds[1:], results, strict=True))
@@ -364,7 +365,8 @@ def _thread_count(threads):
 
 def _groups(tiles, threads):
     """Bounds of groups of tiles that threads take in turn: large ones first, so that few are handed out, single tiles
-    last, so that all threads finish together."""
+    last, so that all threads finish together.
+    """
     bounds = [0]
     while bounds[-1] < tiles:
         left = tiles - bounds[-1]

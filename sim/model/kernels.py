@@ -132,7 +132,8 @@ def _noise(x):
 def _pulse_flawed(levels, weights, stuck, weight_table, table, bins, column, rows, count, fraction, top, noise, sign, x,
                   tally, at, amplitudes):
     """5.2 with 5.5 and 5.6: a pulse of amplitude bin ``bins[i]`` on the cell ``[rows[i], column]`` for every *i*, none
-    where the bin is -1; counted from ``at`` on. Returns the random state."""
+    where the bin is -1; counted from ``at`` on. Returns the random state.
+    """
     over = 0
     for i in range(count):
         amplitude = bins[i]
@@ -534,7 +535,8 @@ def read_out_samples(geometry, cells, winners, first, stop, asked, labels, score
 @njit(cache=True, nogil=True)
 def _read_out_unheard(weights, winners, first, stop):
     """10.3 where nobody asks for single scores and no weight changes: the sum of all scores will do. Returns how many
-    decisions there were, and that sum before it is held."""
+    decisions there were, and that sum before it is held.
+    """
     tiles, ranks, neurons = winners.shape[0], winners.shape[2], weights.shape[0] // winners.shape[0]
     decisions, total, row_sums = 0, 0, np.empty(neurons, np.int64)
     for tile in range(tiles):

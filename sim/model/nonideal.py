@@ -307,7 +307,8 @@ def _gain(values):
 
 def _warm_weights(chip, device, kelvin):
     """Weights in 1/256 at ``kelvin`` above the reference: conductance rises by Arrhenius' law, fully at the lower rail
-    and not at all at the upper; what the lower rail conducts more shows as weight."""
+    and not at all at the upper; what the lower rail conducts more shows as weight.
+    """
     weights = chip.weight_table.astype(np.float64)
     full = max(weights.max(), 1.0)
     rise = np.exp(_ACTIVATION_EV / _BOLTZMANN_EV * (1 / _REFERENCE_K - 1 / (_REFERENCE_K + kelvin))) - 1
