@@ -149,8 +149,10 @@ def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None
     folder.write_json("metrics.json", metrics)
     save(folder.path / "learned.npz", chip, state, vote)
     if fires is not None:
-        known = {} if read_out is None or test_labels is None else {"answers": answers[read_out], "labels": test_labels}
-        folder.write_arrays("fires.npz", tile=fires.tile, neuron=fires.neuron, offsets=fires.offsets, **known)
+        judged = {}
+        if read_out is not None and test_labels is not None:
+            judged = {"answers": answers[read_out], "labels": test_labels}
+        folder.write_arrays("fires.npz", tile=fires.tile, neuron=fires.neuron, offsets=fires.offsets, **judged)
     if learned.curve:
         prequential(chip, learned.curve, len(train), folder.path / "prequential.png")
     checkpoint.unlink(missing_ok=True)

@@ -41,8 +41,7 @@ def suggested(chip: Chip, values: dict[str, float]) -> Chip:
 
 def judge(chip: Chip, data: Dataset, *, read_out: bool, flaws: Imperfections | None = None,
           threads: int | None = None) -> float:
-    """Learn on the training images but those of :meth:`~ohmspike.host.data.dataset.Dataset.validation`, and return the
-    accuracy on those.
+    """Accuracy on the images of :meth:`~ohmspike.host.data.dataset.Dataset.validation`, after learning the others.
 
     Parameters
     ----------
@@ -58,7 +57,9 @@ def judge(chip: Chip, data: Dataset, *, read_out: bool, flaws: Imperfections | N
         if state is not None:
             target.load(state)
         learn(target, shown, labels if read_out else None)
-        vote = None if read_out else train_vote(target, shown, labels, classes=data.classes)
+        vote = None
+        if not read_out:
+            vote = train_vote(target, shown, labels, classes=1 + int(max(labels.max(), truth.max())))
         answers = classify(target, split.test_images, vote)
     return float((answers == truth).mean())
 

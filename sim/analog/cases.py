@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +19,7 @@ from .energy import Activity, OperatingPoint, energies
 from .fit import curve
 from .spice import Netlist, Simulator, pulses
 
-__all__ = ["CASES", "Check", "Scene", "judge"]
+__all__ = ["CASES", "Check", "Scene", "judge", "subject"]
 
 _EDGE_SHARE = 1e-3
 """Edge of a write pulse, share of its width."""
@@ -195,7 +195,7 @@ def _pieces(scene, count, steps, peak, clamp):
     return g, spikes, sums, threshold, capacitance
 
 
-def read_energy(scene: Scene, spice: Simulator):
+def read_energy(scene: Scene, spice: Simulator) -> list[Check]:
     """V1: energy from the read rail and from the mirror's supply."""
     device, checks = scene.device, []
     for count in (16, 64, 256):
@@ -210,7 +210,7 @@ def read_energy(scene: Scene, spice: Simulator):
     return checks
 
 
-def membrane_on_bit_line(scene: Scene, spice: Simulator):
+def membrane_on_bit_line(scene: Scene, spice: Simulator) -> list[Check]:
     """V2: a bit line that is the membrane charges exponentially."""
     device, steps = scene.device, 12
     g, spikes = device.cell_conductance(scene.cells(64)), scene.spikes(64, steps, 0.4)
@@ -225,7 +225,7 @@ def membrane_on_bit_line(scene: Scene, spice: Simulator):
             Check("V2", "read rail", device.read_v * capacitance * expected[-1], waves.joules("erail"), 0.01, "J")]
 
 
-def held_reset(scene: Scene, spice: Simulator):
+def held_reset(scene: Scene, spice: Simulator) -> list[Check]:
     """V3: a reset held to the end of the pulse's window gives the contract's spikes, the surplus lost (3.3)."""
     device, checks = scene.device, []
     for count, steps, clamp in ((16, 60, True), (64, 60, True), (64, 60, False)):
@@ -253,7 +253,7 @@ def _unlike(expected, found):
     return sum(a != b for a, b in zip(expected, found, strict=False)) + abs(len(expected) - len(found))
 
 
-def fast_reset(scene: Scene, spice: Simulator):
+def fast_reset(scene: Scene, spice: Simulator) -> list[Check]:
     """V4: a comparator that resets at once behaves like taking the threshold off."""
     device = scene.device
     g, spikes, sums, threshold, capacitance = _pieces(scene, 64, 60, 0.3, True)
@@ -279,7 +279,7 @@ def ladder(g: np.ndarray, wire: float, volts: float) -> float:
     return float(scipy.linalg.solve_banded((1, 1), bands, g * volts)[-1] * link)
 
 
-def wire_resistance(scene: Scene, spice: Simulator):
+def wire_resistance(scene: Scene, spice: Simulator) -> list[Check]:
     """V5: what the resistance of the bit line takes away, by the closed form and by the ladder."""
     device, checks = scene.device, []
     count = 784
@@ -313,7 +313,7 @@ def _line_farads(device, cells):
     return cells * (device.gate_f + device.wire_f_per_um * device.pitch_um) + device.driver_f
 
 
-def word_line(scene: Scene, spice: Simulator):
+def word_line(scene: Scene, spice: Simulator) -> list[Check]:
     """V6: charging a word line out of a rail and discharging it costs C V²."""
     device, cells, count = scene.device, scene.chip.neurons, 5
     period = _period(device)
@@ -331,7 +331,7 @@ def word_line(scene: Scene, spice: Simulator):
                   waves.joules("e"), 0.01, "J")]
 
 
-def trace(scene: Scene, spice: Simulator):
+def trace(scene: Scene, spice: Simulator) -> list[Check]:
     """V7: a trace decays through a resistor and is recharged from the supply."""
     device, chip, checks = scene.device, scene.chip, []
     step = device.step_s
@@ -372,7 +372,7 @@ def _write_net(device, x, trains, width):
     return net
 
 
-def single_pulses(scene: Scene, spice: Simulator):
+def single_pulses(scene: Scene, spice: Simulator) -> list[Check]:
     """V8: one SET or RESET pulse: how far the cell moves, and what it costs."""
     device, top, checks = scene.device, scene.chip.levels - 1, []
     levels = np.array(sorted({0, top // 4 + 1, top // 2 + 1, top}))
@@ -396,7 +396,7 @@ def single_pulses(scene: Scene, spice: Simulator):
     return checks
 
 
-def trains(scene: Scene, spice: Simulator):
+def trains(scene: Scene, spice: Simulator) -> list[Check]:
     """V9: 32 pulses follow the curve of a nonlinearity label."""
     checks = []
     for up, down in ((0.5, -0.5), (1.0, -1.0), (2.4, -4.88)):
@@ -414,7 +414,7 @@ def trains(scene: Scene, spice: Simulator):
 # transistors
 
 
-def access_transistor(scene: Scene, spice: Simulator):
+def access_transistor(scene: Scene, spice: Simulator) -> list[Check]:
     """V10: a transistor in place of the access resistance."""
     device = scene.device
     ohm, threshold = device.access_ohm or 1e3, 0.4
@@ -434,7 +434,7 @@ def access_transistor(scene: Scene, spice: Simulator):
     return [Check("V10", "read of 16 cells, level-1 NMOS", float(expected), waves.joules("e"), 0.02, "J")]
 
 
-def ungated_rows(scene: Scene, spice: Simulator):
+def ungated_rows(scene: Scene, spice: Simulator) -> list[Check]:
     """V11: without word lines that pulse, silent cells drain the membrane: a linear model fails, and that is seen."""
     device, steps, count = scene.device, 20, 64
     g, spikes = device.cell_conductance(scene.cells(count)), scene.spikes(count, steps, 0.3)
@@ -463,7 +463,7 @@ def ungated_rows(scene: Scene, spice: Simulator):
 # what a chip does
 
 
-def race(scene: Scene, spice: Simulator):
+def race(scene: Scene, spice: Simulator) -> list[Check]:
     """V12: a whole tile reads an image and its neurons race against a falling reference (contract 3.4)."""
     chip, device, state = scene.chip, scene.device, scene.state
     rows = np.flatnonzero(scene.pixels > chip.dark_level)
@@ -576,7 +576,7 @@ def _lesson(scene, count, steps):
 _LESSON_ROWS, _SLOWEST = 16, 5
 
 
-def learning_column(scene: Scene, spice: Simulator):
+def learning_column(scene: Scene, spice: Simulator) -> list[Check]:
     """Overall: 100 steps of a column that learns: reads, fires, SET, RESET, lines and traces in one netlist.
 
     Where SET or RESET take more than 5 times as long as a read, they are cut to that, for the twin as well: levels
@@ -601,8 +601,8 @@ def learning_column(scene: Scene, spice: Simulator):
              "lines": waves.joules("eline") + waves.joules("ewrite") / device.efficiency}
     # the column's own line is driven by an ideal source: its charge is not in the netlist
     wired = energies(chip, device, dataclasses.replace(activity, bit_lines=()), point)
-    ours = {**{name: twin[name] for name in ("cells", "mirror", "set", "reset", "traces")},
-            "lines": twin["word_lines"] + float(wired["write_lines"])}
+    ours = {**{name: float(twin[name]) for name in ("cells", "mirror", "set", "reset", "traces")},
+            "lines": float(twin["word_lines"]) + float(wired["write_lines"])}
     checks = [Check("learning", f"{name}, {steps} steps", ours[name], found[name], 0.05, "J")
               for name in ours if ours[name] or found[name]]
     fired = (waves.rises("cmp", 0.5) / period).astype(int).tolist()
@@ -709,11 +709,17 @@ CASES: dict[str, Callable[[Scene, Simulator], list[Check]]] = {
 """The cases by name; each runs ngspice and returns its checks."""
 
 
-def judge(scene: Scene, spice: Simulator, cases=None, progress: Callable[[str], None] | None = None) -> list[Check]:
+def subject(case: Callable[[Scene, Simulator], list[Check]]) -> str:
+    """What a case looks at, by its docstring."""
+    return (case.__doc__ or "").splitlines()[0].split(": ", 1)[1]
+
+
+def judge(scene: Scene, spice: Simulator, cases: Iterable[str] | None = None,
+          progress: Callable[[str], None] | None = None) -> list[Check]:
     """Run cases, all of them if none are named, and return every check."""
     checks = []
     for name in CASES if cases is None else cases:
         if progress is not None:
-            progress(f"{name}: {CASES[name].__doc__.splitlines()[0].split(': ', 1)[1]}")
+            progress(f"{name}: {subject(CASES[name])}")
         checks += CASES[name](scene, spice)
     return checks

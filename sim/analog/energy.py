@@ -412,7 +412,7 @@ def tornado(chip: Chip, device: Device, activity: Activity, point: OperatingPoin
         value, sigma = getattr(device, spec.name), device.about(spec.name).sigma
         if sigma and value:
             moved = {spec.name: value * np.exp(sigma * np.array([-1.0, 1.0]))}
-            low, high = sum(energies(chip, device, activity, point, moved).values())
+            low, high = np.sum(list(energies(chip, device, activity, point, moved).values()), axis=0)
             found.append((spec.name, float(low), float(high)))
     return sorted(found, key=lambda entry: -abs(entry[2] - entry[1]))
 

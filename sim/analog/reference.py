@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from .cases import CASES
+from .cases import CASES, subject
 from .device import STATUSES, Device, devices
 from .energy import COMPONENTS, PUBLISHED
 from .fit import FORMAT
@@ -42,7 +42,7 @@ def tables() -> str:
         _table(["preset", "name", "value", "σ", "status and source"], differing),
         "## Components\n", _table(["component", "what"], [(f"`{name}`", what) for name, what in COMPONENTS.items()]),
         "## Cases\n", _table(["case", "what SPICE judges"], [
-            (name, case.__doc__.splitlines()[0].split(": ", 1)[1].rstrip(".")) for name, case in CASES.items()]),
+            (name, subject(case).rstrip(".")) for name, case in CASES.items()]),
         "## Measurements\n", FORMAT + "\n\n",
         "## Published, for context\n", _table(["what", "figure", "source, as told in literature, not verified here"],
                                               PUBLISHED),

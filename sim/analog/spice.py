@@ -6,8 +6,10 @@ import subprocess
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import overload
 
 import numpy as np
+import numpy.typing as npt
 
 from ohmspike.chip.wording import reason
 
@@ -45,15 +47,21 @@ class Waves:
     def __init__(self, time: np.ndarray, nodes: dict[str, np.ndarray]):
         self.time, self.nodes = time, nodes
 
-    def at(self, node: str, times) -> np.ndarray:
+    def at(self, node: str, times: npt.ArrayLike) -> np.ndarray:
         """Values of a node at times."""
-        return np.interp(times, self.time, self.nodes[node])
+        return np.interp(np.asarray(times, float), self.time, self.nodes[node])
 
     def last(self, node: str) -> float:
         """The last value of a node."""
         return float(self.nodes[node][-1])
 
-    def joules(self, meter: str, times=None) -> float | np.ndarray:
+    @overload
+    def joules(self, meter: str) -> float: ...
+
+    @overload
+    def joules(self, meter: str, times: npt.ArrayLike) -> np.ndarray: ...
+
+    def joules(self, meter: str, times: npt.ArrayLike | None = None) -> float | np.ndarray:
         """What a meter of :meth:`Netlist.meter` read, at the end or at times."""
         return self.last(meter) / _METER if times is None else self.at(meter, times) / _METER
 
@@ -82,7 +90,8 @@ class Netlist:
 
     def __init__(self, title: str):
         self.title = title
-        self._lines, self.probes = [], []
+        self._lines: list[str] = []
+        self.probes: list[str] = []
 
     def add(self, *lines: str) -> None:
         """Add elements or directives."""
@@ -92,7 +101,7 @@ class Netlist:
         """Record the voltages of nodes."""
         self.probes += nodes
 
-    def source(self, name: str, node: str, value) -> None:
+    def source(self, name: str, node: str, value: float | str) -> None:
         """A voltage source from a node to ground: volts, or the text of a waveform."""
         self.add(f"V{name} {node} 0 {value if isinstance(value, str) else f'dc {value:.9g}'}")
 
@@ -160,11 +169,12 @@ class Simulator:
         There is no such program.
     """
 
-    def __init__(self, keep=None, executable: str = "ngspice"):
-        self.path = shutil.which(executable)
-        if self.path is None:
+    def __init__(self, keep: Path | None = None, executable: str = "ngspice"):
+        path = shutil.which(executable)
+        if path is None:
             raise SpiceError(f"{executable}: not found on the path",
                              hint="install it: apt-get install ngspice, or brew install ngspice")
+        self.path = path
         self.keep = None if keep is None else Path(keep)
         try:
             banner = subprocess.run([self.path, "--version"], capture_output=True, text=True, timeout=30).stdout

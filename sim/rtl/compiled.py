@@ -143,7 +143,7 @@ class _Build:
             generated = folder / "generated"
             _check_ports((generated / "Vchip.h").read_text(), top, self.ports)
             runtime = self.runtime(progress)
-            sources = [*generated.glob("*.cpp"), shutil.copy(_DRIVER, folder / "driver.cpp")]
+            sources = [*generated.glob("*.cpp"), Path(shutil.copy(_DRIVER, folder / "driver.cpp"))]
             progress(f"compiling {len(sources)} files")
             objects = self.objects(sources, folder, [generated])
             progress("linking")
@@ -278,7 +278,7 @@ class CompiledRtl:
                                           faults=faults, progress=progress))
         # seed 0 means "take it from the clock" to Verilator
         self._chip = self._library.chip_new(-1 if initial_seed is None else initial_seed + 1)
-        if wires:
+        if bit_clocks is not None:
             self._library.chip_set_rate(self._chip, *Fraction(bit_clocks).as_integer_ratio())
         self.reset()
         self._first = self._library.chip_cycles(self._chip)

