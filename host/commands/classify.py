@@ -10,7 +10,7 @@ from ohmspike.host.support import console
 from ohmspike.host.support.atomic import write_whole
 from ohmspike.host.support.errors import UserError
 
-from .options import TargetName, encoding_of, encoding_options, json_option
+from .options import Choice, TargetName, encoding_of, encoding_options, json_option
 
 __all__ = ["classify"]
 
@@ -23,7 +23,7 @@ SHOWN = 20
               help="what to classify: as for learning, or one picture; of a set with a test split, the test split")
 @click.option("--target", "target_name", type=TargetName(), default="model", show_default=True, metavar="NAME",
               help="what carries out the events; the learned chip is loaded into it")
-@click.option("--read-out", type=click.Choice(["auto", "crossbar", "vote"]), default="auto", show_default=True,
+@click.option("--read-out", type=Choice(["auto", "crossbar", "vote"]), default="auto", show_default=True,
               help="which classifier answers; auto takes the crossbar if it was taught")
 @click.option("--margin", type=click.FloatRange(0.0), default=None,
               help="lead over the second best class below which the answer is \"don't know\"  [default: any lead]")
@@ -31,11 +31,12 @@ SHOWN = 20
               help="CSV file for the answers: sample, answer (empty: don't know), lead, and label if there is one")
 @encoding_options
 @json_option
-def classify(learned, data_source, target_name, read_out, margin, out, encoding, steps, peak, as_json):
+def classify(learned: Path, data_source: str, target_name: str, read_out: str, margin: float | None, out: Path | None,
+             encoding: str, steps: int, peak: float, as_json: bool) -> None:
     """answers of the chip saved in LEARNED (learned.npz of a run) for images or spikes"""
     import numpy as np
 
-    from ohmspike.host.coding.images import Encoding
+    from ohmspike.host.coding.images import Encode, Encoding
     from ohmspike.host.coding.streams import StreamEncoding
     from ohmspike.host.data.streams import Stream
     from ohmspike.host.learning.classify import decisions
@@ -54,6 +55,7 @@ def classify(learned, data_source, target_name, read_out, margin, out, encoding,
     if read_out == "vote" and vote is None:
         raise UserError(f"{learned}: holds no vote: the chip learned without any labels to count",
                         hint="learn with labels, or with --no-labels on data that has them")
+    code: Encode
     if isinstance(samples, Stream):
         code = StreamEncoding()
     elif chip.fire_mode == "threshold" and encoding == "latency":

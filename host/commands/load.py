@@ -17,7 +17,7 @@ __all__ = ["load"]
 @click.option("--target", "target_name", type=TargetName(), required=True, metavar="serial:PORT",
               help="the chip that is to hold it")
 @json_option
-def load(learned, target_name, as_json):
+def load(learned: Path, target_name: str, as_json: bool) -> None:
     """write the chip saved in LEARNED (learned.npz of a run) into a target, and check every memory"""
     from ohmspike.host.integrity.scrub import scrub
     from ohmspike.host.runs.learned import load as load_learned

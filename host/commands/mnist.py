@@ -140,7 +140,7 @@ def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None
         "images_per_s_infer": len(test) / infer_seconds if infer_seconds else None,
         "counters_phases": learned.phases, "counters_learn": counters_learn, "counters": counters,
     }
-    if answers:
+    if read_out is not None and test_labels is not None and data.classes is not None:
         metrics |= evaluation(test_labels, answers[read_out], data.classes)
     folder = RunFolder.create(out, chip.name, target)
     metrics["run"] = str(folder.path)
