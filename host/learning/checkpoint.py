@@ -67,8 +67,8 @@ def save_checkpoint(target: Target, path: Path, run: dict[str, Any], host: HostR
 
 
 def resumed_run(target: Target, path: Path, run: dict[str, Any]
-                ) -> tuple[int, list[tuple[int, float]], HostReadOut | None]:
-    """Load a checkpoint into a target: samples presented, prequential curve, read-out of the host.
+                ) -> tuple[int, list[tuple[int, float]], list[dict[str, Any]], HostReadOut | None]:
+    """Load a checkpoint: samples presented, prequential curve, phases that are over, copy of the read-out.
 
     Raises
     ------

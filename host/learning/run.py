@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -122,10 +123,10 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
     if any(phase.teach for phase in phases):
         checked_labels(labels, count, chip.classes)  # now, and not when the tiles have learned
     encoding = Encoding() if encoding is None else encoding
+    ends = np.cumsum([phase.passes for phase in phases])
     total, done = len(plan) * count, 0
     curve: list[tuple[int, float]] = []
-    ends = np.cumsum([phase.passes for phase in phases])
-    total, done, curve, marks = len(plan) * count, 0, [], []
+    marks: list[dict[str, Any]] = []
     run = run_facts(chip, images, labels, passes=passes, encoding=encoding, flaws=flaws)
     host = None
     if resumed := resume and checkpoint is not None and Path(checkpoint).exists():
