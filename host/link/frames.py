@@ -6,8 +6,10 @@ import zlib
 from ohmspike.chip.instructions import ESCAPE, ESCAPE_XOR, FLAG
 from ohmspike.host.support.errors import UserError
 
-__all__ = ["FrameReader", "LinkError", "encode_frame"]
-_LONGEST = 2 * (7 + 65535)  # a frame with every byte escaped
+__all__ = ["FrameReader", "LONGEST_FRAME", "LinkError", "encode_frame"]
+
+LONGEST_FRAME = 2 * (7 + 65535)
+"""Bytes of the longest frame there is, with every byte escaped."""
 
 
 class LinkError(UserError):
@@ -37,7 +39,7 @@ class FrameReader:
     def feed(self, data: bytes) -> list[tuple[int, int, bytes]]:
         """The frames that are complete now: (sequence number, kind, payload)."""
         *pieces, rest = (self._rest + data).split(bytes([FLAG]))
-        self._rest = rest[:_LONGEST + 1]
+        self._rest = rest[:LONGEST_FRAME + 1]
         frames = []
         for piece in pieces:
             if not piece:

@@ -12,7 +12,7 @@ from ohmspike.boards import BOARDS
 from ohmspike.chip.instructions import FLAG
 from ohmspike.host.support.errors import UserError
 
-from .frames import LinkError
+from .frames import LONGEST_FRAME, LinkError
 
 __all__ = ["FoundBoard", "SerialPort", "find_board", "find_boards"]
 
@@ -161,13 +161,20 @@ class SerialPort:
         return data
 
     def wait(self, frames: int) -> None:
-        """Wait for the ends of that many frames, or for silence."""
+        """Wait for the ends of that many frames, or for silence.
+
+        A stream of something else ends the wait when more bytes came than so many frames have, or when they would have
+        come by then.
+        """
+        room = (frames + 1) * LONGEST_FRAME
+        end = time.monotonic() + frames * (self._timeout_s + LONGEST_FRAME * 10 / self.baud)
         try:
-            while _ends(self._buffer) < frames:
-                data = self._line.read(max(1, self._line.in_waiting))
+            while _ends(self._buffer) < frames and room > 0 and time.monotonic() < end:
+                data = self._line.read(max(1, min(room, self._line.in_waiting)))
                 if not data:
                     return
                 self._buffer += data
+                room -= len(data)
         except OSError as error:
             self._gone(error)
 

@@ -22,12 +22,13 @@ from ohmspike.chip.instructions import (
     Status,
 )
 
-from .frames import FrameReader, LinkError, encode_frame
+from .frames import LONGEST_FRAME, FrameReader, LinkError, encode_frame
 from .ports import Port
 
 __all__ = ["Identity", "LinkSession"]
 
 _RETRIES = 8
+_SHOWN_BYTES = 40
 _FRUITLESS = 1000  # waits that brought something, but no reply
 _BURST_HEADER = 8
 _BURST_CELLS = 0xFFFF
@@ -110,13 +111,26 @@ class LinkSession:
 
     def _hello(self):
         frame = encode_frame(self._next, FrameKind.HELLO, secrets.token_bytes(4))
+        heard, received, echoes = b"", 0, 0
         for _ in range(_RETRIES):
             self._port.write(frame)
             self._port.wait(1)
-            for seq, kind, payload in self._reader.feed(self._port.read()):
+            data = self._port.read()
+            heard, received = heard or data[:_SHOWN_BYTES], received + len(data)
+            for seq, kind, payload in self._reader.feed(data):
                 if kind == FrameKind.IDENTITY and seq == self._next:
                     self._next = (self._next + 1) & 0xFFFF
                     return Identity.parse(payload)
+                echoes += kind == FrameKind.HELLO and seq == self._next
+            if received > _RETRIES * LONGEST_FRAME:
+                break  # whatever it is, it never pauses
+        if echoes:
+            raise LinkError("the line echoes what is sent, and no chip answers",
+                            hint="are the two data wires joined, or is a terminal or a modem on this port?")
+        if received:
+            raise LinkError(f"something else is on this port: {received:,} bytes that are no frames of a chip, "
+                            f"beginning with {_shown(heard)}",
+                            hint="choose another port, or the baud rate of the board: serial:PORT@BAUD")
         raise LinkError("the chip does not answer", hint="is it powered, configured, and on this port?")
 
     def _another_chip(self):
@@ -359,6 +373,14 @@ class LinkSession:
     def _burst(opcode, entry, first, count, columns):
         row, column = divmod(first, columns)
         return struct.pack("<BBHHH", opcode, entry.code, row, column, count)
+
+
+def _shown(data):
+    """The beginning of what came, as text if it is text."""
+    text = " ".join(data.decode("ascii", "replace").split())
+    if text and text.isprintable() and text.isascii():
+        return repr(text)
+    return data[:16].hex(" ")
 
 
 def _sized(data, size, what):

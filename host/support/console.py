@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -78,5 +80,20 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def show(data: dict, *, as_json: bool, text: str) -> None:
-    """The result on stdout: JSON alone, or the text for a person."""
-    click.echo(json.dumps(data, indent=2) if as_json else text)
+    """The result on stdout: JSON alone, or the text for a person.
+
+    NumPy's numbers and arrays become plain ones; what is no number (NaN, infinite) becomes null.
+    """
+    click.echo(json.dumps(_plain(data), indent=2, allow_nan=False) if as_json else text)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import select
 import threading
+import time
 import tty
 from types import SimpleNamespace
 
@@ -204,6 +206,47 @@ def test_a_silent_port_is_an_error_with_a_hint():
         SerialTarget(CHIP, port=os.ttyname(ends[1]), timeout_s=0.02)
     for end in ends:
         os.close(end)
+
+
+STRANGERS = {
+    "a GPS": (b"$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47\r\n", "GPGGA"),
+    "a modem": (b"\r\nERROR\r\n", "ERROR"),
+    "bytes without a FLAG": (b"\x01\x02\x03" * 3000, "01 02 03"),
+    "nothing but FLAGs": (b"\x7e" * 9000, "bytes that are no frames"),
+    "an echo": (None, "the line echoes what is sent"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+@pytest.mark.parametrize("endless", [False, True])
+def test_a_stranger_on_the_port_is_named_in_bounded_time_and_memory(name, endless):
+    says, message = STRANGERS[name]
+    ends = os.openpty()
+    tty.setraw(ends[1])
+    over = threading.Event()
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while not over.is_set():
+                ready, _, _ = select.select([ends[0]], [], [], 0.001)
+                data = os.read(ends[0], 4096) if ready else b""
+                if data or endless and says is not None:
+                    os.set_blocking(ends[0], False)
+                    with contextlib.suppress(BlockingIOError):
+                        os.write(ends[0], data if says is None else says)
+
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
+    started = time.monotonic()
+    try:
+        with pytest.raises(LinkError, match=message) as caught:
+            SerialTarget(CHIP, port=os.ttyname(ends[1]), timeout_s=0.05)
+    finally:
+        over.set()
+        server.join()
+        for end in ends:
+            os.close(end)
+    assert time.monotonic() - started < 30 and len(str(caught.value)) < 300 and caught.value.hint
 
 
 def test_a_port_that_is_not_there_is_an_error_with_a_hint():
