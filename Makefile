@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test test-fast test-boards lint bench clean
+.PHONY: setup demo test test-fast test-boards coverage lint docs bench package release clean
 
 setup: $(VENV)/.stamp-full
 
@@ -17,10 +17,15 @@ demo: $(VENV)/.stamp-base
 	$(BIN)/ohmspike demo
 
 test: setup
-	$(PYTEST)
+	$(PYTEST) --durations=10
 
 test-fast: setup
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" --durations=10
+
+# What the fast tests reach. Not a part of `make test`: counting lines makes them a quarter slower (CONTRIBUTING.md).
+# Gates and kernels are left out: their code describes hardware, or is compiled before it runs.
+coverage: setup
+	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered
 
 # Nightly: bitstreams of the small boards against their budgets, gates of the iCE40; a quarter of an hour.
 test-boards: setup
@@ -31,8 +36,22 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Tables that programs write into the docs.
+docs: setup
+	$(BIN)/python -m ohmspike.chip.reference
+	$(BIN)/python -m ohmspike.sim.analog.reference
+
+# Speeds, and how they compare with the last ones of such a machine; a line is added to the history.
 bench: setup
-	$(BIN)/python -m ohmspike.host.studies.bench
+	$(BIN)/python -m ohmspike.host.studies.bench --history benchmarks/speed.jsonl
+
+# Wheel and source distribution of what is committed, with everything that belongs into them.
+package: setup
+	$(BIN)/python -m pytest tests/test_package.py
+
+# make release VERSION=0.2.0 cuts, builds, checks and tags; it pushes nothing.
+release: setup
+	$(BIN)/python .ci/release $(VERSION)
 
 clean:
 	rm -rf $(VENV)/.stamp-* build dist *.egg-info .pytest_cache .ruff_cache

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Protocol
 
 import click
@@ -21,11 +22,13 @@ from ohmspike.chip.instructions import STATUS_WORDS
 from ohmspike.host.coding.images import Encoding
 from ohmspike.host.data.images import load_mnist
 from ohmspike.host.support import console
+from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.base import Target
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.host.targets.rtl import RtlTarget
 from ohmspike.sim.state import ChipState
 
+from .history import append, comparison, entry, last_alike, read
 from .peers import PEERS, measure_peer
 
 __all__ = ["bytes_per_image", "clocks_per_image", "measure", "measure_bandwidth"]
@@ -153,10 +156,16 @@ def bytes_per_image(chip: Chip, counters: dict[str, int]) -> float:
 @click.option("--small", is_flag=True, help="the RTL in its small form, as on boards with an SPRAM")
 @click.option("--peer-seconds", type=click.FloatRange(0.0), default=5.0, show_default=True,
               help="time for each peer, at chips of one crossbar, or 0")
+@click.option("--history", type=click.Path(path_type=Path, dir_okay=False), default=None,
+              help="file that gets a line of JSON; speeds are compared with its last one of such a machine")
 @click.option("--json", "as_json", is_flag=True, help="print the figures alone, as JSON")
 def main(names: tuple[str, ...], images: int, rtl_images: int, lanes: int | None, small: bool, peer_seconds: float,
-         as_json: bool) -> None:
+         history: Path | None, as_json: bool) -> None:
     """images/s of exact model and compiled RTL, events encoded beforehand, all counters on; beside peers and memory"""
+    try:
+        known = [] if history is None else read(history)
+    except UserError as error:
+        raise click.ClickException(str(error)) from None
     pictures, code = load_mnist(progress=console.status).train_images, Encoding()
     cores = os.cpu_count() or 1
     memory, cache = measure_bandwidth(_MEMORY_BYTES, cores), measure_bandwidth(_CACHE_BYTES, 1)
@@ -222,6 +231,11 @@ def main(names: tuple[str, ...], images: int, rtl_images: int, lanes: int | None
         click.echo(json.dumps(figures, indent=2))
     else:
         sys.stdout.write(_ABOUT)
+    if history is not None:
+        now = entry(figures, {"images": images, "rtl_images": rtl_images, "lanes": lanes, "small": small})
+        if not as_json:
+            sys.stdout.write(f"\n{comparison(last_alike(known, now), now)}\n")
+        append(history, now)
 
 
 if __name__ == "__main__":
