@@ -1,8 +1,11 @@
 """Event counters, declared once: their names in address order, and what each counts."""
 
+from collections.abc import Mapping
+
 from .description import Chip
 
-__all__ = ["BIN_COUNTERS", "COUNTERS", "READ_OUT_COUNTERS", "counter_name", "counter_names"]
+__all__ = ["BIN_COUNTERS", "COUNTERS", "READ_OUT_COUNTERS", "counter_name", "counter_names",
+           "current_counters"]
 
 COUNTERS = {
     "samples": "END events",
@@ -10,10 +13,10 @@ COUNTERS = {
     "in_spikes": "lines that fired by SPIKE or FRAME",
     "dark_spikes": "lines that fired by DARK",
     "row_reads": "read pulses: (spike, open tile that sees it)",
-    "shut_rows": "word-line pulses without a read: (spike, closed tile that sees it)",
+    "closed_tile_pulses": "word-line pulses without a read: (spike, closed tile that sees it)",
     "read_sum": "sum of the weights of all synaptic reads",
     "active_sq_sum": "sum over (tile, step) of the square of its read pulses",
-    "decisions": "tiles that were evaluated for a fire",
+    "decisions": "tiles that were evaluated for a winner",
     "out_spikes": "neurons that fired",
     "set_events": "post spikes that swept their column with SET pulses",
     "reset_rows": "(tile, row) visits that gave at least one RESET pulse",
@@ -25,6 +28,9 @@ COUNTERS = {
     "refused": "events refused (contract 3.8)",
 }
 """Scalar counters, 64 bits each, in address order; the amplitude-bin counters follow (:func:`counter_names`)."""
+
+FORMER_COUNTERS = {"shut_rows": "closed_tile_pulses"}
+"""What counters were called in earlier versions, whose metrics are still read (:func:`current_counters`)."""
 
 READ_OUT_COUNTERS = {
     "answers": "ANSWER events",
@@ -47,6 +53,11 @@ BIN_COUNTERS = {
 def counter_names(chip: Chip) -> list[str]:
     """All counters of a chip in address order."""
     return _names(chip.amplitudes, chip.classes > 0)
+
+
+def current_counters(counters: Mapping[str, int]) -> dict[str, int]:
+    """Counters by their names of today, whatever earlier version wrote them."""
+    return {FORMER_COUNTERS.get(name, name): count for name, count in counters.items()}
 
 
 def counter_name(index: int, amplitudes: int) -> str:

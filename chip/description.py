@@ -54,9 +54,9 @@ def _real(section, low, high, summary, default):
     return field(default=default, metadata=meta)
 
 
-def _flaw(kind, default, summary, **limits):
+def _nonideality(kind, default, summary, **limits):
     """A structure field of section ``cell`` that is no part of a chip's identity as long as it has its default."""
-    meta = {"section": "cell", "summary": summary, "structure": True, "kind": kind, "flaw": True, **limits}
+    meta = {"section": "cell", "summary": summary, "structure": True, "kind": kind, "optional": True, **limits}
     return field(default=default, metadata=meta)
 
 
@@ -74,8 +74,8 @@ class Phase:
     place, each way (contract 9.3).
 
     With ``on_host`` the host teaches a copy of the read-out by what the tiles answer, with the rule and the tables of
-    the chip but without flaws, and writes it when the phase is over: each cell is then written once, not pulsed for
-    every label.
+    the chip but without non-idealities, and writes it when the phase is over: each cell is then written once, not
+    pulsed for every label.
     """
 
     passes: int = 1
@@ -146,8 +146,8 @@ class Chip:
     weight_bits: int = _integer("cell", 1, 12, "width of an entry of the weight table", default=6)
     weight_store: str = _choice("cell", ("memory", "fixed"), "weight table in a loadable memory, or fixed in gates",
                                 "memory")
-    noise_bits: int = _flaw(int, 0, "write noise: width of the register write_noise; 0 is none", low=0, high=16)
-    stuck_cells: str = _flaw(str, "none", "stuck cells: none, or those that a loadable mask tells",
+    noise_bits: int = _nonideality(int, 0, "write noise: width of the register write_noise; 0 is none", low=0, high=16)
+    stuck_cells: str = _nonideality(str, "none", "stuck cells: none, or those that a loadable mask tells",
                              options=("none", "masked"))
     fire_mode: str = _choice("fire", ("race", "threshold"), "race at DECIDE, or threshold at every STEP", "race")
     membrane_bits: int = _integer("fire", 4, 24, "width of a membrane potential, unsigned, saturating", default=16)
@@ -182,7 +182,7 @@ class Chip:
     latency_bins: int = _integer("code", 1, 16, "bins of the latency code", structure=False, default=1)
     dark_level: int = _integer("code", 0, 255, "pixels up to this value are dark", structure=False, default=64)
     contrast: str = field(default="auto", metadata={
-        "section": "code", "structure": False, "kind": str, "options": ("auto", "fixed"), "flaw": True,
+        "section": "code", "structure": False, "kind": str, "options": ("auto", "fixed"), "optional": True,
         "summary": "stretch an image that leaves much of 0 to 255 unused (contract 9.4), or take pixels as they are"})
 
     weights: tuple[int, ...] | None = field(default=None, metadata={
@@ -351,12 +351,12 @@ class Chip:
 
     @property
     def pulses_of_rank(self) -> list[int]:
-        """Read pulses that a fire of every rank sends to the read-out (contract 10.2)."""
+        """Read pulses that an output spike of every rank sends to the read-out (contract 10.2)."""
         return [self.winners - rank for rank in range(self.winners)]
 
     @property
     def trace_of_rank(self) -> list[int]:
-        """Trace that a fire of every rank leaves on its row of the read-out (contract 10.3)."""
+        """Trace that an output spike of every rank leaves on its row of the read-out (contract 10.3)."""
         full = (1 << self.trace_bits) - 1
         return [-(-full * pulses // self.winners) for pulses in self.pulses_of_rank]
 
@@ -427,7 +427,7 @@ class Chip:
     @property
     def structure(self) -> dict:
         """Fields that decide the gates, by name."""
-        found = {name: getattr(self, name) for name in self.structure_fields() if name not in self._absent_flaws}
+        found = {name: getattr(self, name) for name in self.structure_fields() if name not in self._absent_fields}
         if self.weight_store == "fixed":
             found["weights"] = self.weight_table.tolist()
         return found
@@ -441,15 +441,15 @@ class Chip:
     def digest(self) -> str:
         """SHA-256 (hex) of the whole description except its name."""
         fields = dataclasses.asdict(self) | {"schedule": [phase.to_dict() for phase in self.schedule]}
-        for name in ("name", *self._absent_flaws):
+        for name in ("name", *self._absent_fields):
             fields.pop(name)
         return _digest(fields)
 
     @property
-    def _absent_flaws(self):
-        """Fields of flaws that the chip does not have: it is the chip of a description that does not know of them."""
+    def _absent_fields(self):
+        """Optional fields at their default: the chip equals one described without them."""
         absent = [spec.name for spec in dataclasses.fields(self)
-                  if "flaw" in spec.metadata and getattr(self, spec.name) == spec.default]
+                  if "optional" in spec.metadata and getattr(self, spec.name) == spec.default]
         return [*absent, "write_noise"] if self.write_noise == 0.0 else absent
 
     # reading and writing
@@ -492,7 +492,7 @@ class Chip:
             value = getattr(self, spec.name)
             if spec.name == "schedule":
                 document["schedule"] = [phase.to_dict() for phase in value]
-            elif value is not None and spec.name not in self._absent_flaws:
+            elif value is not None and spec.name not in self._absent_fields:
                 section = spec.metadata["section"]
                 (document.setdefault(section, {}) if section else document)[spec.name] = value
         return document

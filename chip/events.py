@@ -1,11 +1,11 @@
-"""Event batches going into a chip, fires and answers coming out: what encoders, models and targets exchange."""
+"""Event batches going into a chip, output spikes and answers coming out: what encoders, models and targets exchange."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
-__all__ = ["CODE_MIN", "Answers", "EventBatch", "EventCode", "Fires", "LABELS_MAX", "checked_labels",
+__all__ = ["CODE_MIN", "Answers", "EventBatch", "EventCode", "OutputSpikes", "LABELS_MAX", "checked_labels",
            "label_code"]
 
 LABELS_MAX = 255
@@ -105,14 +105,14 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Fires:
+class OutputSpikes:
     """Neurons that fired, in the order of contract 3.7.
 
     Parameters
     ----------
-    tile, neuron : int32 arrays of shape (fires,)
+    tile, neuron : int32 arrays of shape (spikes,)
     offsets : int64 array of shape (samples + 1,)
-        Fires of sample *s* are ``[offsets[s]:offsets[s + 1]]``.
+        Output spikes of sample *s* are ``[offsets[s]:offsets[s + 1]]``.
     answers : :class:`Answers`
         What the read-out answered to the same samples; none if absent.
     """
@@ -130,7 +130,7 @@ class Fires:
         return len(self.offsets) - 1
 
     def ranks(self) -> np.ndarray:
-        """Position of every fire among the fires of its sample and tile, int32 of shape (fires,)."""
+        """Rank of every output spike: its position among those of its sample and tile, int32 of shape (spikes,)."""
         sample = np.repeat(np.arange(len(self)), np.diff(self.offsets))
         key = sample.astype(np.int64) << 32 | self.tile
         order = np.argsort(key, kind="stable")

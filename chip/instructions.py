@@ -6,7 +6,7 @@ Gateware decode, host code and docs/link.md are made from these tables. What las
 
 from enum import IntEnum
 
-from .counters import BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS, counter_names
+from .counters import BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS, counter_names, current_counters
 from .description import Chip
 from .memories import BITS_16, BITS_32, Memory, Register, Size, always
 from .state import ChipState
@@ -14,7 +14,8 @@ from .state import ChipState
 __all__ = [
     "ANSWER_BYTES", "BIN_COUNTERS", "CHECK_BYTES", "COUNTERS", "FLAG", "ESCAPE", "ESCAPE_XOR", "FrameKind",
     "IDENTITY_WORDS", "MEMORIES", "Memory", "NakReason", "Opcode", "PROTOCOL_VERSION", "READ_OUT_COUNTERS", "REGISTERS",
-    "Register", "STATUS_WORDS", "Status", "counter_names", "identity_words", "memory", "neuron_bytes", "register",
+    "Register", "STATUS_WORDS", "Status", "counter_names", "current_counters", "identity_words", "memory",
+    "neuron_bytes", "register",
     "register_names", "tile_bytes",
 ]
 
@@ -57,8 +58,8 @@ class Opcode(IntEnum):
     NOP = 0x00
     SPIKE = 0x01  # line:2
     FRAME = 0x02  # ceil(lines / 8) bytes, line i = bit i % 8 of byte i // 8
-    STEP = 0x03  # threshold mode outputs fires
-    DECIDE = 0x04  # outputs fires
+    STEP = 0x03  # threshold mode outputs spikes
+    DECIDE = 0x04  # outputs spikes
     DARK = 0x05
     END = 0x06
     ANSWER = 0x07  # outputs the answer of the read-out
@@ -77,20 +78,21 @@ STATUS_WORDS = {
 }
 """Read-only words of the implementation (not of the contract), 32 bits each."""
 
-_FLAWS = [name for name in Chip.structure_fields() if "flaw" in Chip.__dataclass_fields__[name].metadata]
+_OPTIONAL = [name for name in Chip.structure_fields() if "optional" in Chip.__dataclass_fields__[name].metadata]
 
-IDENTITY_WORDS = [name for name in Chip.structure_fields() if name not in _FLAWS] + _FLAWS
-"""Structure fields a chip tells about itself, 16 bits each; a choice is the index of its option. Those of flaws come
-last, and are there in chips with any (:func:`identity_words`)."""
+IDENTITY_WORDS = [name for name in Chip.structure_fields() if name not in _OPTIONAL] + _OPTIONAL
+"""Structure fields by which a chip identifies itself, 16 bits each; a choice is the index of its option. Optional
+ones come last, in chips with any (:func:`identity_words`)."""
 
 
 def identity_words(chip: Chip) -> list[str]:
-    """The structure fields that a chip tells about itself, in address order."""
-    return IDENTITY_WORDS if any(name in chip.structure for name in _FLAWS) else IDENTITY_WORDS[:-len(_FLAWS)]
+    """The structure fields by which a chip identifies itself, in address order."""
+    return IDENTITY_WORDS if any(name in chip.structure for name in _OPTIONAL) else IDENTITY_WORDS[:-len(_OPTIONAL)]
 
 
 REGISTERS = sorted([*ChipState.registers(), Register(
-    name="report", column=3, top=1, reset=1, summary="1: fires are put into replies")], key=lambda entry: entry.column)
+    name="report", column=3, top=1, reset=1, summary="1: output spikes are put into replies")],
+                   key=lambda entry: entry.column)
 """All registers in address order: those of the state, and what only the link knows."""
 
 
@@ -129,10 +131,10 @@ ANSWER_BYTES = 7
 
 
 def tile_bytes(chip: Chip) -> int:
-    """Bytes of a tile number in a fire record; all ones end the records."""
+    """Bytes of a tile number in a record of output spikes; all ones end the records."""
     return 1 if chip.tiles <= 255 else 2
 
 
 def neuron_bytes(chip: Chip) -> int:
-    """Bytes of a neuron number in a fire record."""
+    """Bytes of a neuron number in a record of output spikes."""
     return 1 if chip.neurons <= 256 else 2

@@ -27,15 +27,15 @@ OPERANDS = {
     Opcode.NOP: ("", "nothing"),
     Opcode.SPIKE: ("line:2", "SPIKE (contract 3.1)"),
     Opcode.FRAME: ("bitmap: one bit per line, line *i* is bit *i* mod 8 of byte *i* / 8", "FRAME (3.2)"),
-    Opcode.STEP: ("", "STEP (3.3); puts out fires in threshold mode"),
-    Opcode.DECIDE: ("", "DECIDE (3.4); puts out fires in race mode"),
+    Opcode.STEP: ("", "STEP (3.3); outputs spikes in threshold mode"),
+    Opcode.DECIDE: ("", "DECIDE (3.4); outputs spikes in race mode"),
     Opcode.DARK: ("", "DARK (3.5)"),
     Opcode.END: ("", "END (3.6)"),
-    Opcode.ANSWER: ("", "ANSWER (10.4); puts out label:1 score:3 margin:3 if the chip has a read-out"),
+    Opcode.ANSWER: ("", "ANSWER (10.4); outputs label:1 score:3 margin:3 if the chip has a read-out"),
     Opcode.LABEL: ("class:1", "LABEL (10.5)"),
     Opcode.WRITE: ("memory:1 row:2 column:2 count:2, then count cells", "write cells, along columns, then rows"),
-    Opcode.READ: ("memory:1 row:2 column:2 count:2", "read cells alike; puts out count cells"),
-    Opcode.CHECK: ("memory:1 row:2 column:2 count:2", "puts out crc:4, the CRC-32 of what READ would put out"),
+    Opcode.READ: ("memory:1 row:2 column:2 count:2", "read cells alike; outputs count cells"),
+    Opcode.CHECK: ("memory:1 row:2 column:2 count:2", "outputs crc:4, the CRC-32 of what READ would output"),
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ohmspike.chip.description import STEP_MAX, Chip
-from ohmspike.chip.events import Answers, EventBatch, EventCode, Fires
+from ohmspike.chip.events import Answers, EventBatch, EventCode, OutputSpikes
 from ohmspike.chip.instructions import counter_names
 
 from .state import ChipState
@@ -97,9 +97,9 @@ class Oracle:
         return np.array(self._pre_traces, np.int64)
 
     @property
-    def spoken(self) -> np.ndarray:
+    def spiked(self) -> np.ndarray:
         """Lines that spiked in this sample, bool of shape (lines,)."""
-        return np.array(self._spoken)
+        return np.array(self._spiked)
 
     @property
     def step_number(self) -> int:
@@ -187,14 +187,14 @@ class Oracle:
         """DARK (3.5)."""
         if self._dark:  # 3.8
             return self._refuse()
-        self._count("dark_spikes", self._spoken.count(False))  # 8.2
+        self._count("dark_spikes", self._spiked.count(False))  # 8.2
         if self.state.learn:
             for t, tile in enumerate(self._tiles):
                 if tile.closed:
                     for unit in tile.units:
                         if unit is not None and unit.trace > 0:
                             for row, line in enumerate(self.chip.row_lines[t].tolist()):
-                                if not self._spoken[line]:
+                                if not self._spiked[line]:
                                     self._pulse(t, row, unit.neuron, unit.trace, -1)
                                     self._count("reset_rows")  # 8.4
         self._dark = True
@@ -235,7 +235,7 @@ class Oracle:
         self._count("samples")  # 8.2
         return []
 
-    def run(self, batch: EventBatch) -> Fires:
+    def run(self, batch: EventBatch) -> OutputSpikes:
         """Carry out the events of a batch; a sample may begin or end in the middle of one."""
         fires, answers, offsets = [], [], [(0, 0)]
         events = {EventCode.STEP: self.step, EventCode.DECIDE: self.decide, EventCode.DARK: self.dark,
@@ -251,7 +251,7 @@ class Oracle:
             offsets.append((len(fires), len(answers)))
         pairs, triples = np.array(fires, np.int32).reshape(-1, 2), np.array(answers, np.int32).reshape(-1, 3)
         ends = np.array(offsets, np.int64)
-        return Fires(*pairs.T.copy(), ends[:, 0].copy(), Answers(*triples.T.copy(), ends[:, 1].copy()))
+        return OutputSpikes(*pairs.T.copy(), ends[:, 0].copy(), Answers(*triples.T.copy(), ends[:, 1].copy()))
 
     # the parts of events
 
@@ -262,7 +262,7 @@ class Oracle:
                   rows={line: row for row, line in enumerate(lines)})
             for lines in self.chip.row_lines.tolist()
         ]
-        self._spoken = [False] * self.chip.lines
+        self._spiked = [False] * self.chip.lines
         self._pre_traces = [0] * self.chip.lines  # 4.2
         self._step = 0
         self._dark = False
@@ -276,13 +276,13 @@ class Oracle:
             if line in tile.rows:
                 row = tile.rows[line]
                 if tile.closed:
-                    self._count("shut_rows")  # 8.3
+                    self._count("closed_tile_pulses")  # 8.3
                 else:
                     self._read(t, row)  # (a)
                 self._pre_spike(t, row)  # (b)
         self._count("pre_recharge", self._full_scale - self._pre_traces[line])  # 8.5
         self._pre_traces[line] = self._full_scale
-        self._spoken[line] = True
+        self._spiked[line] = True
 
     def _read(self, t, row):
         """3.1 (a)"""

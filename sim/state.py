@@ -6,10 +6,10 @@
 import numpy as np
 
 from ohmspike.chip.description import Chip
-from ohmspike.chip.events import Fires
+from ohmspike.chip.events import OutputSpikes
 from ohmspike.chip.state import ChipState
 
-__all__ = ["ChipState", "fires_difference", "written", "written_read_out"]
+__all__ = ["ChipState", "spikes_difference", "written", "written_read_out"]
 
 
 def written(levels: np.ndarray, top: int, error: float, rng: np.random.Generator) -> np.ndarray:
@@ -22,13 +22,13 @@ def written_read_out(chip: Chip, levels: np.ndarray, error: float) -> np.ndarray
     return written(levels, chip.levels - 1, error, np.random.default_rng([chip.seed, 3])) if error else levels
 
 
-def fires_difference(fires: Fires, expected: Fires) -> str:
-    """The first fire, or answer, in which two results differ, with its sample; empty if they are the same."""
-    if len(fires) != len(expected):
-        return f"{len(fires)} samples, expected {len(expected)}"
+def spikes_difference(spikes: OutputSpikes, expected: OutputSpikes) -> str:
+    """The first output spike, or answer, in which two results differ, with its sample; empty if they are the same."""
+    if len(spikes) != len(expected):
+        return f"{len(spikes)} samples, expected {len(expected)}"
     for sample in range(len(expected)):
-        for what in ("fire", "answer"):
-            ours, theirs = (_records(each, what, sample) for each in (fires, expected))
+        for what in ("output spike", "answer"):
+            ours, theirs = (_records(each, what, sample) for each in (spikes, expected))
             if ours != theirs:
                 index = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
                              min(len(ours), len(theirs)))
@@ -37,9 +37,9 @@ def fires_difference(fires: Fires, expected: Fires) -> str:
     return ""
 
 
-def _records(fires, what, sample):
-    """Fires or answers of a sample as tuples."""
-    source = fires if what == "fire" else fires.answers
-    columns = (source.tile, source.neuron) if what == "fire" else (source.label, source.score, source.margin)
+def _records(spikes, what, sample):
+    """Output spikes or answers of a sample as tuples."""
+    source = spikes if what == "output spike" else spikes.answers
+    columns = (source.tile, source.neuron) if what == "output spike" else (source.label, source.score, source.margin)
     first, stop = source.offsets[sample:sample + 2]
     return list(zip(*(column[first:stop].tolist() for column in columns), strict=True))

@@ -164,7 +164,7 @@ class CommonCore(wiring.Component):
                 self.tile_write.data.active.eq(1),
             ]
             self._count(m, "row_reads", ~now.closed)
-            self._count(m, "shut_rows", now.closed)
+            self._count(m, "closed_tile_pulses", now.closed)
             self._count(m, "active_sq_sum", Mux(now.closed, 0, (step_reads << 1) | 1))
         return state
 

@@ -11,7 +11,7 @@ from ohmspike.hdl.fast.counters import COUNTER_BITS
 
 __all__ = ["SerialCounterBank"]
 
-URGENT = ("in_spikes", "pre_recharge", "row_reads", "shut_rows", "active_sq_sum", "reset_rows")
+URGENT = ("in_spikes", "pre_recharge", "row_reads", "closed_tile_pulses", "active_sq_sum", "reset_rows")
 STREAMED = "read_sum"
 HELD = ("dark_spikes", "read_out_sum")
 

@@ -11,7 +11,7 @@ from ohmspike.chip.events import EventBatch, EventCode, checked_labels, label_co
 from ohmspike.chip.initial import Stream, mix
 from ohmspike.host.support.errors import UserError
 
-__all__ = ["Encode", "Encoding", "latency_events", "rate_events", "shifted", "stretched", "tails_of"]
+__all__ = ["Encode", "Encoding", "latency_events", "rate_events", "sample_suffix", "shifted", "stretched"]
 
 LOW_MAX, HIGH_MIN = 32, 192
 """An image is stretched if its darkest pixel is above the first, or its brightest below the second (contract 9.4)."""
@@ -53,7 +53,7 @@ def stretched(pixels: np.ndarray) -> np.ndarray:
     return result
 
 
-def tails_of(chip: Chip, samples: int, learn: bool, labels: np.ndarray | None, answer: bool) -> np.ndarray:
+def sample_suffix(chip: Chip, samples: int, learn: bool, labels: np.ndarray | None, answer: bool) -> np.ndarray:
     """What follows the spikes of every sample (contract 9.1), int32 of shape (samples, events)."""
     columns = [np.full(samples, _DECIDE)]
     if answer:
@@ -107,18 +107,19 @@ def latency_events(chip: Chip, images: np.ndarray, *, learn: bool, labels: np.nd
     values = np.arange(256)
     bins = (255 - values) * chip.latency_bins // (255 - chip.dark_level) if chip.dark_level < 255 else values * 0
     bin_of = np.where(values > chip.dark_level, bins, -1).astype(np.int16)
-    return EventBatch(*_latency(pixels, bin_of, chip.latency_bins, tails_of(chip, len(pixels), learn, labels, answer)))
+    suffix = sample_suffix(chip, len(pixels), learn, labels, answer)
+    return EventBatch(*_latency(pixels, bin_of, chip.latency_bins, suffix))
 
 
 @numba.njit(cache=True)
-def _latency(pixels, bin_of, bins, tails):
+def _latency(pixels, bin_of, bins, suffix):
     samples, lines = pixels.shape
     offsets = np.zeros(samples + 1, np.int64)
     for s in range(samples):
         spikes = 0
         for i in range(lines):
             spikes += bin_of[pixels[s, i]] >= 0
-        offsets[s + 1] = offsets[s] + spikes + bins - 1 + tails.shape[1]
+        offsets[s + 1] = offsets[s] + spikes + bins - 1 + suffix.shape[1]
     codes = np.empty(offsets[samples], np.int32)
     cursor = np.empty(bins, np.int64)
     for s in range(samples):
@@ -135,7 +136,7 @@ def _latency(pixels, bin_of, bins, tails):
             if b + 1 < bins:
                 codes[at] = _STEP
                 at += 1
-        codes[at:at + tails.shape[1]] = tails[s]
+        codes[at:at + suffix.shape[1]] = suffix[s]
         for i in range(lines):
             b = bin_of[pixels[s, i]]
             if b >= 0:
@@ -170,11 +171,11 @@ def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak
     if first_sample < 0:
         raise ValueError(f"first_sample must be at least 0, not {first_sample!r}")
     limits = np.arange(256, dtype=np.uint64) * np.uint64(int(peak * 2**32)) // np.uint64(255)
-    tails = np.full((len(pixels), 1), _END, np.int32)
+    suffix = np.full((len(pixels), 1), _END, np.int32)
     if chip.fire_mode == "race":
-        tails = tails_of(chip, len(pixels), learn, labels, answer)
+        suffix = sample_suffix(chip, len(pixels), learn, labels, answer)
     start = np.uint64((chip.seed * _SEED + int(Stream.RATE) * int(_STREAM)) % 2**64)
-    return EventBatch(*_rate(pixels, limits, start, np.uint64(first_sample), steps, tails))
+    return EventBatch(*_rate(pixels, limits, start, np.uint64(first_sample), steps, suffix))
 
 
 @numba.njit(cache=True)
@@ -187,7 +188,7 @@ def _mix32(start, index):
 
 
 @numba.njit(cache=True)
-def _rate(pixels, limits, start, first_sample, steps, tails):
+def _rate(pixels, limits, start, first_sample, steps, suffix):
     samples, lines = pixels.shape
     offsets = np.zeros(samples + 1, np.int64)
     codes = np.empty(0, np.int32)
@@ -214,8 +215,8 @@ def _rate(pixels, limits, start, first_sample, steps, tails):
                     codes[at] = _STEP
                 at += 1
             if writing:
-                codes[at:at + tails.shape[1]] = tails[s]
-            at += tails.shape[1]
+                codes[at:at + suffix.shape[1]] = suffix[s]
+            at += suffix.shape[1]
             offsets[s + 1] = at
     return codes, offsets
 

@@ -10,7 +10,7 @@ from ohmspike.chip.events import EventBatch, EventCode
 from ohmspike.host.data.formats import DataError
 from ohmspike.host.data.streams import TIME_TOP, Stream
 
-from .images import tails_of
+from .images import sample_suffix
 
 __all__ = ["StreamEncoding", "stream_events"]
 
@@ -39,7 +39,7 @@ def stream_events(chip: Chip, stream: Stream, *, learn: bool, width: float | Non
 
     A sample begins at its first spike (a STEP before it would do nothing). A spike *t* later falls into bin
     ``⌊t / width⌋``; one within a billionth of a bin before the next falls into that. Bins are sent in order up to the
-    last that holds a spike, with a STEP between two; lines ascend within a bin, each as often as it spoke. In race mode
+    last that holds a spike, with a STEP between two; lines ascend in a bin, each as often as it spiked. In race mode
     then DECIDE and, while learning, DARK; in threshold mode a STEP, at which the last bin may fire; then END. A chip
     for a stream has ``plane_height × plane_width`` lines, in any proportion.
 
@@ -75,17 +75,17 @@ def stream_events(chip: Chip, stream: Stream, *, learn: bool, width: float | Non
         worst = int(steps.argmax())
         raise DataError(f"{stream.name}: a sample must take at most {STEP_MAX} steps, not {steps[worst]} "
                         f"(sample {worst})", hint="take wider bins or shorter samples")
-    tails = np.full((len(stream), 1), EventCode.END, np.int32)
+    suffix = np.full((len(stream), 1), EventCode.END, np.int32)
     if race:
-        tails = tails_of(chip, len(stream), learn, labels, answer)
-    lengths = np.diff(stream.offsets) + steps + tails.shape[1]
+        suffix = sample_suffix(chip, len(stream), learn, labels, answer)
+    lengths = np.diff(stream.offsets) + steps + suffix.shape[1]
     offsets = np.r_[0, np.cumsum(lengths)].astype(np.int64)
     codes = np.full(offsets[-1], EventCode.STEP, np.int32)
     order = np.lexsort((stream.line, bins, samples))
     rank = np.arange(len(samples)) - stream.offsets[samples]  # of a spike in its sample, once they are in order
     codes[offsets[samples] + rank + bins[order]] = stream.line[order]  # bin b is preceded by b STEPs
-    for place in range(tails.shape[1]):
-        codes[offsets[1:] - 1 - place] = tails[:, -1 - place]
+    for place in range(suffix.shape[1]):
+        codes[offsets[1:] - 1 - place] = suffix[:, -1 - place]
     return EventBatch(codes, offsets)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.chip.events import Fires
+from ohmspike.chip.events import OutputSpikes
 
 __all__ = ["Vote"]
 
@@ -26,15 +26,15 @@ class Vote:
     table: np.ndarray
 
     @staticmethod
-    def count(chip: Chip, fires: Fires, labels: np.ndarray, classes: int) -> np.ndarray:
+    def count(chip: Chip, spikes: OutputSpikes, labels: np.ndarray, classes: int) -> np.ndarray:
         """How often each neuron answered each class, int64 of shape (tiles, neurons, classes).
 
-        In a race the first winner of a tile answers; in threshold mode every fire does. Counts of batches add up.
+        In a race the first winner of a tile answers; in threshold mode every output spike. Counts of batches add up.
         """
-        sample = np.repeat(np.arange(len(fires)), np.diff(fires.offsets))
-        tile, neuron = fires.tile, fires.neuron
+        sample = np.repeat(np.arange(len(spikes)), np.diff(spikes.offsets))
+        tile, neuron = spikes.tile, spikes.neuron
         if chip.fire_mode == "race":
-            first = fires.ranks() == 0
+            first = spikes.ranks() == 0
             sample, tile, neuron = sample[first], tile[first], neuron[first]
         flat = (tile.astype(np.int64) * chip.neurons + neuron) * classes + labels[sample]
         counts = np.bincount(flat, minlength=chip.tiles * chip.neurons * classes)
@@ -46,16 +46,16 @@ class Vote:
         total = counts.sum(axis=2, keepdims=True)
         return cls(np.log((counts + 0.01) / (total + 0.1)).astype(np.float32))
 
-    def answers(self, chip: Chip, fires: Fires) -> np.ndarray:
+    def answers(self, chip: Chip, spikes: OutputSpikes) -> np.ndarray:
         """The class with the most votes for every sample, ties to the lower: int64 of shape (samples,)."""
-        return self.scores(chip, fires).argmax(axis=1)
+        return self.scores(chip, spikes).argmax(axis=1)
 
-    def scores(self, chip: Chip, fires: Fires) -> np.ndarray:
+    def scores(self, chip: Chip, spikes: OutputSpikes) -> np.ndarray:
         """The votes for every class: float64 of shape (samples, classes), all 0 where nothing fired."""
-        sample = np.repeat(np.arange(len(fires)), np.diff(fires.offsets))
+        sample = np.repeat(np.arange(len(spikes)), np.diff(spikes.offsets))
         weight = 1.0
         if chip.fire_mode == "race":
-            weight = np.array(RANK_WEIGHTS)[np.minimum(fires.ranks(), len(RANK_WEIGHTS) - 1)]
-        table = self.table[fires.tile, fires.neuron]
-        return np.stack([np.bincount(sample, table[:, label] * weight, minlength=len(fires))
+            weight = np.array(RANK_WEIGHTS)[np.minimum(spikes.ranks(), len(RANK_WEIGHTS) - 1)]
+        table = self.table[spikes.tile, spikes.neuron]
+        return np.stack([np.bincount(sample, table[:, label] * weight, minlength=len(spikes))
                          for label in range(self.table.shape[2])], axis=1)

@@ -25,8 +25,8 @@ SECTIONS = {
     },
     "Studies": {
         "accuracy": "the accuracy tables, from the first image on",
-        "robustness": "what flaws of real cells cost",
-        "faults": "turn bits over in the RTL: who notices",
+        "robustness": "what non-idealities of real cells cost",
+        "faults": "inject single-bit faults into the RTL",
         "fuzz": "damaged frames at the link of a chip",
     },
     "Analog twin": {

@@ -11,25 +11,26 @@ import numpy as np
 
 from ohmspike.host.support import console
 from ohmspike.host.support.errors import UserError
-from ohmspike.sim.state import fires_difference
+from ohmspike.sim.state import spikes_difference
 
 from .options import (
+    RenamedOptions,
     TargetName,
     chip_of,
     chip_option,
     data_option,
     encoding_of,
     encoding_options,
-    flawed,
-    flaws_option,
     json_option,
+    nonidealities_option,
     seed_option,
+    with_nonidealities,
 )
 
 if TYPE_CHECKING:
     from ohmspike.host.coding.images import Encode
     from ohmspike.host.targets.base import Target
-    from ohmspike.sim.model.nonideal import Imperfections
+    from ohmspike.sim.model.nonideal import NonIdealities
 
 __all__ = ["compare", "difference_of"]
 
@@ -38,15 +39,15 @@ CHUNK = 10
 
 def difference_of(a: Target, b: Target, images: np.ndarray, labels: np.ndarray | None, code: Encode, *, learn: bool,
                   first: int) -> str:
-    """Present images to two targets and describe the first difference in fires, answers, state or counters, if any.
+    """Present images to two targets; describe the first difference in output spikes, answers, state or counters.
 
     A read-out answers every image; while learning it is taught the labels.
     """
     taught = labels if learn and a.chip.classes else None
     batch = code(a.chip, images, learn=learn, first_sample=first, labels=taught, answer=bool(a.chip.classes))
-    found = fires_difference(a.present(batch, learn=learn), b.present(batch, learn=learn))
+    found = spikes_difference(a.present(batch, learn=learn), b.present(batch, learn=learn))
     if found:
-        return f"fires: {found}"
+        return f"output spikes: {found}"
     return a.state().differences(b.state(), host_only_last=True)
 
 
@@ -82,7 +83,7 @@ def _alter(target, entries):
     target.write("weight", table.reshape(1, -1))
 
 
-@click.command()
+@click.command(cls=RenamedOptions)
 @chip_option
 @click.option("--a", "name_a", type=TargetName(), default="model", show_default=True, help="one target")
 @click.option("--b", "name_b", type=TargetName(), default="rtl", show_default=True, help="the other")
@@ -92,18 +93,18 @@ def _alter(target, entries):
 @seed_option
 @encoding_options
 @data_option
-@flaws_option
+@nonidealities_option
 @click.option("--alter-weight", "altered", multiple=True, metavar="LEVEL=WEIGHT",
               help="change the weight table of the second target: a difference that must be found")
 @json_option
 def compare(chip_name: str, name_a: str, name_b: str, images: int, learn: bool, seed: int | None, encoding: str,
-            steps: int, peak: float, data_source: str | None, flaws: Imperfections | None, altered: tuple[str, ...],
-            as_json: bool) -> None:
+            steps: int, peak: float, data_source: str | None, nonidealities: NonIdealities | None,
+            altered: tuple[str, ...], as_json: bool) -> None:
     """the same events through two targets; the first difference, exit code 1 if there is one"""
     from ohmspike.host.data.images import load_dataset
     from ohmspike.host.targets.registry import open_target
 
-    chip, state = flawed(chip_of(chip_name, seed), flaws)
+    chip, state = with_nonidealities(chip_of(chip_name, seed), nonidealities)
     code = encoding_of(encoding, steps, peak)
     data = load_dataset(data_source, progress=console.status)
     data.check(chip, labels_for="learning with labels" if learn and chip.classes else None)
@@ -126,9 +127,10 @@ def compare(chip_name: str, name_a: str, name_b: str, images: int, learn: bool, 
         with console.progress("comparing") as progress:
             first = _first_difference(a, b, data.train_images[order], labels, code, learn=learn, progress=progress)
     result = {"chip": chip.name, "digest": chip.digest, "a": name_a, "b": name_b, "seed": chip.seed,
-              "images": images, "learn": learn, "encoding": encoding, "flaws": flaws and dataclasses.asdict(flaws),
+              "images": images, "learn": learn, "encoding": encoding,
+              "nonidealities": nonidealities and dataclasses.asdict(nonidealities),
               "differences": 0 if first is None else 1, "first_difference": first}
-    text = (f"{images} images through {name_a} and {name_b}: no difference in fires, "
+    text = (f"{images} images through {name_a} and {name_b}: no difference in output spikes, "
             f"{'answers, ' if chip.classes else ''}levels, thresholds, random states and counters")
     if first is not None:
         text = f"{name_a} and {name_b} differ at image {first['image']}: {first['what']}"

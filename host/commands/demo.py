@@ -8,7 +8,7 @@ import numpy as np
 
 from ohmspike.host.support import console
 from ohmspike.host.support.errors import UserError
-from ohmspike.sim.state import ChipState, fires_difference
+from ohmspike.sim.state import ChipState, spikes_difference
 
 from .options import chip_of, chip_option, data_option, json_option, seed_option
 
@@ -18,7 +18,7 @@ CHUNK = 100
 
 
 def _together(model, rtl, images, *, labels=None, description):
-    """Present images to both and compare every fire and answer; returns those of the RTL and the seconds of each.
+    """Present images to both; compare every output spike and answer. Returns those of the RTL and the seconds of each.
 
     With labels both learn, tiles and read-out.
     """
@@ -31,16 +31,16 @@ def _together(model, rtl, images, *, labels=None, description):
             told = labels[first:first + CHUNK] if learn_on and model.chip.classes else None
             batch = code(model.chip, images[first:first + CHUNK], learn=learn_on, labels=told,
                          answer=bool(model.chip.classes))
-            fires = {}
+            spikes = {}
             for name, target in (("model", model), ("rtl", rtl)):
                 started = time.perf_counter()
-                fires[name] = target.present(batch, learn=learn_on)
+                spikes[name] = target.present(batch, learn=learn_on)
                 seconds[name] += time.perf_counter() - started
-            if difference := fires_difference(fires["rtl"], fires["model"]):
+            if difference := spikes_difference(spikes["rtl"], spikes["model"]):
                 where = f"images {first} to {first + CHUNK - 1}"
-                raise UserError(f"RTL and model differ in the fires or answers of {where}: {difference}",
+                raise UserError(f"RTL and model differ in the output spikes or answers of {where}: {difference}",
                                 hint="ohmspike compare finds the first image that differs")
-            found.append(fires["rtl"])
+            found.append(spikes["rtl"])
             shown(min(first + CHUNK, len(images)), len(images))
     return found, seconds
 
@@ -107,13 +107,13 @@ def demo(chip_name: str, seed: int | None, data_source: str | None, learn_on: in
         counters_learn = rtl.counters()
         tests, labels = data.test_images[:test_images], test_labels[:test_images]
         before = rtl.cycles
-        fires, infer_seconds = _together(model, rtl, tests, description="classifying, both")
+        spikes, infer_seconds = _together(model, rtl, tests, description="classifying, both")
         infer_cycles = (rtl.cycles - before) / len(tests)
         _equal_states(model, rtl)
         counters = rtl.counters()
-    accuracies = {"vote": np.concatenate([vote.answers(chip, part) for part in fires]) == labels}
+    accuracies = {"vote": np.concatenate([vote.answers(chip, part) for part in spikes]) == labels}
     if chip.classes:
-        accuracies["crossbar"] = np.concatenate([part.answers.label for part in fires]) == labels
+        accuracies["crossbar"] = np.concatenate([part.answers.label for part in spikes]) == labels
     accuracies = {name: float(right.mean()) for name, right in accuracies.items()}
     read_out, accuracy = list(accuracies.items())[-1]
     metrics = {
@@ -131,7 +131,7 @@ def demo(chip_name: str, seed: int | None, data_source: str | None, learn_on: in
     folder.write_json("metrics.json", metrics)
     save(folder.path / "learned.npz", chip, state, vote)
     usage = np.zeros((chip.tiles, chip.neurons), np.int64)
-    for part in fires:
+    for part in spikes:
         np.add.at(usage, (part.tile, part.neuron), 1)
     conductance_maps(chip, state.levels, usage, folder.path / "conductances.png")
     race(chip, state, data.test_images[0], folder.path / "race.png")
@@ -146,7 +146,7 @@ def _text(chip, metrics):
     return f"""
 {chip.name}: {chip.tiles} tiles of {chip.rows}x{chip.neurons}, {chip.synapses + chip.read_out_synapses:,} synapses
 learned {metrics['images_learned_model']:,} images in the model, then {metrics['images_learned_rtl']:,} in both:
-every conductance, threshold, random state, counter, fire and answer is equal
+every conductance, threshold, random state, counter, output spike and answer is equal
 
 accuracy of the RTL, {metrics['test_images']:,} test images
   vote of the neurons, learned without labels             {metrics['accuracy_vote']:.2%}{crossbar}

@@ -1,4 +1,4 @@
-"""``ohmspike faults``: bits turned over in the compiled RTL."""
+"""``ohmspike faults``: fault injection into the compiled RTL."""
 
 import time
 
@@ -16,10 +16,11 @@ CODES = "FSMs, every other code"
 @click.command()
 @click.option("--chip", "chip_name", default=None, metavar="NAME|FILE",
               help="preset or TOML file  [default: a chip of six small tiles and a read-out]")
-@click.option("--flips", type=click.IntRange(1), default=40, show_default=True, help="bits turned over in every class")
+@click.option("--flips", type=click.IntRange(1), default=40, show_default=True, help="bits flipped in every class")
 @click.option("--learn/--no-learn", default=True, show_default=True,
-              help="while it learns, with the model alongside, or while it only answers")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="seed of samples, places and clocks")
+              help="inject while the chip learns (the model learns alongside), or while it only answers")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True,
+              help="seed of samples, fault sites and clocks")
 @json_option
 def faults(chip_name: str | None, flips: int, learn: bool, seed: int, as_json: bool) -> None:
     """bits turned over everywhere in the compiled RTL: who notices, and what is restored; a table"""

@@ -13,26 +13,27 @@ from ohmspike.host.support import console
 from ohmspike.host.support.errors import Interrupted, UserError
 
 from .options import (
+    RenamedOptions,
     chip_of,
     chip_option,
     data_option,
     encoding_of,
     encoding_options,
-    flawed,
-    flaws_option,
     json_option,
+    nonidealities_option,
     seed_option,
     target_option,
+    with_nonidealities,
 )
 
 if TYPE_CHECKING:
     from ohmspike.host.coding.images import Encode
-    from ohmspike.sim.model.nonideal import Imperfections
+    from ohmspike.sim.model.nonideal import NonIdealities
 
 __all__ = ["mnist"]
 
 
-@click.command()
+@click.command(cls=RenamedOptions)
 @chip_option
 @target_option
 @seed_option
@@ -44,20 +45,21 @@ __all__ = ["mnist"]
               help="teach them to the read-out, if the chip has one; without, a vote answers")
 @click.option("--test-images", type=click.IntRange(1), default=None, help="test images  [default: all, 10,000]")
 @click.option("--validate", is_flag=True,
-              help="judge on validation images, a sixth of those to learn from (the last 10,000 of MNIST)")
+              help="classifier on validation images, a sixth of those to learn from (the last 10,000 of MNIST)")
 @encoding_options
-@flaws_option
+@nonidealities_option
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
               help="where the run folder is made")
 @click.option("--checkpoint", type=click.Path(path_type=Path, dir_okay=False), default=None,
               help="file that keeps an interrupted learning run  [default: OUT/CHIP-TARGET-SEED-DIGEST.checkpoint.npz]")
 @click.option("--resume", is_flag=True, help="go on from the checkpoint of an interrupted run")
-@click.option("--spikes", is_flag=True, help="keep fires, answers and labels of the test images in the run folder")
+@click.option("--spikes", is_flag=True, 
+              help="keep output spikes, answers and labels of the test images in the run folder")
 @json_option
 def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None, images: int | None,
           passes: int | None, labels: bool, test_images: int | None, validate: bool, encoding: str, steps: int,
-          peak: float, flaws: Imperfections | None, out: Path, checkpoint: Path | None, resume: bool, spikes: bool,
-          as_json: bool) -> None:
+          peak: float, nonidealities: NonIdealities | None, out: Path, checkpoint: Path | None, resume: bool,
+          spikes: bool, as_json: bool) -> None:
     """learn MNIST (or --data), classify by the read-out of the chip and by a vote"""
     from ohmspike.host.coding.streams import StreamEncoding
     from ohmspike.host.data.samples import load_samples
@@ -72,11 +74,11 @@ def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None
     from ohmspike.host.support.atomic import check_writable
     from ohmspike.host.targets.registry import open_target
 
-    chip, initial = flawed(chip_of(chip_name, seed), flaws)
-    told = None if flaws is None else dataclasses.asdict(flaws)
+    chip, initial = with_nonidealities(chip_of(chip_name, seed), nonidealities)
+    told = None if nonidealities is None else dataclasses.asdict(nonidealities)
     data = load_samples(data_source, progress=console.status)
-    spoken = isinstance(data.train_images, Stream)
-    code: Encode = StreamEncoding() if spoken else encoding_of(encoding, steps, peak)
+    is_stream = isinstance(data.train_images, Stream)
+    code: Encode = StreamEncoding() if is_stream else encoding_of(encoding, steps, peak)
     taught = labels and data.classes is not None and any(phase.teach for phase in chip.schedule)
     data.check(chip, labels_for="the read-out (--no-labels learns without)" if taught else None)
     split = data.validation() if validate else data
@@ -87,7 +89,7 @@ def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None
         train_labels, test_labels = train_labels[:images], test_labels[:test_images]
     known = train_labels if taught else None
     checkpoint = checkpoint or checkpoint_path(
-        out, chip, target, run_facts(chip, train, known, passes=passes, encoding=code, flaws=told))
+        out, chip, target, run_facts(chip, train, known, passes=passes, encoding=code, nonidealities=told))
     if resume and not checkpoint.exists():
         others = sorted(checkpoint.parent.glob(f"{chip.name}-*.checkpoint.npz"))
         left = f", or give the data and options of the run that left {', '.join(map(str, others))}" if others else ""
@@ -96,7 +98,7 @@ def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None
         console.say(f"warning: starting again; --resume would go on from {checkpoint}")
     check_writable(out)
     check_writable(checkpoint.parent)
-    if target == "model" and not spoken:
+    if target == "model" and not is_stream:
         console.status("compiling the model (a minute the first time)")
         warm_up(chip, encoding_of(encoding, steps, peak))
     with open_target(target, chip, progress=console.status) as body:
@@ -105,7 +107,7 @@ def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None
         try:
             with console.progress("learning") as shown:
                 learned = learn(body, train, known, passes=passes, encoding=code,
-                                progress=shown, checkpoint=checkpoint, resume=resume, flaws=told)
+                                progress=shown, checkpoint=checkpoint, resume=resume, nonidealities=told)
         except KeyboardInterrupt:
             raise Interrupted(f"the run goes on from {checkpoint} with --resume") from None
         counters_learn = body.counters()
@@ -117,14 +119,14 @@ def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None
         if data.classes is not None and train_labels is not None:
             with console.progress("counting the vote") as shown:
                 vote = train_vote(body, train, train_labels, classes=data.classes, encoding=code, progress=shown)
-        for judge in ("vote", "crossbar")[:(vote is not None) + taught]:
+        for classifier in ("vote", "crossbar")[:(vote is not None) + taught]:
             started = time.perf_counter()
-            with console.progress(f"classifying, {judge}") as shown:
-                answers[judge] = classify(body, test, vote if judge == "vote" else None, encoding=code,
+            with console.progress(f"classifying, {classifier}") as shown:
+                answers[classifier] = classify(body, test, vote if classifier == "vote" else None, encoding=code,
                                           progress=shown)
             infer_seconds = time.perf_counter() - started
         counters = body.counters()
-        fires = body.present(code(chip, test, learn=False), learn=False) if spikes else None
+        output_spikes = body.present(code(chip, test, learn=False), learn=False) if spikes else None
     accuracies = {name: float((found == test_labels).mean()) for name, found in answers.items()}
     read_out = list(accuracies)[-1] if accuracies else None
     accuracy = accuracies[read_out] if read_out is not None else None
@@ -132,10 +134,10 @@ def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None
         "chip": chip.name, "digest": chip.digest, "target": target, "seed": chip.seed,
         "accuracy": accuracy, "read_out": read_out, "accuracy_vote": accuracies.get("vote"), "data": data.name,
         "judged_on": "validation" if validate else "held-out" if data.held_out else "test", "labels": taught,
-        "encoding": "stream" if spoken else encoding, "flaws": told,
+        "encoding": "stream" if is_stream else encoding, "nonidealities": told,
         "train_images": len(train), "test_images": len(test),
         "schedule": [dataclasses.asdict(phase) for phase in schedule_of(chip, passes=passes, labelled=taught)],
-        "prequential": learned.curve, "resumed": learned.resumed,
+        "prequential": learned.prequential, "resumed": learned.resumed,
         "images_per_s_learn": learned.images / learned.seconds if learned.images else None,
         "images_per_s_infer": len(test) / infer_seconds if infer_seconds else None,
         "counters_phases": learned.phases, "counters_learn": counters_learn, "counters": counters,
@@ -148,13 +150,14 @@ def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None
     folder.write_json("versions.json", tool_versions())
     folder.write_json("metrics.json", metrics)
     save(folder.path / "learned.npz", chip, state, vote)
-    if fires is not None:
-        judged = {}
+    if output_spikes is not None:
+        known = {}
         if read_out is not None and test_labels is not None:
-            judged = {"answers": answers[read_out], "labels": test_labels}
-        folder.write_arrays("fires.npz", tile=fires.tile, neuron=fires.neuron, offsets=fires.offsets, **judged)
-    if learned.curve:
-        prequential(chip, learned.curve, len(train), folder.path / "prequential.png")
+            known = {"answers": answers[read_out], "labels": test_labels}
+        folder.write_arrays("fires.npz", tile=output_spikes.tile, neuron=output_spikes.neuron,
+                            offsets=output_spikes.offsets, **known)
+    if learned.prequential:
+        prequential(chip, learned.prequential, len(train), folder.path / "prequential.png")
     checkpoint.unlink(missing_ok=True)
     how = {"vote": "vote of the neurons, learned without labels", "crossbar": "read-out crossbar, taught by labels"}
     console.show(metrics, as_json=as_json, text="\n".join([

@@ -12,15 +12,16 @@ from ohmspike.chip import Chip
 from ohmspike.chip.wording import did_you_mean
 from ohmspike.host.targets.registry import TARGETS, is_target
 from ohmspike.sim.analog.device import DeviceError
-from ohmspike.sim.model.effects import IN_GATES
+from ohmspike.sim.model.nonidealities import IN_HARDWARE
 
 if TYPE_CHECKING:
     from ohmspike.host.coding.images import Encoding
-    from ohmspike.sim.model.nonideal import Imperfections
+    from ohmspike.sim.model.nonideal import NonIdealities
     from ohmspike.sim.state import ChipState
 
-__all__ = ["Choice", "Mistaken", "TargetName", "chip_of", "chip_option", "data_option", "encoding_of",
-           "encoding_options", "flawed", "flaws_option", "json_option", "seed_option", "target_option"]
+__all__ = ["Choice", "Mistaken", "RenamedOptions", "TargetName", "chip_of", "chip_option", "data_option",
+           "encoding_of", "encoding_options", "json_option", "nonidealities_option", "seed_option", "target_option",
+           "with_nonidealities"]
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -55,6 +56,25 @@ class Choice(click.Choice):
                        hint=did_you_mean(value, self.choices))
 
 
+class RenamedOptions(click.Command):
+    """A command that still takes the former names of its options, with a note on stderr."""
+
+    FORMER = {"--nonidealities": "--nonidealities", "--effect": "--nonideality"}
+
+    def parse_args(self, ctx, args):
+        """Replace former names, then parse as usual."""
+        names = {name for param in self.params for name in param.opts}
+        current = []
+        for argument in args:
+            former, separator, value = argument.partition("=")
+            name = self.FORMER.get(former)
+            if name in names and former not in names:
+                click.echo(f"note: {former} is now called {name}", err=True)
+                argument = name + separator + value
+            current.append(argument)
+        return super().parse_args(ctx, current)
+
+
 class TargetName(click.ParamType):
     """The name of a target, as :func:`~ohmspike.host.targets.open_target` takes it."""
 
@@ -72,44 +92,46 @@ class TargetName(click.ParamType):
         return value
 
 
-class Flaws(click.ParamType):
-    """Flaws that gates carry, as ``NAME=STRENGTH,…``."""
+class Strengths(click.ParamType):
+    """Non-idealities that the RTL implements, as ``NAME=STRENGTH,…``."""
 
     name = "NAME=STRENGTH,…"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Imperfections:
-        """Strengths and seed as :class:`Imperfections`, or a usage error."""
-        from ohmspike.sim.model.nonideal import Imperfections
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> NonIdealities:
+        """Strengths and seed as :class:`NonIdealities`, or a usage error."""
+        from ohmspike.sim.model.nonideal import NonIdealities
 
-        if isinstance(value, Imperfections):
+        if isinstance(value, NonIdealities):
             return value
-        found: dict[str, Any] = {}
+        strengths: dict[str, Any] = {}
         for entry in value.split(","):
             name, _, number = entry.strip().partition("=")
-            if name not in (*IN_GATES, "seed"):
-                self.fail(f"flaws must be of {', '.join(IN_GATES)} and seed, not {entry.strip()!r}", param, ctx)
+            if name not in (*IN_HARDWARE, "seed"):
+                self.fail(f"nonidealities must be of {', '.join(IN_HARDWARE)} and seed, not {entry.strip()!r}",
+                          param, ctx)
             try:
-                found[name] = int(number) if name == "seed" else float(number)
+                strengths[name] = int(number) if name == "seed" else float(number)
             except ValueError:
                 self.fail(f"{name} must be a number, not {number!r}", param, ctx)
         try:
-            return Imperfections(**found)
+            return NonIdealities(**strengths)
         except DeviceError as error:
             self.fail(str(error), param, ctx)
 
 
-flaws_option = click.option(
-    "--flaws", type=Flaws(), default=None,
-    help=f"flaws of cells and neurons: {', '.join(IN_GATES)}, each with its strength, and seed (docs/analog.md)")
+nonidealities_option = click.option(
+    "--nonidealities", type=Strengths(), default=None,
+    help=f"non-idealities of cells and neurons: {', '.join(IN_HARDWARE)}, each with its strength, and seed "
+         "(docs/nonidealities.md)")
 
 
-def flawed(chip: Chip, flaws: Imperfections | None) -> tuple[Chip, ChipState | None]:
-    """The chip with the flaws, and the state that it starts in if it has any."""
-    if flaws is None:
+def with_nonidealities(chip: Chip, nonidealities: NonIdealities | None) -> tuple[Chip, ChipState | None]:
+    """The chip with non-idealities, and its initial state if it has any."""
+    if nonidealities is None:
         return chip, None
-    from ohmspike.sim.model.nonideal import in_gates
+    from ohmspike.sim.model.nonideal import as_hardware
 
-    return in_gates(chip, flaws)
+    return as_hardware(chip, nonidealities)
 
 
 target_option = click.option("--target", type=TargetName(), default="model", show_default=True,

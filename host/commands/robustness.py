@@ -1,4 +1,4 @@
-"""``ohmspike robustness``: what flaws of real cells cost, and what the chip learns around."""
+"""``ohmspike robustness``: what the non-idealities of real cells cost, and what on-chip learning compensates."""
 
 from pathlib import Path
 
@@ -6,27 +6,27 @@ import click
 
 from ohmspike.host.support import console
 from ohmspike.sim.analog.device import NOMINAL, Device, chip_with_device
-from ohmspike.sim.model.effects import EFFECTS
+from ohmspike.sim.model.nonidealities import NONIDEALITIES
 
-from .options import Choice, chip_of, chip_option, data_option, json_option
+from .options import Choice, RenamedOptions, chip_of, chip_option, data_option, json_option
 
 __all__ = ["robustness"]
 
-STUDIED = [*EFFECTS, "drift"]
+STUDIED = [*NONIDEALITIES, "drift"]
 
 
-@click.command()
+@click.command(cls=RenamedOptions)
 @chip_option
 @click.option("--device", "device_name", default=None, metavar="NAME|FILE",
               help="device whose curves the chip gets (see `ohmspike device show`)  [default: the chip's own tables]")
-@click.option("--effect", "effects", multiple=True, type=Choice(STUDIED), default=STUDIED,
-              show_default=False, help="which flaws; may be given again  [default: all]")
+@click.option("--nonideality", "nonidealities", multiple=True, type=Choice(STUDIED), default=STUDIED,
+              show_default="all", help="what to inject; repeatable")
 @click.option("--strength", "strengths", multiple=True, type=click.FloatRange(0.0),
-              help="in place of the usual strengths, for one effect; may be given again")
+              help="in place of the usual strengths, for one non-ideality; repeatable")
 @click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), default=(1, 2, 3), show_default=True,
-              help="seeds; may be given again")
+              help="seeds; repeatable")
 @click.option("--images", type=click.IntRange(100), default=50_000, show_default=True,
-              help="training images at most; validation images are not learned, they judge")
+              help="training images at most; validation images are used to evaluate, not to learn")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("runs/robustness.csv"),
               show_default=True, help="CSV file; points that are there are not run again; the picture is beside it")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="processes of this machine")
@@ -34,23 +34,23 @@ STUDIED = [*EFFECTS, "drift"]
               help="a Dask scheduler whose workers have Ohmspike, in place of processes of this machine")
 @data_option
 @json_option
-def robustness(chip_name: str, device_name: str | None, effects: tuple[str, ...], strengths: tuple[float, ...],
+def robustness(chip_name: str, device_name: str | None, nonidealities: tuple[str, ...], strengths: tuple[float, ...],
                seeds: tuple[int, ...], images: int, out: Path, workers: int, scheduler: str | None,
                data_source: str | None, as_json: bool) -> None:
-    """accuracy and energy against every flaw of real cells, with and without learning on the flawed chip"""
+    """accuracy and energy against every non-ideality, with and without learning on the non-ideal chip"""
     from ohmspike.host.data.images import load_dataset
     from ohmspike.host.plots.analog import robustness_picture
     from ohmspike.host.studies.robustness import MODES, Plan, points, run_study, summary
 
-    if strengths and len(effects) != 1:
-        raise click.UsageError("--strength needs exactly one --effect")
+    if strengths and len(nonidealities) != 1:
+        raise click.UsageError("--strength needs exactly one --nonideality")
     chip = chip_of(chip_name, None)
     if not any(phase.teach for phase in chip.schedule):
         raise click.UsageError(f"the study needs a chip whose schedule teaches a read-out; {chip.name}'s does not")
     load_dataset(data_source, progress=console.status).check(chip, labels_for="the study")
     device = Device.load(device_name or NOMINAL)
     plan = Plan(chip_with_device(chip, device) if device_name else chip, device, data_source, images)
-    wanted = points(list(effects), list(seeds), list(strengths))
+    wanted = points(list(nonidealities), list(seeds), list(strengths))
     with console.progress("points") as shown:
         lines = run_study(plan, wanted, out, scheduler=scheduler, workers=workers, progress=shown)
     picture = out.with_suffix(".png")

@@ -13,15 +13,24 @@ from ohmspike.host.studies.spaces import SPACES
 from ohmspike.host.support import console
 from ohmspike.host.support.atomic import write_whole
 
-from .options import Choice, chip_of, chip_option, data_option, flaws_option, json_option, seed_option
+from .options import (
+    Choice,
+    RenamedOptions,
+    chip_of,
+    chip_option,
+    data_option,
+    json_option,
+    nonidealities_option,
+    seed_option,
+)
 
 if TYPE_CHECKING:
-    from ohmspike.sim.model.nonideal import Imperfections
+    from ohmspike.sim.model.nonideal import NonIdealities
 
 __all__ = ["search"]
 
 
-@click.command()
+@click.command(cls=RenamedOptions)
 @chip_option
 @seed_option
 @data_option
@@ -31,7 +40,7 @@ __all__ = ["search"]
               show_default=True, help="what is searched; may be given again")
 @click.option("--read-out", type=Choice(["crossbar", "vote"]), default="crossbar", show_default=True,
               help="whose accuracy judges")
-@flaws_option
+@nonidealities_option
 @click.option("--trials", type=click.IntRange(1), default=60, show_default=True, help="trials of the study, in all")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True,
               help="seeds of a trial, from the chip's on; their mean counts")
@@ -39,7 +48,7 @@ __all__ = ["search"]
               help="TOML file for the chip with the best rates")
 @json_option
 def search(chip_name: str, seed: int | None, data_source: str | None, study_file: Path, spaces: tuple[str, ...],
-           read_out: str, flaws: Imperfections | None, trials: int, seeds: int, out: Path | None,
+           read_out: str, nonidealities: NonIdealities | None, trials: int, seeds: int, out: Path | None,
            as_json: bool) -> None:
     """search for rates with Optuna, judged on validation images (the last 10,000 of MNIST to learn from)"""
     from ohmspike.host.data.images import load_dataset
@@ -52,14 +61,14 @@ def search(chip_name: str, seed: int | None, data_source: str | None, study_file
     held = len(data.validation().test_images)
     with console.progress("trials") as shown:
         study = search_rates(chip, data, study_file, spaces=list(spaces), read_out=read_out == "crossbar",
-                             trials=trials, seeds=seeds, flaws=flaws,
+                             trials=trials, seeds=seeds, nonidealities=nonidealities,
                              progress=lambda done, total, best: shown(done, total))
     best = suggested(chip, study.best_params)
     if out is not None:
         write_whole(out, lambda file: tomli_w.dump(best.to_dict(), file), make_folder=True)
     result = {"chip": chip.name, "study": str(study_file), "trials": len(study.trials), "judged_on": "validation",
-              "images": held, "flaws": flaws and dataclasses.asdict(flaws), "accuracy": study.best_value,
-              "rates": study.best_params}
+              "images": held, "nonidealities": nonidealities and dataclasses.asdict(nonidealities),
+              "accuracy": study.best_value, "rates": study.best_params}
     console.show(result, as_json=as_json, text="\n".join([
         f"{chip.name}: {study.best_value:.2%} of {held:,} validation images, best of {len(study.trials)} trials",
         *(f"  {name:22} {value:.4g}" for name, value in study.best_params.items())]))

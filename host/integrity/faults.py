@@ -1,4 +1,4 @@
-"""Turn bits over in the compiled RTL, and see who notices: a campaign over everything that a chip holds."""
+"""Inject single-bit faults into the compiled RTL (single-event upsets), and classify detection and recovery."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.chip.events import EventBatch, EventCode, Fires, label_code
+from ohmspike.chip.events import EventBatch, EventCode, OutputSpikes, label_code
 from ohmspike.host.link.frames import LinkError
 from ohmspike.host.link.ports import CompiledPort
 from ohmspike.host.link.session import LinkSession
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.linked import LinkTarget
 from ohmspike.host.targets.model import ModelTarget
-from ohmspike.sim.rtl.compiled import CompiledRtl, Place
-from ohmspike.sim.state import ChipState, fires_difference
+from ohmspike.sim.rtl.compiled import CompiledRtl, FaultSite
+from ohmspike.sim.state import ChipState, spikes_difference
 
 from .scrub import scrub
 
@@ -48,32 +48,42 @@ CLASSES = {
     "buffers of the link": r"link\.(requests|replies)\.slots\.memory$",
     "other flip-flops of the link": r"",
 }
-"""Places by what they are for: the first pattern that fits."""
+"""Fault sites by what they are for: the first pattern that fits."""
 
 _PATIENCE = 30_000
 _SAMPLES = 3
 _ATTEMPTS = 3
 
 
-def class_of(place: Place) -> str:
-    """The class of a place."""
-    return next(name for name, pattern in CLASSES.items() if re.match(pattern, place.name))
+def class_of(site: FaultSite) -> str:
+    """The class of a fault site."""
+    return next(name for name, pattern in CLASSES.items() if re.match(pattern, site.name))
+
+
+VERDICTS = {
+    "masked": "masked",
+    "detected_by_link": "detected by link",
+    "detected_by_scrub": "detected by scrub",
+    "undetected": "undetected (SDC)",
+}
+"""What becomes of a fault, and the heading of its column. Masked: nothing was ever wrong. Undetected is silent data
+corruption: output spikes or answers were wrong, and neither link nor scrub reported it."""
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What one fault led to."""
 
-    place: str
+    site: str
     word: int
     mask: int
     clock: int
-    told: str = ""
-    """The link's complaint, if it had any."""
-    found: int = 0
-    """Cells that the checksums found wrong."""
+    complaint: str = ""
+    """What the link reported, if anything."""
+    corrupted: int = 0
+    """Cells whose checksum the scrub found wrong."""
     wrong: bool = False
-    """Fires or answers were wrong, and the link said nothing."""
+    """Output spikes or answers were wrong, and the link reported no error."""
     reset: bool = False
     """Only a reset from outside brought the chip back."""
     exact: bool = True
@@ -81,12 +91,12 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
-        """Who noticed, if there was anything to notice."""
-        if self.told:
-            return "told"
-        if self.found:
-            return "found"
-        return "none" if not self.wrong and self.exact else "silent"
+        """One of :data:`VERDICTS`."""
+        if self.complaint:
+            return "detected_by_link"
+        if self.corrupted:
+            return "detected_by_scrub"
+        return "masked" if not self.wrong and self.exact else "undetected"
 
 
 @dataclass
@@ -101,28 +111,27 @@ class FaultReport:
 
     def rows(self) -> list[dict]:
         """Counts, class by class, and all together."""
-        every = [outcome for found in self.outcomes.values() for outcome in found]
-        named = [(name, self.bits[name], found) for name, found in self.outcomes.items()]
+        every = [outcome for outcomes in self.outcomes.values() for outcome in outcomes]
+        named = [(name, self.bits[name], outcomes) for name, outcomes in self.outcomes.items()]
         return [{
-            "class": name, "bits": bits, "faults": len(found),
-            **{verdict: sum(outcome.verdict == verdict for outcome in found)
-               for verdict in ("none", "told", "found", "silent")},
-            "wrong_before_found": sum(outcome.verdict == "found" and outcome.wrong for outcome in found),
-            "reset": sum(outcome.reset for outcome in found),
-            "exact": sum(outcome.exact for outcome in found),
-        } for name, bits, found in [*named, ("all", sum(self.bits.values()), every)]]
+            "class": name, "bits": bits, "faults": len(outcomes),
+            **{verdict: sum(outcome.verdict == verdict for outcome in outcomes)
+               for verdict in VERDICTS},
+            "wrong_before_scrub": sum(outcome.verdict == "detected_by_scrub" and outcome.wrong for outcome in outcomes),
+            "reset": sum(outcome.reset for outcome in outcomes),
+            "exact": sum(outcome.exact for outcome in outcomes),
+        } for name, bits, outcomes in [*named, ("all", sum(self.bits.values()), every)]]
 
     def as_dict(self) -> dict:
         """For JSON."""
         return {"chip": self.chip, "seed": self.seed, "learn": self.learn, "classes": self.rows(),
                 "outcomes": [{"class": name, "verdict": outcome.verdict, **vars(outcome)}
-                             for name, found in self.outcomes.items() for outcome in found]}
+                             for name, outcomes in self.outcomes.items() for outcome in outcomes]}
 
     def markdown(self) -> str:
         """The table of docs/boards.md."""
-        heads = ["where", "bits", "faults", "no effect", "the link told", "checksums found", "nobody noticed",
-                 "reset needed", "exact afterwards"]
-        keys = ["class", "bits", "faults", "none", "told", "found", "silent", "reset", "exact"]
+        heads = ["where", "bits", "faults", *VERDICTS.values(), "reset needed", "exact afterwards"]
+        keys = ["class", "bits", "faults", *VERDICTS, "reset", "exact"]
         lines = [heads, ["---"] * len(heads), *([f"{row[key]:,}" if key != "class" else row[key] for key in keys]
                                                 for row in self.rows())]
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -134,7 +143,7 @@ class _Golden:
 
     state: ChipState
     batches: list[EventBatch]
-    fires: list[Fires]
+    spikes: list[OutputSpikes]
     states: list[ChipState]
 
 
@@ -155,13 +164,13 @@ class Campaign:
         self.report = FaultReport(chip.name, seed, learn)
         self._golden = self._expected()
         with power_up() as rtl:
-            self.places = tuple(sorted((place for place in rtl.places), key=lambda place: place.name))
+            self.sites = tuple(sorted((site for site in rtl.sites), key=lambda site: site.name))
             target = self._loaded(rtl)
             start = rtl.cycles
-            if fires_difference(target.present(self._golden.batches[0], learn=learn), self._golden.fires[0]):
+            if spikes_difference(target.present(self._golden.batches[0], learn=learn), self._golden.spikes[0]):
                 raise UserError("without a fault the RTL must fire as the model does")
             self._clocks = rtl.cycles - start
-        self.classes = {name: [place for place in self.places if class_of(place) == name] for name in CLASSES}
+        self.classes = {name: [site for site in self.sites if class_of(site) == name] for name in CLASSES}
 
     def _expected(self):
         chip, rng = self._chip, self._rng
@@ -171,12 +180,12 @@ class Campaign:
         state.theta[:] = rng.integers(0, 8, state.theta.shape)
         state.random[:] = rng.integers(1, 1 << 32, state.random.shape)
         batches = [_batch(chip, rng, _SAMPLES) for _ in range(2)]
-        model, fires, states = ModelTarget(chip, threads=1), [], []
+        model, spikes, states = ModelTarget(chip, threads=1), [], []
         model.load(state)
         for batch in batches:
-            fires.append(model.present(batch, learn=self._learn))
+            spikes.append(model.present(batch, learn=self._learn))
             states.append(model.state())
-        return _Golden(state, batches, fires, states)
+        return _Golden(state, batches, spikes, states)
 
     def _loaded(self, rtl):
         target = LinkTarget(self._chip, LinkSession(CompiledPort(rtl, patience=_PATIENCE), self._chip))
@@ -184,64 +193,64 @@ class Campaign:
         target.read("status")  # nothing of the loading is under way
         return target
 
-    def faults(self, name: str, count: int) -> Iterator[tuple[Place, int, int, int]]:
+    def faults(self, name: str, count: int) -> Iterator[tuple[FaultSite, int, int, int]]:
         """Seeded single bits of a class, every bit of it as likely, at any clock of the first batch."""
-        places = self.classes[name]
-        sizes = np.array([place.words * place.bits for place in places])
+        sites = self.classes[name]
+        sizes = np.array([site.words * site.bits for site in sites])
         for _ in range(count):
-            place = places[self._rng.choice(len(places), p=sizes / sizes.sum())]
-            yield (place, int(self._rng.integers(place.words)), 1 << int(self._rng.integers(place.bits)),
+            site = sites[self._rng.choice(len(sites), p=sizes / sizes.sum())]
+            yield (site, int(self._rng.integers(site.words)), 1 << int(self._rng.integers(site.bits)),
                    int(self._rng.integers(self._clocks)))
 
-    def codes(self) -> Iterator[tuple[Place, int, int, int]]:
+    def codes(self) -> Iterator[tuple[FaultSite, int, int, int]]:
         """Every FSM into every other code, legal or not, at any clock."""
         for name in CLASSES:
-            for place in self.classes[name] if name.startswith("FSM") else ():
-                for mask in range(1, 1 << place.bits):
-                    yield place, 0, mask, int(self._rng.integers(self._clocks))
+            for site in self.classes[name] if name.startswith("FSM") else ():
+                for mask in range(1, 1 << site.bits):
+                    yield site, 0, mask, int(self._rng.integers(self._clocks))
 
-    def run(self, name: str, faults: Iterable[tuple[Place, int, int, int]]) -> list[Outcome]:
+    def run(self, name: str, faults: Iterable[tuple[FaultSite, int, int, int]]) -> list[Outcome]:
         """Carry out faults and note them in the report under a name."""
-        machines = [place for key in CLASSES if key.startswith("FSM") for place in self.classes[key]]
-        places = self.classes.get(name, machines)
-        self.report.bits[name] = sum(place.words * place.bits for place in places)
-        found = self.report.outcomes.setdefault(name, [])
+        machines = [site for key in CLASSES if key.startswith("FSM") for site in self.classes[key]]
+        sites = self.classes.get(name, machines)
+        self.report.bits[name] = sum(site.words * site.bits for site in sites)
+        outcomes = self.report.outcomes.setdefault(name, [])
         for fault in faults:
-            found.append(self.one(*fault))
-        return found
+            outcomes.append(self.one(*fault))
+        return outcomes
 
-    def one(self, place: Place, word: int, mask: int, clock: int) -> Outcome:
-        """Carry out one fault: ``mask`` is turned over in a word, so many clocks into the first batch."""
-        golden, reset, told, wrong = self._golden, False, "", False
+    def one(self, site: FaultSite, word: int, mask: int, clock: int) -> Outcome:
+        """Carry out one fault: the bits of ``mask`` are flipped in a word, so many clocks into the first batch."""
+        golden, reset, complaint, wrong = self._golden, False, "", False
         with self._power_up() as rtl:
             target = self._loaded(rtl)
-            for bit in range(place.bits):
+            for bit in range(site.bits):
                 if mask >> bit & 1:
-                    rtl.flip(place, word, bit, after=clock)
+                    rtl.flip(site, word, bit, after=clock)
             try:
-                wrong = bool(fires_difference(target.present(golden.batches[0], learn=self._learn), golden.fires[0]))
+                wrong = bool(spikes_difference(target.present(golden.batches[0], learn=self._learn), golden.spikes[0]))
             except LinkError as error:
-                told = str(error)
-            found, told, reset = self._restored(target, rtl, told)
+                complaint = str(error)
+            corrupted, complaint, reset = self._restored(target, rtl, complaint)
             try:
-                again = fires_difference(target.present(golden.batches[1], learn=self._learn), golden.fires[1])
+                again = spikes_difference(target.present(golden.batches[1], learn=self._learn), golden.spikes[1])
                 again = again or target.state().differences(golden.states[1])
             except LinkError as error:
                 again = str(error)
-        return Outcome(place.name, word, mask, clock, told, found, wrong, reset, not again)
+        return Outcome(site.name, word, mask, clock, complaint, corrupted, wrong, reset, not again)
 
-    def _restored(self, target, rtl, told):
+    def _restored(self, target, rtl, complaint):
         """Scrub, in a new session after a complaint; a fault may show more than once. A reset comes last."""
         for attempt in range(_ATTEMPTS + 1):
             if attempt == _ATTEMPTS:
                 rtl.reset()
             try:
-                if told:
+                if complaint:
                     target.recover()
                 report = scrub(target, self._golden.states[0], restore=True, counters=True)
-                return len(report.damages), told, attempt == _ATTEMPTS
+                return len(report.damages), complaint, attempt == _ATTEMPTS
             except LinkError as error:
-                told = told or str(error)
+                complaint = complaint or str(error)
         raise UserError("after a reset the chip must answer")
 
 

@@ -21,6 +21,9 @@ from .host_read_out import HostReadOut
 
 CHECKPOINT_SECONDS = 10.0
 
+FORMER_KEYS = {"flaws": "nonidealities", "curve": "prequential"}
+"""Keys of a checkpoint's run in earlier versions."""
+
 
 class Interruption:
     """Keep Ctrl-C until a chunk is done, so that a run stops where it can go on; a second Ctrl-C acts at once."""
@@ -79,14 +82,14 @@ def resumed_run(target: Target, path: Path, run: dict[str, Any]
     arrays = read_arrays(path)
     if "run" not in arrays:
         raise UserError(f"{path}: is a saved chip, not a checkpoint of a run")
-    found = json.loads(str(arrays["run"]))
+    kept = {FORMER_KEYS.get(name, name): value for name, value in json.loads(str(arrays["run"])).items()}
     for name, expected in run.items():
-        if found.get(name) != expected:
-            raise UserError(f"{path}: checkpoint of another run: {name} is {found.get(name)!r}, expected {expected!r}",
+        if kept.get(name) != expected:
+            raise UserError(f"{path}: checkpoint of another run: {name} is {kept.get(name)!r}, expected {expected!r}",
                             hint="remove the checkpoint, or give the options of the interrupted run")
     target.load(state, keep_counters=True)
     host = None
     if "host_read_out" in arrays:
         host = HostReadOut(target.chip, arrays["host_read_out"])
         host.resume(arrays)
-    return found["done"], [tuple(point) for point in found["curve"]], found.get("phases", []), host
+    return kept["done"], [tuple(point) for point in kept["prequential"]], kept.get("phases", []), host

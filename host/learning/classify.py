@@ -17,8 +17,8 @@ def train_vote(target: Target, images: Samples, labels: np.ndarray, *, classes: 
                encoding: Encode | None = None, progress: Progress | None = None) -> Vote:
     """Count what every neuron answers on labelled images, learning off; the labels are used here alone."""
     counts = np.zeros((target.chip.tiles, target.chip.neurons, classes), np.int64)
-    for first, fires in _fires(target, images, encoding, progress):
-        counts += Vote.count(target.chip, fires, labels[first:first + len(fires)], classes)
+    for first, spikes in _presented(target, images, encoding, progress):
+        counts += Vote.count(target.chip, spikes, labels[first:first + len(spikes)], classes)
     return Vote.from_counts(counts)
 
 
@@ -31,9 +31,9 @@ def classify(target: Target, images: Samples, vote: Vote | None = None, *, encod
     if vote is None and not target.chip.classes:
         raise ValueError(f"{target.chip.name} has no read-out: a vote is needed")
     if vote is None:
-        answers = [fires.answers.label for _, fires in _fires(target, images, encoding, progress, answer=True)]
+        answers = [spikes.answers.label for _, spikes in _presented(target, images, encoding, progress, answer=True)]
     else:
-        answers = [vote.answers(target.chip, fires) for _, fires in _fires(target, images, encoding, progress)]
+        answers = [vote.answers(target.chip, spikes) for _, spikes in _presented(target, images, encoding, progress)]
     return np.concatenate(answers).astype(np.int64) if answers else np.zeros(0, np.int64)
 
 
@@ -50,26 +50,26 @@ def decisions(target: Target, images: np.ndarray, vote: Vote | None = None, *, e
     if vote is None and not target.chip.classes:
         raise ValueError(f"{target.chip.name} has no read-out: a vote is needed")
     answers, leads = [np.zeros(0, np.int64)], [np.zeros(0)]
-    for _, fires in _fires(target, images, encoding, progress, answer=vote is None):
+    for _, spikes in _presented(target, images, encoding, progress, answer=vote is None):
         if vote is None:
-            answers.append(fires.answers.label.astype(np.int64))
-            leads.append(fires.answers.margin.astype(np.float64))
+            answers.append(spikes.answers.label.astype(np.int64))
+            leads.append(spikes.answers.margin.astype(np.float64))
         else:
-            scores = np.sort(table := vote.scores(target.chip, fires), axis=1)
+            scores = np.sort(table := vote.scores(target.chip, spikes), axis=1)
             answers.append(table.argmax(axis=1))
             leads.append(scores[:, -1] - scores[:, -2] if scores.shape[1] > 1 else np.ones(len(scores)))
     return np.concatenate(answers), np.concatenate(leads)
 
 
-def _fires(target, images, encoding, progress, *, answer=False, chunk=1000):
+def _presented(target, images, encoding, progress, *, answer=False, chunk=1000):
     encoding = Encoding() if encoding is None else encoding
     watch = Watch(target.chip, learn=False)
     for first in range(0, len(images), chunk):
         part = images[first:first + chunk]
         batch = encoding(target.chip, part, learn=False, first_sample=first, answer=answer)
         watch.before(target, batch, part)
-        fires = target.present(batch, learn=False, fires=not answer)
+        spikes = target.present(batch, learn=False, report=not answer)
         watch.after(target, len(batch))
-        yield first, fires
+        yield first, spikes
         if progress is not None:
             progress(first + len(part), len(images))

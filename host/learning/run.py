@@ -41,9 +41,9 @@ class Learned:
         Time of the learning loop.
     resumed : bool
         The run had been interrupted.
-    curve : list of (int, float)
-        While labels were taught: images presented so far in the whole run, and which share of the 1,000 or fewer before
-        was answered right, each before its label was told (prequential accuracy).
+    prequential : list of (int, float)
+        Prequential accuracy, while labels were taught: images presented so far in the whole run, and the accuracy over
+        the last 1,000 or fewer, each answered before its label was taught.
     phases : list of dict
         For every phase of the schedule that is over: which it was (``phase``, from 0), and the counters at its end.
     """
@@ -51,7 +51,7 @@ class Learned:
     images: int
     seconds: float
     resumed: bool
-    curve: list[tuple[int, float]]
+    prequential: list[tuple[int, float]]
     phases: list[dict]
 
 
@@ -84,7 +84,7 @@ def schedule_of(chip: Chip, *, passes: int | None = None, labelled: bool = True)
 
 def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, passes: int | None = None,
           encoding: Encode | None = None, progress: Progress | None = None, checkpoint: Path | None = None,
-          resume: bool = False, flaws: dict | None = None) -> Learned:
+          resume: bool = False, nonidealities: dict | None = None) -> Learned:
     """Learn images on a target, by the schedule of its chip.
 
     Pass *p* of the run presents the images in the order ``presentation_order(chip, p)``. Every 1,000 images the rates
@@ -104,8 +104,8 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
         is resumed ends in the same bits as one that was not interrupted.
     resume : bool
         Go on from the checkpoint if there is one.
-    flaws : dict, optional
-        What is wrong with the target, as the checkpoint is to tell; a run goes on with the same alone.
+    nonidealities : dict, optional
+        Non-idealities of the target, for the checkpoint: a run is resumed with the same ones only.
 
     Raises
     ------
@@ -125,12 +125,12 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
     encoding = Encoding() if encoding is None else encoding
     ends = np.cumsum([phase.passes for phase in phases])
     total, done = len(plan) * count, 0
-    curve: list[tuple[int, float]] = []
+    prequential: list[tuple[int, float]] = []
     marks: list[dict[str, Any]] = []
-    run = run_facts(chip, images, labels, passes=passes, encoding=encoding, flaws=flaws)
+    run = run_facts(chip, images, labels, passes=passes, encoding=encoding, nonidealities=nonidealities)
     host = None
     if resumed := resume and checkpoint is not None and Path(checkpoint).exists():
-        done, curve, marks, host = resumed_run(target, Path(checkpoint), run)
+        done, prequential, marks, host = resumed_run(target, Path(checkpoint), run)
     started, saved, begun = time.perf_counter(), time.perf_counter(), done
     order, order_pass = np.zeros(0, np.int64), -1
     watch = Watch(chip, learn=True)
@@ -150,7 +150,7 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
                 target.program_read_out(host.levels)
                 host = None
             if right is not None:
-                curve.append((done, right))
+                prequential.append((done, right))
             if done % count == 0 and phase.learn and chip.fire_mode == "race":
                 target.rebase()
             if done % count == 0 and done // count in ends:
@@ -159,21 +159,22 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
                 progress(done, total)
             due = time.perf_counter() - saved > CHECKPOINT_SECONDS
             if checkpoint is not None and (interruption.asked or (due and done < total)):
-                save_checkpoint(target, Path(checkpoint), {**run, "done": done, "curve": curve, "phases": marks},
-                                host)
+                save_checkpoint(target, Path(checkpoint), {
+                    **run, "done": done, "prequential": prequential, "phases": marks}, host)
                 saved = time.perf_counter()
             if interruption.asked:
                 raise KeyboardInterrupt
-    return Learned(done - begun, time.perf_counter() - started, resumed, curve, marks)
+    return Learned(done - begun, time.perf_counter() - started, resumed, prequential, marks)
 
 
 def run_facts(chip: Chip, images: Samples, labels: np.ndarray | None = None, *, passes: int | None = None,
-              encoding: Encode | None = None, flaws: dict | None = None) -> dict:
+              encoding: Encode | None = None, nonidealities: dict | None = None) -> dict:
     """What makes a learning run this one and no other, as its checkpoint keeps it; arguments as of :func:`learn`."""
     phases = schedule_of(chip, passes=passes, labelled=labels is not None)
     return {"images": digest_of(images), "labels": None if labels is None else digest_of(labels),
             "schedule": [phase.to_dict() for phase in phases],
-            "encoding": dataclasses.asdict(Encoding() if encoding is None else encoding), "flaws": flaws}
+            "encoding": dataclasses.asdict(Encoding() if encoding is None else encoding),
+            "nonidealities": nonidealities}
 
 
 def _present(target, phase, passed, encoding, images, labels, first_sample, host, watch):
@@ -188,12 +189,12 @@ def _present(target, phase, passed, encoding, images, labels, first_sample, host
     if phase.on_host:
         batch = encoding(target.chip, images, learn=False, first_sample=first_sample)
         watch.before(target, batch, images)
-        fires = target.present(batch, learn=False)
+        spikes = target.present(batch, learn=False)
         watch.after(target, len(batch))
-        return host.teach(fires, labels, scale)
+        return host.teach(spikes, labels, scale)
     batch = encoding(target.chip, images, learn=phase.learn, first_sample=first_sample,
                      labels=labels if phase.teach else None, answer=phase.teach)
     watch.before(target, batch, images)
-    answers = target.present(batch, learn=phase.learn, fires=False).answers
+    answers = target.present(batch, learn=phase.learn, report=False).answers
     watch.after(target, len(batch))
     return float((answers.label == labels).mean()) if phase.teach else None

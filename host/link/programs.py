@@ -33,7 +33,7 @@ def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int
     Raises
     ------
     LinkError
-        The fires or the answer of one event may not fit a reply.
+        The output spikes or the answer of one event may not fit a reply.
     ValueError
         A code is none of an event.
     """
@@ -42,7 +42,7 @@ def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int
     talk = chip.tiles * record + tile_bytes(chip)
     talk = max(talk, ANSWER_BYTES if chip.classes else 0)
     if talk > max_output:
-        raise LinkError(f"the fires of an event may take {talk} bytes, but a reply holds {max_output}",
+        raise LinkError(f"the output spikes of an event may take {talk} bytes, but a reply holds {max_output}",
                         hint="build the chip with a larger max_reply")
     step_talk = talk if chip.fire_mode == "threshold" else 0
     decide_talk = talk if chip.fire_mode == "race" else 0

@@ -5,7 +5,7 @@ import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.description import STEP_MAX
-from ohmspike.chip.events import Answers, EventBatch, EventCode, Fires
+from ohmspike.chip.events import Answers, EventBatch, EventCode, OutputSpikes
 from ohmspike.chip.instructions import ANSWER_BYTES, neuron_bytes, tile_bytes
 
 from .frames import LinkError
@@ -15,7 +15,7 @@ __all__ = ["OutputParser"]
 
 
 class OutputParser:
-    """Records back to fires and answers. Knows which events say nothing because they are refused (contract 3.8)."""
+    """Records back to output spikes and answers. Knows which refused events output nothing (contract 3.8)."""
 
     def __init__(self, chip: Chip):
         self._chip = chip
@@ -26,13 +26,13 @@ class OutputParser:
         """Whether the events so far ended in a dark sample."""
         return bool(self._sample[1])
 
-    def parse(self, output: bytes, batch: EventBatch, *, report: bool = True) -> Fires:
-        """The fires and answers in the joined outputs of the programs of a batch.
+    def parse(self, output: bytes, batch: EventBatch, *, report: bool = True) -> OutputSpikes:
+        """The output spikes and answers in the joined outputs of the programs of a batch.
 
         Parameters
         ----------
         report : bool
-            Fires were put into the replies.
+            Output spikes were put into the replies.
 
         Raises
         ------
@@ -47,13 +47,14 @@ class OutputParser:
             np.frombuffer(output, np.uint8), codes, np.asarray(batch.offsets, np.int64), self._sample, answers,
             report, chip.fire_mode == "race", chip.winners, tile_bytes(chip), neuron_bytes(chip))
         if used != len(output):
-            raise LinkError(f"fires and answers must take {used} bytes, not {len(output)}")
-        for name, found, count in (("tile of a fire", tile, chip.tiles), ("neuron of a fire", neuron, chip.neurons),
+            raise LinkError(f"output spikes and answers must take {used} bytes, not {len(output)}")
+        for name, found, count in (("tile of an output spike", tile, chip.tiles),
+                                   ("neuron of an output spike", neuron, chip.neurons),
                                    ("label of an answer", answers[:, 0], chip.classes)):
             if len(found) and found.max() >= count:
                 raise LinkError(f"{name} must be 0 to {count - 1}, not {found.max()}")
         label, score, margin = answers.T.copy()
-        return Fires(tile, neuron, offsets, Answers(label, score, margin, answer_offsets))
+        return OutputSpikes(tile, neuron, offsets, Answers(label, score, margin, answer_offsets))
 
 
 @numba.njit(cache=True)
@@ -76,9 +77,9 @@ def _parse(data, codes, starts, sample, answers, report, race, winners, tile_siz
         for i in range(starts[s], starts[s + 1]):
             code = codes[i]
             dark = sample[1] != 0
-            speaks = report and not dark and (
+            has_output = report and not dark and (
                 (code == DECIDE and race) or (code == STEP and not race and sample[0] < STEP_MAX))
-            while speaks:
+            while has_output:
                 if at >= len(data):
                     return tiles[:count], neurons[:count], offsets, answer_offsets, at + 1  # too short
                 tile = _number(data, at, tile_size)

@@ -134,7 +134,7 @@ class LinkSession:
         raise LinkError("the chip does not answer", hint="is it powered, configured, and on this port?")
 
     def _another_chip(self):
-        common = [name for name in IDENTITY_WORDS if "flaw" not in Chip.__dataclass_fields__[name].metadata]
+        common = [name for name in IDENTITY_WORDS if "optional" not in Chip.__dataclass_fields__[name].metadata]
         words, = self.run([self._burst(Opcode.READ, self._memory("identity")[0], 0, len(common), len(common))])
         found = dict(zip(common, np.frombuffer(words, "<u2").tolist(), strict=True))
         options = {name: Chip.__dataclass_fields__[name].metadata.get("options") for name in common}

@@ -10,17 +10,17 @@ from matplotlib.figure import Figure
 
 from ohmspike.host.support.atomic import write_whole
 from ohmspike.sim.analog.fit import Fit, Measurement
-from ohmspike.sim.model.effects import EFFECTS
+from ohmspike.sim.model.nonidealities import NONIDEALITIES
 
 __all__ = ["energy_picture", "fit_picture", "robustness_picture"]
 
 _INK, _SOFT, _QUIET, _ACCENT, _NIGHT = "#22252b", "#6b7280", "#cdd2da", "#d8344f", "#4b3f72"
 _PHASES = (_ACCENT, _NIGHT, "#ec6a4c", _SOFT, _QUIET)
 _DPI = 120
-_STRENGTH_OF = {effect: meaning for effect, (meaning, *_) in EFFECTS.items()} | {
+_STRENGTH_OF = {name: meaning for name, (meaning, *_) in NONIDEALITIES.items()} | {
     "drift": "share of the range that cells lose after learning, deviation as large"}
 _LEAST_SPAN = 4.0
-"""Points of accuracy that an axis shows at least: what seeds do is not to look like what a flaw does."""
+"""Points of accuracy that an axis shows at least: what seeds do is not to look like what a non-ideality does."""
 
 
 def _figure(width, height, title, note):
@@ -119,7 +119,7 @@ def energy_picture(found: dict, path: str | Path) -> None:
 
 
 def robustness_picture(lines: list[dict], path: str | Path) -> None:
-    """Draw accuracy against the strength of every flaw, for each way in which the chip got its levels.
+    """Draw accuracy against the strength of every non-ideality, for each way in which the chip got its levels.
 
     Parameters
     ----------
@@ -131,24 +131,24 @@ def robustness_picture(lines: list[dict], path: str | Path) -> None:
     UserError
         The file cannot be written.
     """
-    present = {line["effect"] for line in lines} - {"ideal"}
-    effects = [effect for effect in (*EFFECTS, "drift") if effect in present] or ["ideal"]
-    columns = min(3, len(effects))
-    rows = -(-len(effects) // columns)
+    present = {line["nonideality"] for line in lines} - {"ideal"}
+    shown = [name for name in (*NONIDEALITIES, "drift") if name in present] or ["ideal"]
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
     seeds = len({line["seed"] for line in lines})
     height = 1.6 + 2.5 * rows
-    shown = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed"
-    figure = _figure(10, height, f"Flaws of {lines[0]['chip']}",
-                     f"accuracy on validation images against the strength of a flaw; {shown}; "
+    seeds_shown = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed"
+    figure = _figure(10, height, f"Non-idealities of {lines[0]['chip']}",
+                     f"accuracy on validation images against the strength of a non-ideality; {seeds_shown}; "
                      f"strength 0 is the ideal chip")
     grid = figure.add_gridspec(rows, columns, left=0.07, right=0.98, top=1 - 1.15 / height, bottom=0.75 / height,
                                hspace=0.62, wspace=0.22)
-    for index, effect in enumerate(effects):
+    for index, name in enumerate(shown):
         axes = figure.add_subplot(grid[index // columns, index % columns])
-        strengths = [0.0, *sorted({line["strength"] for line in lines if line["effect"] == effect})]
+        strengths = [0.0, *sorted({line["strength"] for line in lines if line["nonideality"] == name})]
         for mode, colour in (("learned", _NIGHT), ("relearned", "#ec6a4c"), ("programmed", _SOFT)):
             found = [[100 * line["accuracy"] for line in lines if line["mode"] == mode
-                      and (line["effect"], line["strength"]) in ((effect, strength), ("ideal", strength))]
+                      and (line["nonideality"], line["strength"]) in ((name, strength), ("ideal", strength))]
                      for strength in strengths]
             places = [place for place, values in enumerate(found) if values]
             values = [found[place] for place in places]
@@ -157,10 +157,10 @@ def robustness_picture(lines: list[dict], path: str | Path) -> None:
             axes.fill_between(places, [min(each) for each in values], [max(each) for each in values], color=colour,
                               alpha=0.18, linewidth=0)
         axes.set_xticks(range(len(strengths)), [f"{strength:g}" for strength in strengths])
-        axes.set_title(effect, loc="left", fontsize=10.5, fontweight="bold", color=_INK)
+        axes.set_title(name, loc="left", fontsize=10.5, fontweight="bold", color=_INK)
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, high - _LEAST_SPAN), high + 0.2)
-        axes.set_xlabel(textwrap.fill(_STRENGTH_OF.get(effect, ""), 52), fontsize=7.5, color=_SOFT, loc="left")
+        axes.set_xlabel(textwrap.fill(_STRENGTH_OF.get(name, ""), 52), fontsize=7.5, color=_SOFT, loc="left")
         _plain(axes)
         if index == 0:
             figure.legend(*axes.get_legend_handles_labels(), loc="upper right", ncols=3, frameon=False, fontsize=9)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from ohmspike.chip import Chip, DescriptionError, Phase
-from ohmspike.chip.instructions import counter_names
+from ohmspike.chip.instructions import counter_names, current_counters
 from ohmspike.chip.wording import reason
 from ohmspike.host.support.errors import UserError
 from ohmspike.sim.analog.device import Device
@@ -64,7 +64,7 @@ def read_run(path: str | Path) -> Run:
     metrics, description = (_json(path / name) for name in ("metrics.json", "chip.json"))
     try:
         chip = Chip.from_dict(description, source=str(path / "chip.json"))
-        whole = {name: int(count) for name, count in metrics["counters"].items()}
+        whole = {name: int(count) for name, count in current_counters(metrics["counters"]).items()}
     except (DescriptionError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a run folder: {reason(error)}",
                         hint="name a folder that mnist or demo made") from None
@@ -72,6 +72,7 @@ def read_run(path: str | Path) -> Run:
     if learning is None and (path / "learned.npz").exists():
         counters = load(path / "learned.npz", chip)[1].counters
         learning = dict(zip(counter_names(chip), counters.tolist(), strict=True))
+    learning = current_counters(learning or {})
     phases = _by_phase(metrics, whole)
     if phases is None and learning and all(0 <= int(learning.get(name, 0)) <= count for name, count in whole.items()):
         rest = {name: count - int(learning.get(name, 0)) for name, count in whole.items()}
@@ -84,22 +85,22 @@ def _by_phase(metrics, whole):
     """Counters of every phase of the schedule, and of what came after; none if the folder does not have them."""
     try:
         schedule = [Phase.from_dict(phase) for phase in metrics["schedule"]]
-        ends = [(int(mark["phase"]), mark["counters"]) for mark in metrics["counters_phases"]]
+        ends = [(int(mark["phase"]), current_counters(mark["counters"])) for mark in metrics["counters_phases"]]
         if [number for number, _ in ends] != list(range(len(schedule))):
             return None
-        found, before = {}, dict.fromkeys(whole, 0)
+        phases, before = {}, dict.fromkeys(whole, 0)
         for number, counters in [*ends, (len(ends), whole)]:
             counts = {name: int(counters[name]) - before[name] for name in whole}
             if min(counts.values(), default=0) < 0:
                 return None
-            found[_told(schedule[number], number) if number < len(schedule) else "inference"] = counts
+            phases[_phase_name(schedule[number], number) if number < len(schedule) else "inference"] = counts
             before = {name: int(counters[name]) for name in whole}
     except (KeyError, TypeError, ValueError, DescriptionError):
         return None
-    return {name: counts for name, counts in found.items() if any(counts.values())}
+    return {name: counts for name, counts in phases.items() if any(counts.values())}
 
 
-def _told(phase, number):
+def _phase_name(phase, number):
     what = " and ".join(name for name, on in (("tiles", phase.learn), ("read-out", phase.teach)) if on)
     return f"learning {number + 1}: {what}{' (on the host)' if phase.on_host else ''}, {phase.passes} " \
            f"{'pass' if phase.passes == 1 else 'passes'}"

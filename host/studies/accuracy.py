@@ -120,8 +120,8 @@ def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None
             "synapses": chip.synapses, "read_out_synapses": chip.read_out_synapses,
             "passes": sum(phase.passes for phase in phases if phase.learn),
             "read_out_passes": sum(phase.passes for phase in phases if phase.teach),
-            "on_line": learned.curve[-1][1] if learned.curve else None,
-            "curve": [list(point) for point in learned.curve],
+            "on_line": learned.prequential[-1][1] if learned.prequential else None,
+            "prequential": [list(point) for point in learned.prequential],
             "seconds": learned.seconds, "images_per_s": learned.images / learned.seconds,
             "threads": threads or os.cpu_count(), **found}
 
@@ -142,6 +142,8 @@ class Results:
             for number, line in enumerate(Path(path).read_text("utf-8").splitlines(), 1):
                 try:
                     run = json.loads(line)
+                    if "curve" in run:  # its name in earlier versions
+                        run["prequential"] = run.pop("curve")
                     if not isinstance(run, dict) or not {"key", "group", "label", "seed"} <= set(run):
                         raise ValueError("not a run")
                 except ValueError as error:

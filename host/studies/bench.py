@@ -28,8 +28,8 @@ from ohmspike.host.targets.model import ModelTarget
 from ohmspike.host.targets.rtl import RtlTarget
 from ohmspike.sim.state import ChipState
 
+from .baselines import BASELINES, measure_baseline
 from .history import append, comparison, entry, last_alike, read
-from .peers import PEERS, measure_peer
 
 __all__ = ["bytes_per_image", "clocks_per_image", "measure", "measure_bandwidth"]
 
@@ -40,7 +40,7 @@ _CACHE_BYTES = 192 << 10
 _BUSY = list(STATUS_WORDS).index("busy_cycles")
 
 _ABOUT = """
-learning: tiles alone, no label taught. inference: answered by the read-out. What fires is counted and not told.
+learning: tiles alone, no label taught. inference: answered by the read-out. Output spikes are counted and not reported.
 clocks: of the RTL, for images that are answered, and for images that are learned.
 threads: one chip on all cores, with its speed by that of one thread; and as the ceiling of that, since two cores do not
   do twice as much on every machine, as many chips side by side as there are cores, a thread for each, together.
@@ -48,7 +48,7 @@ limit: images/s if all bytes that an image needs moved at the speed of the triad
   memory on all cores, and within the second-level cache on one. An image needs, by its counters: a weight for every
   synapse read, a level read and written for every pulse, a threshold for every neuron of a decision, a stamp for every
   row of a tile, and its events. Levels fit into a cache, so the model may pass the limit of the memory.
-peers: the network of Diehl & Cook (2015) in the peer's own terms, learning rate-coded images on one thread. Peers
+baselines: the network of Diehl & Cook (2015) in its own terms, learning rate-coded images on one thread. They
   integrate differential equations step after step, the model carries out events: the ratio is one of images learned
   per second at the same number of plastic synapses, not of the same arithmetic.
 """
@@ -59,7 +59,7 @@ class Body(Protocol):
 
     def load(self, state: ChipState, /) -> None: ...
 
-    def present(self, batch: EventBatch, /, *, learn: bool, fires: bool) -> object: ...
+    def present(self, batch: EventBatch, /, *, learn: bool, report: bool) -> object: ...
 
     def counters(self) -> dict[str, int]: ...
 
@@ -75,7 +75,7 @@ def measure(targets: Sequence[Body], batches: Sequence[EventBatch], *, learn: bo
         for at, target in enumerate(targets):
             started = time.perf_counter()
             for batch in batches:
-                target.present(batch, learn=learn, fires=False)
+                target.present(batch, learn=learn, report=False)
             best[at] = min(best[at], time.perf_counter() - started)
     return [images / seconds for seconds in best]
 
@@ -94,12 +94,12 @@ class _SideBySide:
     def counters(self):
         return self._targets[0].counters()
 
-    def present(self, batch, *, learn, fires):
-        list(self._pool.map(lambda target: target.present(batch, learn=learn, fires=fires), self._targets))
+    def present(self, batch, *, learn, report):
+        list(self._pool.map(lambda target: target.present(batch, learn=learn, report=report), self._targets))
 
 
 def clocks_per_image(target: Target, batches: Sequence[EventBatch], *, learn: bool) -> float:
-    """Clocks of an image on average, with the bytes of its program and of its fires, by the RTL's own count."""
+    """Clocks of an image on average, with the bytes of its program and of its output spikes, by the RTL's own count."""
     images = sum(len(batch) for batch in batches)
     before = int(target.read("status").ravel()[_BUSY])
     for batch in batches:
@@ -154,14 +154,14 @@ def bytes_per_image(chip: Chip, counters: dict[str, int]) -> float:
 @click.option("--rtl-images", type=click.IntRange(0), default=300, show_default=True, help="images for the RTL, or 0")
 @click.option("--lanes", type=click.IntRange(1), help="synapses per clock of the RTL")
 @click.option("--small", is_flag=True, help="the RTL in its small form, as on boards with an SPRAM")
-@click.option("--peer-seconds", type=click.FloatRange(0.0), default=5.0, show_default=True,
-              help="time for each peer, at chips of one crossbar, or 0")
+@click.option("--baseline-seconds", type=click.FloatRange(0.0), default=5.0, show_default=True,
+              help="time for each baseline, at chips of one crossbar, or 0")
 @click.option("--history", type=click.Path(path_type=Path, dir_okay=False), default=None,
               help="file that gets a line of JSON; speeds are compared with its last one of such a machine")
 @click.option("--json", "as_json", is_flag=True, help="print the figures alone, as JSON")
-def main(names: tuple[str, ...], images: int, rtl_images: int, lanes: int | None, small: bool, peer_seconds: float,
+def main(names: tuple[str, ...], images: int, rtl_images: int, lanes: int | None, small: bool, baseline_seconds: float,
          history: Path | None, as_json: bool) -> None:
-    """images/s of exact model and compiled RTL, events encoded beforehand, all counters on; beside peers and memory"""
+    """images/s of exact model and compiled RTL, events encoded beforehand, all counters on, baselines, memory"""
     try:
         known = [] if history is None else read(history)
     except UserError as error:
@@ -219,13 +219,13 @@ def main(names: tuple[str, ...], images: int, rtl_images: int, lanes: int | None
                 found["RTL, compiled"] = {"learning": learning, "inference": inference, "clocks_answered": answered,
                                           "clocks_learned": learned}
                 row(name, "RTL, compiled", learning, inference, f"{answered:,.0f} and {learned:,.0f} clocks an image")
-        for peer in PEERS if peer_seconds and chip.tiles == 1 and chip.lines == 784 else ():
-            found[peer] = result = measure_peer(peer, chip.neurons, pictures[:1000], peer_seconds)
+        for baseline in BASELINES if baseline_seconds and chip.tiles == 1 and chip.lines == 784 else ():
+            found[baseline] = result = measure_baseline(baseline, chip.neurons, pictures[:1000], baseline_seconds)
             if "error" in result:
-                row(name, peer, note=f"not measured: {result['error']}")
+                row(name, baseline, note=f"not measured: {result['error']}")
             else:
                 result["ratio"] = found["model, threads: 1"]["learning"] / result["images_per_s"]
-                row(name, f"{peer} {result['version']}", result["images_per_s"], None,
+                row(name, f"{baseline} {result['version']}", result["images_per_s"], None,
                     f"the model on one thread: {result['ratio']:,.0f} times as many ({result['how']})")
     if as_json:
         click.echo(json.dumps(figures, indent=2))

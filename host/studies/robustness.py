@@ -1,4 +1,4 @@
-"""The robustness study: what flaws of real cells cost, and whether the chip learns around them. Runs on Dask."""
+"""The robustness study: what non-idealities of real cells cost, and what on-chip learning compensates. Runs on Dask."""
 
 import csv
 import dataclasses
@@ -23,7 +23,7 @@ from ohmspike.host.support.units import engineering
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.sim.analog.device import Device
 from ohmspike.sim.analog.energy import Activity, OperatingPoint, energies, mean_annealing
-from ohmspike.sim.model.nonideal import Imperfect, Imperfections
+from ohmspike.sim.model.nonideal import NonIdealities, NonIdealModel
 from ohmspike.sim.state import ChipState
 
 __all__ = ["COLUMNS", "MODES", "STRENGTHS", "Plan", "Point", "points", "run_point", "run_study", "summary"]
@@ -42,18 +42,21 @@ STRENGTHS = {
     "temperature": (20.0, 40.0, 60.0, 80.0, 100.0),
     "drift": (0.01, 0.02, 0.05, 0.1, 0.2),
 }
-"""What is tried: effects of :class:`~ohmspike.sim.model.nonideal.Imperfections`; ``drift`` is the share of the range
+"""What is tried: the fields of :class:`~ohmspike.sim.model.nonideal.NonIdealities`; ``drift`` is the share of the range
 that cells lose after learning, with as large a deviation."""
 
 MODES = {
-    "learned": "learned on the flawed chip",
-    "programmed": "learned on an ideal chip, written to the flawed one",
-    "relearned": "written, then one pass of learning more on the flawed chip",
+    "learned": "learned on the non-ideal chip",
+    "programmed": "learned on an ideal chip, written to the non-ideal one",
+    "relearned": "written, then one pass of learning more on the non-ideal chip",
 }
-"""How the flawed chip got its levels."""
+"""How the non-ideal chip got its levels."""
 
-COLUMNS = ("key", "chip", "device", "effect", "strength", "seed", "mode", "accuracy", "images", "learn_j", "infer_j",
-           "set_pulses", "reset_pulses", "worn")
+FORMER_COLUMNS = {"effect": "nonideality"}
+"""What columns were called in earlier versions: still read."""
+
+COLUMNS = ("key", "chip", "device", "nonideality", "strength", "seed", "mode", "accuracy", "images", "learn_j",
+           "infer_j", "set_pulses", "reset_pulses", "worn")
 """Columns of the file: one line for every point, seed and mode."""
 
 
@@ -85,28 +88,28 @@ class Plan:
 
 @dataclass(frozen=True)
 class Point:
-    """One flaw at one strength, with a seed for the chip and for what is drawn per cell."""
+    """One non-ideality at one strength, with a seed for the chip and for what is drawn per cell."""
 
-    effect: str
+    nonideality: str
     strength: float
     seed: int
 
 
-def points(effects: list[str], seeds: list[int], strengths: list[float] | None = None) -> list[Point]:
+def points(nonidealities: list[str], seeds: list[int], strengths: list[float] | None = None) -> list[Point]:
     """Points of a study, the ideal chip first; ``strengths`` in place of the usual ones."""
-    return [Point(effect, float(strength), seed) for effect in ["ideal", *effects]
-            for strength in (strengths if strengths and effect != "ideal" else STRENGTHS[effect]) for seed in seeds]
+    return [Point(name, float(strength), seed) for name in ["ideal", *nonidealities]
+            for strength in (strengths if strengths and name != "ideal" else STRENGTHS[name]) for seed in seeds]
 
 
-class _FlawedTarget(ModelTarget):
-    """The imperfect model as a target."""
+class _NonIdealTarget(ModelTarget):
+    """The non-ideal model as a target."""
 
-    def __init__(self, chip, imperfections, device, threads):
+    def __init__(self, chip, nonidealities, device, threads):
         super().__init__(chip, threads=threads)
-        self.model = self.imperfect = Imperfect(chip, imperfections, device=device)
+        self.model = self.nonideal = NonIdealModel(chip, nonidealities, device=device)
 
     def program_read_out(self, levels):
-        self.imperfect.program_read_out(levels)
+        self.nonideal.program_read_out(levels)
 
 
 @cache
@@ -133,10 +136,10 @@ def run_point(plan: Plan, point: Point, ideal: ChipState, threads: int = 1) -> l
     chip = dataclasses.replace(plan.chip, seed=point.seed)
     data, (shown, labels) = _data(plan.data), _shown(plan)
     judged, truth = data.test_images, data.labels()[1]
-    drifting = point.strength if point.effect == "drift" else 0.0
-    flaws = Imperfections(seed=point.seed)
-    if point.effect not in ("ideal", "drift"):
-        flaws = dataclasses.replace(flaws, **{point.effect: cast(Any, point.strength)})
+    drifting = point.strength if point.nonideality == "drift" else 0.0
+    nonidealities = NonIdealities(seed=point.seed)
+    if point.nonideality not in ("ideal", "drift"):
+        nonidealities = dataclasses.replace(nonidealities, **{point.nonideality: cast(Any, point.strength)})
     once = [phase if phase.on_host else dataclasses.replace(
         phase, passes=1, scale=phase.scale * phase.decay**(phase.passes - 0.5), decay=1.0,
         read_out_scale=phase.read_out_scale * phase.read_out_decay**(phase.passes - 0.5), read_out_decay=1.0)
@@ -144,13 +147,13 @@ def run_point(plan: Plan, point: Point, ideal: ChipState, threads: int = 1) -> l
     again = dataclasses.replace(chip, schedule=tuple(once))
     lines = []
     for mode in MODES:
-        with _FlawedTarget(chip, flaws, plan.device, threads) as target:
+        with _NonIdealTarget(chip, nonidealities, plan.device, threads) as target:
             if mode != "learned":
-                target.imperfect.program(ideal, error=flaws.c2c)
+                target.nonideal.program(ideal, error=nonidealities.c2c)
                 target.write("counters", None)
             if mode == "learned":
                 learn(target, shown, labels)
-            target.imperfect.drift(1.0, share=drifting, deviation=drifting)
+            target.nonideal.drift(1.0, share=drifting, deviation=drifting)
             if mode == "relearned":
                 target.chip = again
                 learn(target, shown, labels)
@@ -159,8 +162,8 @@ def run_point(plan: Plan, point: Point, ideal: ChipState, threads: int = 1) -> l
             answers = classify(target, judged)
             after = target.counters()
             lines.append({
-                "key": plan.key(point), "chip": chip.name, "device": plan.device.name, "effect": point.effect,
-                "strength": point.strength, "seed": point.seed, "mode": mode,
+                "key": plan.key(point), "chip": chip.name, "device": plan.device.name,
+                "nonideality": point.nonideality, "strength": point.strength, "seed": point.seed, "mode": mode,
                 "accuracy": float((answers == truth).mean()), "images": spent["samples"],
                 "learn_j": _joules(plan, chip, spent),
                 "infer_j": _joules(plan, chip, {name: after[name] - spent[name] for name in after}),
@@ -253,9 +256,10 @@ def read_lines(path: Path) -> list[dict]:
         return []
     with open(path, newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
+        reader.fieldnames = [FORMER_COLUMNS.get(name, name) for name in reader.fieldnames or ()]
+        if tuple(reader.fieldnames) != COLUMNS:
             raise UserError(f"{path}: not a study: columns must be {', '.join(COLUMNS)}, not "
-                            f"{', '.join(reader.fieldnames or ())}", hint="name another file with --out")
+                            f"{', '.join(reader.fieldnames)}", hint="name another file with --out")
         lines = []
         for line in reader:
             try:
@@ -279,14 +283,14 @@ def _write(path, lines):
 
 
 def summary(lines: list[dict]) -> str:
-    """Accuracies and energies as a Markdown table: a row for every effect and strength, mean (lowest, highest).
+    """Accuracies and energies as a Markdown table: a row for every non-ideality and strength, mean (lowest, highest).
 
-    Energies are of an image, learned on the flawed chip and answered by it after that.
+    Energies are of an image, learned on the non-ideal chip and answered by it after that.
     """
 
-    def values(effect: str, strength: float, mode: str, name: str) -> list[float]:
+    def values(nonideality: str, strength: float, mode: str, name: str) -> list[float]:
         return [line[name] for line in lines
-                if (line["effect"], line["strength"], line["mode"]) == (effect, strength, mode)]
+                if (line["nonideality"], line["strength"], line["mode"]) == (nonideality, strength, mode)]
 
     def accuracy(effect, strength, mode):
         found = [100 * value for value in values(effect, strength, mode, "accuracy")]
@@ -297,8 +301,8 @@ def summary(lines: list[dict]) -> str:
         return engineering(float(np.mean(found)), "J") if found else "–"
 
     names = [*MODES, "learning an image", "answering one"]
-    rows = ["| effect | strength | " + " | ".join(names) + " |", "| --- " * (2 + len(names)) + "|"]
-    for which in sorted({(line["effect"], line["strength"]) for line in lines},
+    rows = ["| non-ideality | strength | " + " | ".join(names) + " |", "| --- " * (2 + len(names)) + "|"]
+    for which in sorted({(line["nonideality"], line["strength"]) for line in lines},
                         key=lambda pair: (list(STRENGTHS).index(pair[0]), pair[1])):
         cells = [which[0], f"{which[1]:g}", *(accuracy(*which, mode) for mode in MODES), energy("learn_j", *which),
                  energy("infer_j", *which)]

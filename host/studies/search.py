@@ -13,14 +13,17 @@ from ohmspike.host.learning.classify import classify, train_vote
 from ohmspike.host.learning.run import learn, warm_up
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.registry import open_target
-from ohmspike.sim.model.nonideal import Imperfections, in_gates
+from ohmspike.sim.model.nonideal import NonIdealities, as_hardware
 
 from .spaces import SPACES
 
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["judge", "search", "suggested"]
+__all__ = ["evaluate", "search", "suggested"]
+
+FORMER_ATTRIBUTES = {"nonidealities": "nonidealities"}
+"""What attributes of a study were called in earlier versions."""
 
 _PHASE = {field.name for field in dataclasses.fields(Phase)}
 
@@ -39,18 +42,18 @@ def suggested(chip: Chip, values: dict[str, float]) -> Chip:
     return dataclasses.replace(chip, schedule=tuple(phases), **fields)
 
 
-def judge(chip: Chip, data: Dataset, *, read_out: bool, flaws: Imperfections | None = None,
+def evaluate(chip: Chip, data: Dataset, *, read_out: bool, nonidealities: NonIdealities | None = None,
           threads: int | None = None) -> float:
     """Accuracy on the images of :meth:`~ohmspike.host.data.dataset.Dataset.validation`, after learning the others.
 
     Parameters
     ----------
     read_out : bool
-        Judge the answers of the read-out; else those of the vote, learned without labels.
-    flaws : :class:`~ohmspike.sim.model.nonideal.Imperfections`, optional
-        What is wrong with the chip, as far as gates carry it.
+        Evaluate the answers of the read-out; else those of the vote, learned without labels.
+    nonidealities : :class:`~ohmspike.sim.model.nonideal.NonIdealities`, optional
+        Non-idealities of the chip: those that the RTL implements.
     """
-    chip, state = (chip, None) if flaws is None else in_gates(chip, flaws)
+    chip, state = (chip, None) if nonidealities is None else as_hardware(chip, nonidealities)
     split = data.validation()
     shown, (labels, truth) = split.train_images, split.labels()
     with open_target("model", chip, threads=threads) as target:
@@ -65,13 +68,13 @@ def judge(chip: Chip, data: Dataset, *, read_out: bool, flaws: Imperfections | N
 
 
 def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], read_out: bool, trials: int, seeds: int,
-           flaws: Imperfections | None = None, progress: Callable[[int, int, float | None], None] | None = None
+           nonidealities: NonIdealities | None = None, progress: Callable[[int, int, float | None], None] | None = None
            ) -> "optuna.Study":
     """Carry a study on until it has ``trials`` finished trials; a new study begins with the rates of the chip.
 
     The study is an Optuna study in an SQLite file, named ``ohmspike``. Its user attributes say what it is of: ``chip``
-    (digest), ``spaces``, ``read_out``, ``seeds`` and ``flaws``; every trial has ``accuracies``, one for each seed,
-    whose mean is its value. A trial that was interrupted is tried again.
+    (digest), ``spaces``, ``read_out``, ``seeds`` and ``nonidealities``; every trial has ``accuracies``, one for each
+    seed; their mean is its value. A trial that was interrupted is tried again.
 
     Raises
     ------
@@ -90,16 +93,16 @@ def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], re
     ranges = {name: space for kind in spaces for name, space in SPACES[kind].items()}
     first_seed = chip.seed
     about = {"chip": chip.digest, "spaces": sorted(spaces), "read_out": read_out, "seeds": seeds,
-             "flaws": flaws and dataclasses.asdict(flaws)}
+             "nonidealities": nonidealities and dataclasses.asdict(nonidealities)}
     try:
         study = optuna.create_study(study_name="ohmspike", storage=f"sqlite:///{study_file}", load_if_exists=True,
                                     direction="maximize")
     except Exception as error:  # whatever SQLAlchemy says of a file that is no database
         raise UserError(f"{study_file}: not a study: {error}") from None
     for name, value in about.items():
-        found = study.user_attrs.get(name)
-        if study.trials and found != value:
-            raise UserError(f"{study_file}: a study of another search: {name} is {found!r}, expected {value!r}",
+        kept = study.user_attrs.get(name, study.user_attrs.get(FORMER_ATTRIBUTES.get(name)))
+        if study.trials and kept != value:
+            raise UserError(f"{study_file}: a study of another search: {name} is {kept!r}, expected {value!r}",
                             hint="name another file, or search the chip that the study is of")
         study.set_user_attr(name, value)
     if not study.trials:
@@ -118,10 +121,13 @@ def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], re
         values = {name: trial.suggest_float(name, space.low, space.high, log=space.log)
                   for name, space in ranges.items()}
         candidate = suggested(chip, values)
-        found = [judge(dataclasses.replace(candidate, seed=first_seed + i), data, read_out=read_out,
-                       flaws=flaws and dataclasses.replace(flaws, seed=flaws.seed + i)) for i in range(seeds)]
-        trial.set_user_attr("accuracies", found)
-        return math.fsum(found) / seeds
+        accuracies = []
+        for i in range(seeds):
+            drawn = nonidealities and dataclasses.replace(nonidealities, seed=nonidealities.seed + i)
+            accuracies.append(evaluate(dataclasses.replace(candidate, seed=first_seed + i), data, read_out=read_out,
+                                       nonidealities=drawn))
+        trial.set_user_attr("accuracies", accuracies)
+        return math.fsum(accuracies) / seeds
 
     def told(study, trial):
         if progress is not None:

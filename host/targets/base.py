@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.chip.events import EventBatch, EventCode, Fires
+from ohmspike.chip.events import EventBatch, EventCode, OutputSpikes
 from ohmspike.chip.instructions import counter_names, memory, register, register_names
 from ohmspike.chip.state import ChipState
 from ohmspike.sim.state import written_read_out
@@ -58,10 +58,10 @@ class Target(ABC):
         """Let go of whatever the target holds."""
 
     @abstractmethod
-    def present(self, batch: EventBatch, *, learn: bool, fires: bool = True) -> Fires:
+    def present(self, batch: EventBatch, *, learn: bool, report: bool = True) -> OutputSpikes:
         """Carry out the events of a batch with learning on or off, and return what fired and was answered.
 
-        Without ``fires`` the answers alone are told. ``learn`` is for the tiles: a LABEL teaches in any case.
+        Without ``report`` it returns the answers alone. ``learn`` is for the tiles: a LABEL teaches in any case.
         """
 
     def __enter__(self):

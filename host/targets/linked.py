@@ -63,11 +63,11 @@ class LinkTarget(Target):
         for _ in self.session.run([bytes([Opcode.END])]):
             pass
 
-    def present(self, batch, *, learn, fires=True):
-        self._switch(learn=learn, report=fires)
+    def present(self, batch, *, learn, report=True):
+        self._switch(learn=learn, report=report)
         identity = self.session.identity
         programs = programs_of(self.chip, batch, identity.max_request, identity.max_reply - 1, dark=self._parser.dark)
-        return self._parser.parse(b"".join(self.session.run(programs)), batch, report=fires)
+        return self._parser.parse(b"".join(self.session.run(programs)), batch, report=report)
 
     def _switch(self, **wanted):
         """Set registers, if they are not already."""

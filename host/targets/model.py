@@ -69,11 +69,11 @@ class ModelTarget(Target):
     def end_sample(self):
         self.model.run(END_SAMPLE)
 
-    def present(self, batch, *, learn, fires=True):
+    def present(self, batch, *, learn, report=True):
         self.model.state.learn = learn
         if learn or (len(batch.codes) and batch.codes.min() <= EventCode.LABEL):
-            return self.model.run(batch, threads=self._threads, fires=fires)
-        return self.model.infer(batch, self._threads, fires=fires)
+            return self.model.run(batch, threads=self._threads, report=report)
+        return self.model.infer(batch, self._threads, report=report)
 
     def close(self):
         pass

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ohmspike.chip.description import Chip, Phase
+from ohmspike.chip.instructions import current_counters
 
 from .device import Device, droop_of, matched_widths, pulse_amplitudes
 
@@ -116,6 +117,8 @@ class Activity:
         Pulses on the read-out are in the bins of the tiles'. In a race the tiles' RESET pulses are ``reset_rows``, so
         the rest is the read-out's, and as many of its SET pulses were given (10.5).
         """
+        counters = current_counters(counters)
+
         def count(name):
             return float(counters.get(name, 0))
 
@@ -135,7 +138,8 @@ class Activity:
             reads=count("row_reads") * chip.neurons + count("read_out_reads") * classes,
             read_weight=count("read_sum") + count("read_out_sum"),
             row_reads=count("row_reads"), active_square=count("active_sq_sum"),
-            lines=((count("row_reads") + count("shut_rows"), chip.neurons), (count("read_out_reads"), classes)),
+            lines=((count("row_reads") + count("closed_tile_pulses"), chip.neurons),
+                   (count("read_out_reads"), classes)),
             evaluations=count("decisions") * chip.neurons + (count("answers") + count("labels")) * classes,
             recharged=(count("pre_recharge") + count("post_recharge")) / full_scale
             + count("dark_spikes") + rows_recharged,

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ohmspike.chip.description import Chip
-from ohmspike.chip.events import CODE_MIN, Answers, EventBatch, EventCode, Fires, checked_labels
+from ohmspike.chip.events import CODE_MIN, Answers, EventBatch, EventCode, OutputSpikes, checked_labels
 from ohmspike.chip.instructions import counter_names, register
 from ohmspike.sim.state import ChipState
 
@@ -83,7 +83,7 @@ class ExactModel:
 
     # running
 
-    def run(self, batch: EventBatch, *, fires: bool = True, threads: int | None = None) -> Fires:
+    def run(self, batch: EventBatch, *, report: bool = True, threads: int | None = None) -> OutputSpikes:
         """Carry out the events of a batch; a sample may begin or end in the middle of one.
 
         Samples of latency code share the tiles among threads, since no tile sees another; the bits do not depend on
@@ -91,25 +91,25 @@ class ExactModel:
 
         Parameters
         ----------
-        fires : bool
+        report : bool
             Collect what fired; counters count it in any case, and answers are given.
         threads : int, optional
             As many as there are cores if absent.
         """
         codes, offsets = _checked(batch)
-        work = self._work(self._cells(self.state.learn), fires, _thread_count(threads) if self.chip.tiles > 1 else 1)
+        work = self._work(self._cells(self.state.learn), report, _thread_count(threads) if self.chip.tiles > 1 else 1)
         self._between_samples = work.run(codes, offsets, 0, len(batch), self._transient, self._between_samples)
         self._count(work.tally)
         return work.fires()
 
-    def infer(self, batch: EventBatch, threads: int | None = None, *, fires: bool = True) -> Fires:
+    def infer(self, batch: EventBatch, threads: int | None = None, *, report: bool = True) -> OutputSpikes:
         """Carry out whole samples with learning off, shared among threads; the bits do not depend on their number.
 
         Nothing changes but the counters; the ``learn`` register is left as it is.
 
         Parameters
         ----------
-        threads, fires :
+        threads, report :
             As in :meth:`run`.
 
         Raises
@@ -131,7 +131,7 @@ class ExactModel:
         bounds = [len(batch) * i // threads for i in range(threads + 1)]
 
         def carry_out(first, stop):
-            work = _Work(self.chip, self._geometry, cells, fires)
+            work = _Work(self.chip, self._geometry, cells, report)
             work.run(codes, offsets, first, stop, _transient(self.chip), True)
             return work
 
@@ -140,12 +140,12 @@ class ExactModel:
             self._count(work.tally)
         return _joined([work.fires() for work in works])
 
-    def teach(self, fires: Fires, labels: np.ndarray) -> Answers:
+    def teach(self, spikes: OutputSpikes, labels: np.ndarray) -> Answers:
         """Carry samples that fired elsewhere through the read-out of this chip, and teach it their labels.
 
         Parameters
         ----------
-        fires : :class:`Fires`
+        spikes : :class:`OutputSpikes`
             Of whole samples of race mode, of a chip with tiles like these.
         labels : integer array of shape (samples,)
 
@@ -157,21 +157,21 @@ class ExactModel:
         Raises
         ------
         ValueError
-            The chip has no read-out, ``fires`` are not of such samples, or labels are not of its columns.
+            The chip has no read-out, ``spikes`` are not of such samples, or labels are not of its columns.
         """
-        chip, count = self.chip, len(fires)
+        chip, count = self.chip, len(spikes)
         if not chip.classes:
             raise ValueError("teaching needs a chip with a read-out")
         labels = checked_labels(labels, count, chip.classes)
-        races, apart = np.divmod(np.diff(fires.offsets), chip.winners)
-        tiles = None if apart.any() else fires.tile.reshape(-1, chip.winners)
+        races, apart = np.divmod(np.diff(spikes.offsets), chip.winners)
+        tiles = None if apart.any() else spikes.tile.reshape(-1, chip.winners)
         if tiles is None or (tiles != tiles[:, :1]).any():
             raise ValueError(f"every tile that fires must fire {chip.winners} times in a sample")
-        for name, found, limit in (("tiles", fires.tile, chip.tiles), ("neurons", fires.neuron, chip.neurons)):
+        for name, found, limit in (("tiles", spikes.tile, chip.tiles), ("neurons", spikes.neuron, chip.neurons)):
             if len(found) and not 0 <= found.min() <= found.max() < limit:
                 raise ValueError(f"{name} that fire must be 0 to {limit - 1}")
         winners = np.full((chip.tiles, count, chip.winners), -1, np.int16)
-        winners[tiles[:, 0], np.repeat(np.arange(count), races)] = fires.neuron.reshape(-1, chip.winners)
+        winners[tiles[:, 0], np.repeat(np.arange(count), races)] = spikes.neuron.reshape(-1, chip.winners)
         tally, table = np.zeros(len(counter_names(chip)), np.int64), np.empty((count, 3), np.int32)
         kernels.read_out_samples(self._geometry, self._cells(False), winners, 0, count, np.ones(count, np.bool_),
                                  labels.astype(np.int16), np.empty(chip.classes, np.int64),
@@ -318,7 +318,7 @@ class _Work:
         """The fires of scanned samples, one after the other."""
         ends = np.zeros(count + 1, np.int64)
         total = kernels.count_fires(self._winners, count, ends) if self._keep else 0
-        part = Fires(np.empty(total, np.int32), np.empty(total, np.int32), ends, answers)
+        part = OutputSpikes(np.empty(total, np.int32), np.empty(total, np.int32), ends, answers)
 
         def write(share, start, stop):
             kernels.list_fires(self._winners, start, stop, part.tile[ends[start]:ends[stop]],
@@ -348,10 +348,10 @@ class _Work:
         kernels.run_events(self._geometry, self._cells, transient, codes, offsets, self._wide_keys, self._fired,
                            tiles, neurons, ends, table, answer_ends, self.tally)
         total, ends = (ends[-1], ends) if self._keep else (0, np.zeros_like(ends))
-        self._parts.append(Fires(tiles[:total].copy(), neurons[:total].copy(), ends,
+        self._parts.append(OutputSpikes(tiles[:total].copy(), neurons[:total].copy(), ends,
                                  Answers(*table[:answer_ends[-1]].T.copy(), answer_ends)))
 
-    def fires(self) -> Fires:
+    def fires(self) -> OutputSpikes:
         """What fired and was answered, of all samples carried out."""
         return _joined(self._parts)
 
@@ -411,7 +411,7 @@ def _joined(parts):
         return [np.concatenate(column) if column else np.empty(0, np.int32) for column in arrays]
 
     answers = [part.answers for part in parts]
-    return Fires(*chained(parts, "tile", "neuron"), _running(parts),
+    return OutputSpikes(*chained(parts, "tile", "neuron"), _running(parts),
                  Answers(*chained(answers, "label", "score", "margin"), _running(answers)))
 
 

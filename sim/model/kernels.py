@@ -27,7 +27,7 @@ SILENT = 255
 
 _READS_MAX = 4095
 
-TALLY = ("samples", "steps", "in_spikes", "dark_spikes", "row_reads", "shut_rows", "read_sum", "active_sq_sum",
+TALLY = ("samples", "steps", "in_spikes", "dark_spikes", "row_reads", "closed_tile_pulses", "read_sum", "active_sq_sum",
          "decisions", "out_spikes", "set_events", "reset_rows", "pre_recharge", "post_recharge", "clipped_high",
          "clipped_low", "theta_clipped", "refused")
 """Scalar counters in the order the kernels keep them; the amplitude-bin counters follow, then those of the read-out."""

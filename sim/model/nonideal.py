@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ohmspike.chip.description import NOISE_FRACTION_MAX, NOISE_SIGMA, Chip
-from ohmspike.chip.events import EventBatch, EventCode, Fires
+from ohmspike.chip.events import EventBatch, EventCode, OutputSpikes
 from ohmspike.sim.analog.device import Device, DeviceError
 from ohmspike.sim.state import ChipState, written, written_read_out
 
-from . import nonideal_kernels as imperfect_kernels
-from .effects import EFFECTS, IN_GATES
+from . import nonideal_kernels
 from .exact import ExactModel, _shared_out, _Work
+from .nonidealities import IN_HARDWARE, NONIDEALITIES
 
-__all__ = ["Imperfect", "Imperfections", "in_gates"]
+__all__ = ["NonIdealModel", "NonIdealities", "as_hardware"]
 
 _NEVER = np.uint32(0xFFFFFFFF)
 _BOLTZMANN_EV = 8.617333e-5
@@ -27,8 +27,8 @@ once for all of them."""
 
 
 @dataclass(frozen=True)
-class Imperfections:
-    """Strengths of the flaws of a chip (:data:`EFFECTS`), and the seed of what is drawn once per cell.
+class NonIdealities:
+    """Strengths of the flaws of a chip (:data:`NONIDEALITIES`), and the seed of what is drawn once per cell.
 
     Raises
     ------
@@ -49,7 +49,7 @@ class Imperfections:
     seed: int = 1
 
     def __post_init__(self):
-        for name, (_, low, high) in EFFECTS.items():
+        for name, (_, low, high) in NONIDEALITIES.items():
             value = getattr(self, name)
             if type(value) not in (int, float) or not low <= value <= high:  # also refuses NaN
                 raise DeviceError(f"{name} must be {low:g} to {high:g}, not {value!r}")
@@ -57,17 +57,17 @@ class Imperfections:
             raise DeviceError(f"seed must be an integer of at least 0, not {self.seed!r}")
 
     @classmethod
-    def of_device(cls, device: Device, *, seed: int = 1) -> "Imperfections":
+    def of_device(cls, device: Device, *, seed: int = 1) -> "NonIdealities":
         """What the device's own spread (``[spread]``) comes to: cycle to cycle, range, reading and wear."""
         return cls(c2c=device.c2c, d2d_range=device.d2d_range, read_noise=device.read_noise,
                    endurance=min(1.0, 1.0 / (device.endurance_cycles * (device.set_pulses + device.reset_pulses))),
                    seed=seed)
 
 
-def in_gates(chip: Chip, imperfections: Imperfections, state: ChipState | None = None) -> tuple[Chip, ChipState]:
+def as_hardware(chip: Chip, nonidealities: NonIdealities, state: ChipState | None = None) -> tuple[Chip, ChipState]:
     """The chip whose gates carry the flaws, and its state: what exact model, oracle, RTL and boards take.
 
-    On whole latency-coded samples it does to the bit what :class:`Imperfect` does, as long as no threshold reaches
+    On whole latency-coded samples it does to the bit what :class:`NonIdealModel` does, as long as no threshold reaches
     its top; but it takes any events, in either mode. Its thresholds are those of the flawless chip with the offsets
     added, shifted to stay at 0 or above (contract 6.3).
 
@@ -75,8 +75,8 @@ def in_gates(chip: Chip, imperfections: Imperfections, state: ChipState | None =
     ----------
     chip : :class:`~ohmspike.chip.Chip`
         Flawless, or with a noise register and a mask of its own, which are kept if they will do.
-    imperfections : :class:`Imperfections`
-        Those of :data:`IN_GATES` alone.
+    nonidealities : :class:`NonIdealities`
+        Those of :data:`IN_HARDWARE` alone.
     state : :class:`ChipState`, optional
         Of ``chip``; copied. Its initial state if absent.
 
@@ -87,30 +87,30 @@ def in_gates(chip: Chip, imperfections: Imperfections, state: ChipState | None =
     DescriptionError
         The chip cannot have a flaw.
     """
-    for name in EFFECTS:
-        if name not in IN_GATES and getattr(imperfections, name):
-            raise DeviceError(f"{name} must be 0 in a chip of gates, which carry {', '.join(IN_GATES)} alone, "
-                              f"not {getattr(imperfections, name):g}")
+    for name in NONIDEALITIES:
+        if name not in IN_HARDWARE and getattr(nonidealities, name):
+            raise DeviceError(f"{name} must be 0 in a chip of gates, which carry {', '.join(IN_HARDWARE)} alone, "
+                              f"not {getattr(nonidealities, name):g}")
     fields = {}
-    if imperfections.c2c:
-        wanted = _noise_register(chip, imperfections).bit_length()
-        fields |= {"write_noise": float(imperfections.c2c),
+    if nonidealities.c2c:
+        wanted = _noise_register(chip, nonidealities).bit_length()
+        fields |= {"write_noise": float(nonidealities.c2c),
                    "noise_bits": chip.noise_bits if chip.noise_bits >= max(1, wanted) else _NOISE_BITS}
-    if imperfections.stuck:
+    if nonidealities.stuck:
         fields["stuck_cells"] = "masked"
     flawed = dataclasses.replace(chip, **fields)
     state = ChipState.initial(chip) if state is None else state.copy()
     state.validate(chip)
     fresh = ChipState.initial(flawed)
-    flaws, rails = _drawn(chip, imperfections, Device.preset("target65"))
-    if imperfections.c2c:
+    flaws, rails = _drawn(chip, nonidealities, Device.preset("target65"))
+    if nonidealities.c2c:
         state.write_noise = fresh.write_noise
-    if imperfections.stuck:
+    if nonidealities.stuck:
         for mask, levels, rail in zip(("stuck", "read_out_stuck"), ("levels", "read_out"), rails, strict=True):
             held = getattr(state, mask) if chip.has_stuck_cells else getattr(fresh, mask)
             setattr(state, mask, held | (rail >= 0).astype(np.uint8))
             getattr(state, levels)[rail >= 0] = rail[rail >= 0]
-    if imperfections.threshold:
+    if nonidealities.threshold:
         _offset(chip, state, flaws.offsets)
     state.validate(flawed)
     return flawed, state
@@ -136,11 +136,11 @@ def _offset(chip, state, offsets):
     state.theta = theta.astype(np.uint32)
 
 
-class Imperfect(ExactModel):
+class NonIdealModel(ExactModel):
     """A chip with flaws. Without any it is the exact model, to the bit.
 
     Takes whole latency-coded samples only (contract 9.1), in race mode. What is drawn per cell depends on the seed of
-    the imperfections alone; noise of pulses uses the chip's own random states, noise of reading others. Results do not
+    the nonidealities alone; noise of pulses uses the chip's own random states, noise of reading others. Results do not
     depend on the number of threads.
 
     Parameters
@@ -148,7 +148,7 @@ class Imperfect(ExactModel):
     chip : :class:`~ohmspike.chip.Chip`
         Race mode, without flaws of its own; fraction_bits of 12 at most, since noise takes the 20 low bits of a random
         state.
-    imperfections : :class:`Imperfections`
+    nonidealities : :class:`NonIdealities`
     state : :class:`ChipState`, optional
         Copied; its levels are written to the cells as :meth:`program` does.
     device : :class:`Device`, optional
@@ -160,7 +160,7 @@ class Imperfect(ExactModel):
         The chip cannot have flaws, or samples are of another kind.
     """
 
-    def __init__(self, chip: Chip, imperfections: Imperfections, state: ChipState | None = None,
+    def __init__(self, chip: Chip, nonidealities: NonIdealities, state: ChipState | None = None,
                  device: Device | None = None):
         if chip.fire_mode != "race":
             raise ValueError(f"flaws need fire_mode race, not {chip.fire_mode}")
@@ -170,10 +170,10 @@ class Imperfect(ExactModel):
             raise ValueError("flaws need a description without any: noise_bits 0 and stuck_cells none, not "
                              f"{chip.noise_bits} and {chip.stuck_cells}")
         super().__init__(chip, state)
-        self.imperfections = imperfections
+        self.nonidealities = nonidealities
         self.device = Device.preset("target65") if device is None else device
-        self._rng = np.random.default_rng([imperfections.seed, 2])
-        self._flaws, self._rails = _drawn(chip, imperfections, self.device)
+        self._rng = np.random.default_rng([nonidealities.seed, 2])
+        self._flaws, self._rails = _drawn(chip, nonidealities, self.device)
         self.program(self.state)
 
     def program(self, state: ChipState, *, error: float = 0.0) -> None:
@@ -196,7 +196,7 @@ class Imperfect(ExactModel):
     def program_read_out(self, levels: np.ndarray) -> None:
         """Write the levels of the read-out, each with an error of deviation ``c2c``."""
         rails = self._rails[1]
-        self.state.read_out[...] = np.where(rails < 0, written_read_out(self.chip, levels, self.imperfections.c2c),
+        self.state.read_out[...] = np.where(rails < 0, written_read_out(self.chip, levels, self.nonidealities.c2c),
                                             rails)
 
     def drift(self, decades: float, *, share: float, deviation: float = 0.0) -> None:
@@ -215,13 +215,13 @@ class Imperfect(ExactModel):
         dead = (flaws.wear >= flaws.limit).sum() + (flaws.read_out_wear >= flaws.read_out_limit).sum()
         return float(dead) / (flaws.wear.size + flaws.read_out_wear.size)
 
-    def infer(self, batch: EventBatch, threads: int | None = None, *, fires: bool = True) -> Fires:
+    def infer(self, batch: EventBatch, threads: int | None = None, *, report: bool = True) -> OutputSpikes:
         """As :meth:`ExactModel.infer`; the random states of reading go on."""
         if len(batch.codes) and batch.codes.min() <= EventCode.LABEL:
             raise ValueError("infer takes no LABEL: teaching changes the chip, in the order of the samples")
         learn, self.state.learn = self.state.learn, False
         try:
-            return self.run(batch, fires=fires, threads=threads)
+            return self.run(batch, report=report, threads=threads)
         finally:
             self.state.learn = learn
 
@@ -236,21 +236,21 @@ class Imperfect(ExactModel):
 class _FlawedWork(_Work):
     """A run on cells with flaws."""
 
-    flaws: imperfect_kernels.Flaws
+    flaws: nonideal_kernels.Flaws
     weights: np.ndarray
     read_out_weights: np.ndarray
 
     def _race_tiles(self, count):
         def carry_out(first, stop):
             tally = np.zeros_like(self.tally)
-            imperfect_kernels.race_flawed(self._geometry, self._cells, self.flaws, self.weights, self._stamps,
+            nonideal_kernels.race_flawed(self._geometry, self._cells, self.flaws, self.weights, self._stamps,
                                           self._steps, self._dark, count, first, stop, self._winners, tally)
             return tally
 
         self.tally += sum(_shared_out(self._threads, carry_out, self._groups[:-1], self._groups[1:]))
 
     def _answers(self, count, table):
-        imperfect_kernels.read_out_flawed(self._geometry, self._cells, self.flaws, self.read_out_weights, self._winners,
+        nonideal_kernels.read_out_flawed(self._geometry, self._cells, self.flaws, self.read_out_weights, self._winners,
                                           count, self._asked, self._labels, table, self.tally)
 
     def _run_any(self, codes, offsets, transient):
@@ -258,42 +258,42 @@ class _FlawedWork(_Work):
             raise ValueError("a chip with flaws takes whole latency-coded samples only (contract 9.1)")
 
 
-def _drawn(chip, imperfections, device):
+def _drawn(chip, nonidealities, device):
     """The flaws of a chip, and the rails of its cells: -1 where a cell works."""
-    rng = np.random.default_rng([imperfections.seed, 1])
+    rng = np.random.default_rng([nonidealities.seed, 1])
     top = chip.levels - 1
     parts, rails = {}, []
     shapes = {"": (chip.tiles, chip.rows, chip.neurons), "read_out_": (chip.read_out_rows, chip.classes)}
     for prefix, shape in shapes.items():
         share, rail, step, span, life = (rng.random(shape), rng.random(shape), rng.standard_normal(shape),
                                          rng.standard_normal(shape), rng.random(shape))
-        stuck = share < imperfections.stuck
+        stuck = share < nonidealities.stuck
         rails.append(np.where(stuck, np.where(rail < 0.5, 0, top), -1).astype(np.int16))
         limit = np.full(shape, _NEVER, np.uint32)
-        if imperfections.endurance:
-            pulses = np.sqrt(-np.log1p(-life)) / imperfections.endurance  # Weibull of shape 2
+        if nonidealities.endurance:
+            pulses = np.sqrt(-np.log1p(-life)) / nonidealities.endurance  # Weibull of shape 2
             limit = np.minimum(np.rint(pulses), float(_NEVER)).astype(np.uint32)
         parts |= {
             f"{prefix}stuck": stuck,
-            f"{prefix}step_gain": _gain(np.exp(imperfections.d2d_step * step)),
-            f"{prefix}weight_gain": _gain(np.maximum(0.0, 1.0 + imperfections.d2d_range * span)),
+            f"{prefix}step_gain": _gain(np.exp(nonidealities.d2d_step * step)),
+            f"{prefix}weight_gain": _gain(np.maximum(0.0, 1.0 + nonidealities.d2d_range * span)),
             f"{prefix}wear": np.zeros(shape, np.uint32), f"{prefix}limit": limit}
     full = max(1, int(chip.weight_table.max()))
-    offsets = np.rint(imperfections.threshold * full * rng.standard_normal((chip.tiles, chip.neurons)))
+    offsets = np.rint(nonidealities.threshold * full * rng.standard_normal((chip.tiles, chip.neurons)))
     noise = rng.integers(1, 1 << 32, chip.tiles + 1, dtype=np.uint32)
     swing = device.g_max_s - device.g_min_s
-    return imperfect_kernels.Flaws(
+    return nonideal_kernels.Flaws(
         **parts, offsets=offsets.astype(np.int32), noise=noise,
-        level_weights=_warm_weights(chip, device, imperfections.temperature),
-        c2c=_noise_register(chip, imperfections),
-        read_noise=imperfections.read_noise * full / NOISE_SIGMA, line_loss=imperfections.line_ohm * swing / full,
+        level_weights=_warm_weights(chip, device, nonidealities.temperature),
+        c2c=_noise_register(chip, nonidealities),
+        read_noise=nonidealities.read_noise * full / NOISE_SIGMA, line_loss=nonidealities.line_ohm * swing / full,
         line_floor=full * device.g_min_s / swing,
-        full_membrane=16 * full / imperfections.unclamped if imperfections.unclamped else 0.0), rails
+        full_membrane=16 * full / nonidealities.unclamped if nonidealities.unclamped else 0.0), rails
 
 
-def _noise_register(chip, imperfections):
+def _noise_register(chip, nonidealities):
     """The strength ``c2c`` in the units of the register write_noise (contract 5.5)."""
-    return round(imperfections.c2c * (chip.levels - 1) * 2**chip.fraction_bits / NOISE_SIGMA)
+    return round(nonidealities.c2c * (chip.levels - 1) * 2**chip.fraction_bits / NOISE_SIGMA)
 
 
 def _effective(level_weights, levels, gain):
@@ -317,5 +317,5 @@ def _warm_weights(chip, device, kelvin):
     return np.rint(256 * (weights + conductance * rise * (1 - weights / full))).astype(np.int64)
 
 
-_NAMES = {spec.name for spec in dataclasses.fields(Imperfections)}
-assert set(EFFECTS) == _NAMES - {"seed"}
+_NAMES = {spec.name for spec in dataclasses.fields(NonIdealities)}
+assert set(NONIDEALITIES) == _NAMES - {"seed"}

@@ -103,14 +103,14 @@ private:
 
 #if CHIP_FAULTS
 // A register, or a memory of many words.
-struct Place {
+struct FaultSite {
     std::string name;
     uint8_t* data;
     uint64_t words, bits, bytes;  // bytes of a word
 };
 
 struct Flip {
-    size_t place;
+    size_t site;
     uint64_t word, bit, clock;
 };
 #endif
@@ -128,7 +128,7 @@ struct Chip {
     Wires wires;
 #endif
 #if CHIP_FAULTS
-    std::vector<Place> places;
+    std::vector<FaultSite> sites;
     std::vector<Flip> flips;  // still to come
 #endif
 #if VM_TRACE
@@ -154,7 +154,7 @@ struct Chip {
             for (const auto& [name, var] : *scope->varsp()) {
                 uint64_t words = 1;
                 for (int dim = 1; dim <= var.udims(); ++dim) words *= static_cast<uint64_t>(var.elements(dim));
-                places.push_back({std::string(scope_name) + "." + name, static_cast<uint8_t*>(var.datap()), words,
+                sites.push_back({std::string(scope_name) + "." + name, static_cast<uint8_t*>(var.datap()), words,
                                   var.entBits(), var.entSize()});
             }
         }
@@ -167,8 +167,8 @@ struct Chip {
         for (size_t index = flips.size(); index-- > 0;) {
             const Flip flip = flips[index];
             if (flip.clock > cycles) continue;
-            const Place& place = places[flip.place];
-            place.data[flip.word * place.bytes + flip.bit / 8] ^= static_cast<uint8_t>(1 << flip.bit % 8);
+            const FaultSite& site = sites[flip.site];
+            site.data[flip.word * site.bytes + flip.bit / 8] ^= static_cast<uint8_t>(1 << flip.bit % 8);
             flips.erase(flips.begin() + static_cast<std::ptrdiff_t>(index));
         }
     }
@@ -339,17 +339,17 @@ EXPORT void chip_set_rate(Chip* chip, uint64_t num, uint64_t den) { chip->wires.
 #endif
 
 #if CHIP_FAULTS
-EXPORT size_t chip_places(Chip* chip) { return chip->places.size(); }
+EXPORT size_t chip_sites(Chip* chip) { return chip->sites.size(); }
 
-EXPORT const char* chip_place(Chip* chip, size_t index, uint64_t* words, uint64_t* bits) {
-    const Place& place = chip->places.at(index);
-    *words = place.words;
-    *bits = place.bits;
-    return place.name.c_str();
+EXPORT const char* chip_site(Chip* chip, size_t index, uint64_t* words, uint64_t* bits) {
+    const FaultSite& site = chip->sites.at(index);
+    *words = site.words;
+    *bits = site.bits;
+    return site.name.c_str();
 }
 
-EXPORT void chip_flip(Chip* chip, size_t place, uint64_t word, uint64_t bit, uint64_t after) {
-    chip->flips.push_back({place, word, bit, chip->cycles + after});
+EXPORT void chip_flip(Chip* chip, size_t site, uint64_t word, uint64_t bit, uint64_t after) {
+    chip->flips.push_back({site, word, bit, chip->cycles + after});
 }
 #endif
 

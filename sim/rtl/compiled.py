@@ -24,7 +24,7 @@ from pathlib import Path
 
 from ohmspike.hdl.flow.toolchain import ToolchainError, cache_directory, exclusive, run_tool, tool_environment
 
-__all__ = ["CompiledRtl", "Place", "RtlError", "ToolchainError", "compile_rtl", "find_compiler"]
+__all__ = ["CompiledRtl", "FaultSite", "RtlError", "ToolchainError", "compile_rtl", "find_compiler"]
 
 Progress = Callable[[str], None]
 
@@ -45,7 +45,7 @@ _REGISTER = re.compile(r"^( +reg (?:\[[^\]\n]*\] )?)(\\\S+ |\w+)((?: *\[[^\]\n]*
 
 
 @dataclass(frozen=True)
-class Place:
+class FaultSite:
     """A register of the RTL, or a memory of many words, by its path below the top."""
 
     name: str
@@ -220,8 +220,8 @@ def _load(path: Path) -> ctypes.CDLL:
         "chip_run": (ctypes.c_int64, [handle, count, count, ctypes.POINTER(count)]),
         "chip_run_until": (ctypes.c_int64, [handle, ctypes.c_uint8, ctypes.POINTER(count), count]),
         "chip_set_rate": (None, [handle, count, count]),
-        "chip_places": (size, [handle]),
-        "chip_place": (ctypes.c_char_p, [handle, size, ctypes.POINTER(count), ctypes.POINTER(count)]),
+        "chip_sites": (size, [handle]),
+        "chip_site": (ctypes.c_char_p, [handle, size, ctypes.POINTER(count), ctypes.POINTER(count)]),
         "chip_flip": (None, [handle, size, count, count, count]),
         "chip_start_trace": (ctypes.c_int64, [handle, ctypes.c_char_p]),
         "chip_stop_trace": (None, [handle]),
@@ -370,25 +370,25 @@ class CompiledRtl:
         self._checked(self._library.chip_reset(self._handle, _RESET_CLOCKS))
 
     @functools.cached_property
-    def places(self) -> tuple[Place, ...]:
+    def sites(self) -> tuple[FaultSite, ...]:
         """Registers and memories, for :meth:`flip`."""
         if not self._faults:
-            raise ValueError("places need CompiledRtl(..., faults=True)")
+            raise ValueError("sites need CompiledRtl(..., faults=True)")
         words, bits, found = ctypes.c_uint64(), ctypes.c_uint64(), []
-        for index in range(self._library.chip_places(self._handle)):
-            path = self._library.chip_place(self._handle, index, words, bits).decode()
+        for index in range(self._library.chip_sites(self._handle)):
+            path = self._library.chip_site(self._handle, index, words, bits).decode()
             name = re.sub(r"\\| (?=\.|$)", "", path.split(".", 2)[2])
-            found.append(Place(name, words.value, bits.value))
+            found.append(FaultSite(name, words.value, bits.value))
         # numbers that tell namesakes apart change with the design: they go where they are not needed
-        short = [re.sub(r"(?<=\w)\$\d+", "", place.name) for place in found]
-        return tuple(place if short.count(name) > 1 else dataclasses.replace(place, name=name)
-                     for place, name in zip(found, short, strict=True))
+        short = [re.sub(r"(?<=\w)\$\d+", "", site.name) for site in found]
+        return tuple(site if short.count(name) > 1 else dataclasses.replace(site, name=name)
+                     for site, name in zip(found, short, strict=True))
 
-    def flip(self, place: Place, word: int, bit: int, *, after: int = 0) -> None:
+    def flip(self, site: FaultSite, word: int, bit: int, *, after: int = 0) -> None:
         """Turn one bit over, ``after`` clocks from now, as a particle or a failing supply would."""
-        if place not in self.places or not (0 <= word < place.words and 0 <= bit < place.bits):
-            raise ValueError(f"there must be such a bit: word {word}, bit {bit} of {place}")
-        self._library.chip_flip(self._handle, self.places.index(place), word, bit, after)
+        if site not in self.sites or not (0 <= word < site.words and 0 <= bit < site.bits):
+            raise ValueError(f"there must be such a bit: word {word}, bit {bit} of {site}")
+        self._library.chip_flip(self._handle, self.sites.index(site), word, bit, after)
 
     def start_trace(self, path: str | Path) -> None:
         """Write a waveform (VCD, two time units per clock) of the clocks from here to :meth:`stop_trace`."""

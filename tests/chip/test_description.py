@@ -202,13 +202,13 @@ def test_unknown_fields_of_phases_are_refused():
             Chip.from_dict(document, source="here")
 
 
-# flaws in gates
+# non-idealities in hardware
 
 ALL_REGISTERS = [entry.name for entry in REGISTERS]
 
 
-def test_flaws_are_no_part_of_a_chip_without_them():
-    """Saved chips and bitstreams of before flaws were described keep their digests."""
+def test_nonidealities_are_no_part_of_a_chip_without_them():
+    """Saved chips and bitstreams of before non-idealities were described keep their digests."""
     tiles = Chip.preset("tiles")
     assert tiles.digest.startswith("53b1770fd9b59687") and tiles.structure_digest.startswith("6a95fcf459960214")
     assert not {"noise_bits", "stuck_cells", "write_noise"} & set(tiles.to_dict()["cell"])
@@ -216,7 +216,7 @@ def test_flaws_are_no_part_of_a_chip_without_them():
     assert not any(memory(name).rows(tiles) for name in ("stuck", "read_out_stuck"))
 
 
-def test_flaws_are_structure_and_their_strength_is_not():
+def test_nonidealities_are_structure_and_their_strength_is_not():
     noisy, masked = vary(noise_bits=12), vary(stuck_cells="masked")
     assert len({BASE.structure_digest, noisy.structure_digest, masked.structure_digest}) == 3
     loud = vary(noise_bits=12, write_noise=0.1)
@@ -238,7 +238,7 @@ def test_flaws_are_structure_and_their_strength_is_not():
     ({"write_noise": 1.0, "noise_bits": 13}, "^noise_bits must be at least 14 for write_noise = 1.0, not 13$"),
     ({"stuck_cells": "some"}, "^stuck_cells must be one of none, masked, not 'some'$"),
 ])
-def test_bad_flaws_are_refused(fields, message):
+def test_bad_nonidealities_are_refused(fields, message):
     with pytest.raises(DescriptionError, match=message):
         vary(**fields)
 

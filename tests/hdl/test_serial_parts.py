@@ -82,7 +82,7 @@ def test_increments_as_close_as_the_small_form_makes_them_are_all_counted(seed):
                 count("in_spikes", 1)
                 count("pre_recharge", draw.randint(0, peaks["pre_recharge"]))
             if clock % 8 == 2:
-                count(draw.choice(["row_reads", "shut_rows"]), 1)
+                count(draw.choice(["row_reads", "closed_tile_pulses"]), 1)
                 count("active_sq_sum", draw.randint(0, peaks["active_sq_sum"]))
             await tick()
         for _ in range(dut.settle):

@@ -16,11 +16,11 @@ def test_a_run_tells_vote_read_out_and_noise():
     case = Case("chips", "small", CHIP, noise=True)
     run = run_case(case, 3, data())
     assert run["vote"] > 0.9 and run["read_out"] > 0.9 and run["seed"] == 3
-    assert run["passes"] == 1 and run["read_out_passes"] == 2 and len(run["curve"]) == 2
+    assert run["passes"] == 1 and run["read_out_passes"] == 2 and len(run["prequential"]) == 2
     assert list(run["noise"]) == ["0.05", "0.1", "0.2", "0.3"]
     assert run == json.loads(json.dumps(run))
     again = run_case(case, 3, data(), threads=1)
-    assert all(again[name] == run[name] for name in ("vote", "read_out", "noise", "curve"))
+    assert all(again[name] == run[name] for name in ("vote", "read_out", "noise", "prequential"))
 
 
 def test_a_chip_without_a_read_out_has_a_vote_alone():

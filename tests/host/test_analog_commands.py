@@ -18,6 +18,7 @@ from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.units import engineering
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.sim.analog.device import Device
+from ohmspike.sim.analog.energy import Activity
 from ohmspike.sim.state import ChipState
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (60, 28, 28)).astype(np.uint8)
@@ -107,6 +108,16 @@ def test_counters_of_every_phase_of_the_schedule_are_priced_apart(run_folder):
     metrics["counters_phases"].pop()
     (run_folder / "metrics.json").write_text(json.dumps(metrics))
     assert list(read_run(run_folder).phases) == ["learning", "inference"]
+
+
+def test_a_run_that_calls_a_counter_by_its_former_name_costs_as_much(run_folder):
+    expected = energy_of(read_run(run_folder), Device.preset("target65"))["phases"]
+    metrics = json.loads((run_folder / "metrics.json").read_text())
+    for counters in (metrics["counters"], metrics["counters_learn"]):
+        counters["shut_rows"] = counters.pop("closed_tile_pulses")
+    (run_folder / "metrics.json").write_text(json.dumps(metrics))
+    assert energy_of(read_run(run_folder), Device.preset("target65"))["phases"] == expected
+    assert Activity.from_counters(Chip.preset("tiny"), {"shut_rows": 7}).lines[0][0] == 7
 
 
 def test_folder_that_is_no_run_is_refused(ohmspike, tmp_path):

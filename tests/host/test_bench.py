@@ -12,7 +12,7 @@ from ohmspike.chip import Chip
 from ohmspike.host.coding.images import latency_events
 from ohmspike.host.data import images as data
 from ohmspike.host.studies import bench
-from ohmspike.host.studies.peers import PEERS, measure_peer
+from ohmspike.host.studies.baselines import BASELINES, measure_baseline
 from ohmspike.host.targets.model import ModelTarget
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (40, 28, 28)).astype(np.uint8)
@@ -41,7 +41,7 @@ def test_clocks_of_an_image_are_those_the_chip_counted_though_the_count_wraps():
             assert memory == "status"
             return np.array([[self.busy % (1 << 32), 0, 0, 0]])
 
-        def present(self, batch, *, learn, fires=True):
+        def present(self, batch, *, learn, report=True):
             self.busy += 30 * len(batch)
 
     chip = Chip.preset("tiny")
@@ -54,19 +54,20 @@ def test_bandwidth_is_a_positive_number_of_bytes():
     assert bench.measure_bandwidth(1 << 16, 1) > 1e6
 
 
-def test_a_peer_that_is_not_there_is_told_and_not_fatal():
-    assert measure_peer("no-such-simulator", 4, IMAGES) == {"error": "not installed (pip install 'ohmspike[peers]')"}
+def test_a_baseline_that_is_not_installed_is_reported_and_not_fatal():
+    assert measure_baseline("no-such-simulator", 4, IMAGES) == {
+        "error": "not installed (pip install 'ohmspike[baselines]')"}
 
 
-def test_peers_are_not_imported_before_they_run():
+def test_baselines_are_not_imported_before_they_run():
     code = "import sys, ohmspike.host.studies.bench; sys.exit(any(name in sys.modules for name in ('brian2', 'torch')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(PEERS))
-def test_a_peer_learns_where_it_is_installed(name):
-    result = measure_peer(name, 5, IMAGES, 0.2)
+@pytest.mark.parametrize("name", list(BASELINES))
+def test_a_baseline_learns_where_it_is_installed(name):
+    result = measure_baseline(name, 5, IMAGES, 0.2)
     if "not installed" in result.get("error", ""):
         pytest.skip(f"{name} is not installed")
     assert result["images_per_s"] > 0 and result["images"] >= 1 and result["version"], result
@@ -75,7 +76,7 @@ def test_a_peer_learns_where_it_is_installed(name):
 def test_figures_are_printed_for_people_and_as_json(monkeypatch, capsys):
     monkeypatch.setattr(bench, "load_mnist", lambda progress: data.Dataset(IMAGES, None, IMAGES, None))
     monkeypatch.setattr(bench, "_MEMORY_BYTES", 1 << 16)
-    arguments = ["--chip", "tiny", "--images", "40", "--rtl-images", "0", "--peer-seconds", "0"]
+    arguments = ["--chip", "tiny", "--images", "40", "--rtl-images", "0", "--baseline-seconds", "0"]
     bench.main(arguments, standalone_mode=False)
     out = capsys.readouterr().out
     assert "model, threads: 1" in out and "limit, memory" in out and "not of the same arithmetic" in out

@@ -11,7 +11,7 @@ import tomli_w
 
 from ohmspike import load
 from ohmspike.chip import Chip
-from ohmspike.chip.events import Fires
+from ohmspike.chip.events import OutputSpikes
 from ohmspike.host.commands import cli
 from ohmspike.host.data import images as data
 from ohmspike.host.targets.model import ModelTarget
@@ -134,10 +134,10 @@ def test_mnist_keeps_fires_where_asked(ohmspike, small_mnist, tmp_path):
                             tmp_path)
     assert code == 0, err
     with np.load(next(tmp_path.glob("*/fires.npz"))) as kept:
-        fires = Fires(kept["tile"], kept["neuron"], kept["offsets"])
-        assert len(fires) == len(kept["answers"]) == 300 and len(kept["tile"]) > 300
+        spikes = OutputSpikes(kept["tile"], kept["neuron"], kept["offsets"])
+        assert len(spikes) == len(kept["answers"]) == 300 and len(kept["tile"]) > 300
     chip, state, vote = load(next(tmp_path.glob("*/learned.npz")))
-    assert vote.answers(chip, fires).tolist() == np.load(next(tmp_path.glob("*/fires.npz")))["answers"].tolist()
+    assert vote.answers(chip, spikes).tolist() == np.load(next(tmp_path.glob("*/fires.npz")))["answers"].tolist()
 
 
 def test_mnist_repeats_itself(ohmspike, small_mnist, tmp_path):
@@ -178,8 +178,8 @@ def test_the_demo_compares_and_draws(ohmspike, small_mnist, tmp_path):
 def test_the_demo_notices_a_model_that_differs(ohmspike, small_mnist, tmp_path, monkeypatch):
     """A planted bug: the model draws one number more than the chip."""
     class Off(ModelTarget):
-        def present(self, batch, *, learn, fires=True):
-            found = super().present(batch, learn=learn, fires=fires)
+        def present(self, batch, *, learn, report=True):
+            found = super().present(batch, learn=learn, report=report)
             self.model.state.random[0] ^= learn
             return found
 
@@ -212,40 +212,50 @@ def test_compare_of_the_model_with_itself_finds_an_altered_weight(ohmspike, smal
     assert altered[0] == 1 and "differ at image" in altered[1]
 
 
-def test_flaws_of_the_cells_are_in_a_run(ohmspike, small_mnist, tmp_path):
+def test_nonidealities_of_the_cells_are_in_a_run(ohmspike, small_mnist, tmp_path):
     code, out, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--images", 300, "--out", tmp_path,
-                              "--flaws", "c2c=0.05,stuck=0.1,threshold=1,seed=4", "--json")
+                              "--nonidealities", "c2c=0.05,stuck=0.1,threshold=1,seed=4", "--json")
     assert code == 0, err
     metrics = json.loads(out)
-    assert metrics["flaws"]["stuck"] == 0.1 and metrics["flaws"]["seed"] == 4 and metrics["accuracy"] > 0.3
+    strengths = metrics["nonidealities"]
+    assert strengths["stuck"] == 0.1 and strengths["seed"] == 4 and metrics["accuracy"] > 0.3
     run = next(entry for entry in tmp_path.iterdir() if entry.is_dir())
     chip, state, _ = load(run / "learned.npz")
     assert chip.write_noise == 0.05 and 0.07 < state.stuck.mean() < 0.13 and state.write_noise == chip.noise_register
     assert set(state.levels[state.stuck == 1].tolist()) == {0, 63}
 
 
-def test_compare_takes_flaws(ohmspike, small_mnist):
-    code, out, err = ohmspike("compare", "--chip", "tiny", "--b", "model", "--images", 12, "--learn", "--flaws",
+def test_compare_takes_nonidealities(ohmspike, small_mnist):
+    code, out, err = ohmspike("compare", "--chip", "tiny", "--b", "model", "--images", 12, "--learn", "--nonidealities",
                               "c2c=0.1,stuck=0.05,threshold=2", "--json")
     assert code == 0, err
-    assert json.loads(out)["differences"] == 0 and json.loads(out)["flaws"]["threshold"] == 2.0
+    assert json.loads(out)["differences"] == 0 and json.loads(out)["nonidealities"]["threshold"] == 2.0
+
+
+@pytest.mark.parametrize("former", [["--flaws", "c2c=x"], ["--flaws=c2c=x"]])
+def test_the_former_name_of_an_option_is_taken_with_a_note(ohmspike, former):
+    code, out, err = ohmspike("compare", *former)
+    assert code == 2 and "note: --flaws is now called --nonidealities" in err and "c2c must be a number" in err
+    code, out, err = ohmspike("faults", *former)
+    assert code == 2 and "note" not in err and "--flaws" in err
+    assert "--flaws" not in ohmspike("compare", "--help")[1]
 
 
 @pytest.mark.slow
-def test_flawed_model_and_rtl_do_not_differ(ohmspike, small_mnist):
-    code, out, err = ohmspike("compare", "--chip", "tiny", "--images", 20, "--learn", "--flaws",
+def test_nonideal_model_and_rtl_do_not_differ(ohmspike, small_mnist):
+    code, out, err = ohmspike("compare", "--chip", "tiny", "--images", 20, "--learn", "--nonidealities",
                               "c2c=0.1,stuck=0.05,threshold=2", "--json")
     assert code == 0, err
     assert json.loads(out)["differences"] == 0
 
 
-@pytest.mark.parametrize(("flaws", "message"), [
-    ("d2d_step=1", "flaws must be of c2c, stuck, threshold and seed, not 'd2d_step=1'"),
+@pytest.mark.parametrize(("strengths", "message"), [
+    ("d2d_step=1", "nonidealities must be of c2c, stuck, threshold and seed, not 'd2d_step=1'"),
     ("c2c=x", "c2c must be a number, not 'x'"), ("stuck=2", "stuck must be 0 to 1, not 2.0"),
-    ("", "flaws must be of c2c, stuck, threshold and seed, not ''"),
+    ("", "nonidealities must be of c2c, stuck, threshold and seed, not ''"),
 ])
-def test_bad_flaws_are_usage_errors(ohmspike, flaws, message):
-    code, out, err = ohmspike("compare", "--chip", "tiny", "--flaws", flaws)
+def test_bad_nonidealities_are_usage_errors(ohmspike, strengths, message):
+    code, out, err = ohmspike("compare", "--chip", "tiny", "--nonidealities", strengths)
     assert code == 2 and message in err
 
 

@@ -10,7 +10,7 @@ from ohmspike import Vote, load, save
 from ohmspike.chip import Chip
 from ohmspike.host.runs.learned import write_arrays
 from ohmspike.host.support.errors import UserError
-from ohmspike.sim.model.nonideal import Imperfections, in_gates
+from ohmspike.sim.model.nonideal import NonIdealities, as_hardware
 from ohmspike.sim.state import ChipState
 
 CHIP = Chip.preset("tiny")
@@ -36,11 +36,11 @@ def test_what_was_saved_is_loaded(tmp_path):
     assert np.array_equal(loaded_vote.table, vote.table)
 
 
-def test_flaws_are_saved_where_there_are_any(tmp_path):
+def test_nonidealities_are_saved_where_there_are_any(tmp_path):
     saved(tmp_path / "flawless.npz")
     with np.load(tmp_path / "flawless.npz") as archive:
         assert "stuck" not in archive.files and "write_noise" not in json.loads(str(archive["header"]))
-    chip, state = in_gates(CHIP, Imperfections(c2c=0.1, stuck=0.2, threshold=2.0))
+    chip, state = as_hardware(CHIP, NonIdealities(c2c=0.1, stuck=0.2, threshold=2.0))
     save(tmp_path / "flawed.npz", chip, state)
     found, loaded, _ = load(tmp_path / "flawed.npz", chip)
     assert found == chip and loaded.differences(state) == "" and loaded.stuck.any() and loaded.write_noise

@@ -1,6 +1,7 @@
 """Learning runs: schedule, interruption, resumption, vote."""
 
 import dataclasses
+import json
 import os
 import signal
 
@@ -9,7 +10,8 @@ import pytest
 
 from ohmspike import Vote, classify, learn, train_vote
 from ohmspike.chip import Chip, Phase
-from ohmspike.chip.events import Fires
+from ohmspike.chip.events import OutputSpikes
+from ohmspike.host.runs.learned import read_arrays
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.sim.state import ChipState
@@ -98,11 +100,11 @@ def test_the_read_out_is_taught_while_the_tiles_learn_and_after():
     learned = learn(target, images, labels)
     tests, answers = pictures(500, seed=1)
     assert (classify(target, tests) == answers).mean() > 0.97
-    assert [done for done, _ in learned.curve] == [1000, 2000, 3000, 4000, 5000, 6000]
-    assert learned.curve[-1][1] > 0.95
+    assert [done for done, _ in learned.prequential] == [1000, 2000, 3000, 4000, 5000, 6000]
+    assert learned.prequential[-1][1] > 0.95
     counters = target.counters()
     assert counters["answers"] == 6500 and counters["labels"] == 6000
-    assert counters["labels_right"] == pytest.approx(sum(right for _, right in learned.curve) * 1000)
+    assert counters["labels_right"] == pytest.approx(sum(right for _, right in learned.prequential) * 1000)
     assert 0 < counters["taught"] < 6000
 
 
@@ -121,7 +123,7 @@ HOSTED = dataclasses.replace(TAUGHT, schedule=(Phase(decay=0.5), Phase(
 def test_an_interrupted_teaching_run_ends_in_the_same_bits(tmp_path, chip):
     images, labels = pictures(2000)
     whole, resumed, checkpoint = target_of(chip), target_of(chip), tmp_path / "run.npz"
-    curve = learn(whole, images, labels).curve
+    prequential = learn(whole, images, labels).prequential
 
     def interrupt(done, total):
         if done == 3000:
@@ -129,8 +131,15 @@ def test_an_interrupted_teaching_run_ends_in_the_same_bits(tmp_path, chip):
 
     with pytest.raises(KeyboardInterrupt):
         learn(resumed, images, labels, checkpoint=checkpoint, progress=interrupt)
+    arrays = read_arrays(checkpoint)
+    kept = json.loads(str(arrays["run"]))
+    former = {{"nonidealities": "flaws", "prequential": "curve"}.get(name, name): value for name, value in kept.items()}
+    assert {"flaws", "curve"} <= former.keys()
+    old = tmp_path / "former.npz"  # as an earlier version wrote it
+    np.savez(old, **arrays | {"run": np.array(json.dumps(former))})
+    assert learn(target_of(chip), images, labels, checkpoint=old, resume=True).prequential == prequential
     resumed = target_of(chip)
-    assert learn(resumed, images, labels, checkpoint=checkpoint, resume=True).curve == curve
+    assert learn(resumed, images, labels, checkpoint=checkpoint, resume=True).prequential == prequential
     assert resumed.state().differences(whole.state()) == ""
     with pytest.raises(UserError, match="another run: labels"):
         learn(target_of(chip), images, 1 - labels, checkpoint=checkpoint, resume=True)
@@ -141,8 +150,8 @@ def test_the_host_teaches_what_the_chip_would_have_learned():
     on_chip = dataclasses.replace(HOSTED, schedule=tuple(dataclasses.replace(phase, on_host=False)
                                                          for phase in HOSTED.schedule))
     hosted, taught = target_of(HOSTED), target_of(on_chip)
-    curve = learn(hosted, images, labels).curve
-    assert curve == learn(taught, images, labels).curve and curve[-1][1] > 0.7
+    prequential = learn(hosted, images, labels).prequential
+    assert prequential == learn(taught, images, labels).prequential and prequential[-1][1] > 0.7
     assert (hosted.read("read_out") == taught.read("read_out")).all() and (hosted.read("read_out") != 32).any()
     assert not any(hosted.counters()[name] for name in ("labels", "taught", "answers"))
 
@@ -191,13 +200,13 @@ def test_a_vote_weighs_ranks():
     chip = dataclasses.replace(CHIP, learners=1)
     table = np.zeros((chip.tiles, chip.neurons, 2), np.float32)
     table[0, 0], table[0, 1] = (0.0, -1.0), (-1.2, 0.0)
-    fires = Fires(np.zeros(2, np.int32), np.array([0, 1], np.int32), np.array([0, 2]))
-    assert Vote(table).answers(chip, fires).tolist() == [0]
-    swapped = Fires(np.zeros(2, np.int32), np.array([1, 0], np.int32), np.array([0, 2]))
+    spikes = OutputSpikes(np.zeros(2, np.int32), np.array([0, 1], np.int32), np.array([0, 2]))
+    assert Vote(table).answers(chip, spikes).tolist() == [0]
+    swapped = OutputSpikes(np.zeros(2, np.int32), np.array([1, 0], np.int32), np.array([0, 2]))
     assert Vote(table).answers(chip, swapped).tolist() == [1]
 
 
 def test_votes_are_counted_by_first_winners_alone():
-    fires = Fires(np.array([0, 0, 1], np.int32), np.array([2, 3, 1], np.int32), np.array([0, 3]))
-    counts = Vote.count(CHIP, fires, np.array([1]), 2)
+    spikes = OutputSpikes(np.array([0, 0, 1], np.int32), np.array([2, 3, 1], np.int32), np.array([0, 3]))
+    counts = Vote.count(CHIP, spikes, np.array([1]), 2)
     assert counts.sum() == 2 and counts[0, 2, 1] == 1 and counts[1, 1, 1] == 1

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ohmspike.chip import Chip
-from ohmspike.chip.events import EventBatch, EventCode, Fires, label_code
+from ohmspike.chip.events import EventBatch, EventCode, OutputSpikes, label_code
 from ohmspike.chip.instructions import FrameKind
 from ohmspike.host.link.frames import FrameReader, LinkError, encode_frame
 from ohmspike.host.link.ports import CompiledPort
@@ -21,7 +21,7 @@ from ohmspike.host.link.session import LinkSession
 from ohmspike.host.targets.linked import LinkTarget
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.rtl.build import compile_chip
-from ohmspike.sim.state import ChipState, fires_difference
+from ohmspike.sim.state import ChipState, spikes_difference
 from support.reference_device import DelayingPort, LossyPort, ReferenceDevice
 from support.reference_link import encode, split
 
@@ -71,7 +71,7 @@ def learned_alike(target, chip, rng, rounds=4):
     target.load(state)
     for _ in range(rounds):
         batch = events(chip, rng, 5)
-        if found := fires_difference(target.present(batch, learn=True), oracle.run(batch)):
+        if found := spikes_difference(target.present(batch, learn=True), oracle.run(batch)):
             return found
     return target.state().differences(oracle.state)
 
@@ -224,11 +224,11 @@ def test_programs_keep_to_the_buffers_and_give_the_events_of_the_batch(seed, req
     device = ReferenceDevice(chip)
     outputs = [device.executor.run(program) for program in programs]
     assert all(output[-1] == 0 and len(output) - 1 <= reply for output in outputs)
-    fires = OutputParser(chip).parse(b"".join(output[:-1] for output in outputs), batch)
+    spikes = OutputParser(chip).parse(b"".join(output[:-1] for output in outputs), batch)
     state = ChipState.initial(chip)
     state.theta_base = state.margin = 0  # as after a reset
     oracle = Oracle(chip, state)
-    assert fires_difference(fires, oracle.run(batch)) == ""
+    assert spikes_difference(spikes, oracle.run(batch)) == ""
 
 
 def test_a_long_ascending_run_travels_as_a_frame():
@@ -248,8 +248,8 @@ def test_frame_and_spikes_have_the_same_effect(chip):
     batch = EventBatch(batch.codes, np.array([0, len(batch.codes)]))
     programs = programs_of(chip, batch, 512, 511)
     assert b"\x02" in b"".join(programs)
-    fires = OutputParser(chip).parse(b"".join(device.run(program)[:-1] for program in programs), batch)
-    assert fires_difference(fires, oracle.run(batch)) == ""
+    spikes = OutputParser(chip).parse(b"".join(device.run(program)[:-1] for program in programs), batch)
+    assert spikes_difference(spikes, oracle.run(batch)) == ""
     assert device.oracle.state.differences(oracle.state) == ""
 
 
@@ -259,8 +259,8 @@ def test_a_batch_may_begin_in_a_dark_sample():
     for codes in ([-1] * 250, [-1] * 6, [3, -3], [*range(30), -2, -1], [-4, *range(30), -2, -4]):
         batch = EventBatch(np.array(codes, np.int32), np.array([0, len(codes)]))
         programs = programs_of(RACE, batch, 64, 64, dark=parser.dark)
-        fires = parser.parse(b"".join(device.run(program)[:-1] for program in programs), batch)
-        assert fires_difference(fires, oracle.run(batch)) == ""
+        spikes = parser.parse(b"".join(device.run(program)[:-1] for program in programs), batch)
+        assert spikes_difference(spikes, oracle.run(batch)) == ""
     assert device.oracle.state.differences(oracle.state) == "" and oracle.counter("refused") == 34
 
 
@@ -282,8 +282,8 @@ def test_codes_the_link_cannot_say_are_not_said():
 
 def test_fires_outside_the_chip_are_an_error():
     batch = EventBatch(np.array([-2], np.int32), np.array([0, 1]))
-    for output, name in ((b"\x06\x00\x01\xff", "tile of a fire must be 0 to 5, not 6"),
-                         (b"\x00\x00\x05\xff", "neuron of a fire must be 0 to 4, not 5")):
+    for output, name in ((b"\x06\x00\x01\xff", "tile of an output spike must be 0 to 5, not 6"),
+                         (b"\x00\x00\x05\xff", "neuron of an output spike must be 0 to 4, not 5")):
         with pytest.raises(LinkError, match=name):
             OutputParser(RACE).parse(output, batch)
 
@@ -291,9 +291,9 @@ def test_fires_outside_the_chip_are_an_error():
 def test_output_that_does_not_fit_the_events_is_an_error():
     batch = EventBatch(np.array([-2, -4], np.int32), np.array([0, 2]))
     for output in (b"", b"\x00\x01", b"\xff\xff"):
-        with pytest.raises(LinkError, match="fires and answers must take"):
+        with pytest.raises(LinkError, match="output spikes and answers must take"):
             OutputParser(RACE).parse(output, batch)
-    assert isinstance(OutputParser(RACE).parse(b"\xff", batch), Fires)
+    assert isinstance(OutputParser(RACE).parse(b"\xff", batch), OutputSpikes)
 
 
 def test_answers_and_labels_are_said_and_heard():
@@ -304,7 +304,7 @@ def test_answers_and_labels_are_said_and_heard():
     answers = OutputParser(READ_OUT).parse(bytes(7) + b"\xff" + answer, batch).answers
     assert answers.offsets.tolist() == [0, 2, 2] and answers.label.tolist() == [0, 2]
     assert answers.score.tolist() == [0, 0x43210] and answers.margin.tolist() == [0, 0x10003]
-    with pytest.raises(LinkError, match="fires and answers must take"):
+    with pytest.raises(LinkError, match="output spikes and answers must take"):
         OutputParser(READ_OUT).parse(bytes(6), EventBatch(batch.codes[:1], np.array([0, 1])))
     # a chip without a read-out puts out nothing
     assert len(OutputParser(RACE).parse(b"\xff", batch).answers.label) == 0
@@ -312,7 +312,7 @@ def test_answers_and_labels_are_said_and_heard():
 
 def test_an_event_that_says_more_than_a_reply_holds_is_refused():
     batch = EventBatch(np.array([-2], np.int32), np.array([0, 1]))
-    with pytest.raises(LinkError, match="fires of an event may take 19 bytes, but a reply holds 18"):
+    with pytest.raises(LinkError, match="output spikes of an event may take 19 bytes, but a reply holds 18"):
         programs_of(RACE, batch, 512, 18)
 
 

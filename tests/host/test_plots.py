@@ -82,8 +82,8 @@ def test_the_winners_drawn_are_those_of_the_model(name):
     decision = plots._decide(chip, state, image)
     drawn = [(tile, int(neuron)) for tile in np.flatnonzero(decision.live)
              for neuron in decision.order[tile, :chip.winners]]
-    fires = ExactModel(chip, state).run(latency_events(chip, image[None], learn=False))
-    assert drawn == list(zip(fires.tile.tolist(), fires.neuron.tolist(), strict=True)) and drawn
+    spikes = ExactModel(chip, state).run(latency_events(chip, image[None], learn=False))
+    assert drawn == list(zip(spikes.tile.tolist(), spikes.neuron.tolist(), strict=True)) and drawn
     assert name != "grid" or not decision.live.all()
 
 

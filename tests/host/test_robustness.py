@@ -66,12 +66,12 @@ def plan(data):
 
 
 def test_a_point_has_a_line_for_every_mode(plan):
-    ideal, flawed, stuck = (run_point(plan, Point(effect, strength, 1), learn_ideal(plan, 1))
-                            for effect, strength in (("ideal", 0.0), ("c2c", 0.5), ("stuck", 1.0)))
+    ideal, noisy, stuck = (run_point(plan, Point(name, strength, 1), learn_ideal(plan, 1))
+                            for name, strength in (("ideal", 0.0), ("c2c", 0.5), ("stuck", 1.0)))
     assert [line["mode"] for line in ideal] == list(MODES) and set(ideal[0]) == set(COLUMNS)
     accuracy = {line["mode"]: line["accuracy"] for line in ideal}
     assert accuracy["learned"] == accuracy["programmed"] > 0.9
-    assert flawed[0]["accuracy"] < accuracy["learned"] and flawed[0]["set_pulses"] > 0
+    assert noisy[0]["accuracy"] < accuracy["learned"] and noisy[0]["set_pulses"] > 0
     assert all(line["accuracy"] < 0.7 for line in stuck)
     assert ideal[0]["learn_j"] > ideal[0]["infer_j"] > 0 and ideal[1]["images"] == 0 == ideal[1]["set_pulses"]
 
@@ -82,8 +82,8 @@ def test_command_and_resuming(data, tmp_path, ohmspike):
     chip.write_text(tomli_w.dumps(CHIP.to_dict()))
 
     def study(*seeds):
-        code, told, _ = ohmspike("robustness", "--chip", chip, "--data", data, "--images", 400, "--effect", "stuck",
-                                 "--strength", 0.1, "--out", out, "--workers", 1, "--json",
+        code, told, _ = ohmspike("robustness", "--chip", chip, "--data", data, "--images", 400,
+                                 "--nonideality", "stuck", "--strength", 0.1, "--out", out, "--workers", 1, "--json",
                                  *(word for seed in seeds for word in ("--seed", seed)))
         assert code == 0
         return json.loads(told)
@@ -126,6 +126,22 @@ def test_errors(plan, tmp_path, ohmspike):
     with pytest.raises(UserError, match="line 2, strength"):
         read_lines(other)
     code, _, told = ohmspike("robustness", "--strength", 1)
-    assert code == 2 and "--strength needs exactly one --effect" in told
+    assert code == 2 and "--strength needs exactly one --nonideality" in told
     code, _, told = ohmspike("robustness", "--chip", "spiking")
     assert code == 2 and "teaches a read-out; spiking's does not" in told
+
+
+def test_a_study_whose_column_is_called_effect_goes_on(plan, tmp_path):
+    former, wanted = tmp_path / "former.csv", points([], [1])
+    lines = run_point(plan, wanted[0], learn_ideal(plan, 1))
+    with open(former, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow("effect" if name == "nonideality" else name for name in COLUMNS)
+        writer.writerows([line[name] for name in COLUMNS] for line in lines)
+    assert read_lines(former) == lines
+    assert run_study(plan, wanted, former) == lines  # nothing is missing
+
+
+def test_the_former_option_is_taken_with_a_note(ohmspike):
+    code, _, err = ohmspike("robustness", "--effect", "no-such-thing")
+    assert code == 2 and "note: --effect is now called --nonideality" in err and "no-such-thing" in err

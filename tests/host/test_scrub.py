@@ -94,7 +94,7 @@ def test_damage_is_found_to_the_cell_and_restored(data):
 
 def test_registers_that_every_batch_sets_are_no_damage_but_others_are():
     target, behind, state = loaded(CHIP)
-    target.present(random_samples(CHIP, np.random.default_rng(1), 1), learn=True, fires=False)
+    target.present(random_samples(CHIP, np.random.default_rng(1), 1), learn=True, report=False)
     state = target.state()
     behind.theta_step ^= 4
     report = scrub(target, state, restore=True)

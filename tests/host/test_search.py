@@ -1,13 +1,15 @@
 """The search for rates: what it may see, and that it can be carried on."""
 
+import contextlib
 import dataclasses
+import sqlite3
 
 import pytest
 
 from ohmspike.host.studies import search as search_module
-from ohmspike.host.studies.search import SPACES, judge, search, suggested
+from ohmspike.host.studies.search import SPACES, evaluate, search, suggested
 from ohmspike.host.support.errors import UserError
-from ohmspike.sim.model.nonideal import Imperfections
+from ohmspike.sim.model.nonideal import NonIdealities
 from support.bars import CHIP, data
 
 optuna = pytest.importorskip("optuna")
@@ -58,24 +60,29 @@ def test_the_test_set_and_the_held_out_labels_are_not_learned(monkeypatch, read_
     learned = search_module.learn
     monkeypatch.setattr(search_module, "learn", lambda target, images, labels: (
         seen.append((images, labels)), learned(target, images, labels)))
-    value = judge(CHIP, whole, read_out=read_out)
+    value = evaluate(CHIP, whole, read_out=read_out)
     blind = dataclasses.replace(whole, test_images=whole.test_images[:0], test_labels=whole.test_labels[:0])
-    assert judge(CHIP, blind, read_out=read_out) == value > 0.9
+    assert evaluate(CHIP, blind, read_out=read_out) == value > 0.9
     assert all(len(images) == 292 for images, _ in seen)
     assert all((labels is None) != read_out for _, labels in seen)
 
 
-def test_flaws_are_judged_and_belong_to_the_study(tmp_path):
-    path, flaws = tmp_path / "study.db", Imperfections(stuck=0.3, seed=1)
-    study = run(path, 1, flaws=flaws, seeds=2)
-    assert study.user_attrs["flaws"]["stuck"] == 0.3
-    expected = [judge(dataclasses.replace(suggested(CHIP, study.trials[0].params), seed=CHIP.seed + i), data(),
-                      read_out=True, flaws=dataclasses.replace(flaws, seed=1 + i)) for i in range(2)]
+def test_nonidealities_are_evaluated_and_belong_to_the_study(tmp_path):
+    path, nonidealities = tmp_path / "study.db", NonIdealities(stuck=0.3, seed=1)
+    study = run(path, 1, nonidealities=nonidealities, seeds=2)
+    assert study.user_attrs["nonidealities"]["stuck"] == 0.3
+    expected = [evaluate(dataclasses.replace(suggested(CHIP, study.trials[0].params), seed=CHIP.seed + i), data(),
+                         read_out=True, nonidealities=dataclasses.replace(nonidealities, seed=1 + i)) for i in range(2)]
     assert study.trials[0].user_attrs["accuracies"] == expected
-    harmed = dataclasses.replace(flaws, stuck=0.9)
-    assert judge(CHIP, data(), read_out=True, flaws=harmed) < judge(CHIP, data(), read_out=True)
-    with pytest.raises(UserError, match="a study of another search: flaws is"):
+    harmed = dataclasses.replace(nonidealities, stuck=0.9)
+    assert evaluate(CHIP, data(), read_out=True, nonidealities=harmed) < evaluate(CHIP, data(), read_out=True)
+    with pytest.raises(UserError, match="a study of another search: nonidealities is"):
         run(path, 2, seeds=2)
+    with contextlib.closing(sqlite3.connect(path)) as database, database:  # as an earlier version wrote it
+        database.execute("UPDATE study_user_attributes SET key = 'nonidealities' WHERE key = 'nonidealities'")
+    with pytest.raises(UserError, match="a study of another search: nonidealities is"):
+        run(path, 1, seeds=2)
+    assert run(path, 1, nonidealities=nonidealities, seeds=2).trials[0].user_attrs["accuracies"] == expected
 
 
 def test_values_go_where_they_belong():

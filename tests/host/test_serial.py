@@ -26,7 +26,7 @@ from ohmspike.host.targets.model import ModelTarget
 from ohmspike.host.targets.registry import open_target
 from ohmspike.host.targets.serial import SerialTarget
 from ohmspike.sim.rtl.build import compile_chip
-from ohmspike.sim.state import ChipState, fires_difference
+from ohmspike.sim.state import ChipState, spikes_difference
 from support.reference_device import ReferenceDevice
 
 CHIP = Chip(name="race", plane_height=5, plane_width=7, patch_height=3, patch_width=3, stride=2, neurons=5, winners=2,
@@ -98,7 +98,7 @@ def test_a_serial_chip_does_what_the_model_does():
                 for seed, learn in ((1, True), (2, False), (3, True)):
                     batch = batch_of(chip, seed, 20)
                     fires = target.present(batch, learn=learn), model.present(batch, learn=learn)
-                    assert fires_difference(*fires) == "" and len(fires[0].tile) > 20
+                    assert spikes_difference(*fires) == "" and len(fires[0].tile) > 20
                 assert target.state().differences(model.state()) == ""
                 assert target.session.damaged == 0
             with SerialTarget(chip, port=bridge.name) as again:  # another host finds the chip as it was left
@@ -112,7 +112,7 @@ def test_a_serial_chip_does_what_the_model_does():
                     assert target.state().differences(model.state()) == ""
                     batch = batch_of(chip, 5, 10)
                     fires = target.present(batch, learn=True), model.present(batch, learn=True)
-                    assert fires_difference(*fires) == "" and target.state().differences(model.state()) == ""
+                    assert spikes_difference(*fires) == "" and target.state().differences(model.state()) == ""
                     again = batch_of(chip, 6, 1)
                     target.present(EventBatch(again.codes[:-1], np.array([0, len(again.codes) - 1])), learn=True)
                     left = target.state()

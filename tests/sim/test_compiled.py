@@ -162,21 +162,21 @@ def test_power_up_contents_are_zeros_or_random_from_a_seed():
 
 def test_a_bit_turned_over_is_seen_by_the_logic_behind_it(echo_text):
     with CompiledRtl(echo_text, top="chip", faults=True) as chip:
-        places = {place.name: place for place in chip.places}
-        assert {name: (place.words, place.bits) for name, place in places.items()} == {
+        sites = {site.name: site for site in chip.sites}
+        assert {name: (site.words, site.bits) for name, site in sites.items()} == {
             "seen": (16, 8), "tx__payload": (1, 8), "$signal": (1, 1)}
         chip.write(b"aaa")
-        chip.flip(places["tx__payload"], 0, 4, after=2)
-        chip.flip(places["$signal"], 0, 0, after=8)  # a byte out of nothing
+        chip.flip(sites["tx__payload"], 0, 4, after=2)
+        chip.flip(sites["$signal"], 0, 0, after=8)  # a byte out of nothing
         chip.run(12)
         assert chip.read() == b"b" + bytes([ord("b") ^ 16]) + b"bb"
-        with pytest.raises(ValueError, match="^there must be such a bit: word 16, bit 0 of Place"):
-            chip.flip(places["seen"], 16, 0)
+        with pytest.raises(ValueError, match="^there must be such a bit: word 16, bit 0 of FaultSite"):
+            chip.flip(sites["seen"], 16, 0)
 
 
 def test_only_a_build_for_faults_can_be_changed(echo):
-    with pytest.raises(ValueError, match=r"^places need CompiledRtl\(..., faults=True\)$"):
-        assert echo.places
+    with pytest.raises(ValueError, match=r"^sites need CompiledRtl\(..., faults=True\)$"):
+        assert echo.sites
 
 
 def test_bad_initial_seed_is_refused():

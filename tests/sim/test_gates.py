@@ -14,7 +14,7 @@ from ohmspike.host.link.session import LinkSession
 from ohmspike.host.targets.linked import LinkTarget
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.rtl.gates import compile_gates
-from ohmspike.sim.state import ChipState, fires_difference
+from ohmspike.sim.state import ChipState, spikes_difference
 
 CHIP = Chip(name="gates", plane_height=3, plane_width=4, patch_height=2, patch_width=2, stride=1, neurons=4, winners=2,
             learners=1, min_spikes=1, levels=8, weight_bits=3, membrane_bits=6, threshold_bits=6, theta_step=3.0,
@@ -41,8 +41,8 @@ def difference(rtl, chip):
     for seed, learn in ((1, True), (2, False), (3, True)):
         batch = batch_of(chip, seed, 20)
         oracle.state.learn = learn
-        if found := fires_difference(target.present(batch, learn=learn), oracle.run(batch)):
-            return f"fires: {found}"
+        if found := spikes_difference(target.present(batch, learn=learn), oracle.run(batch)):
+            return f"output spikes: {found}"
     assert (oracle.state.levels != ChipState.initial(chip).levels).mean() > 0.3
     return target.state().differences(oracle.state)
 

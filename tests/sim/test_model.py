@@ -1,4 +1,4 @@
-"""The exact model against the oracle: fires, state and counters, to the bit."""
+"""The exact model against the oracle: output spikes, state and counters, to the bit."""
 
 import dataclasses
 import importlib.util
@@ -15,15 +15,15 @@ from ohmspike.chip.events import EventBatch, EventCode
 from ohmspike.sim.model import kernels
 from ohmspike.sim.model.exact import ExactModel
 from ohmspike.sim.oracle import Oracle
-from ohmspike.sim.state import ChipState, fires_difference
+from ohmspike.sim.state import ChipState, spikes_difference
 from support.stimulus import chips, cut, random_samples, random_state, varied
 
 STEP, DECIDE, DARK, END = EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END
 
 
 def difference(model: ExactModel, oracle: Oracle, batch: EventBatch) -> str:
-    """Run both; the first difference in fires, state or counters, or nothing."""
-    return fires_difference(model.run(batch), oracle.run(batch)) or model.state.differences(oracle.state)
+    """Run both; the first difference in output spikes, state or counters, or nothing."""
+    return spikes_difference(model.run(batch), oracle.run(batch)) or model.state.differences(oracle.state)
 
 
 def session_difference(chip: Chip, seed: int, runs: int = 4) -> str:
@@ -95,13 +95,13 @@ def test_whole_samples_equal_single_events():
     whole, single = ExactModel(chip), ExactModel(chip)
     whole.state.learn = single.state.learn = True
     codes = batch.codes
-    fires = whole.run(batch)
+    spikes = whole.run(batch)
     ours = []
     for sample in range(len(batch)):
         for part in np.array_split(codes[batch.offsets[sample]:batch.offsets[sample + 1]], 2):
             out = single.run(EventBatch(part, np.array([0, len(part)])))
             ours += list(zip(out.tile.tolist(), out.neuron.tolist(), strict=True))
-    assert ours == list(zip(fires.tile.tolist(), fires.neuron.tolist(), strict=True))
+    assert ours == list(zip(spikes.tile.tolist(), spikes.neuron.tolist(), strict=True))
     assert not single.state.differences(whole.state)
 
 
@@ -118,7 +118,7 @@ def test_inference_ignores_the_number_of_threads(chip, seed):
     expected = sequential.run(batch)
     sequential.state.learn = state.learn
     for model, threads in ((one, 1), (several, 2), (ExactModel(chip, state), 20)):
-        assert not fires_difference(model.infer(batch, threads), expected)
+        assert not spikes_difference(model.infer(batch, threads), expected)
         assert not model.state.differences(sequential.state)
 
 
@@ -136,7 +136,7 @@ def test_learning_ignores_the_number_of_threads(chip, seed, threads):
     one, several, sequential = ExactModel(chip, state), ExactModel(chip, state), Oracle(chip, state)
     expected = sequential.run(batch)
     for model, count in ((one, 1), (several, threads)):
-        assert not fires_difference(model.run(batch, threads=count), expected)
+        assert not spikes_difference(model.run(batch, threads=count), expected)
         assert not model.state.differences(sequential.state)
 
 
@@ -167,18 +167,18 @@ def test_fires_told_elsewhere_teach_as_labels_do(chip, seed):
 
 def test_teaching_fires_that_cannot_be_is_refused():
     taught = ExactModel(dataclasses.replace(Chip.preset("tiny"), classes=2))
-    fires = taught.run(EventBatch(np.array([*range(200), DECIDE, END], np.int32), np.array([0, 202])))
+    spikes = taught.run(EventBatch(np.array([*range(200), DECIDE, END], np.int32), np.array([0, 202])))
     with pytest.raises(ValueError, match="^labels must be 0 to classes - 1 = 1, not 2 to 2$"):
-        taught.teach(fires, np.array([2]))
-    fires.tile[0] += 1
+        taught.teach(spikes, np.array([2]))
+    spikes.tile[0] += 1
     with pytest.raises(ValueError, match="^every tile that fires must fire 3 times in a sample$"):
-        taught.teach(fires, np.array([1]))
-    fires.tile[0] -= 1
-    fires.neuron[0] = taught.chip.neurons
+        taught.teach(spikes, np.array([1]))
+    spikes.tile[0] -= 1
+    spikes.neuron[0] = taught.chip.neurons
     with pytest.raises(ValueError, match="^neurons that fire must be 0 to 11$"):
-        taught.teach(fires, np.array([1]))
+        taught.teach(spikes, np.array([1]))
     with pytest.raises(ValueError, match="^teaching needs a chip with a read-out$"):
-        ExactModel(dataclasses.replace(taught.chip, classes=0, schedule=(Phase(),))).teach(fires, np.array([1]))
+        ExactModel(dataclasses.replace(taught.chip, classes=0, schedule=(Phase(),))).teach(spikes, np.array([1]))
 
 
 def test_inference_needs_whole_samples():
@@ -199,7 +199,7 @@ def test_fires_may_be_left_out():
     batch = random_samples(chip, np.random.default_rng(1), 20)
     one, other = ExactModel(chip), ExactModel(chip)
     one.state.learn = other.state.learn = True
-    quiet, told = one.run(batch, fires=False), other.run(batch)
+    quiet, told = one.run(batch, report=False), other.run(batch)
     assert len(quiet) == 20 and not len(quiet.tile) and len(told.tile)
     assert quiet.answers.score.tolist() == told.answers.score.tolist() and len(told.answers.score)
     assert one.state.equal(other.state)

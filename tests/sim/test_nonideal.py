@@ -1,4 +1,4 @@
-"""Chips with flaws: against an oracle of their own, against the exact model, and against what the flaws mean."""
+"""Chips with non-idealities: against an oracle of their own, against the exact model, and against what each means."""
 
 import dataclasses
 import importlib.util
@@ -13,11 +13,11 @@ from ohmspike.chip import Chip
 from ohmspike.chip.description import NOISE_SIGMA
 from ohmspike.chip.events import EventBatch, EventCode, label_code
 from ohmspike.sim.analog.device import Device, DeviceError
-from ohmspike.sim.model import nonideal_kernels as imperfect_kernels
+from ohmspike.sim.model import nonideal_kernels
 from ohmspike.sim.model.exact import ExactModel
-from ohmspike.sim.model.nonideal import IN_GATES, Imperfect, Imperfections, in_gates
+from ohmspike.sim.model.nonideal import IN_HARDWARE, NonIdealities, NonIdealModel, as_hardware
 from ohmspike.sim.oracle import Oracle
-from ohmspike.sim.state import ChipState, fires_difference
+from ohmspike.sim.state import ChipState, spikes_difference
 from support.stimulus import chips, random_state
 
 racing = chips().filter(lambda chip: chip.fire_mode == "race").map(
@@ -25,10 +25,10 @@ racing = chips().filter(lambda chip: chip.fire_mode == "race").map(
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-class FlawedOracle(Oracle):
-    """The contract in plain Python on cells with flaws: those of integers alone."""
+class NonIdealOracle(Oracle):
+    """The contract in plain Python on non-ideal cells: those of integers alone."""
 
-    def __init__(self, model: Imperfect):
+    def __init__(self, model: NonIdealModel):
         super().__init__(model.chip, model.state)
         self.flaws = model._flaws._replace(wear=model._flaws.wear.copy(),
                                            read_out_wear=model._flaws.read_out_wear.copy())
@@ -81,18 +81,18 @@ def latency_samples(chip, rng, count):
     return EventBatch(np.concatenate(samples).astype(np.int32), np.cumsum([0] + [len(codes) for codes in samples]))
 
 
-def pair(chip, seed, imperfections):
+def pair(chip, seed, nonidealities):
     rng = np.random.default_rng(seed)
     state = random_state(chip, rng)
-    return Imperfect(chip, imperfections, state), state, latency_samples(chip, rng, 8)
+    return NonIdealModel(chip, nonidealities, state), state, latency_samples(chip, rng, 8)
 
 
 @SETTINGS
 @given(chip=racing, seed=st.integers(0, 2**32 - 1), threads=st.integers(1, 3))
 def test_without_flaws_it_is_the_exact_model(chip, seed, threads):
-    model, state, batch = pair(chip, seed, Imperfections())
+    model, state, batch = pair(chip, seed, NonIdealities())
     exact = ExactModel(chip, state)
-    assert not fires_difference(model.run(batch, threads=threads), exact.run(batch))
+    assert not spikes_difference(model.run(batch, threads=threads), exact.run(batch))
     assert not model.state.differences(exact.state)
 
 
@@ -102,13 +102,13 @@ def test_without_flaws_it_is_the_exact_model(chip, seed, threads):
     "stuck": st.sampled_from([0.0, 0.1, 1.0]), "threshold": st.sampled_from([0.0, 0.3]),
     "endurance": st.sampled_from([0.0, 0.3])}))
 def test_flaws_of_integers_equal_the_oracle(chip, seed, strengths):
-    model, _, batch = pair(chip, seed, Imperfections(**strengths, seed=seed))
-    oracle = FlawedOracle(model)
-    assert not fires_difference(model.run(batch), oracle.run(batch))
+    model, _, batch = pair(chip, seed, NonIdealities(**strengths, seed=seed))
+    oracle = NonIdealOracle(model)
+    assert not spikes_difference(model.run(batch), oracle.run(batch))
     assert not model.state.differences(oracle.state)
 
 
-# Planted bugs: (text in imperfect_kernels.py, wrong text)
+# Planted bugs: (text in nonideal_kernels.py, wrong text)
 PLANTED = {
     "noise forgotten": ("+ _noise(x) * c2c)", ")"),
     "a stuck cell moves": ("if not stuck[plane, row, column] and used", "if used"),
@@ -123,8 +123,8 @@ PLANTED = {
 @pytest.mark.parametrize("name", PLANTED)
 def test_planted_bugs_are_seen(name, tmp_path, monkeypatch):
     right, wrong = PLANTED[name]
-    source = Path(imperfect_kernels.__file__).read_text("utf-8")
-    assert source.count(right) == 1, f"{right!r} is not one place of imperfect_kernels.py"
+    source = Path(nonideal_kernels.__file__).read_text("utf-8")
+    assert source.count(right) == 1, f"{right!r} is not one place of nonideal_kernels.py"
     source = source.replace(right, wrong).replace("from . import", "from ohmspike.sim.model import")
     path = tmp_path / "planted.py"
     source = source.replace("from .kernels", "from ohmspike.sim.model.kernels").replace("cache=True, ", "")
@@ -133,15 +133,15 @@ def test_planted_bugs_are_seen(name, tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     for function in ("race_flawed", "read_out_flawed"):
-        monkeypatch.setattr(imperfect_kernels, function, getattr(module, function))
+        monkeypatch.setattr(nonideal_kernels, function, getattr(module, function))
     chip = dataclasses.replace(Chip.preset("tiny"), min_spikes=1)
-    strengths = Imperfections(c2c=0.1, d2d_step=0.6, stuck=0.2, threshold=2.0, endurance=0.2)
+    strengths = NonIdealities(c2c=0.1, d2d_step=0.6, stuck=0.2, threshold=2.0, endurance=0.2)
     found = []
     for seed in range(3):
         model, _, batch = pair(chip, seed, strengths)
         model.state.learn = True
-        oracle = FlawedOracle(model)
-        found.append(fires_difference(model.run(batch), oracle.run(batch)) or model.state.differences(oracle.state))
+        oracle = NonIdealOracle(model)
+        found.append(spikes_difference(model.run(batch), oracle.run(batch)) or model.state.differences(oracle.state))
     assert any(found)
 
 
@@ -151,32 +151,32 @@ GATE_STRENGTHS = st.fixed_dictionaries({
 
 
 def gates_difference(chip, seed, strengths, *, rebase=True):
-    """The imperfect model and the chip that carries its flaws in gates: the first difference, thresholds but for what
-    their offsets and contract 6.2 account for."""
-    rng, flaws = np.random.default_rng(seed), Imperfections(**strengths, seed=seed)
+    """The non-ideal model and the chip whose RTL implements its non-idealities: the first difference, thresholds
+    but for what their offsets and contract 6.2 account for."""
+    rng, flaws = np.random.default_rng(seed), NonIdealities(**strengths, seed=seed)
     state = random_state(chip, rng)
     state.theta[:] = rng.integers(0, 1 << 12, state.theta.shape)
-    imperfect, exact = Imperfect(chip, flaws, state), ExactModel(*in_gates(chip, flaws, state))
+    nonideal, exact = NonIdealModel(chip, flaws, state), ExactModel(*as_hardware(chip, flaws, state))
     for _ in range(3):
         batch = latency_samples(chip, rng, 6)
-        if found := fires_difference(imperfect.run(batch), exact.run(batch)):
+        if found := spikes_difference(nonideal.run(batch), exact.run(batch)):
             return found
-        for model in (imperfect, exact):
+        for model in (nonideal, exact):
             if rebase:
                 model.state.theta -= model.state.theta.min(axis=1, keepdims=True)
-        offsets = exact.state.theta.astype(int) - imperfect.state.theta - imperfect._flaws.offsets
+        offsets = exact.state.theta.astype(int) - nonideal.state.theta - nonideal._flaws.offsets
         if (np.ptp(offsets, axis=1) != 0).any():
             return f"offsets of thresholds are {offsets}, expected the same for all of a tile"
-        other = dataclasses.replace(exact.state, theta=imperfect.state.theta, write_noise=0,
-                                    stuck=imperfect.state.stuck, read_out_stuck=imperfect.state.read_out_stuck)
-        if found := imperfect.state.differences(other):
+        other = dataclasses.replace(exact.state, theta=nonideal.state.theta, write_noise=0,
+                                    stuck=nonideal.state.stuck, read_out_stuck=nonideal.state.read_out_stuck)
+        if found := nonideal.state.differences(other):
             return found
     return ""
 
 
 @SETTINGS
 @given(chip=racing, seed=st.integers(0, 2**32 - 1), strengths=GATE_STRENGTHS)
-def test_a_chip_with_flaws_in_gates_is_the_imperfect_model(chip, seed, strengths):
+def test_the_chip_of_as_hardware_is_the_nonideal_model(chip, seed, strengths):
     chip = dataclasses.replace(chip, threshold_bits=24, theta_leak=0)
     assert not gates_difference(chip, seed, strengths, rebase=bool(seed & 1))
 
@@ -190,7 +190,7 @@ def test_a_wrong_offset_of_a_threshold_is_seen(monkeypatch):
 def test_offsets_of_thresholds_in_threshold_mode():
     """A neuron fires where its membrane is at the common threshold plus its own plus its offset, or above."""
     chip = dataclasses.replace(Chip.preset("spiking"), theta_base=3000, theta_leak=0)
-    flawed, state = in_gates(chip, Imperfections(threshold=3.0))
+    flawed, state = as_hardware(chip, NonIdealities(threshold=3.0))
     assert flawed == chip and state.theta_base < 3000 and state.theta.min() == 0 and np.ptp(state.theta) > 0
     offsets = state.theta.astype(int) + state.theta_base - 3000
     assert offsets.std() == pytest.approx(3.0 * chip.weight_table.max(), rel=0.2)
@@ -200,46 +200,47 @@ def test_gates_carry_some_flaws_alone():
     tiny = Chip.preset("tiny")
     for name in ("d2d_step", "read_noise", "line_ohm"):
         with pytest.raises(DeviceError, match=f"^{name} must be 0 in a chip of gates, which carry c2c, stuck, thresh"):
-            in_gates(tiny, Imperfections(**{name: 0.1}))
+            as_hardware(tiny, NonIdealities(**{name: 0.1}))
     with pytest.raises(DeviceError, match=r"^threshold must be 0 where thresholds leak \(theta_leak = 3\)"):
-        in_gates(dataclasses.replace(tiny, theta_leak=3), Imperfections(threshold=1.0))
+        as_hardware(dataclasses.replace(tiny, theta_leak=3), NonIdealities(threshold=1.0))
     with pytest.raises(DeviceError, match=r"^threshold_bits must be at least \d+ for offsets .*, not 8$"):
-        in_gates(dataclasses.replace(tiny, threshold_bits=8), Imperfections(threshold=10.0))
+        as_hardware(dataclasses.replace(tiny, threshold_bits=8), NonIdealities(threshold=10.0))
     with pytest.raises(DeviceError, match=r"^theta_base must be at least \d+ for offsets of these thresholds, not 1$"):
-        in_gates(dataclasses.replace(Chip.preset("spiking"), theta_base=1, theta_leak=0), Imperfections(threshold=9.0))
+        as_hardware(dataclasses.replace(Chip.preset("spiking"), theta_base=1, theta_leak=0),
+                    NonIdealities(threshold=9.0))
 
 
 def test_without_flaws_the_chip_is_itself():
     tiny = Chip.preset("tiny")
-    chip, state = in_gates(tiny, Imperfections())
+    chip, state = as_hardware(tiny, NonIdealities())
     assert chip == tiny and state.equal(ChipState.initial(tiny))
 
 
 def test_a_chip_that_can_have_flaws_keeps_its_gates():
     built = dataclasses.replace(Chip.preset("tiny"), noise_bits=12, stuck_cells="masked")
-    assert IN_GATES == ("c2c", "stuck", "threshold")
-    chip, state = in_gates(built, Imperfections(c2c=0.1, stuck=0.05))
+    assert IN_HARDWARE == ("c2c", "stuck", "threshold")
+    chip, state = as_hardware(built, NonIdealities(c2c=0.1, stuck=0.05))
     assert chip.structure_digest == built.structure_digest and state.write_noise == chip.noise_register == 1397
     assert 0.02 < state.stuck.mean() < 0.08 and set(state.levels[state.stuck == 1].tolist()) == {0, 63}
-    assert in_gates(built, Imperfections(c2c=0.5))[0].noise_bits == 16
+    assert as_hardware(built, NonIdealities(c2c=0.5))[0].noise_bits == 16
 
 
 def test_bits_do_not_depend_on_threads():
     chip = Chip.preset("up5k")
-    strengths = Imperfections(c2c=0.05, read_noise=0.1, line_ohm=2.0, unclamped=0.5, d2d_range=0.2)
+    strengths = NonIdealities(c2c=0.05, read_noise=0.1, line_ohm=2.0, unclamped=0.5, d2d_range=0.2)
     results = []
     for threads in (1, 3):
         model, _, batch = pair(chip, 7, strengths)
         model.state.learn = True
         results.append((model.run(batch, threads=threads), model.state))
-    assert not fires_difference(*(fires for fires, _ in results))
+    assert not spikes_difference(*(fires for fires, _ in results))
     assert not results[0][1].differences(results[1][1])
 
 
 def test_deviation_of_a_pulse():
     """Pulses on cells in the middle of the range, whose table says not to move, spread by the strength asked for."""
     chip = dataclasses.replace(Chip.preset("up5k"), set_step=0.0, reset_step=0.0)
-    model = Imperfect(chip, Imperfections(c2c=0.05))
+    model = NonIdealModel(chip, NonIdealities(c2c=0.05))
     model.state.levels[:] = 32
     model.state.learn = True
     codes = [*range(chip.lines), EventCode.DECIDE, EventCode.END]
@@ -264,10 +265,10 @@ def share_through_ladder(weights, ohm, device, full):
 def test_line_resistance_against_nodal_analysis(ohm, tolerance):
     """All 784 rows at once: 2, 20 and 35 per cent are lost."""
     device, chip = Device.preset("target65"), Chip.preset("paper100")
-    flaws = Imperfect(chip, Imperfections(line_ohm=ohm), device=device)._flaws
+    flaws = NonIdealModel(chip, NonIdealities(line_ohm=ohm), device=device)._flaws
     levels = np.random.default_rng(2).integers(0, 64, (1, chip.rows, chip.neurons))
     rows, sums = np.arange(chip.rows, dtype=np.int32), np.zeros(chip.neurons, np.int64)
-    imperfect_kernels._read_rows((levels << 8).astype(np.int32), 0, rows, chip.rows, flaws.line_loss, flaws.line_floor,
+    nonideal_kernels._read_rows((levels << 8).astype(np.int32), 0, rows, chip.rows, flaws.line_loss, flaws.line_floor,
                                  0.0, 0.0, np.uint32(1), sums)
     for j in range(0, chip.neurons, 9):
         expected = share_through_ladder(levels[0, :, j].astype(float), ohm, device, 63)
@@ -276,7 +277,7 @@ def test_line_resistance_against_nodal_analysis(ohm, tolerance):
 
 def test_stuck_cells_stay_at_their_rails_whatever_is_programmed():
     chip = Chip.preset("tiny")
-    model = Imperfect(chip, Imperfections(stuck=0.5))
+    model = NonIdealModel(chip, NonIdealities(stuck=0.5))
     stuck = model._flaws.stuck
     assert 0.3 < stuck.mean() < 0.7
     assert set(np.unique(model.state.levels[stuck])) == {0, chip.levels - 1}
@@ -294,7 +295,7 @@ def test_stuck_cells_stay_at_their_rails_whatever_is_programmed():
 
 def test_cells_wear_out():
     chip = Chip.preset("tiny")
-    model, _, batch = pair(chip, 3, Imperfections(endurance=0.5))
+    model, _, batch = pair(chip, 3, NonIdealities(endurance=0.5))
     model.state.learn = True
     before = model.worn
     for _ in range(20):
@@ -304,33 +305,33 @@ def test_cells_wear_out():
 
 def test_warm_cells_conduct_more_at_the_lower_rail():
     chip = Chip.preset("tiny")
-    cold, warm = (Imperfect(chip, Imperfections(temperature=kelvin))._flaws.level_weights for kelvin in (0.0, 60.0))
+    cold, warm = (NonIdealModel(chip, NonIdealities(temperature=kelvin))._flaws.level_weights for kelvin in (0.0, 60.0))
     assert (cold == 256 * chip.weight_table.astype(int)).all()
     assert warm[0] > 0 and warm[-1] == cold[-1] and (np.diff(warm) > 0).all()
 
 
 def test_of_device():
-    found = Imperfections.of_device(Device.preset("target65"), seed=4)
-    assert found == Imperfections(c2c=0.02, d2d_range=0.07, read_noise=0.01, endurance=1 / 128e6, seed=4)
+    found = NonIdealities.of_device(Device.preset("target65"), seed=4)
+    assert found == NonIdealities(c2c=0.02, d2d_range=0.07, read_noise=0.01, endurance=1 / 128e6, seed=4)
 
 
 @pytest.mark.parametrize("bad", [{"c2c": -0.1}, {"stuck": 1.5}, {"read_noise": float("nan")}, {"seed": -1},
                                  {"c2c": "1"}])
 def test_bad_strengths(bad):
     with pytest.raises(DeviceError, match=next(iter(bad))):
-        Imperfections(**bad)
+        NonIdealities(**bad)
 
 
 def test_what_cannot_have_flaws():
     with pytest.raises(ValueError, match="fire_mode race, not threshold"):
-        Imperfect(Chip.preset("spiking"), Imperfections())
+        NonIdealModel(Chip.preset("spiking"), NonIdealities())
     with pytest.raises(ValueError, match="fraction_bits of 12 at most, not 16"):
-        Imperfect(dataclasses.replace(Chip.preset("tiny"), fraction_bits=16, set_step=0.0, reset_step=0.0,
+        NonIdealModel(dataclasses.replace(Chip.preset("tiny"), fraction_bits=16, set_step=0.0, reset_step=0.0,
                                       read_out_set_step=0.0, read_out_reset_step=0.0),
-                  Imperfections())
+                  NonIdealities())
     with pytest.raises(ValueError, match="noise_bits 0 and stuck_cells none, not 3 and none"):
-        Imperfect(dataclasses.replace(Chip.preset("tiny"), noise_bits=3), Imperfections())
-    model = Imperfect(Chip.preset("tiny"), Imperfections())
+        NonIdealModel(dataclasses.replace(Chip.preset("tiny"), noise_bits=3), NonIdealities())
+    model = NonIdealModel(Chip.preset("tiny"), NonIdealities())
     with pytest.raises(ValueError, match="whole latency-coded samples"):
         model.run(EventBatch(np.array([0, 1, EventCode.STEP], np.int32), np.array([0, 3])))
     with pytest.raises(ValueError, match="takes no LABEL"):

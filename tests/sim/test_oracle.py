@@ -50,7 +50,7 @@ def test_a_spike_reads_its_row():
     oracle.spike(2)
     assert oracle.membranes.tolist() == [[6, 8]]
     assert oracle.reads.tolist() == [2] and not oracle.fresh[0]
-    assert oracle.pre_traces.tolist() == [15, 0, 15] and oracle.spoken.tolist() == [True, False, True]
+    assert oracle.pre_traces.tolist() == [15, 0, 15] and oracle.spiked.tolist() == [True, False, True]
     assert counted(oracle) == {"in_spikes": 2, "row_reads": 2, "read_sum": 14, "active_sq_sum": 4, "pre_recharge": 30}
 
 
@@ -82,7 +82,7 @@ def test_a_line_nobody_sees_still_speaks():
     oracle = small(plane_width=4, stride=2)  # one tile on lines 0 to 2
     oracle.spike(3)
     assert counted(oracle) == {"in_spikes": 1, "pre_recharge": 15}
-    assert oracle.spoken.tolist() == [False, False, False, True]
+    assert oracle.spiked.tolist() == [False, False, False, True]
 
 
 def test_every_tile_that_sees_a_line_reads_it():
@@ -184,7 +184,7 @@ def test_traces_decay_by_steps():
         seen.append(int(oracle.pre_traces[0]))
         oracle.step()
     assert seen == [15, 7, 3, 1, 0]
-    assert oracle.spoken[0]
+    assert oracle.spiked[0]
 
 
 @pytest.mark.parametrize("bits, shift", [(8, 3), (4, 7), (8, 7), (5, 1)])
@@ -284,7 +284,8 @@ def test_a_closed_tile_does_not_read_but_is_reset():
     oracle.spike(1)
     assert oracle.membranes.tolist() == before and oracle.reads.tolist() == [1]
     assert oracle.state.levels[0, 1].tolist() == [4, 8]
-    assert (oracle.counter("shut_rows"), oracle.counter("row_reads"), oracle.counter("reset_rows")) == (1, 1, 1)
+    counts = [oracle.counter(name) for name in ("closed_tile_pulses", "row_reads", "reset_rows")]
+    assert counts == [1, 1, 1]
     assert oracle.decide() == [] and oracle.counter("decisions") == 1
 
 
@@ -340,7 +341,7 @@ def test_end_starts_over():
     oracle.end()
     assert oracle.membranes.sum() == 0 and oracle.reads.sum() == 0 and oracle.fresh.all()
     assert not oracle.closed.any() and oracle.units == [[None, None]] and oracle.pre_traces.sum() == 0
-    assert not oracle.spoken.any() and oracle.step_number == 0 and not oracle.is_dark
+    assert not oracle.spiked.any() and oracle.step_number == 0 and not oracle.is_dark
     assert oracle.counter("samples") == 1
 
 
@@ -359,7 +360,7 @@ def test_thresholds_leak_at_the_end_while_learning(learn, expected):
 def test_refused_events_only_count():
     oracle = small()
     oracle.spike(3)
-    assert counted(oracle) == {"refused": 1} and not oracle.spoken.any()
+    assert counted(oracle) == {"refused": 1} and not oracle.spiked.any()
     oracle.dark()
     oracle.spike(0)
     oracle.spike(3)
@@ -680,10 +681,10 @@ def test_the_smallest_chip_works():
 def test_run_gives_fires_by_sample_and_goes_on_where_it_stopped():
     oracle = small(winners=2)
     codes = np.array([0, EventCode.DECIDE, EventCode.DARK, EventCode.END, 1, EventCode.DECIDE], np.int32)
-    fires = oracle.run(EventBatch(codes, np.array([0, 4, 4, 5, 6])))
-    assert fires.offsets.tolist() == [0, 2, 2, 2, 4]
-    assert fires.neuron.tolist() == [0, 1, 1, 0]
-    assert fires.ranks().tolist() == [0, 1, 0, 1]
+    spikes = oracle.run(EventBatch(codes, np.array([0, 4, 4, 5, 6])))
+    assert spikes.offsets.tolist() == [0, 2, 2, 2, 4]
+    assert spikes.neuron.tolist() == [0, 1, 1, 0]
+    assert spikes.ranks().tolist() == [0, 1, 0, 1]
     assert oracle.closed[0]
 
 

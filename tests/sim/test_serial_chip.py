@@ -17,7 +17,7 @@ from ohmspike.host.targets.linked import LinkTarget
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.rtl.build import compile_serial_chip
 from ohmspike.sim.rtl.compiled import CompiledRtl
-from ohmspike.sim.state import ChipState, fires_difference
+from ohmspike.sim.state import ChipState, spikes_difference
 
 CHIP = Chip(name="race", plane_height=5, plane_width=7, patch_height=3, patch_width=3, stride=2, neurons=5, winners=2,
             learners=2, min_spikes=2, levels=16, weight_bits=4, membrane_bits=10, threshold_bits=12, theta_step=9.0,
@@ -94,6 +94,6 @@ def test_a_chip_at_its_pins_does_what_the_oracle_does(host_bit_clocks):
     with compile_serial_chip(CHIP, bit_clocks=10, host_bit_clocks=host_bit_clocks) as rtl:
         target = LinkTarget(CHIP, LinkSession(CompiledPort(rtl, patience=50_000), CHIP))
         target.load(state)
-        assert fires_difference(target.present(batch, learn=True), oracle.run(batch)) == ""
+        assert spikes_difference(target.present(batch, learn=True), oracle.run(batch)) == ""
         assert target.state().differences(oracle.state) == ""
         assert target.session.resent == 0 and target.session.damaged == 0

@@ -13,7 +13,7 @@ from ohmspike.host.link.session import LinkSession
 from ohmspike.host.targets.linked import LinkTarget
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.sim.rtl.compiled import CompiledRtl
-from ohmspike.sim.state import ChipState, fires_difference
+from ohmspike.sim.state import ChipState, spikes_difference
 
 CHIP = FAULTS_CHIP
 SEEDS = (None, 1, 2, 3, 4)
@@ -39,7 +39,7 @@ def difference(text, seed):
         each.load(ChipState.initial(CHIP))
     for learn in (True, False, True):
         batch = batch_of(int(learn))
-        if found := fires_difference(target.present(batch, learn=learn), model.present(batch, learn=learn)):
+        if found := spikes_difference(target.present(batch, learn=learn), model.present(batch, learn=learn)):
             return found
     return target.state().differences(model.state())
 
@@ -54,4 +54,4 @@ def test_random_memories_never_matter(ports):
     held = {target_of(text, seed).read("theta").tobytes() for seed in SEEDS}
     assert len(held) == len(SEEDS)
     unloaded, model = target_of(text, 1), ModelTarget(CHIP, threads=1)
-    assert fires_difference(unloaded.present(batch_of(1), learn=True), model.present(batch_of(1), learn=True))
+    assert spikes_difference(unloaded.present(batch_of(1), learn=True), model.present(batch_of(1), learn=True))

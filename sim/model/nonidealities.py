@@ -1,8 +1,8 @@
-"""Flaws of real cells by name: what options and pictures tell of them, without the model that has them."""
+"""Non-idealities of real cells by name, for options and pictures: without the model that has them."""
 
-__all__ = ["EFFECTS", "IN_GATES"]
+__all__ = ["NONIDEALITIES", "IN_HARDWARE"]
 
-EFFECTS = {
+NONIDEALITIES = {
     "c2c": ("cycle to cycle: deviation of every pulse, share of the range", 0.0, 1.0),
     "d2d_step": ("device to device: log-normal deviation of the update step", 0.0, 2.0),
     "d2d_range": ("device to device: relative deviation of the upper rail", 0.0, 2.0),
@@ -15,7 +15,7 @@ EFFECTS = {
     "temperature": ("kelvin above 300 K: low levels conduct more (0.075 eV at the lower rail, none at the upper)", 0.0,
                     200.0),
 }
-"""What can be wrong: meaning, lowest and highest strength. Strength 0 is none."""
+"""Every non-ideality: meaning, lowest and highest strength. Strength 0 is none."""
 
-IN_GATES = ("c2c", "stuck", "threshold")
-"""Of these, what the gates of a chip carry (:func:`~ohmspike.sim.model.nonideal.in_gates`)."""
+IN_HARDWARE = ("c2c", "stuck", "threshold")
+"""Those of them that the RTL implements (:func:`~ohmspike.sim.model.nonideal.as_hardware`)."""

@@ -5,7 +5,7 @@ which silences all excitatory neurons but its own. Both simulators integrate dif
 this project carries out events. So a ratio to them is one of images learned per second at the same number of plastic
 synapses, not of the same arithmetic.
 
-A peer runs in a process of its own: ``python -m ohmspike.host.studies.peers NAME NEURONS IMAGES.npy SECONDS``.
+A baseline runs in a process of its own: ``python -m ohmspike.host.studies.baselines NAME NEURONS IMAGES.npy SECONDS``.
 """
 
 import importlib.metadata
@@ -18,18 +18,18 @@ import time
 
 import numpy as np
 
-__all__ = ["PEERS", "measure_peer"]
+__all__ = ["BASELINES", "measure_baseline"]
 
 _TIMEOUT_SECONDS = 300
 
 
-def measure_peer(name: str, neurons: int, images: np.ndarray, seconds: float = 4.0) -> dict:
-    """Images/s that a peer learns, on one thread.
+def measure_baseline(name: str, neurons: int, images: np.ndarray, seconds: float = 4.0) -> dict:
+    """Images/s that a baseline learns, on one thread.
 
     Parameters
     ----------
     name : str
-        One of :data:`PEERS`.
+        One of :data:`BASELINES`.
     images : uint8 array of shape (samples, 28, 28)
         As many are shown as fit into about ``seconds``, at least one.
 
@@ -39,10 +39,10 @@ def measure_peer(name: str, neurons: int, images: np.ndarray, seconds: float = 4
         ``images_per_s``, ``images``, ``seconds``, ``version``, ``how``; or ``error``, why it cannot be measured.
     """
     single = {key: "1" for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    with tempfile.TemporaryDirectory(prefix="ohmspike-peer-") as folder:
+    with tempfile.TemporaryDirectory(prefix="ohmspike-baseline-") as folder:
         path = os.path.join(folder, "images.npy")
         np.save(path, images)
-        command = [sys.executable, "-m", "ohmspike.host.studies.peers", name, str(neurons), path, str(seconds)]
+        command = [sys.executable, "-m", "ohmspike.host.studies.baselines", name, str(neurons), path, str(seconds)]
         try:
             run = subprocess.run(command, cwd=folder, env=os.environ | single, capture_output=True, text=True,
                                  stdin=subprocess.DEVNULL, timeout=_TIMEOUT_SECONDS, check=False)
@@ -131,19 +131,19 @@ def _bindsnet(neurons, images, seconds):
     return count, time.perf_counter() - started, "DiehlAndCook2015, 250 ms, dt 1 ms"
 
 
-PEERS = {"Brian2": _brian2, "BindsNET": _bindsnet}
-"""Peers by the name of their package."""
+BASELINES = {"Brian2": _brian2, "BindsNET": _bindsnet}
+"""Baselines by the name of their package."""
 
 
 def main(name: str, neurons: str, path: str, seconds: str) -> None:
-    """Measure a peer and print what came out as a line of JSON."""
+    """Measure a baseline and print what came out as a line of JSON."""
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        sys.exit("not installed (pip install 'ohmspike[peers]')")
+        sys.exit("not installed (pip install 'ohmspike[baselines]')")
     try:
-        count, elapsed, how = PEERS[name](int(neurons), np.load(path), float(seconds))
-    except Exception as error:  # a peer's own failure, whatever it is, is a result here
+        count, elapsed, how = BASELINES[name](int(neurons), np.load(path), float(seconds))
+    except Exception as error:  # a baseline's own failure, whatever it is, is a result here
         sys.exit(f"{type(error).__name__}: {error}")
     sys.stdout.write(json.dumps({"images_per_s": count / elapsed, "images": count, "seconds": elapsed,
                                  "version": version, "how": how}) + "\n")

@@ -1,4 +1,4 @@
-"""Chips with flaws in their gates, through targets, learning and the link."""
+"""Chips whose RTL implements non-idealities, through targets, learning and the link."""
 
 import dataclasses
 
@@ -12,20 +12,20 @@ from ohmspike.host.link.session import LinkSession
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.host.targets.registry import open_target
-from ohmspike.sim.model.nonideal import Imperfect, Imperfections, in_gates
+from ohmspike.sim.model.nonideal import NonIdealities, NonIdealModel, as_hardware
 from support.bars import CHIP, data
 from support.reference_device import LossyPort, ReferenceDevice
 
 HOSTED = dataclasses.replace(CHIP, schedule=(*CHIP.schedule, Phase(learn=False, teach=True, on_host=True)))
-FLAWS = Imperfections(c2c=0.05, stuck=0.1, threshold=1.0, seed=3)
+STRENGTHS = NonIdealities(c2c=0.05, stuck=0.1, threshold=1.0, seed=3)
 
 
-class ImperfectTarget(ModelTarget):
-    """The imperfect model as a target."""
+class NonIdealTarget(ModelTarget):
+    """The nonideal model as a target."""
 
-    def __init__(self, chip, imperfections):
+    def __init__(self, chip, nonidealities):
         super().__init__(chip)
-        self.model = Imperfect(chip, imperfections)
+        self.model = NonIdealModel(chip, nonidealities)
 
     def program_read_out(self, levels):
         self.model.program_read_out(levels)
@@ -38,11 +38,11 @@ def learned(target):
     return classify(target, bars.test_images)
 
 
-def same_as_imperfect(target, imperfect):
-    """A target of gates and the imperfect model, both after :func:`learned`: all but thresholds are equal, and these
+def same_as_nonideal(target, nonideal):
+    """A target of gates and the nonideal model, both after :func:`learned`: all but thresholds are equal, and these
     are but for what offsets and contract 6.2 account for."""
-    ours, theirs = target.state(), imperfect.state()
-    offsets = ours.theta.astype(int) - theirs.theta - imperfect.model._flaws.offsets
+    ours, theirs = target.state(), nonideal.state()
+    offsets = ours.theta.astype(int) - theirs.theta - nonideal.model._flaws.offsets
     assert (np.ptp(offsets, axis=1) == 0).all()
     alike = dataclasses.replace(ours, theta=theirs.theta, write_noise=0, stuck=theirs.stuck,
                                 read_out_stuck=theirs.read_out_stuck)
@@ -51,28 +51,28 @@ def same_as_imperfect(target, imperfect):
 
 
 @pytest.mark.parametrize("ideal", [CHIP, HOSTED], ids=["on chip", "on host"])
-def test_a_schedule_on_flawed_gates_ends_in_the_bits_of_the_imperfect_model(ideal):
-    chip, state = in_gates(ideal, FLAWS)
-    target, imperfect = ModelTarget(chip), ImperfectTarget(ideal, FLAWS)
+def test_a_schedule_on_nonideal_gates_ends_in_the_bits_of_the_imperfect_model(ideal):
+    chip, state = as_hardware(ideal, STRENGTHS)
+    target, nonideal = ModelTarget(chip), NonIdealTarget(ideal, STRENGTHS)
     target.load(state)
-    assert np.array_equal(learned(target), learned(imperfect))
-    same_as_imperfect(target, imperfect)
+    assert np.array_equal(learned(target), learned(nonideal))
+    same_as_nonideal(target, nonideal)
 
 
 @pytest.mark.slow
-def test_a_schedule_on_flawed_rtl_ends_in_the_bits_of_the_imperfect_model():
-    chip, state = in_gates(HOSTED, FLAWS)
-    imperfect = ImperfectTarget(HOSTED, FLAWS)
+def test_a_schedule_on_nonideal_rtl_ends_in_the_bits_of_the_imperfect_model():
+    chip, state = as_hardware(HOSTED, STRENGTHS)
+    nonideal = NonIdealTarget(HOSTED, STRENGTHS)
     with open_target("rtl", chip) as target:
         target.load(state)
         assert target.state().differences(state) == ""
-        assert np.array_equal(learned(target), learned(imperfect))
-        same_as_imperfect(target, imperfect)
+        assert np.array_equal(learned(target), learned(nonideal))
+        same_as_nonideal(target, nonideal)
 
 
-def test_a_run_goes_on_with_its_own_flaws_alone(tmp_path):
-    chip, state = in_gates(CHIP, FLAWS)
-    bars, checkpoint, told = data(), tmp_path / "run.npz", dataclasses.asdict(FLAWS)
+def test_a_run_goes_on_with_its_own_nonidealities_alone(tmp_path):
+    chip, state = as_hardware(CHIP, STRENGTHS)
+    bars, checkpoint, kept = data(), tmp_path / "run.npz", dataclasses.asdict(STRENGTHS)
 
     def interrupt(done, total):
         if done == total:
@@ -83,21 +83,22 @@ def test_a_run_goes_on_with_its_own_flaws_alone(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ohmspike.host.learning.run.CHECKPOINT_SECONDS", -1.0)
         with pytest.raises(KeyboardInterrupt):
-            learn(target, bars.train_images, bars.train_labels, checkpoint=checkpoint, flaws=told, progress=interrupt)
-    for other in (None, told | {"seed": 4}):
-        with pytest.raises(UserError, match="checkpoint of another run: flaws is"):
+            learn(target, bars.train_images, bars.train_labels, checkpoint=checkpoint, nonidealities=kept,
+                  progress=interrupt)
+    for other in (None, kept | {"seed": 4}):
+        with pytest.raises(UserError, match="checkpoint of another run: nonidealities is"):
             learn(ModelTarget(chip), bars.train_images, bars.train_labels, checkpoint=checkpoint, resume=True,
-                  flaws=other)
+                  nonidealities=other)
 
 
-def test_a_chip_without_the_flaws_is_told():
+def test_a_chip_without_the_nonidealities_is_told():
     built, wanted = CHIP, dataclasses.replace(CHIP, noise_bits=12)
     for one, other in ((built, wanted), (wanted, built)):
         with pytest.raises(LinkError, match="the chip is not a small: .*noise_bits or stuck_cells"):
             LinkSession(LossyPort(ReferenceDevice(one), seed=0, rate=0.0), other)
 
 
-def test_memories_of_flaws_go_over_the_link():
+def test_memories_of_nonidealities_go_over_the_link():
     chip = dataclasses.replace(Chip.preset("tiny"), noise_bits=12, stuck_cells="masked")
     session = LinkSession(LossyPort(ReferenceDevice(chip), seed=0, rate=0.0), chip)
     rng = np.random.default_rng(1)
