@@ -23,7 +23,7 @@ CODES = "FSMs, every other code"
               help="seed of samples, fault sites and clocks")
 @json_option
 def faults(chip_name: str | None, flips: int, learn: bool, seed: int, as_json: bool) -> None:
-    """bits turned over everywhere in the compiled RTL: who notices, and what is restored; a table"""
+    """inject single-bit faults into the compiled RTL and report detection and recovery"""
     from ohmspike.host.integrity.faults import CLASSES, FAULTS_CHIP, Campaign
     from ohmspike.sim.rtl.build import faults_rtl
 

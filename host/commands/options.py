@@ -59,9 +59,9 @@ class Choice(click.Choice):
 class RenamedOptions(click.Command):
     """A command that still takes the former names of its options, with a note on stderr."""
 
-    FORMER = {"--nonidealities": "--nonidealities", "--effect": "--nonideality"}
+    FORMER = {"--flaws": "--nonidealities", "--effect": "--nonideality"}
 
-    def parse_args(self, ctx, args):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Replace former names, then parse as usual."""
         names = {name for param in self.params for name in param.opts}
         current = []

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "search", "suggested"]
 
-FORMER_ATTRIBUTES = {"nonidealities": "nonidealities"}
+FORMER_ATTRIBUTES = {"nonidealities": "flaws"}
 """What attributes of a study were called in earlier versions."""
 
 _PHASE = {field.name for field in dataclasses.fields(Phase)}
