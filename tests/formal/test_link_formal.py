@@ -6,8 +6,8 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmspike.hdl.flow.formal import FormalFailure, prove
+from ohmspike.hdl.link.buffers import SlotMemory
 from ohmspike.hdl.link.framing import FRAME_BYTE, FRAME_ITEM, Stuffer, Unstuffer
-from ohmspike.hdl.link.link import SlotMemory
 
 ROUND_TRIP_DEPTH = 14
 """Clocks: two frames of three bytes, stuffing and flags included, with clocks to spare for stalls."""

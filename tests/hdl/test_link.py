@@ -5,10 +5,11 @@ import struct
 
 import pytest
 from amaranth.hdl import Mux, ResetInserter, Signal
+from amaranth.lib import crc
 from amaranth.sim import Simulator
 
 from ohmspike.chip.instructions import ESCAPE, FLAG, FrameKind, NakReason, Status
-from ohmspike.hdl.link import link as link_module
+from ohmspike.hdl.link import receiver, transmitter
 from ohmspike.hdl.link.link import Link
 from support.reference_link import ReferenceHost, ReferenceLink, decode, encode, sealed, stuff, verify
 from support.streams import StreamSink, StreamSource, watch_stream
@@ -451,7 +452,8 @@ class WrongCheck(Link):
 
     def elaborate(self, platform):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(link_module, "_CRC32", link_module.crc.catalog.CRC32_BZIP2(8))
+            for module in (receiver, transmitter):
+                patch.setattr(module, "CRC32", crc.catalog.CRC32_BZIP2(8))
             m = super().elaborate(platform)
             self._receiver.elaborate = with_result(self._receiver.elaborate(platform))
             self._transmitter.elaborate = with_result(self._transmitter.elaborate(platform))
