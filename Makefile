@@ -27,9 +27,9 @@ test-fast: setup
 coverage: setup
 	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered
 
-# Nightly: bitstreams of the small boards against their budgets, gates of the iCE40; a quarter of an hour.
+# Nightly: bitstreams of the small boards against their budgets, gates of the iCE40, digests of all RTL; half an hour.
 test-boards: setup
-	OHMSPIKE_LONG_TESTS=1 $(BIN)/python -m pytest tests/boards tests/sim/test_gates.py
+	OHMSPIKE_LONG_TESTS=1 $(BIN)/python -m pytest tests/boards tests/sim/test_gates.py tests/hdl/test_digests.py
 
 # Style, docstrings of the public API, and types (hdl apart: pyproject.toml says why).
 lint: setup

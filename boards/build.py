@@ -13,10 +13,10 @@ from typing import Any
 
 from ohmspike.chip import Chip
 from ohmspike.chip.wording import did_you_mean
-from ohmspike.hdl.fast import timing as cost
 from ohmspike.hdl.flow.synth import BUDGETS, counted, preparation
 from ohmspike.hdl.flow.toolchain import ToolchainError, find_script, run_tool, tool_environment, warm_yosys
 from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.top import timing
 
 from . import BOARDS
 from .board import Board
@@ -283,8 +283,8 @@ def _named(net):
 
 
 def _cycles(layout):
-    visits, live = cost.blob(layout.chip, 150)
-    return {name: cost.image(layout, visits, live, bins=1, learn=learn)
+    visits, live = timing.synthetic_image(layout.chip, 150)
+    return {name: timing.image(layout, visits, live, bins=1, learn=learn)
             for name, learn in (("image", False), ("image, learning", True))}
 
 

@@ -9,12 +9,14 @@ from ohmspike.chip.description import STEP_MAX
 from ohmspike.chip.instructions import MEMORIES, STATUS_WORDS
 from ohmspike.hdl.shared.accumulator import Accumulator
 from ohmspike.hdl.shared.core import CommonCore
-from ohmspike.hdl.shared.layout import SILENT, saturate
+from ohmspike.hdl.shared.layout import SILENT
+from ohmspike.hdl.shared.logic import saturate
+from ohmspike.hdl.shared.plasticity import PulseMode, TraceLookup
 from ohmspike.hdl.shared.ports import EventKind, counter_peaks
 from ohmspike.hdl.shared.router import Router
 
 from .counters import CounterBank
-from .pulses import PulseMode, Pulses, TraceLookup
+from .pulses import Pulses
 from .race import Race
 from .read_out import ReadOut
 

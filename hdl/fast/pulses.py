@@ -1,91 +1,16 @@
 """The STDP pulse generator: SET and RESET pulses down a column, or on one cell."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
-from amaranth.lib import data, enum, wiring
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ohmspike.hdl.shared.accumulator import WeightTable
-from ohmspike.hdl.shared.layout import SILENT, Layout, lookup, narrow
+from ohmspike.hdl.shared.layout import SILENT, Layout
+from ohmspike.hdl.shared.logic import lookup, narrow
+from ohmspike.hdl.shared.plasticity import PulseMode, TraceLookup, delayed, noisy, stepped_level, xorshift
 
-__all__ = ["PulseMode", "Pulses", "TraceLookup", "noise_of", "noisy", "stepped_level", "xorshift"]
-
-
-class PulseMode(enum.Enum, shape=3):
-    """Which rows of a column get a pulse, and which."""
-
-    POST = 0  # SET where the line has a pre-trace, amplitude that trace (contract 5.3)
-    DARK = 1  # RESET where the line has not spoken, amplitude the unit's trace (contract 3.5)
-    CELL = 2  # one RESET, amplitude the unit's trace (contract 3.1b)
-    TEACH = 4  # SET in the read-out where a row fired, amplitude the trace of its rank (contract 10.5)
-    UNTEACH = 5  # RESET alike
-
-
-def noise_of(state):
-    """The noise of a pulse, -62 to 62, of the random state that its draw left (contract 5.5)."""
-    return sum(state[place:place + 5] for place in (0, 5, 10, 15)) - 62
-
-
-def noisy(m, drawn, moved, write_noise):
-    """What a pulse moves (contract 5.5), one clock after ``moved``; ``drawn`` is the state that its draw leaves, one
-    clock before it.
-    """
-    noise, later = Signal(signed(7)), Signal.like(moved)
-    product = Signal(signed(7 + len(write_noise)))
-    m.d.sync += [noise.eq(noise_of(drawn)), product.eq(noise * write_noise), later.eq(moved)]
-    return later + product
-
-
-def _later(m, signal):
-    """A signal one clock later."""
-    later = Signal(Value.cast(signal).shape())
-    m.d.sync += later.eq(signal)
-    return later
-
-
-def stepped_level(level, step, *, lower, top: int):
-    """The level after a pulse, held at 0 and ``top``, and whether it had to be (contract 5.2, 8.6)."""
-    raw = Mux(lower, level - step, level + step)
-    below, above = raw < 0, raw > top
-    return Mux(below, 0, Mux(above, top, raw)), below | above
-
-
-def xorshift(m, state):
-    """The next state of xorshift32 (contract 7.2)."""
-    for index, (direction, distance) in enumerate((("<<", 13), (">>", 17), ("<<", 5))):
-        shifted = Signal(32, name=f"xorshift_{index}")
-        moved = (state << distance)[:32] if direction == "<<" else state >> distance
-        m.d.comb += shifted.eq(state ^ moved)
-        state = shifted
-    return state
-
-
-class TraceLookup(wiring.Component):
-    """A trace from the step of its recharge: ``x <- x - ceil(x / 2**trace_shift)`` at every step since (contract 4.1).
-
-    Timing
-    ------
-    Throughput, latency
-        Combinational.
-
-    Members
-    -------
-    stamp, step : :py:`In(8)`
-        The step of the recharge, and now. A stamp of 255 is a line that has not spoken.
-    trace : :py:`Out(trace)`
-    """
-
-    def __init__(self, layout: Layout):
-        self._layout = layout
-        super().__init__({"stamp": In(8), "step": In(8), "trace": Out(layout.trace)})
-
-    def elaborate(self, platform):
-        m = Module()
-        age = Signal(8)
-        m.d.comb += age.eq(self.step - self.stamp)
-        trace = lookup(m, age, self._layout.chip.trace_table.tolist(), name="trace_of_age")
-        m.d.comb += self.trace.eq(Mux(self.stamp == SILENT, 0, trace))
-        return m
+__all__ = ["Pulses"]
 
 
 class Pulses(wiring.Component):
@@ -291,9 +216,9 @@ class Pulses(wiring.Component):
         entry = Mux(resetting, tables["reset"].data, tables["set"].data)
         fraction = random[32 - chip.fraction_bits:]  # the state after this pulse's draw
         moved = entry + fraction
-        moved = noisy(m, drawn, moved, self.write_noise) if layout.noisy else _later(m, moved)
+        moved = noisy(m, drawn, moved, self.write_noise) if layout.noisy else delayed(m, moved)
         level_4, bin_4, pulse_4, weight_4, lane_4 = (
-            _later(m, signal) for signal in (level_3, bin_3, pulse_3, weights.weight, lane_3))
+            delayed(m, signal) for signal in (level_3, bin_3, pulse_3, weights.weight, lane_3))
 
         # stage 4: step
         step = Signal((signed if layout.noisy else unsigned)(len(moved) - chip.fraction_bits))
@@ -329,7 +254,7 @@ class Pulses(wiring.Component):
         row = self.read_out_stuck.as_value().bit_select(lane, 1) if chip.classes else 0
         stuck = Mux(teaching, row, tile)
         for _ in range(3):
-            stuck = _later(m, stuck)
+            stuck = delayed(m, stuck)
         return stuck
 
     def _random_state(self, m, sweep, random, fetched):

@@ -5,7 +5,8 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .layout import Layout, saturate
+from .layout import Layout
+from .logic import saturate
 
 __all__ = ["Accumulator", "WeightTable", "total"]
 

@@ -6,9 +6,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from ohmspike.chip.instructions import STATUS_WORDS, identity_words, register_names
-from ohmspike.hdl.fast.pulses import PulseMode
 
-from .layout import Layout, lookup
+from .layout import Layout
+from .logic import lookup
+from .plasticity import PulseMode
 from .ports import READS_MAX, EventKind, access_shape, answer_shape, event_shape, fire_shape
 
 __all__ = ["CommonCore"]

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Const, Module, Signal, unsigned
+from amaranth import Cat, Const, unsigned
 from amaranth.lib import data
-from amaranth.utils import bits_for, ceil_log2
+from amaranth.utils import bits_for
 
 from ohmspike.chip import Chip
 
-__all__ = ["Layout", "SILENT", "lookup", "narrow", "saturate"]
+__all__ = ["Layout", "SILENT", "default_lanes", "small_lanes"]
 
 SILENT = 255
 """Stamp of a line that has not spoken in this sample."""
@@ -23,9 +23,10 @@ class Layout:
     lie at ``{tile, word}``, both fields padded to whole bits.
 
     ``level_ports`` is 2 where the levels lie in memories that read and write in the same clock (block RAM): the fast
-    form. It is 1 where they do one or the other (the SPRAM of an iCE40UP5K): the *small form*. There one memory,
-    the array, holds the levels of tiles and read-out, a threshold per neuron and the random states, each in a region of
-    its own; races, the read-out and the counters work through neurons, classes and increments one after the other.
+    form. It is 1 where they do one or the other (the SPRAM of an iCE40UP5K): the *small form*. There one memory holds
+    the levels of tiles and read-out, a threshold per neuron and the random states
+    (:class:`~ohmspike.hdl.small.array.ArrayMap`); races, the read-out and the counters work through neurons, classes
+    and increments one after the other.
     The fast form clears a bank of line stamps and tile states while the sample after it uses the other.
 
     Raises
@@ -210,77 +211,10 @@ class Layout:
         """Address of a line stamp or a tile state in one of two banks."""
         return Cat(place, bank)
 
-    # the array of the small form: every region but the levels begins at a multiple of its depth, a power of two
-
-    @property
-    def array_word(self):
-        thresholds = self.chip.threshold_bits
-        stuck = self.lanes if self.chip.has_stuck_cells else 0
-        return unsigned(max(32, thresholds, self.level_word.size + stuck))
-
-    @property
-    def ranks_per_pass(self) -> int:
-        """Neurons that one pass of the serial race finds."""
-        return min(3, self.chip.winners)
-
     @property
     def read_out_words(self) -> int:
-        """Words of a row of the read-out."""
+        """Words of a row of the read-out where it lies in words as wide as those of the tiles: in the small form."""
         return -(-self.chip.classes // self.lanes)
-
-    @property
-    def theta_depth(self) -> int:
-        return 1 << self.tile_bits + self.word_bits + self.lane_bits
-
-    @property
-    def tile_bits(self) -> int:
-        return ceil_log2(self.chip.tiles)
-
-    @property
-    def word_bits(self) -> int:
-        return ceil_log2(self.words)
-
-    @property
-    def lane_bits(self) -> int:
-        return ceil_log2(self.lanes)
-
-    @property
-    def regions(self) -> dict[str, int]:
-        """First address of each region, and of what lies behind the last."""
-        depths = {"random": 1 << ceil_log2(self.chip.tiles + (self.chip.classes > 0)), "theta": self.theta_depth}
-        if self.chip.classes:
-            depths["read_out"] = 1 << ceil_log2(self.chip.read_out_rows) + ceil_log2(self.read_out_words)
-        found, end = {"levels": 0}, self.level_depth
-        for name, depth in sorted(depths.items(), key=lambda item: item[1]):
-            found[name] = -(-end // depth) * depth
-            end = found[name] + depth
-        return found | {"end": end}
-
-    @property
-    def array_address(self):
-        return unsigned(bits_for(self.regions["end"] - 1))
-
-    def _place(self, region, *fields):
-        return Cat(*fields, Const(self.regions[region] >> sum(map(len, fields)),
-                                  max(0, self.array_address.width - sum(map(len, fields)))))
-
-    def region_address(self, region, place):
-        """Address of a place in a region of the array."""
-        return self._place(region, place)
-
-    def theta_address(self, tile, neuron):
-        """Address of the threshold of a neuron in the array."""
-        return self._place("theta", neuron.lane[:self.lane_bits], neuron.word[:self.word_bits],
-                           tile[:self.tile_bits])
-
-    def random_address(self, stream):
-        """Address of a random state in the array."""
-        return self._place("random", stream[:ceil_log2(self.chip.tiles + (self.chip.classes > 0))])
-
-    def read_out_address(self, row, word):
-        """Address of a word of a row of the read-out in the array."""
-        return self._place("read_out", word[:ceil_log2(self.read_out_words)],
-                           row[:ceil_log2(self.chip.read_out_rows)])
 
     def neuron_address(self, tile, word):
         """Address of a word of membranes or thresholds."""
@@ -292,26 +226,15 @@ class Layout:
         return [Const(1) if lane < self.last_lanes else word != padded for lane in range(self.lanes)]
 
 
-def narrow(target: Signal, value):
-    """Assign a value known to fit: the one place where bits may be dropped."""
-    return target.eq(value[:len(target)])
+def default_lanes(chip: Chip) -> int:
+    """Synapses per clock of the fast form where nothing else is asked for: the largest divisor of the neurons up to 40.
+
+    Simulation is bound by synapses more than by clocks: 16 lanes or 32 differ little, uneven words cost spare lanes.
+    """
+    divisor = max(lanes for lanes in range(1, min(40, chip.neurons) + 1) if chip.neurons % lanes == 0)
+    return divisor if divisor >= 16 or divisor == chip.neurons else min(32, chip.neurons)
 
 
-def saturate(value, width: int):
-    """An unsigned value held at the top of ``width`` bits."""
-    if len(value) <= width:
-        return value
-    top = value[width:].any()
-    return value[:width] | top.replicate(width)
-
-
-def lookup(m: Module, index, table, *, name: str) -> Signal:
-    """A constant table in gates; an index beyond it gives 0."""
-    width = max(1, bits_for(max(table)))
-    result = Signal(width, name=name)
-    with m.Switch(index):
-        for position, value in enumerate(table):
-            if value and position < 1 << len(index):
-                with m.Case(position):
-                    m.d.comb += result.eq(value)
-    return result
+def small_lanes(chip: Chip) -> int:
+    """Synapses per clock of the small form: as many levels as a word of 32 bits holds."""
+    return min(32 // (chip.levels - 1).bit_length(), chip.neurons)

@@ -5,7 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from .layout import Layout, lookup
+from .layout import Layout
+from .logic import lookup
 
 __all__ = ["Router"]
 

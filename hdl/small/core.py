@@ -6,14 +6,15 @@ from amaranth.utils import bits_for
 
 from ohmspike.chip.description import STEP_MAX
 from ohmspike.chip.instructions import MEMORIES, STATUS_WORDS
-from ohmspike.hdl.fast.pulses import PulseMode, TraceLookup
 from ohmspike.hdl.shared.accumulator import Accumulator
 from ohmspike.hdl.shared.core import CommonCore
-from ohmspike.hdl.shared.layout import SILENT, saturate
+from ohmspike.hdl.shared.layout import SILENT
+from ohmspike.hdl.shared.logic import saturate
+from ohmspike.hdl.shared.plasticity import PulseMode, TraceLookup
 from ohmspike.hdl.shared.ports import EventKind, counter_peaks
 from ohmspike.hdl.shared.router import Router
 
-from .array import Array
+from .array import Array, ArrayMap
 from .counters import SerialCounterBank
 from .pulses import SerialPulses
 from .race import SerialRace
@@ -67,6 +68,7 @@ class SmallCore(CommonCore):
     def _storage(self, m):
         layout, chip = self.layout, self.layout.chip
         self._registers_and_shapes()
+        self.array_map = ArrayMap(layout)
 
         def memory_of(name, shape, depth):
             m.submodules[name] = store = Memory(shape=shape, depth=depth, init=[])
@@ -144,7 +146,7 @@ class SmallCore(CommonCore):
         ]
         m.d.comb += read_out.level.eq(self.array.level)
         with m.If(read_out.reading):
-            m.d.comb += self.array.address.eq(self.layout.read_out_address(read_out.fire.row, read_out.word))
+            m.d.comb += self.array.address.eq(self.array_map.read_out_address(read_out.fire.row, read_out.word))
         with m.If(~read_out.idle):
             m.d.comb += self.array.lane.eq(read_out.lane)
         self._count(m, "read_out_sum", read_out.added)
@@ -164,7 +166,7 @@ class SmallCore(CommonCore):
         self.tile_level = Signal(layout.level_address)
         self.tile_line = Signal(layout.line)
         self.rank = Signal(range(chip.winners))
-        self.listed = Signal(range(layout.ranks_per_pass))  # the rank within its pass
+        self.listed = Signal(range(SerialRace.ranks_per_pass(layout)))  # the rank within its pass
         self.winner = Signal(self.race.winners[0].shape())
         self.unit = Signal(layout.unit)
         self.units_used, self.next_unit = Signal(layout.unit_count), Signal(layout.unit)
@@ -377,7 +379,8 @@ class SmallCore(CommonCore):
         layout, chip = self.layout, self.layout.chip
         winner = self.winner
         with m.State("RACE"):
-            m.d.comb += [self.race_issue.eq(1), self.array.address.eq(layout.theta_address(self.tile, self.racing)),
+            m.d.comb += [self.race_issue.eq(1),
+                         self.array.address.eq(self.array_map.theta_address(self.tile, self.racing)),
                          self.membrane_read.addr.eq(layout.neuron_address(self.tile, self.racing.word))]
             with m.If(self.race_last):
                 m.next = "RACING"
@@ -416,7 +419,7 @@ class SmallCore(CommonCore):
         with m.State("NEXT RANK"):
             m.d.sync += [self.rank.eq(self.rank + 1), self.listed.eq(self.listed + 1)]
             m.next = "FOUND"
-            with m.If(self.listed == layout.ranks_per_pass - 1):
+            with m.If(self.listed == SerialRace.ranks_per_pass(layout) - 1):
                 m.d.sync += self.listed.eq(0)
                 m.next = "RACE"
             with m.If(self.rank == chip.winners - 1):
@@ -442,7 +445,7 @@ class SmallCore(CommonCore):
 
     def _learn(self, m):
         """A learning post spike: post-trace unit, SET sweep; at the end the threshold of the first winner."""
-        layout, chip = self.layout, self.layout.chip
+        chip = self.layout.chip
         winner = self.winner
         full = (1 << chip.trace_bits) - 1
 
@@ -484,7 +487,7 @@ class SmallCore(CommonCore):
         with m.State("SWEEPING"):
             with m.If(self.pulses.start_ready):
                 m.next = "NEXT RANK"
-        address = layout.theta_address(self.tile, self.first_winner)
+        address = self.array_map.theta_address(self.tile, self.first_winner)
         with m.State("THETA"):
             m.d.comb += self.array.address.eq(address)
             m.next = "RAISE"
@@ -560,10 +563,10 @@ class SmallCore(CommonCore):
 
     def _leak(self, m):
         """Every threshold in turn."""
-        layout, chip, array = self.layout, self.layout.chip, self.array
-        place = Signal(range(layout.theta_depth))
+        chip, array = self.layout.chip, self.array
+        place = Signal(range(self.array_map.theta_depth))
         theta = array.word[:chip.threshold_bits]
-        address = layout.region_address("theta", place)
+        address = self.array_map.region_address("theta", place)
         with m.State("LEAK"):
             m.d.comb += array.address.eq(address)
             m.next = "LEAKED"
@@ -572,7 +575,7 @@ class SmallCore(CommonCore):
                          array.write.eq(1)]
             m.d.sync += place.eq(place + 1)
             m.next = "LEAK"
-            with m.If(place == layout.theta_depth - 1):
+            with m.If(place == self.array_map.theta_depth - 1):
                 m.d.sync += place.eq(0)
                 m.next = "CLEAR"
 
@@ -602,16 +605,17 @@ class SmallCore(CommonCore):
             self.accumulator.write_level.eq(level),
             self.accumulator.write_weight.eq(access.data[:chip.weight_bits]),
         ]
-        self.accessed = Signal(layout.array_address)  # where a cell of the array lies
+        self.accessed = Signal(self.array_map.address)  # where a cell of the array lies
         m.d.comb += self.accessed.eq(access.row * layout.words + access.neuron.word)
         with m.Switch(access.memory):
             with m.Case(code["theta"]):
-                m.d.comb += self.accessed.eq(layout.theta_address(access.row[:layout.tile.width], access.neuron))
+                m.d.comb += self.accessed.eq(
+                    self.array_map.theta_address(access.row[:layout.tile.width], access.neuron))
             with m.Case(code["random"]):
-                m.d.comb += self.accessed.eq(layout.random_address(access.row[:layout.stream.width]))
+                m.d.comb += self.accessed.eq(self.array_map.random_address(access.row[:layout.stream.width]))
             if chip.classes:
                 with m.Case(*(code[name] for name in ("read_out", "read_out_stuck")[:1 + chip.has_stuck_cells])):
-                    m.d.comb += self.accessed.eq(layout.read_out_address(
+                    m.d.comb += self.accessed.eq(self.array_map.read_out_address(
                         access.row[:layout.read_out_row.width], access.neuron.word))
 
     def _access(self, m):

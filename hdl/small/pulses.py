@@ -6,9 +6,12 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-from ohmspike.hdl.fast.pulses import PulseMode, TraceLookup, noisy, stepped_level, xorshift
 from ohmspike.hdl.shared.accumulator import WeightTable
-from ohmspike.hdl.shared.layout import SILENT, Layout, lookup, narrow
+from ohmspike.hdl.shared.layout import SILENT, Layout
+from ohmspike.hdl.shared.logic import lookup, narrow
+from ohmspike.hdl.shared.plasticity import PulseMode, TraceLookup, noisy, stepped_level, xorshift
+
+from .array import ArrayMap
 
 __all__ = ["SerialPulses"]
 
@@ -63,7 +66,7 @@ class SerialPulses(wiring.Component):
     """
 
     def __init__(self, layout: Layout):
-        self._layout = layout
+        self._layout, self._map = layout, ArrayMap(layout)
         flaws = {"write_noise": In(layout.chip.noise_bits)} if layout.noisy else {}
         if layout.chip.has_stuck_cells:
             flaws["stuck"] = In(1)
@@ -74,7 +77,7 @@ class SerialPulses(wiring.Component):
                 "mode": PulseMode, "address": layout.level_address, "lane": layout.pulsed_lane, "line": layout.line,
                 "trace": layout.trace, "tile": layout.tile})),
             "step": In(8),
-            "address": Out(layout.array_address),
+            "address": Out(self._map.address),
             "lane": Out(layout.lane),
             "level": In(layout.level),
             "write_level": Out(1),
@@ -207,7 +210,7 @@ class SerialPulses(wiring.Component):
             word = lookup(m, sweep.lane, [label // layout.lanes for label in range(chip.classes)], name="word_of_class")
             lane = lookup(m, sweep.lane, [label % layout.lanes for label in range(chip.classes)], name="lane_of_class")
             with m.If(teaching):
-                m.d.comb += [self.address.eq(layout.read_out_address(self.row, word)), self.lane.eq(lane)]
+                m.d.comb += [self.address.eq(self._map.read_out_address(self.row, word)), self.lane.eq(lane)]
         with m.FSM(name="sweep"):
             with m.State("IDLE"):
                 m.d.comb += self.start_ready.eq(1)
@@ -219,7 +222,7 @@ class SerialPulses(wiring.Component):
                             m.d.sync += left.eq(self.listed)
                     m.next = "RANDOM"
             with m.State("RANDOM"):
-                m.d.comb += self.address.eq(layout.random_address(stream))
+                m.d.comb += self.address.eq(self._map.random_address(stream))
                 m.next = "LOAD"
             with m.State("LOAD"):
                 m.d.sync += random.eq(self.random_data)
@@ -243,5 +246,5 @@ class SerialPulses(wiring.Component):
                 with m.If(left == 0):
                     m.next = "STORE"
             with m.State("STORE"):
-                m.d.comb += [self.address.eq(layout.random_address(stream)), self.random_write.eq(1)]
+                m.d.comb += [self.address.eq(self._map.random_address(stream)), self.random_write.eq(1)]
                 m.next = "IDLE"

@@ -12,7 +12,7 @@ __all__ = ["SerialRace"]
 class SerialRace(wiring.Component):
     """Find the neurons with the largest ``V - theta`` among those that have not fired yet.
 
-    A pass streams the neurons of a tile in ascending order through a sorted list of :attr:`Layout.ranks_per_pass`.
+    A pass streams the neurons of a tile in ascending order through a sorted list of :meth:`ranks_per_pass`.
     Neurons fire in the order of falling ``(V - theta, -neuron)``, so those that have not fired are the ones behind the
     last of the pass before::
 
@@ -47,8 +47,13 @@ class SerialRace(wiring.Component):
 
     latency = 2
 
+    @staticmethod
+    def ranks_per_pass(layout: Layout) -> int:
+        """Neurons that one pass finds."""
+        return min(3, layout.chip.winners)
+
     def __init__(self, layout: Layout):
-        self._count = layout.ranks_per_pass
+        self._count = self.ranks_per_pass(layout)
         self._score = signed(max(layout.chip.membrane_bits, layout.chip.threshold_bits) + 1)
         winner = data.StructLayout({"neuron": layout.neuron, "score": self._score})
         super().__init__({

@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from ohmspike.hdl.shared.accumulator import WeightTable
-from ohmspike.hdl.shared.layout import Layout, saturate
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.shared.logic import saturate
 
 __all__ = ["SerialReadOut"]
 

@@ -6,13 +6,13 @@ from amaranth.lib.wiring import In, Out, connect
 from amaranth.utils import bits_for
 
 from ohmspike.chip.instructions import STATUS_WORDS
-from ohmspike.hdl.fast import timing as cost
 from ohmspike.hdl.fast.core import Core
 from ohmspike.hdl.link.link import Link
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.small.core import SmallCore
 
 from .decode import Decoder, RecordWriter, byte_shape
+from .timing import max_idle_cycles
 
 __all__ = ["ChipTop", "Executor"]
 
@@ -101,7 +101,7 @@ class ChipTop(wiring.Component):
         Programs the host may have unanswered; a power of two.
     watchdog : :class:`int`
         Clocks between two ticks of the watchdog, a power of two; unless told twice the longest event
-        (:func:`~ohmspike.hdl.fast.timing.longest_silence`) or more.
+        (:func:`~ohmspike.hdl.top.timing.max_idle_cycles`) or more.
 
     Members
     -------
@@ -116,7 +116,7 @@ class ChipTop(wiring.Component):
                  watchdog: int | None = None):
         super().__init__()
         self._layout = layout
-        self.watchdog = 1 << bits_for(2 * cost.longest_silence(layout)) if watchdog is None else watchdog
+        self.watchdog = 1 << bits_for(2 * max_idle_cycles(layout)) if watchdog is None else watchdog
         digest = bytes.fromhex(layout.chip.structure_digest)[:8]
         self._link = Link(digest, max_request=max_request, max_reply=max_reply, window=window,
                           watchdog=self.watchdog)

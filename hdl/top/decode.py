@@ -96,8 +96,8 @@ class Decoder(wiring.Component):
     Throughput
         One byte per clock, one clock more for every event, as long as the core takes it at once; a FRAME one clock more
         in all. A burst takes ``11 + column`` clocks (opcode included), and every cell ``cell_bytes + 1`` and those of
-        the access (:mod:`ohmspike.hdl.fast.timing`). A CHECK takes 4 clocks more, a cell ``8 * cell_bytes + 1`` and
-        those of the access.
+        the access (:attr:`~ohmspike.hdl.shared.timing.Timing.access`). A CHECK takes 4 clocks more, a cell
+        ``8 * cell_bytes + 1`` and those of the access.
     Latency
         The status comes when the core is idle.
     Reset

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from ohmspike.chip import Chip
-from ohmspike.hdl.fast import timing as cost
 from ohmspike.hdl.flow.emit import emit
 from ohmspike.hdl.link.uart import BitRate
-from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.shared.layout import Layout, default_lanes, small_lanes
+from ohmspike.hdl.shared.timing import all_units
 from ohmspike.hdl.top.chip import ChipTop
 from ohmspike.hdl.top.serial import SerialChip
+from ohmspike.hdl.top.timing import image, synthetic_image, timing_of
 
 from .compiled import CompiledRtl
 
@@ -18,20 +19,6 @@ __all__ = ["compile_chip", "compile_serial_chip", "cost_table", "default_lanes",
 
 MNIST_SPIKES = 122
 """Bright lines of an MNIST image, mean."""
-
-
-def default_lanes(chip: Chip) -> int:
-    """Synapses per clock of the compiled RTL: the largest divisor of the neurons up to 40.
-
-    Simulation is bound by synapses more than by clocks: 16 lanes or 32 differ little, uneven words cost spare lanes.
-    """
-    divisor = max(lanes for lanes in range(1, min(40, chip.neurons) + 1) if chip.neurons % lanes == 0)
-    return divisor if divisor >= 16 or divisor == chip.neurons else min(32, chip.neurons)
-
-
-def small_lanes(chip: Chip) -> int:
-    """Synapses per clock of the small form: as many levels as a word of 32 bits holds."""
-    return min(32 // (chip.levels - 1).bit_length(), chip.neurons)
 
 
 def emit_chip(chip: Chip, *, lanes: int | None = None, small: bool = False) -> str:
@@ -47,7 +34,8 @@ def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, t
     Parameters
     ----------
     lanes : :class:`int`
-        Synapses per clock, 1 to the number of neurons; :func:`default_lanes` or :func:`small_lanes` unless told.
+        Synapses per clock, 1 to the number of neurons; if not given, as many as
+        :func:`~ohmspike.hdl.shared.layout.default_lanes` or :func:`~ohmspike.hdl.shared.layout.small_lanes` say.
     small : :class:`bool`
         The small form, as on boards with an SPRAM.
     trace : :class:`bool`
@@ -110,25 +98,26 @@ def compile_serial_chip(chip: Chip, *, lanes: int | None = None, bit_clocks: int
 def cost_table(chip: Chip, lanes: int) -> dict[str, int]:
     """Clocks of every event, and of an image like those of MNIST, by name (docs/architecture.md)."""
     layout = Layout(chip, lanes)
-    visits, live = cost.blob(chip, MNIST_SPIKES)
+    timing = timing_of(layout)
+    visits, live = synthetic_image(chip, MNIST_SPIKES)
     count, bins = sum(live), chip.latency_bins
-    image = f"image of {MNIST_SPIKES} spikes"
+    name = f"image of {MNIST_SPIKES} spikes"
     table = {
-        "read of a row": cost.visit(layout),
-        "column sweep": cost.sweep(layout),
-        "race, one winner": cost.pass_of_race(layout),
-        f"DECIDE, {count} live tiles": cost.decide(layout, live, learn=False),
-        f"DECIDE, {count} live tiles, learning": cost.decide(layout, live, learn=True),
-        f"DARK, {count} live tiles, learning": cost.dark(layout, cost.all_units(chip, live)),
-        "END": cost.end(layout),
-        image: cost.image(layout, visits, live, bins=bins, learn=False),
-        f"{image}, learning": cost.image(layout, visits, live, bins=bins, learn=True),
+        "read of a row": timing.visit(),
+        "column sweep": timing.sweep(),
+        "race, one winner": timing.race_cycles(),
+        f"DECIDE, {count} live tiles": timing.decide(live, learn=False),
+        f"DECIDE, {count} live tiles, learning": timing.decide(live, learn=True),
+        f"DARK, {count} live tiles, learning": timing.dark(all_units(chip, live)),
+        "END": timing.end(),
+        name: image(layout, visits, live, bins=bins, learn=False),
+        f"{name}, learning": image(layout, visits, live, bins=bins, learn=True),
     }
     if chip.classes:
         table |= {
-            "ANSWER": cost.answer(layout),
-            f"LABEL, {count * chip.winners} rows taught": cost.label(layout, count * chip.winners),
-            f"{image}, answered": cost.image(layout, visits, live, bins=bins, learn=False, answered=True),
-            f"{image}, taught": cost.image(layout, visits, live, bins=bins, learn=False, taught=True),
+            "ANSWER": timing.answer(),
+            f"LABEL, {count * chip.winners} rows taught": timing.label(count * chip.winners),
+            f"{name}, answered": image(layout, visits, live, bins=bins, learn=False, answered=True),
+            f"{name}, taught": image(layout, visits, live, bins=bins, learn=False, taught=True),
         }
     return table

@@ -6,10 +6,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
 from ohmspike.chip import Chip
-from ohmspike.hdl.fast.pulses import Pulses, noise_of, stepped_level
+from ohmspike.hdl.fast.pulses import Pulses
 from ohmspike.hdl.fast.race import Race
 from ohmspike.hdl.flow.formal import FormalFailure, prove
-from ohmspike.hdl.shared.layout import Layout, saturate
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.shared.logic import saturate
+from ohmspike.hdl.shared.plasticity import noise_of, stepped_level
 
 LANES = 6
 ENTRY = data.StructLayout({"score": signed(5), "lane": 3, "eligible": 1})

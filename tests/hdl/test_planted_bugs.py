@@ -1,18 +1,13 @@
 """The bench can fail: bugs planted in the RTL, in memory alone, are caught by programs against the oracle."""
 
-import importlib
-import inspect
-import sys
-import types
-
 import numpy as np
 import pytest
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode, label_code
-from ohmspike.hdl.fast import core as core_module
 from ohmspike.hdl.shared.layout import Layout
 from support.bench import ExecutorBench
+from support.planted import plant
 from support.programs import ReferenceExecutor, check, encode_events, frame, load_state, write
 from support.stimulus import random_state, varied
 
@@ -45,13 +40,13 @@ BUGS = {
     "the bank left is not cleared": ("fast.core", "write.data.eq(silent), write.en.eq(1)", "write.en.eq(0)", RACE),
     "the bank in use is cleared": ("fast.core", "banked(place, ~self.bank)", "banked(place, self.bank)", ROW),
     "a clear is lost to a spike": ("fast.core", "with m.If(~noted):", "with m.If(1):", ROW),
-    "trace one step too old": ("fast.pulses", "self.step - self.stamp)", "self.step - self.stamp + 1)", RACE),
+    "trace one step too old": ("shared.plasticity", "self.step - self.stamp)", "self.step - self.stamp + 1)", RACE),
     "membranes wrap": ("shared.accumulator", "saturate(membrane + table.weight, layout.chip.membrane_bits)",
                        "(membrane + table.weight)[:layout.chip.membrane_bits]", RACE),
-    "wrong xorshift": ("fast.pulses", '("<<", 5)', '("<<", 6)', RACE),
+    "wrong xorshift": ("shared.plasticity", '("<<", 5)', '("<<", 6)', RACE),
     "one draw too few": ("fast.pulses", "with m.If(selected):", "with m.If(selected & (level != 0)):", RACE),
-    "lower rail missing": ("fast.pulses", "Mux(below, 0, ", "Mux(below, top, ", RACE),
-    "upper rail missing": ("fast.pulses", "Mux(above, top, raw)", "Mux(above, 0, raw)", RACE),
+    "lower rail missing": ("shared.plasticity", "Mux(below, 0, ", "Mux(below, top, ", RACE),
+    "upper rail missing": ("shared.plasticity", "Mux(above, top, raw)", "Mux(above, 0, raw)", RACE),
     "DARK acts on lines that spoke": ("fast.pulses", "(self.line_stamp == SILENT))",
                                       "(self.line_stamp != SILENT))", RACE),
     "a closed tile reads": ("shared.core", "two.valid & ~closed)", "two.valid)", RACE),
@@ -87,8 +82,8 @@ BUGS = {
                                           ("UNTEACH", PulseMode.UNTEACH, read_out.best, "LABEL DONE"))""",
                          """(("TEACH", PulseMode.UNTEACH, read_out.best, "UNTEACH"),
                              ("UNTEACH", PulseMode.TEACH, event.line, "LABEL DONE"))""", READ_OUT),
-    "noise of another field": ("fast.pulses", "(0, 5, 10, 15)", "(0, 5, 10, 16)", FLAWED),
-    "noise not centred": ("fast.pulses", ") - 62", ") - 61", FLAWED),
+    "noise of another field": ("shared.plasticity", "(0, 5, 10, 15)", "(0, 5, 10, 16)", FLAWED),
+    "noise not centred": ("shared.plasticity", ") - 62", ") - 61", FLAWED),
     "noise of the draw before": ("fast.pulses", "noisy(m, drawn, moved, s", "noisy(m, random, moved, s", FLAWED),
     "steps are never negative": ("fast.pulses", "(signed if layout.noisy else unsigned)(len",
                                  "unsigned(len", FLAWED),
@@ -96,36 +91,10 @@ BUGS = {
     "stuck as the next row is": ("fast.pulses", "range(3)", "range(2)", FLAWED),
     "stuck as a cell of the tiles is": ("fast.pulses", "stuck = Mux(teaching, row, tile)", "stuck = tile",
                                         TAUGHT_FLAWED),
-    "the read-out is without noise": ("fast.pulses", "noise.eq(noise_of(drawn))", "noise.eq(0)", TAUGHT_FLAWED),
+    "the read-out is without noise": ("shared.plasticity", "noise.eq(noise_of(drawn))", "noise.eq(0)", TAUGHT_FLAWED),
     "a tie is right for any label": ("shared.core", "(own == best) & (event.line < read_out.best)", "(own == best)",
                                      READ_OUT),
 }
-
-
-def broken_module(name, old, new):
-    """A module of hdl/ with one piece of its source replaced."""
-    module = importlib.import_module(f"ohmspike.hdl.{name}")
-    source = inspect.getsource(module)
-    assert old in source, f"hdl.{name} has no {old!r} to replace"
-    broken = types.ModuleType(module.__name__)
-    broken.__package__ = module.__package__
-    exec(compile(source.replace(old, new) if old else source, module.__file__, "exec"), broken.__dict__)
-    return broken
-
-
-def planted(monkeypatch, name, old, new):
-    """The class ``Core`` with one piece of the source of a module of hdl/ replaced."""
-    broken = broken_module(name, old, new)
-    if name == "shared.core":
-        monkeypatch.setitem(sys.modules, broken.__name__, broken)
-        name, broken = "fast.core", broken_module("fast.core", "", "")
-    if name in ("fast.core", "top.decode"):
-        top = {"fast.core": "Core", "top.decode": "Decoder"}[name]
-        monkeypatch.setattr(f"ohmspike.hdl.top.chip.{top}", getattr(broken, top))
-        return
-    for class_name in ("Accumulator", "Pulses", "Race", "ReadOut", "TraceLookup"):
-        if class_name in broken.__all__:
-            monkeypatch.setattr(core_module, class_name, getattr(broken, class_name))
 
 
 def run_samples(chip):
@@ -171,6 +140,6 @@ def test_without_a_bug_all_is_well(chip):
 @pytest.mark.parametrize("bug", BUGS)
 def test_planted_bug_is_caught(monkeypatch, bug):
     name, old, new, chip = BUGS[bug]
-    planted(monkeypatch, name, old, new)
+    monkeypatch.setattr("support.bench.Executor", plant(monkeypatch, name, old, new).Executor)
     with pytest.raises(AssertionError, match="program"):
         run_samples(chip)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.hdl.fast.pulses import PulseMode, Pulses, TraceLookup
+from ohmspike.hdl.fast.pulses import Pulses
 from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.shared.plasticity import PulseMode, TraceLookup
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.state import ChipState
 from support.bench import Bench, Scoreboard

@@ -7,10 +7,10 @@ from amaranth.sim import Simulator
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode, label_code
 from ohmspike.chip.instructions import FrameKind, Status
-from ohmspike.hdl.fast import timing as cost
 from ohmspike.hdl.link.link import Link
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.top.chip import ChipTop
+from ohmspike.hdl.top.timing import max_idle_cycles
 from support.bench import ExecutorBench
 from support.programs import check, encode_events, frame, load_state
 from support.reference_link import decode, encode
@@ -187,5 +187,5 @@ def test_the_longest_event_of_a_chip_is_no_hang(chip, lanes, ports):
             assert (await bench.execute(ctx, each))[-1] == Status.OK
 
     bench.run(session)
-    assert cost.longest_silence(layout) // 30 < max(gaps) <= cost.longest_silence(layout)
-    assert ChipTop(layout).watchdog >= 2 * cost.longest_silence(layout)
+    assert max_idle_cycles(layout) // 30 < max(gaps) <= max_idle_cycles(layout)
+    assert ChipTop(layout).watchdog >= 2 * max_idle_cycles(layout)

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from ohmspike.hdl.shared.timing import all_units
 from ohmspike.sim.state import ChipState
 from support.bench import ExecutorBench
 from support.programs import load_state
 
-__all__ = ["facts", "measured", "visits_of"]
+__all__ = ["facts", "measured", "units_of", "visits_of"]
 
 
 def measured(layout, programs, *, learn):
@@ -34,3 +35,8 @@ def facts(chip, lines):
 def visits_of(chip, line):
     """How many tiles see a line."""
     return int((chip.row_lines == line).sum())
+
+
+def units_of(chip, live, learn):
+    """Which post-trace units of every tile have a trace after a DECIDE."""
+    return all_units(chip, [learn and is_live for is_live in live])

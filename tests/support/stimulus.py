@@ -13,8 +13,12 @@ from ohmspike.sim.state import ChipState
 @st.composite
 def chips(draw):
     """Small chips from all over the description: both fire modes, odd geometries, rails close to each other, flaws."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="chip seed"))
-    mode = draw(st.sampled_from(["race", "threshold"]))
+    return random_chip(draw(st.integers(0, 2**32 - 1), label="chip seed"), draw(st.sampled_from(["race", "threshold"])))
+
+
+def random_chip(seed: int, mode: str) -> Chip:
+    """One of :func:`chips`: with the same seed and fire mode the same one."""
+    rng = np.random.default_rng(seed)
     plane = rng.integers(1, 7, 2)
     patch = [int(rng.integers(1, side + 1)) for side in plane]
     neurons = int(rng.choice([1, 2, 3, 5, 9, 33]))

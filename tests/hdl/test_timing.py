@@ -1,15 +1,15 @@
-"""The stated clocks are the measured ones."""
+"""The stated clocks are the measured ones, in both forms."""
 
 import numpy as np
 import pytest
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode, label_code
-from ohmspike.hdl.fast import timing as cost
 from ohmspike.hdl.shared.layout import Layout
-from ohmspike.sim.state import ChipState
+from ohmspike.hdl.top.timing import image, report, synthetic_image, timing_of
 from support.bench import ExecutorBench
-from support.programs import check, encode_events, frame, load_state, read, write
+from support.clocks import facts, measured, units_of, visits_of
+from support.programs import check, encode_events, frame, read, write
 from support.stimulus import varied
 
 STEP, DECIDE, DARK, END = EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END
@@ -24,6 +24,10 @@ LAYOUTS = {
     "unseen lines, one winner": Layout(varied(WIDE, patch_height=1, patch_width=1, stride=2, winners=1, learners=1), 5),
     "noise": Layout(varied(WIDE, noise_bits=8), 2),
     "noise, stuck cells": Layout(varied(WIDE, noise_bits=8, stuck_cells="masked"), 5),
+    "small, 5 words": Layout(WIDE, 1, level_ports=1),
+    "small, 8 words": Layout(varied(WIDE, neurons=16), 2, level_ports=1),
+    "small, one word, one unit, leak": Layout(varied(WIDE, winners=1, learners=1, theta_leak=3), 5, level_ports=1),
+    "small, unseen lines": Layout(varied(WIDE, patch_height=1, patch_width=1, stride=2), 2, level_ports=1),
 }
 READ_OUT = varied(WIDE, plane_height=3, plane_width=4, classes=3, score_bits=10, margin=0)
 READ_OUTS = {
@@ -33,39 +37,17 @@ READ_OUTS = {
                                                  winners=9, learners=1), 9),
     "one winner": Layout(varied(READ_OUT, winners=1, learners=1, plane_height=2, plane_width=3), 5),
     "noise, stuck cells": Layout(varied(READ_OUT, noise_bits=8, stuck_cells="masked"), 3),
+    "small, 3 words": Layout(READ_OUT, 2, level_ports=1),
+    "small, ten classes": Layout(varied(READ_OUT, classes=10, learners=1), 5, level_ports=1),
+    "small, more classes than lines": Layout(varied(READ_OUT, plane_height=2, plane_width=3, classes=9), 2,
+                                             level_ports=1),
 }
 
 
-def measured(layout, programs, *, learn):
-    """Clocks of programs, each after those before it, from the initial state."""
-    bench = ExecutorBench(layout)
-    state = ChipState.initial(layout.chip)
-    state.learn = learn
-
-    async def session(bench, ctx):
-        for program in [load_state(layout.chip, state), *programs]:
-            assert (await bench.execute(ctx, program))[-1] == 0
-
-    bench.run(session)
-    return bench.clocks[1:]
-
-
-def facts(chip, lines):
-    """How many tiles see each line (``None``: silent), and which tiles are live."""
-    seen = np.bincount(chip.row_lines.ravel(), minlength=chip.lines)
-    lit = np.isin(np.arange(chip.lines), lines)
-    live = lit[chip.row_lines].sum(1) >= chip.min_spikes
-    return [int(count) if on else None for count, on in zip(seen, lit, strict=True)], live.tolist()
-
-
-def units_of(chip, live, learn):
-    """Which post-trace units of every tile have a trace after a DECIDE."""
-    return [[True] * chip.learners if learn and is_live else [] for is_live in live]
-
-
-def visits_of(chip, line):
-    """How many tiles see a line."""
-    return int((chip.row_lines == line).sum())
+def clocks_of(layout, **registers):
+    """The simulator of programs of the form a layout is of."""
+    timing = timing_of(layout)
+    return timing.clocks(timing, **registers)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -77,7 +59,7 @@ def test_every_event_of_a_race_costs_what_is_stated(name, learn):
     programs, expected = [], []
 
     def case(program, *instructions):
-        clocks = cost.Clocks(layout, learn=learn)
+        clocks = clocks_of(layout, learn=learn)
         for instruction, *arguments in instructions:
             getattr(clocks, instruction)(*arguments)
         programs.append(program)
@@ -105,7 +87,9 @@ def test_every_event_of_a_race_costs_what_is_stated(name, learn):
 @pytest.mark.parametrize("name, learn, report", [
     ("3 words", True, True), ("noise, stuck cells", True, True), ("ten classes", True, True),
     ("one winner", False, True),
-    ("races wait for the read-out", False, True), ("races wait for the read-out", True, False)])
+    ("races wait for the read-out", False, True), ("races wait for the read-out", True, False),
+    ("small, 3 words", True, True), ("small, more classes than lines", False, True),
+    ("small, ten classes", True, False)])
 def test_the_read_out_costs_what_is_stated(name, learn, report):
     """All cells alike: label 0 leads by nothing, which the margin 0 lets pass."""
     layout = READ_OUTS[name]
@@ -113,7 +97,7 @@ def test_the_read_out_costs_what_is_stated(name, learn, report):
     programs, expected = [write("registers", [report], column=3)], []
 
     def case(program, *instructions):
-        clocks = cost.Clocks(layout, learn=learn, report=report)
+        clocks = clocks_of(layout, learn=learn, report=report)
         for instruction, *arguments in instructions:
             getattr(clocks, instruction)(*arguments)
         programs.append(program)
@@ -140,61 +124,64 @@ def test_the_read_out_costs_what_is_stated(name, learn, report):
 @pytest.mark.parametrize("name", READ_OUTS)
 def test_functions_of_the_read_out_agree_with_the_clocks_of_programs(name):
     layout = READ_OUTS[name]
-    for clocks_of, instruction, *taught in ((cost.answer, "answer"), (cost.label, "label"), (cost.label, "label", 4)):
-        clocks = cost.Clocks(layout)
+    for instruction, *taught in (("answer",), ("label",), ("label", 4)):
+        clocks = clocks_of(layout)
         getattr(clocks, instruction)(*taught)
         more = 7 if instruction == "answer" else 1  # bytes of the answer, or of the label
-        assert clocks.total == clocks_of(layout, *taught) + more + 2, instruction
+        assert clocks.total == getattr(timing_of(layout), instruction)(*taught) + more + 2, instruction
 
 
+@pytest.mark.parametrize("name", ["3 words", "small, 3 words"])
 @pytest.mark.parametrize("taught", [False, True])
-def test_a_labelled_image_costs_what_is_stated(taught):
-    layout = READ_OUTS["3 words"]
+def test_a_labelled_image_costs_what_is_stated(name, taught):
+    layout = READ_OUTS[name]
     chip = layout.chip
-    visits, live = cost.blob(chip, 6)
+    visits, live = synthetic_image(chip, 6)
     lit = [line for line, count in enumerate(visits) if count is not None]
     programs = [write("registers", [1023 * taught], column=4),
                 frame(chip, lit) + encode_events([DECIDE, ANSWER, LABEL, DARK, END])]
     assert measured(layout, programs, learn=True)[1:] == [
-        cost.image(layout, visits, live, learn=True, answered=True, taught=taught)]
+        image(layout, visits, live, learn=True, answered=True, taught=taught)]
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_functions_agree_with_the_clocks_of_programs(name):
-    layout = LAYOUTS[name]
+@pytest.mark.parametrize("layout", [*LAYOUTS.values(), READ_OUTS["small, ten classes"]],
+                         ids=[*LAYOUTS, "small, ten classes"])
+def test_functions_agree_with_the_clocks_of_programs(layout):
+    everything = [True] * layout.chip.tiles
     for learn in (False, True):
-        clocks = cost.Clocks(layout, learn=learn, report=False)
-        clocks.decide([True] * layout.chip.tiles)
-        assert clocks.total == cost.decide(layout, [True] * layout.chip.tiles, learn=learn) + 2  # opcode and status
+        clocks = clocks_of(layout, learn=learn, report=False)
+        clocks.decide(everything)
+        assert clocks.total == timing_of(layout).decide(everything, learn=learn) + 2  # opcode and status
 
 
 @pytest.mark.parametrize("bins, learn", [(1, True), (3, False)])
 def test_an_image_costs_what_is_stated(bins, learn):
     layout = LAYOUTS["3 words"]
     chip = layout.chip
-    visits, live = cost.blob(chip, 9)
+    visits, live = synthetic_image(chip, 9)
     lit = [line for line, count in enumerate(visits) if count is not None]
     program = b""
     for bin_ in range(bins):
         program += encode_events([STEP] * (bin_ > 0)) + frame(chip, [line for line in lit if line % bins == bin_])
     program += encode_events([DECIDE, *[DARK] * learn, END])
-    assert measured(layout, [program], learn=learn) == [cost.image(layout, visits, live, bins=bins, learn=learn)]
+    assert measured(layout, [program], learn=learn) == [image(layout, visits, live, bins=bins, learn=learn)]
 
 
-@pytest.mark.parametrize("lanes", [1, 3, 5])
+@pytest.mark.parametrize("lanes, ports", [(1, 2), (3, 2), (5, 2), (2, 1)])
 @pytest.mark.parametrize("learn", [False, True], ids=["inference", "learning"])
-def test_steps_of_threshold_mode_cost_what_is_stated(lanes, learn):
+def test_steps_of_threshold_mode_cost_what_is_stated(lanes, ports, learn):
     """One tile that always fires; the units hold nothing, then its neuron."""
     chip = varied(WIDE, fire_mode="threshold", winners=1, learners=3, patch_height=4, patch_width=5, theta_leak=1,
                   theta_base=0)
-    layout = Layout(chip, lanes)
-    searches = [cost.find_unit(layout, 0), cost.find_unit(layout, 1, held=0)] if learn else [0, 0]
+    layout = Layout(chip, lanes, level_ports=ports)
+    timing = timing_of(layout)
+    searches = [timing.find_unit(0), timing.find_unit(1, held=0)] if learn else [0, 0]
     expected = []
     for outcome in (None, searches[0], None):
-        clocks = cost.Clocks(layout, learn=learn)
+        clocks = clocks_of(layout, learn=learn)
         clocks.step([outcome])
         expected.append(clocks.total)
-    clocks = cost.Clocks(layout, learn=learn)
+    clocks = clocks_of(layout, learn=learn)
     clocks.end()
     programs = [encode_events([STEP]), frame(chip, range(20)), encode_events([STEP]), encode_events([STEP]),
                 encode_events([END])]
@@ -202,25 +189,29 @@ def test_steps_of_threshold_mode_cost_what_is_stated(lanes, learn):
     assert [came[0], *came[2:]] == [*expected, clocks.total]
 
 
+@pytest.mark.parametrize("neurons, ports", [(5, 2), (14, 1)])
 @pytest.mark.parametrize("units, faded", [(2, 0), (0, 2)])
-def test_a_plastic_visit_costs_what_is_stated(units, faded):
+def test_a_plastic_visit_costs_what_is_stated(units, faded, neurons, ports):
     """The same spike while learning and not, on a closed tile whose units are all in use."""
-    layout = Layout(varied(WIDE, patch_height=4, patch_width=5, trace_bits=4, trace_shift=1), 2)
+    chip = varied(WIDE, patch_height=4, patch_width=5, neurons=neurons, trace_bits=4, trace_shift=1)
+    layout = Layout(chip, 2, level_ports=ports)
+    timing = timing_of(layout)
     clocks = {}
     for learn in (0, 1):
         programs = [encode_events([0, DECIDE, *[STEP] * (8 if faded else 0)]), write("registers", [learn]),
                     encode_events([1])]
         clocks[learn] = measured(layout, programs, learn=True)[-1]
-    assert clocks[1] - clocks[0] == cost.plastic_visit(layout, units, faded) - cost.visit(layout) - 2
+    assert clocks[1] - clocks[0] == timing.plastic_visit(units, faded) - timing.visit() - 2
 
 
 @pytest.mark.parametrize("name, cells, column", [("levels", 12, 3), ("theta", 7, 0), ("set", 0, 2), ("random", 4, 0)])
 @pytest.mark.parametrize("direction", [read, write, check])
-def test_bursts_cost_what_is_stated(name, cells, column, direction):
-    layout = LAYOUTS["3 words"]
+@pytest.mark.parametrize("form", ["3 words", "small, 5 words"])
+def test_bursts_cost_what_is_stated(form, name, cells, column, direction):
+    layout = LAYOUTS[form]
     program = (write(name, np.zeros(cells, int), column=column) if direction is write
                else direction(name, cells, column=column))
-    clocks = cost.Clocks(layout)
+    clocks = clocks_of(layout)
     (clocks.check if direction is check else clocks.burst)(name, cells, column)
     assert measured(layout, [program], learn=False) == [clocks.total]
 
@@ -233,7 +224,7 @@ def test_end_waits_for_the_bank_that_is_cleared_as_stated(name):
     seen, everything = facts(chip, range(chip.lines))[0], list(range(chip.lines))
     samples = [[], [], [3], everything[:9], [], everything, [0, 0], everything[4:], []]
     samples += [rng.integers(0, chip.lines, rng.integers(0, 12)).tolist() for _ in range(8)]
-    program, clocks = b"", cost.Clocks(layout)
+    program, clocks = b"", clocks_of(layout)
     for index, lines in enumerate(samples):
         if index % 3 == 2:
             program += frame(chip, lines)
@@ -252,11 +243,11 @@ def test_end_waits_for_the_bank_that_is_cleared_as_stated(name):
 
 
 def test_the_table_names_every_preset():
-    table = cost.report({"tiles": ((16, 2),), "paper": ((16, 2),)})
+    table = report({"tiles": ((16, 2),), "paper": ((16, 2),)})
     assert "| tiles (" in table and "| paper (" in table
 
 
-@pytest.mark.parametrize("name", ["3 words", "unseen lines, one winner"])
+@pytest.mark.parametrize("name", ["3 words", "unseen lines, one winner", "small, unseen lines"])
 def test_after_a_reset_the_sample_is_cleared_in_the_stated_clocks(name):
     layout = LAYOUTS[name]
     bench = ExecutorBench(layout)
