@@ -6,10 +6,9 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
+from ohmspike.hdl.shared.ports import COUNTER_BITS
+
 __all__ = ["CounterBank"]
-
-COUNTER_BITS = 64
-
 
 class CounterBank(wiring.Component):
     """64-bit counters that may all rise in every clock.

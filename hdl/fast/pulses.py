@@ -1,19 +1,18 @@
 """The STDP pulse generator: SET and RESET pulses down a column, or on one cell."""
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from ohmspike.hdl.shared.accumulator import WeightTable
 from ohmspike.hdl.shared.layout import SILENT, Layout
 from ohmspike.hdl.shared.logic import lookup, narrow
 from ohmspike.hdl.shared.plasticity import PulseMode, TraceLookup, delayed, noisy, stepped_level, xorshift
+from ohmspike.hdl.shared.pulses import CommonPulses
 
 __all__ = ["Pulses"]
 
 
-class Pulses(wiring.Component):
+class Pulses(CommonPulses):
     """Sweep one column of a tile, or of the read-out, with pulses: stochastic, saturating read-modify-write of levels.
 
     A pulse draws ``u`` and moves the level by ``(table[bin][level] + u) >> fraction_bits`` (contract 5.2)::
@@ -72,60 +71,28 @@ class Pulses(wiring.Component):
     """
 
     def __init__(self, layout: Layout):
-        self._layout = layout
-        chip = layout.chip
-        flaws = {}
-        if layout.noisy:
-            flaws["write_noise"] = In(layout.chip.noise_bits)
-        if layout.chip.has_stuck_cells:
-            flaws |= {"level_stuck": In(layout.stuck_word), "read_out_stuck": In(layout.read_out_stuck_word)}
-        super().__init__({
-            "start_valid": In(1),
-            "start_ready": Out(1),
-            "start": In(data.StructLayout({
-                "mode": PulseMode, "address": layout.level_address, "lane": layout.pulsed_lane, "line": layout.line,
-                "trace": layout.trace, "tile": layout.tile})),
+        members = {
             "busy": Out(1),
             "idle": Out(1),
-            "step": In(8),
             "level_address": Out(layout.level_address),
             "level_data": In(layout.level_word),
             "level_write_address": Out(layout.level_address),
             "level_write": Out(layout.lanes),
-            "line_address": Out(layout.line),
-            "line_stamp": In(8),
-            "listed": In(layout.fire_count),
-            "place": Out(layout.fire_count),
-            "row": In(layout.read_out_row),
             "read_out_address": Out(layout.read_out_row),
             "read_out_data": In(layout.read_out_word),
             "read_out_write_address": Out(layout.read_out_row),
-            "read_out_write": Out(max(1, chip.classes)),
+            "read_out_write": Out(max(1, layout.chip.classes)),
             "written": Out(layout.level),
             "random_address": Out(layout.stream),
             "random_data": In(32),
             "random_write_address": Out(layout.stream),
             "random_write_data": Out(32),
             "random_write": Out(1),
-            "table_address": In(layout.table_address),
-            "table_write_data": In(16),
-            "table_write_set": In(1),
-            "table_write_reset": In(1),
-            "table_value_set": Out(16),
-            "table_value_reset": Out(16),
-            "weight_write": In(1),
-            "weight_write_level": In(layout.level),
-            "weight_write_weight": In(layout.weight),
-            "weight_read_level": In(layout.level),
-            "weight_value": Out(layout.weight),
-            "pulse": Out(1),
-            "pulse_reset": Out(1),
             "pulse_dark": Out(1),
-            "pulse_bin": Out(max(1, layout.bin.width)),
-            "pulse_weight": Out(layout.weight),
-            "clipped": Out(1),
-            **flaws,
-        })
+        }
+        if layout.chip.has_stuck_cells:
+            members |= {"level_stuck": In(layout.stuck_word), "read_out_stuck": In(layout.read_out_stuck_word)}
+        super().__init__(layout, members)
 
     def elaborate(self, platform):
         m = Module()
@@ -185,27 +152,7 @@ class Pulses(wiring.Component):
         bin_ = Signal(max(1, layout.bin.width))
         if layout.bin.width:
             m.d.comb += bin_.eq(trace[-layout.bin.width:])
-        place = Cat(level, bin_[:layout.bin.width], teaching)[:layout.table_address.width]
-        tables = {}
-        for name, write in (("set", self.table_write_set), ("reset", self.table_write_reset)):
-            m.submodules[f"{name}_table"] = table = Memory(shape=unsigned(16), init=[],
-                                                           depth=1 << layout.table_address.width)
-            tables[name], load = table.read_port(), table.write_port()
-            m.d.comb += [
-                tables[name].addr.eq(Mux(self.idle, self.table_address, place)),
-                load.addr.eq(self.table_address),
-                load.data.eq(self.table_write_data),
-                load.en.eq(write),
-                getattr(self, f"table_value_{name}").eq(tables[name].data),
-            ]
-        m.submodules.weights = weights = WeightTable(layout)
-        m.d.comb += [
-            weights.level.eq(Mux(self.idle, self.weight_read_level, level)),
-            weights.write.eq(self.weight_write),
-            weights.write_level.eq(self.weight_write_level),
-            weights.write_weight.eq(self.weight_write_weight),
-            self.weight_value.eq(weights.weight),
-        ]
+        tables, weight = self._tables(m, self.idle, level, bin_, teaching)
         drawn = xorshift(m, random)
         with m.If(selected):
             m.d.sync += random.eq(drawn)
@@ -218,7 +165,7 @@ class Pulses(wiring.Component):
         moved = entry + fraction
         moved = noisy(m, drawn, moved, self.write_noise) if layout.noisy else delayed(m, moved)
         level_4, bin_4, pulse_4, weight_4, lane_4 = (
-            delayed(m, signal) for signal in (level_3, bin_3, pulse_3, weights.weight, lane_3))
+            delayed(m, signal) for signal in (level_3, bin_3, pulse_3, weight, lane_3))
 
         # stage 4: step
         step = Signal((signed if layout.noisy else unsigned)(len(moved) - chip.fraction_bits))

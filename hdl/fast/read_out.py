@@ -1,7 +1,6 @@
 """The read-out crossbar: feature neurons to scores of classes, and the columns a label teaches."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
@@ -9,11 +8,12 @@ from amaranth.utils import bits_for
 from ohmspike.hdl.shared.accumulator import WeightTable, total
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.shared.logic import saturate
+from ohmspike.hdl.shared.read_out import CommonReadOut
 
 __all__ = ["ReadOut"]
 
 
-class ReadOut(wiring.Component):
+class ReadOut(CommonReadOut):
     """Add up read pulses on rows of the read-out, and find the best column (contract 10).
 
     A fire reads one row, a word of one cell per class. Its *p* pulses are added at once: ``min(score + p * weight,
@@ -65,23 +65,12 @@ class ReadOut(wiring.Component):
     latency = 4
 
     def __init__(self, layout: Layout):
-        self._layout = layout
-        chip = layout.chip
-        self.search = chip.classes + 2
-        super().__init__({
-            "fire_valid": In(1), "fire_ready": Out(1),
-            "fire": In(data.StructLayout({"row": layout.read_out_row, "pulses": bits_for(chip.winners)})),
-            "idle": Out(1),
-            "weight_sum": Out(bits_for(chip.winners * chip.classes * ((1 << chip.weight_bits) - 1))),
-            "clear": In(1),
-            "ask": In(1), "apart": In(1), "but": In(layout.label),
-            "done": Out(1), "best": Out(layout.label), "best_score": Out(chip.score_bits),
-            "second_score": Out(chip.score_bits), "own_score": Out(chip.score_bits),
-            "listed": Out(layout.fire_count), "place": In(layout.fire_count), "row": Out(layout.read_out_row),
+        super().__init__(layout, {
             "address": In(layout.read_out_row), "data": Out(layout.read_out_word),
-            "write_address": In(layout.read_out_row), "written": In(layout.level), "write": In(chip.classes),
-            "load": In(1), "load_level": In(layout.level), "load_weight": In(layout.weight),
+            "write_address": In(layout.read_out_row), "written": In(layout.level), "write": In(layout.chip.classes),
         })
+        self._label, self._picked_label = Signal(layout.label), Signal(layout.label)
+        self._picked = Signal(layout.chip.score_bits, name="_picked")
 
     def elaborate(self, platform):
         m = Module()
@@ -98,15 +87,7 @@ class ReadOut(wiring.Component):
             *(write.data[label].eq(self.written) for label in range(chip.classes)),
         ]
 
-        # the list of rows that fired
-        m.submodules.fired = fired = Memory(shape=layout.read_out_row, depth=chip.tiles * chip.winners, init=[])
-        recall, note = fired.read_port(), fired.write_port()
-        taken = self.fire_valid & self.fire_ready
-        m.d.comb += [
-            recall.addr.eq(self.place[:len(recall.addr)]), self.row.eq(recall.data),
-            note.addr.eq(self.listed[:len(note.addr)]), note.data.eq(self.fire.row), note.en.eq(taken),
-        ]
-        m.d.sync += self.listed.eq(Mux(self.clear, 0, self.listed + taken))
+        taken = self._list_fires(m)
 
         # add: a fire travels through levels, weights, and weights times pulses
         travelling = Signal(3)
@@ -137,7 +118,7 @@ class ReadOut(wiring.Component):
                 m.d.comb += [self.fire_ready.eq(1), self.idle.eq(~travelling.any())]
                 with m.If(self.ask):
                     m.next = "SEARCH"
-            self._search(m)
+            self._search(m, self._label, self._picked, self._picked_label, rewinds=True)
         return m
 
     @staticmethod
@@ -147,36 +128,8 @@ class ReadOut(wiring.Component):
 
     def _pick(self, m, scores):
         """The score of a column, one clock after its label."""
-        label = self._layout.label
-        self._label, self._picked_label = Signal(label), Signal(label)
-        self._picked = Signal(self._layout.chip.score_bits)
         with m.Switch(self._label):
             for index, score in enumerate(scores):
                 with m.Case(index):
                     m.d.sync += self._picked.eq(score)
         m.d.sync += self._picked_label.eq(self._label)
-
-    def _search(self, m):
-        """A column per clock: picked in one clock, compared in the next."""
-        chip = self._layout.chip
-        label, picked, picked_label = self._label, self._picked, self._picked_label
-        any_best, any_second, valid = Signal(), Signal(), Signal()
-        leads = ~any_best | (picked > self.best_score)
-        with m.State("SEARCH"):
-            m.d.sync += [label.eq(label + 1), valid.eq(1)]
-            with m.If(~valid):
-                m.d.sync += [any_best.eq(0), any_second.eq(0), self.second_score.eq(0), self.best_score.eq(0)]
-            with m.Elif(self.apart & (picked_label == self.but)):
-                m.d.sync += self.own_score.eq(picked)
-            with m.Elif(leads):
-                m.d.sync += [self.best.eq(picked_label), self.best_score.eq(picked), any_best.eq(1),
-                             self.second_score.eq(self.best_score), any_second.eq(any_best)]
-            with m.Elif(~any_second | (picked > self.second_score)):
-                m.d.sync += [self.second_score.eq(picked), any_second.eq(1)]
-            with m.If(valid & (picked_label == chip.classes - 1)):
-                m.d.sync += [label.eq(0), valid.eq(0)]
-                m.next = "SEARCHED"
-        with m.State("SEARCHED"):
-            m.d.comb += self.done.eq(1)
-            m.next = "IDLE"
-

@@ -119,15 +119,6 @@ class Link(wiring.Component):
                                         + max_reply.to_bytes(2, "little") + bytes(digest))
         super().__init__()
 
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.unstuffer = self._unstuffer
-        m.submodules.stuffer = self._stuffer
-        m.submodules.receiver = receiver = self._receiver
-        m.submodules.requests = requests = self._requests
-        m.submodules.replies = self._replies
-        m.submodules.transmitter = transmitter = self._transmitter
-
         # storage: numbers. Replies of the programs numbered expected - waiting - window and up are kept.
         self._expected = Signal(16)
         self._following = Signal(16)  # what is expected after the frame under judgement
@@ -140,6 +131,16 @@ class Link(wiring.Component):
         self._adopt = Signal()  # a new session
         self._sent = Signal(range(self._window))
         self._sending = Signal()  # a reply
+        self._resting, self._expired = Signal(), Signal()
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.unstuffer = self._unstuffer
+        m.submodules.stuffer = self._stuffer
+        m.submodules.receiver = receiver = self._receiver
+        m.submodules.requests = requests = self._requests
+        m.submodules.replies = self._replies
+        m.submodules.transmitter = transmitter = self._transmitter
 
         # ports
         wiring.connect(m, wiring.flipped(self.rx), self._unstuffer.line)
@@ -171,7 +172,6 @@ class Link(wiring.Component):
 
     def _watch(self, m):
         """Two ticks without a sign of life while something is under way."""
-        self._resting, self._expired = Signal(), Signal()
         ticks, stale, alive, tick = Signal(range(self._watchdog)), Signal(), Signal(), Signal()
         m.d.comb += [
             alive.eq(self._resting | self.moved | self.tx.valid | (self.output.valid & self.output.ready)

@@ -1,38 +1,53 @@
-"""What both forms of the core have in common: ports, registers, visits of rows, answers, and part of the accesses."""
+"""The sequence of every event, shared by both forms of the core."""
 
-from amaranth import Mux, Signal
+from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import bits_for
 
-from ohmspike.chip.instructions import STATUS_WORDS, identity_words, register_names
+from ohmspike.chip.description import STEP_MAX
+from ohmspike.chip.instructions import STATUS_WORDS
 
-from .layout import Layout
-from .logic import lookup
+from .access import HostAccess
+from .answers import Answers
+from .layout import SILENT, Layout
 from .plasticity import PulseMode
-from .ports import READS_MAX, EventKind, access_shape, answer_shape, event_shape, fire_shape
+from .ports import EventKind, access_shape, answer_shape, event_shape, fire_shape
+from .state import Registers, Sample
+from .storage import CommonStorage
+from .units import PostTraceUnits
+from .visits import Visits
+from .walk import CommonWalk
 
 __all__ = ["CommonCore"]
 
 
 class CommonCore(wiring.Component):
-    """The parts of a core that do not depend on where it keeps its cells.
+    """Take events, refuse what contract 3.8 refuses, and carry each out by the parts of the form.
 
-    A form of the core gives, before the methods here are called, ``router``, ``accumulator``, ``pulses``, ``counters``,
-    ``unit_trace`` and the memories ``membrane``, ``tile`` and ``unit`` (``_read``, ``_write``), and
+    The parts are classes that add signals and statements to the module of the core, and states to its sequence::
 
-    visited_levels
-        The word of levels that a visit addressed in the clock before.
-    pulses_over
-        The pulses that were started are done.
-    _address_visit(m, visit, word)
-        Address the levels and the state of a visit.
-    _note_visit(m, tile)
-        Address the state of a visited tile, to be written.
+        events -> CommonCore --+-- Visits          rows that are read, and their RESET pulses
+                     |         +-- walk            tiles to act on, one after the other
+                     |         +-- PostTraceUnits  recharged by a learning post spike
+                     |         +-- homeostasis     thresholds: raised, and leaking
+                     |         +-- Answers         of the read-out
+                     |         +-- HostAccess      cells of all memories
+                     +-- storage: the memories and components that all of them work on
+
+    A form of the core is a subclass with its own storage, walk, homeostasis and access. It gives ``winner``, the neuron
+    that won the race and its score, ``fired``, the neuron of the last fire, and what is asked for at the end of the
+    class.
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+    storage : :class:`CommonStorage`
+    walk, homeostasis, access : :class:`type`
+        Classes of the parts.
     """
 
-    def __init__(self, layout: Layout):
-        self.layout = layout
+    def __init__(self, layout: Layout, storage: CommonStorage, *, walk: type[CommonWalk], homeostasis: type,
+                 access: type[HostAccess]):
         super().__init__({
             "events": In(stream.Signature(event_shape())),
             "fires": Out(stream.Signature(fire_shape(layout))),
@@ -45,212 +60,298 @@ class CommonCore(wiring.Component):
             "dark": Out(1),
             "status": In(data.ArrayLayout(32, len(STATUS_WORDS))),
         })
-
-    def _registers_and_shapes(self):
-        """Registers, what lives within a sample, and the shapes of the state of a tile and of a unit."""
-        layout, chip = self.layout, self.layout.chip
-        self.tile_shape = data.StructLayout({
-            "reads": bits_for(READS_MAX), "active": 1, "closed": 1, "step_reads": bits_for(READS_MAX), "step": 8,
-            "used": layout.unit_count, "next": layout.unit})
-        self.unit_shape = data.StructLayout({"neuron": layout.neuron, "stamp": 8})
-        self.unit_depth = (chip.tiles << layout.unit.width) if chip.learners > 1 else chip.tiles
-        self.learn = Signal()
-        self.report = Signal(init=1)
-        self.theta_step = Signal(16)
-        self.theta_base = Signal(chip.threshold_bits)
-        self.margin = Signal(chip.score_bits)
-        self.write_noise = Signal(chip.noise_bits)
-        self.step = Signal(8)
-        self.spoken = Signal(range(chip.lines + 1))
-        self.any_units = Signal()
-        self.dark_sample = Signal()
-        self.visits_quiet = Signal()
+        self.layout, self.storage = layout, storage
+        self.registers, self.sample = Registers(layout.chip), Sample(layout.chip)
         self.quiet = Signal()  # no read is under way, in the tiles or in the read-out
+        self.walk = walk(storage, self.registers, self.sample, self.events.payload)
+        self.units = PostTraceUnits(storage, self.sample, self.walk)
+        self.visits = Visits(storage, self.registers, self.sample, self.units)
+        self.homeostasis = homeostasis(storage, self.registers, self.walk)
+        self.answering = Answers(storage, self.registers, self.events, self.answers)
+        self.host_access = access(self, storage, self.registers, self.quiet)
+        self.ending = Signal()  # an END, and not a reset, leads to CLEAR
 
-    def _unit_address(self, tile, unit):
-        return tile << self.layout.unit.width | unit if self.layout.chip.learners > 1 else tile
+    def elaborate(self, platform):
+        m = Module()
+        self.storage.add_to(m)
+        m.d.comb += self.dark.eq(self.sample.dark)
+        self._count_pulses(m)
+        self.storage.add_background(m)
+        self.visits.add_to(m)
+        self._paths(m)
+        self._race_feed(m)
+        self._read_out(m)
+        self._flaws(m)
+        self.host_access.paths(m)
+        self._background(m)
+        with m.FSM(init="CLEAR", name="event") as fsm:
+            self._accept(m)
+            self._act(m)
+            with m.State("WALKED"):
+                self._finish(m, self._reports())
+            with m.State("RACE"):
+                self._feed_race(m)
+            self._race(m)
+            self._learn(m)
+            self._darken(m)
+            if self.layout.chip.classes:
+                self.answering.states(m)
+            if self.layout.chip.theta_leak:
+                self.homeostasis.leak(m)
+            self._clear(m)
+            self.host_access.states(m)
+        m.d.comb += self.idle.eq(fsm.ongoing("IDLE") & self.quiet & ~self.events.valid)
+        return m
 
-    def _count(self, m, name, amount=1):
-        m.d.comb += getattr(self.counters, f"increment_{name}").eq(amount)
+    def _count_pulses(self, m):
+        """Pulses, their weights, and how many were held at a rail."""
+        pulses, count = self.storage.pulses, self.storage.count
+        self._count_bins(m)
+        count(m, "clipped_high", pulses.clipped & ~pulses.pulse_reset)
+        count(m, "clipped_low", pulses.clipped & pulses.pulse_reset)
 
-    # reads
-
-    def _reads(self, m):
-        """Stream the words of every visited row: address, weights one clock later, membranes two clocks later."""
-        layout = self.layout
-        visit = self.router.visits
-        word = Signal(range(max(2, layout.visit_clocks)))
-        issue = Signal()
-        first = Signal()
-        m.d.comb += first.eq(word == 0)
-        self._address_visit(m, visit, word)
-
-        stage = data.StructLayout({"valid": 1, "tile": layout.tile, "word": layout.word, "first": 1})
-        one, two = Signal(stage), Signal(stage)
-        m.d.sync += [one.valid.eq(issue), one.tile.eq(visit.payload.tile), one.word.eq(word), one.first.eq(first),
-                     two.eq(one)]
-        state = self._visit_state(m, one)
-        self._integrate(m, one, two, state)
-
-        # a visit ends with its last word, or with the RESET pulses after it
-        unit = Signal(layout.unit)
-        pulsed = Signal()
-        last_word = word == layout.visit_clocks - 1
-        plastic = self.learn & self.any_units
-        with m.FSM(name="visit") as fsm:
-            with m.State("STREAM"):
-                with m.If(visit.valid):
-                    m.d.comb += issue.eq(1 if layout.visit_clocks == layout.words else word < layout.words)
-                    m.d.sync += word.eq(Mux(last_word, 0, word + 1))
-                    with m.If(last_word):
-                        m.d.comb += visit.ready.eq(~plastic)
-                        with m.If(plastic):
-                            m.next = "STATE"
-            with m.State("STATE"):
-                m.d.sync += [unit.eq(0), pulsed.eq(0)]
-                m.next = "UNIT"
-            with m.State("UNIT"):
-                m.d.comb += self.unit_read.addr.eq(self._unit_address(visit.payload.tile, unit))
-                m.next = "PULSE"
-                with m.If(unit == state.used):
-                    self._count(m, "reset_rows", pulsed)
-                    m.d.comb += visit.ready.eq(1)
-                    m.next = "STREAM"
-            with m.State("PULSE"):
-                m.d.comb += [
-                    self.unit_read.addr.eq(self._unit_address(visit.payload.tile, unit)),
-                    self.pulses.start_valid.eq(self.unit_trace.trace != 0),
-                ]
-                m.d.sync += pulsed.eq(pulsed | self.pulses.start_valid)
-                m.next = "PULSED"
-            with m.State("PULSED"):
-                with m.If(self.pulses_over):
-                    with m.If(unit == layout.chip.learners - 1):
-                        self._count(m, "reset_rows", pulsed)
-                        m.d.comb += visit.ready.eq(1)
-                        m.next = "STREAM"
-                    with m.Else():
-                        m.d.sync += unit.eq(unit + 1)
-                        m.next = "UNIT"
-        m.d.comb += [
-            self.visits_quiet.eq(fsm.ongoing("STREAM") & self.router.idle & ~one.valid & ~two.valid),
-            self.pulses.start.mode.eq(PulseMode.CELL),
-            self.pulses.start.address.eq(visit.payload.address + self.unit_read.data.neuron.word),
-            self.pulses.start.tile.eq(visit.payload.tile),
-            self.pulses.start.lane.eq(self.unit_read.data.neuron.lane),
-            self.pulses.start.trace.eq(self.unit_trace.trace),
-            self.pulses.step.eq(self.step),
-            self.unit_trace.stamp.eq(self.unit_read.data.stamp),
-            self.unit_trace.step.eq(self.step),
-        ]
-
-    def _visit_state(self, m, one):
-        """State of the visited tile as it was before this visit: read in the clock after its first word, then held."""
-        held = Signal(self.tile_shape)
-        state = Signal(self.tile_shape)
-        now = self.tile_read.data
-        m.d.comb += state.eq(Mux(one.first, now, held))
-        same_step = now.active & (now.step == self.step)
-        step_reads = Mux(same_step, now.step_reads, 0)
-        visited = one.valid & one.first
-        with m.If(visited):
-            m.d.sync += held.eq(now)
-            m.d.comb += self.tile_write.en.eq(~now.closed)
-            self._note_visit(m, one.tile)
-            m.d.comb += self.tile_write.data.eq(now)
-            m.d.comb += [
-                self.tile_write.data.reads.eq(Mux(now.reads == READS_MAX, READS_MAX, now.reads + 1)),
-                self.tile_write.data.step_reads.eq(Mux(step_reads == READS_MAX, READS_MAX, step_reads + 1)),
-                self.tile_write.data.step.eq(self.step),
-                self.tile_write.data.active.eq(1),
-            ]
-            self._count(m, "row_reads", ~now.closed)
-            self._count(m, "closed_tile_pulses", now.closed)
-            self._count(m, "active_sq_sum", Mux(now.closed, 0, (step_reads << 1) | 1))
-        return state
-
-    def _integrate(self, m, one, two, state):
-        layout = self.layout
-        fresh, closed, summed = Signal(), Signal(), Signal()
-        m.d.sync += [fresh.eq(~state.active), closed.eq(state.closed), summed.eq(two.valid & ~closed)]
-        m.d.comb += [
-            self.accumulator.levels.eq(self.visited_levels),
-            self.membrane_read.addr.eq(layout.neuron_address(one.tile, one.word)),
-            self.accumulator.membranes.eq(self.membrane_read.data),
-            self.accumulator.fresh.eq(fresh),
-            self.accumulator.last_word.eq(two.word == layout.words - 1),
-            self.membrane_write.addr.eq(layout.neuron_address(two.tile, two.word)),
-            self.membrane_write.data.eq(self.accumulator.raised),
-            self.membrane_write.en.eq(two.valid & ~closed),
-        ]
-        self._count(m, "read_sum", Mux(summed, self.accumulator.weight_sum, 0))
-
-    # read-out
-
-    def _answer(self, m):
-        """ANSWER puts out the best column; LABEL teaches its column and the best rival's if the lead is too small."""
-        if not self.layout.chip.classes:
+    def _read_out(self, m):
+        """Fires of ranks 0 to K - 1 send K to 1 pulses; the pulse generator and the host share what is left."""
+        layout, chip, read_out, pulses = self.layout, self.layout.chip, self.storage.read_out, self.storage.pulses
+        if not chip.classes:
+            m.d.comb += self.quiet.eq(self.visits.quiet)
             return
-        event, read_out, pulses = self.events.payload, self.read_out, self.pulses
-        lead_wanted = Signal(self.layout.chip.score_bits + 1)
+        neuron, accumulator = self.winner.neuron, self.storage.accumulator
         m.d.comb += [
-            self.answers.payload.label.eq(read_out.best),
-            self.answers.payload.score.eq(read_out.best_score),
-            self.answers.payload.margin.eq(read_out.best_score - read_out.second_score),
-            lead_wanted.eq(read_out.best_score + self.margin),
+            self.quiet.eq(self.visits.quiet & read_out.idle),
+            read_out.fire.row.eq(self.walk.row + neuron.word * layout.lanes + neuron.lane),
+            read_out.fire.pulses.eq(chip.winners - self.walk.rank),
+            read_out.but.eq(self.events.payload.line[:layout.label.width]),
+            read_out.apart.eq(self.events.payload.kind == EventKind.LABEL),
+            read_out.place.eq(pulses.place),
+            *self._read_out_cells(),
+            read_out.load.eq(accumulator.write),
+            read_out.load_level.eq(accumulator.write_level),
+            read_out.load_weight.eq(accumulator.write_weight),
+            pulses.listed.eq(read_out.listed),
+            pulses.row.eq(read_out.row),
         ]
-        with m.State("SEARCH"):
-            m.d.comb += read_out.ask.eq(1)
-            m.next = "SEARCHING"
-        with m.State("SEARCHING"):
-            with m.If(read_out.done):
-                m.next = "LABELLED"
-                with m.If(event.kind == EventKind.ANSWER):
-                    m.next = "ANSWERED"
-        with m.State("ANSWERED"):
-            m.d.comb += [self.answers.valid.eq(1), self.events.ready.eq(self.answers.ready)]
-            with m.If(self.answers.ready):
-                self._count(m, "answers")
-                m.next = "IDLE"
-        with m.State("LABELLED"):
-            own, best = read_out.own_score, read_out.best_score
-            teaches = own < lead_wanted
-            self._count(m, "labels")
-            self._count(m, "labels_right", (own > best) | ((own == best) & (event.line < read_out.best)))
-            self._count(m, "taught", teaches)
-            m.next = "LABEL DONE"
-            with m.If(teaches & (read_out.listed != 0)):
-                m.next = "TEACH"
-        for state, mode, column, then in (("TEACH", PulseMode.TEACH, event.line, "UNTEACH"),
-                                          ("UNTEACH", PulseMode.UNTEACH, read_out.best, "LABEL DONE")):
-            with m.State(state):
-                m.d.comb += [pulses.start_valid.eq(1), pulses.start.mode.eq(mode),
-                             pulses.start.lane.eq(column[:len(pulses.start.lane)])]
-                m.next = f"{state}ING"
-            with m.State(f"{state}ING"):
-                with m.If(self.pulses_over):
-                    m.next = then
-        with m.State("LABEL DONE"):
+        self._read_out_sums(m)
+
+    def _accept(self, m):
+        """Take an event; all but SPIKE wait for the reads under way."""
+        chip, event, sample = self.layout.chip, self.events.payload, self.sample
+        refuse = self.refuse
+        refuses_spike, takes_spike = self._spike_rules()
+        with m.State("IDLE"):
+            m.d.comb += self.host_access.resting.eq(~self.events.valid)
+            with m.If(self.events.valid & (event.kind == EventKind.SPIKE)):
+                with m.If(refuses_spike):
+                    m.d.comb += refuse.eq(1)
+                with m.Elif(takes_spike):
+                    m.next = "SPIKE"
+            with m.Elif(self.events.valid & self.quiet):
+                with m.Switch(event.kind):
+                    with m.Case(EventKind.STEP):
+                        with m.If(sample.dark | (sample.step == STEP_MAX)):
+                            m.d.comb += refuse.eq(1)
+                        with m.Else():
+                            self._begin_step(m)
+                    with m.Case(EventKind.DECIDE):
+                        with m.If(sample.dark | (chip.fire_mode == "threshold")):
+                            m.d.comb += refuse.eq(1)
+                        with m.Else():
+                            self.walk.begin(m)
+                            m.next = self.walk.state
+                    with m.Case(EventKind.DARK):
+                        with m.If(sample.dark):
+                            m.d.comb += refuse.eq(1)
+                        with m.Else():
+                            self.walk.begin(m)
+                            m.next = self.walk.state
+                    with m.Case(EventKind.END):
+                        m.d.sync += self.ending.eq(1)
+                        m.next = "CLEAR"
+                        if chip.theta_leak:
+                            with m.If(self.registers.learn):
+                                m.next = "LEAK"
+                    if chip.classes:
+                        with m.Case(EventKind.ANSWER):
+                            m.next = "SEARCH"
+                        with m.Case(EventKind.LABEL):
+                            m.next = "SEARCH"
+                            with m.If(event.line >= chip.classes):
+                                m.d.comb += refuse.eq(1)
+                                m.next = "IDLE"
+                    with m.Default():
+                        m.d.comb += refuse.eq(1)
+            with m.Elif(~self.events.valid & self.access_valid & self.quiet):
+                m.next = "ADDRESS"
+            with m.If(refuse):
+                m.d.comb += self.events.ready.eq(1)
+                self.storage.count(m, "refused")
+        with m.State("SPIKE"):
+            with self._turned_back(m):
+                m.next = "IDLE"  # a RESET pulse took the line memory: read the stamp again
+            with m.Else():
+                self._spike(m)
+
+    def _spike(self, m):
+        """Hand a line to the router; stamp it when it is taken."""
+        storage, sample, router = self.storage, self.sample, self.storage.router
+        m.d.comb += router.spikes.valid.eq(1)
+        with m.If(router.spikes.ready):
+            full = (1 << self.layout.chip.trace_bits) - 1
             m.d.comb += self.events.ready.eq(1)
+            storage.stamp_line(m, self.events.payload.line, sample.step)
+            self._note_spike(m)
+            m.d.sync += sample.spoken.eq(sample.spoken + (storage.lines.read.data == SILENT))
+            storage.count(m, "in_spikes")
+            storage.count(m, "pre_recharge", full - storage.line_trace.trace)
             m.next = "IDLE"
 
-    # accesses
+    def _offer_fire(self, m, fires, read):
+        """The winner as a fire, if there is one to report."""
+        m.d.comb += [
+            self.fires.valid.eq(fires & self.registers.report & read),
+            self.fires.payload.tile.eq(self.walk.tile),
+            self.fires.payload.neuron.eq(self.winner.neuron),
+            self.fires.payload.first.eq(self.walk.rank == 0),
+        ]
 
-    def _registers(self, m):
-        access = self.access
-        registers = {"learn": self.learn, "theta_step": self.theta_step, "theta_base": self.theta_base,
-                     "report": self.report, "margin": self.margin, "write_noise": self.write_noise}
-        names = register_names(self.layout.chip)
-        with m.Switch(access.column[:bits_for(len(names) - 1)]):
-            for address, name in enumerate(names):
-                with m.Case(address):
-                    m.d.comb += self.access_found.eq(registers[name])
-                    with m.If(access.write):
-                        m.d.sync += registers[name].eq(access.data[:len(registers[name])])
-
-    def _identity(self, m):
+    def _note_fire(self, m):
+        """The winner fires: it is counted and added to the read-out; the threshold of the first will be raised."""
         chip = self.layout.chip
-        options = {spec.name: spec.metadata.get("options") for spec in chip.__dataclass_fields__.values()}
-        words = [options[name].index(getattr(chip, name)) if options[name] else getattr(chip, name)
-                 for name in identity_words(chip)]
-        return lookup(m, self.access.column, words, name="identity")
+        self.storage.count(m, "out_spikes")
+        if chip.classes:
+            m.d.comb += self.storage.read_out.fire_valid.eq(1)
+            self.storage.count(m, "read_out_reads", chip.winners - self.walk.rank)
+        self._keep_fired(m)
+        with m.If(self.walk.rank == 0):
+            m.d.sync += self.homeostasis.first_winner.eq(self.winner.neuron)
+
+    def _after_fire(self, m):
+        """What follows a fire: its learning, or the next rank."""
+        chip = self.layout.chip
+        with m.If(self.registers.learn & (self.walk.rank < chip.learners)):
+            m.next = "FIND UNIT" if chip.fire_mode == "threshold" else "TAKE UNIT"
+        with m.Else():
+            self._next_rank(m)
+
+    def _reports(self):
+        """The event under way ends with a record of its own."""
+        event, chip = self.events.payload, self.layout.chip
+        reports = self.registers.report & (event.kind != EventKind.DARK)
+        if chip.fire_mode == "race":
+            reports &= event.kind == EventKind.DECIDE
+        return reports
+
+    def _learn(self, m):
+        """A learning post spike: post-trace unit, SET sweep; at the end the threshold of the first winner."""
+        self.units.recharge(m, self.fired, then="SWEEP")
+        with m.State("SWEEP"):
+            self._start_sweep(m, PulseMode.POST, self.fired)
+            self._sweep(m)
+        self._swept(m)
+        self.homeostasis.states(m, self._close)
+
+    def _darken(self, m):
+        """RESET pulses from silent lines to every post-trace unit of a tile."""
+        with m.State("DARK UNIT"):
+            self.units.look(m)
+            m.next = "DARK SWEEP"
+        self._dark_sweep(m)
+
+    def _start_sweep(self, m, mode, neuron):
+        """Ask for pulses down the column of a neuron of the tile acted on."""
+        start, walk = self.storage.pulses.start, self.walk
+        m.d.comb += [
+            self.storage.pulses.start_valid.eq(1),
+            start.mode.eq(mode),
+            start.address.eq(walk.level + neuron.word),
+            start.lane.eq(neuron.lane),
+            start.line.eq(walk.line),
+            start.trace.eq(self.units.trace),
+            start.tile.eq(walk.tile),
+        ]
+
+    # what a form tells
+
+    def _count_bins(self, m):
+        """What pulses count in the bins of their kind."""
+        raise NotImplementedError
+
+    def _paths(self, m):
+        """Connections that hold whatever happens."""
+        raise NotImplementedError
+
+    def _race_feed(self, m):
+        """What is addressed in state RACE reaches the race one clock later."""
+        raise NotImplementedError
+
+    def _read_out_cells(self) -> list:
+        """Connections of the levels of the read-out where they lie in a memory of their own."""
+        return []
+
+    def _read_out_sums(self, m):
+        """Connections of the levels of the read-out where they do not, and what a fire counts."""
+        raise NotImplementedError
+
+    def _flaws(self, m):
+        """Connections of write noise and stuck cells that are not among the paths."""
+
+    def _background(self, m):
+        """What goes on beside the sequence of events."""
+        raise NotImplementedError
+
+    def _spike_rules(self) -> tuple:
+        """Whether a SPIKE is refused in the clock in which it comes, and whether it may be tried."""
+        raise NotImplementedError
+
+    def _turned_back(self, m):
+        """State SPIKE: the If or Elif of pulses that began meanwhile."""
+        raise NotImplementedError
+
+    def _note_spike(self, m):
+        """The router takes a line."""
+
+    def _begin_step(self, m):
+        """A STEP was accepted: it walks over the tiles if they fire at a threshold."""
+        raise NotImplementedError
+
+    def _act(self, m):
+        """States of the walk over the tiles."""
+        raise NotImplementedError
+
+    def _finish(self, m, reports):
+        """State WALKED: the end of STEP, DECIDE and DARK, with a record if the event reports."""
+        raise NotImplementedError
+
+    def _feed_race(self, m):
+        """State RACE: address what races."""
+        raise NotImplementedError
+
+    def _race(self, m):
+        """States from RACING on: the fires of a tile."""
+        raise NotImplementedError
+
+    def _keep_fired(self, m):
+        """The winner fires: keep it as ``fired``, if the race does not."""
+
+    def _next_rank(self, m):
+        """On to the next winner of the tile, or to its end."""
+        raise NotImplementedError
+
+    def _sweep(self, m):
+        """State SWEEP: the pulses down the column of the last fire are asked for."""
+        raise NotImplementedError
+
+    def _swept(self, m):
+        """States between SWEEP and what comes after it."""
+
+    def _close(self, m):
+        """The tile is done with."""
+        raise NotImplementedError
+
+    def _dark_sweep(self, m):
+        """States from DARK SWEEP on: the column of one unit, unless its trace has faded; then the next unit or tile."""
+        raise NotImplementedError
+
+    def _clear(self, m):
+        """States from CLEAR on, which is also what follows a reset: forget the sample."""
+        raise NotImplementedError

@@ -6,9 +6,11 @@ from ohmspike.chip.instructions import BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS
 
 from .layout import Layout
 
-__all__ = ["EventKind", "READS_MAX", "access_shape", "answer_shape", "counter_peaks", "event_shape", "fire_shape"]
+__all__ = ["COUNTER_BITS", "EventKind", "READS_MAX", "access_shape", "answer_shape", "counter_peaks", "event_shape",
+           "fire_shape"]
 
 READS_MAX = 4095
+COUNTER_BITS = 64
 
 
 class EventKind(enum.Enum, shape=3):

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from ohmspike.chip.instructions import BIN_COUNTERS
-from ohmspike.hdl.fast.counters import COUNTER_BITS
+from ohmspike.hdl.shared.ports import COUNTER_BITS
 
 __all__ = ["SerialCounterBank"]
 

@@ -1,22 +1,20 @@
 """The STDP pulse generator of the small form: one row after the other."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
+from amaranth import Const, Module, Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-from ohmspike.hdl.shared.accumulator import WeightTable
 from ohmspike.hdl.shared.layout import SILENT, Layout
 from ohmspike.hdl.shared.logic import lookup, narrow
 from ohmspike.hdl.shared.plasticity import PulseMode, TraceLookup, noisy, stepped_level, xorshift
+from ohmspike.hdl.shared.pulses import CommonPulses
 
 from .array import ArrayMap
 
 __all__ = ["SerialPulses"]
 
 
-class SerialPulses(wiring.Component):
+class SerialPulses(CommonPulses):
     """Sweep one column of a tile, or of the read-out, with pulses, like :class:`~ohmspike.hdl.fast.pulses.Pulses`.
 
     A row is done before the next begins, for the array has one port and increments are counted one by one ::
@@ -66,17 +64,8 @@ class SerialPulses(wiring.Component):
     """
 
     def __init__(self, layout: Layout):
-        self._layout, self._map = layout, ArrayMap(layout)
-        flaws = {"write_noise": In(layout.chip.noise_bits)} if layout.noisy else {}
-        if layout.chip.has_stuck_cells:
-            flaws["stuck"] = In(1)
-        super().__init__({
-            "start_valid": In(1),
-            "start_ready": Out(1),
-            "start": In(data.StructLayout({
-                "mode": PulseMode, "address": layout.level_address, "lane": layout.pulsed_lane, "line": layout.line,
-                "trace": layout.trace, "tile": layout.tile})),
-            "step": In(8),
+        self._map = ArrayMap(layout)
+        members = {
             "address": Out(self._map.address),
             "lane": Out(layout.lane),
             "level": In(layout.level),
@@ -85,29 +74,10 @@ class SerialPulses(wiring.Component):
             "random_data": In(32),
             "random_write": Out(1),
             "random_written": Out(32),
-            "line_address": Out(layout.line),
-            "line_stamp": In(8),
-            "listed": In(layout.fire_count),
-            "place": Out(layout.fire_count),
-            "row": In(layout.read_out_row),
-            "table_address": In(layout.table_address),
-            "table_write_data": In(16),
-            "table_write_set": In(1),
-            "table_write_reset": In(1),
-            "table_value_set": Out(16),
-            "table_value_reset": Out(16),
-            "weight_write": In(1),
-            "weight_write_level": In(layout.level),
-            "weight_write_weight": In(layout.weight),
-            "weight_read_level": In(layout.level),
-            "weight_value": Out(layout.weight),
-            "pulse": Out(1),
-            "pulse_reset": Out(1),
-            "pulse_bin": Out(max(1, layout.bin.width)),
-            "pulse_weight": Out(layout.weight),
-            "clipped": Out(1),
-            **flaws,
-        })
+        }
+        if layout.chip.has_stuck_cells:
+            members["stuck"] = In(1)
+        super().__init__(layout, members)
 
     def elaborate(self, platform):
         m = Module()
@@ -134,7 +104,9 @@ class SerialPulses(wiring.Component):
         bin_ = Signal(max(1, layout.bin.width))
         if layout.bin.width:
             m.d.comb += bin_.eq(trace[-layout.bin.width:])
-        entry = self._tables(m, bin_, teaching, resetting)
+        tables, weight = self._tables(m, self.start_ready, self.level, bin_, teaching)
+        m.d.comb += self.pulse_weight.eq(weight)
+        entry = Mux(resetting, tables["reset"].data, tables["set"].data)
 
         # step and write
         level, pulse, bin_held = Signal(layout.level), Signal(), Signal.like(bin_)
@@ -166,33 +138,6 @@ class SerialPulses(wiring.Component):
         ]
         self._sequence(m, sweep, random, rank, teaching, looking, stepping, writing)
         return m
-
-    def _tables(self, m, bin_, teaching, resetting):
-        """Tables and weights: addressed by a level, or by the host while idle. The entry comes one clock later."""
-        layout = self._layout
-        place = Cat(self.level, bin_[:layout.bin.width], teaching)[:layout.table_address.width]
-        tables = {}
-        for name, write in (("set", self.table_write_set), ("reset", self.table_write_reset)):
-            m.submodules[f"{name}_table"] = table = Memory(shape=unsigned(16), init=[],
-                                                           depth=1 << layout.table_address.width)
-            tables[name], load = table.read_port(), table.write_port()
-            m.d.comb += [
-                tables[name].addr.eq(Mux(self.start_ready, self.table_address, place)),
-                load.addr.eq(self.table_address),
-                load.data.eq(self.table_write_data),
-                load.en.eq(write),
-                getattr(self, f"table_value_{name}").eq(tables[name].data),
-            ]
-        m.submodules.weights = weights = WeightTable(layout)
-        m.d.comb += [
-            weights.level.eq(Mux(self.start_ready, self.weight_read_level, self.level)),
-            weights.write.eq(self.weight_write),
-            weights.write_level.eq(self.weight_write_level),
-            weights.write_weight.eq(self.weight_write_weight),
-            self.weight_value.eq(weights.weight),
-            self.pulse_weight.eq(weights.weight),
-        ]
-        return Mux(resetting, tables["reset"].data, tables["set"].data)
 
     def _sequence(self, m, sweep, random, rank, teaching, looking, stepping, writing):
         """Fetch the random state, give every row its four clocks, store the random state."""

@@ -1,7 +1,6 @@
 """The read-out of the small form: one class per clock."""
 
 from amaranth import Module, Mux, Signal, unsigned
-from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
@@ -9,11 +8,12 @@ from amaranth.utils import bits_for
 from ohmspike.hdl.shared.accumulator import WeightTable
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.shared.logic import saturate
+from ohmspike.hdl.shared.read_out import CommonReadOut
 
 __all__ = ["SerialReadOut"]
 
 
-class SerialReadOut(wiring.Component):
+class SerialReadOut(CommonReadOut):
     """Add up read pulses on rows of the read-out, and find the best column (contract 10), like
     :class:`~ohmspike.hdl.fast.read_out.ReadOut`.
 
@@ -55,37 +55,16 @@ class SerialReadOut(wiring.Component):
     """
 
     def __init__(self, layout: Layout):
-        self._layout = layout
-        chip = layout.chip
-        self.search = chip.classes + 2
-        super().__init__({
-            "fire_valid": In(1), "fire_ready": Out(1),
-            "fire": In(data.StructLayout({"row": layout.read_out_row, "pulses": bits_for(chip.winners)})),
-            "idle": Out(1),
+        super().__init__(layout, {
             "reading": Out(1), "word": Out(bits_for(layout.read_out_words - 1)), "lane": Out(layout.lane),
-            "level": In(layout.level),
-            "added": Out(1), "weight_sum": Out(bits_for(chip.winners * chip.classes * ((1 << chip.weight_bits) - 1))),
-            "clear": In(1),
-            "ask": In(1), "apart": In(1), "but": In(layout.label),
-            "done": Out(1), "best": Out(layout.label), "best_score": Out(chip.score_bits),
-            "second_score": Out(chip.score_bits), "own_score": Out(chip.score_bits),
-            "listed": Out(layout.fire_count), "place": In(layout.fire_count), "row": Out(layout.read_out_row),
-            "load": In(1), "load_level": In(layout.level), "load_weight": In(layout.weight),
+            "level": In(layout.level), "added": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
         layout, chip = self._layout, self._layout.chip
 
-        # the list of rows that fired
-        m.submodules.fired = fired = Memory(shape=layout.read_out_row, depth=chip.tiles * chip.winners, init=[])
-        recall, note = fired.read_port(), fired.write_port()
-        taken = self.fire_valid & self.fire_ready
-        m.d.comb += [
-            recall.addr.eq(self.place[:len(recall.addr)]), self.row.eq(recall.data),
-            note.addr.eq(self.listed[:len(note.addr)]), note.data.eq(self.fire.row), note.en.eq(taken),
-        ]
-        m.d.sync += self.listed.eq(Mux(self.clear, 0, self.listed + taken))
+        taken = self._list_fires(m)
 
         # scores; label runs ahead, one_label and two_label are that of the stages behind it
         m.submodules.scores = scores = Memory(shape=unsigned(chip.score_bits), depth=1 << layout.label.width, init=[],
@@ -114,7 +93,6 @@ class SerialReadOut(wiring.Component):
         # sequence
         next_lane = Signal(layout.lane)
         m.d.sync += self.lane.eq(next_lane)
-        self._label, self._picked_label, self._picked = label, one_label, score.data
         with m.FSM(name="read_out"):
             with m.State("IDLE"):
                 m.d.comb += self.fire_ready.eq(~self.clear)
@@ -133,30 +111,6 @@ class SerialReadOut(wiring.Component):
             with m.State("DRAIN"):
                 with m.If(last):
                     m.next = "IDLE"
-            self._search(m)
+            self._search(m, label, score.data, one_label)
         m.d.comb += self.idle.eq(self.fire_ready)
         return m
-
-    def _search(self, m):
-        """A column per clock: its score addressed in one clock, compared in the next."""
-        chip = self._layout.chip
-        label, picked, picked_label = self._label, self._picked, self._picked_label
-        any_best, any_second, valid = Signal(), Signal(), Signal()
-        leads = ~any_best | (picked > self.best_score)
-        with m.State("SEARCH"):
-            m.d.sync += [label.eq(label + 1), valid.eq(1)]
-            with m.If(~valid):
-                m.d.sync += [any_best.eq(0), any_second.eq(0), self.second_score.eq(0), self.best_score.eq(0)]
-            with m.Elif(self.apart & (picked_label == self.but)):
-                m.d.sync += self.own_score.eq(picked)
-            with m.Elif(leads):
-                m.d.sync += [self.best.eq(picked_label), self.best_score.eq(picked), any_best.eq(1),
-                             self.second_score.eq(self.best_score), any_second.eq(any_best)]
-            with m.Elif(~any_second | (picked > self.second_score)):
-                m.d.sync += [self.second_score.eq(picked), any_second.eq(1)]
-            with m.If(valid & (picked_label == chip.classes - 1)):
-                m.d.sync += valid.eq(0)
-                m.next = "SEARCHED"
-        with m.State("SEARCHED"):
-            m.d.comb += self.done.eq(1)
-            m.next = "IDLE"

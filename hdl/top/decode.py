@@ -131,15 +131,23 @@ class Decoder(wiring.Component):
             "idle": In(1),
             "dark": In(1),
         })
-
-    def elaborate(self, platform):
-        m = Module()
         self._status = Signal(Status)
         self._ended = Signal()  # the last byte of the program was taken
         self._byte = self.program.payload.data
         self._kind = Signal(EventKind)
         self._write, self._check = Signal(), Signal()
         self._operands = Signal(56)
+        self._missing = Signal(range(8))
+        # the cell under way: its place, the limits of its memory, and the place after it
+        self._code, self._row, self._column = self._operands[:8], Signal(16), Signal(16)
+        self._neuron, self._value = Signal(layout.column), Signal(layout.access_bits)
+        self._rows, self._columns = Signal(17), Signal(17)
+        self._cell_bytes, self._writable = Signal(4), Signal()
+        self._high = Signal()
+        self._advanced = Signal(layout.column)
+
+    def elaborate(self, platform):
+        m = Module()
         self._burst_paths(m)
         with m.If(self.program.valid & self.program.ready):
             m.d.sync += self._ended.eq(self.program.payload.last)
@@ -169,7 +177,6 @@ class Decoder(wiring.Component):
 
     def _opcode(self, m):
         last = self.program.payload.last
-        self._missing = Signal(range(8))
         with m.State("OPCODE"):
             with self._take(m):
                 with m.Switch(self._byte):
@@ -272,11 +279,6 @@ class Decoder(wiring.Component):
     def _burst_paths(self, m):
         """The cell under way: its place, the limits of its memory, and the place after it."""
         layout, chip = self._layout, self._layout.chip
-        self._code, self._row, self._column = self._operands[:8], Signal(16), Signal(16)
-        self._neuron, self._value = Signal(layout.column), Signal(layout.access_bits)
-        self._rows, self._columns = Signal(17), Signal(17)
-        self._cell_bytes, self._writable = Signal(4), Signal()
-        self._high = Signal()
         with m.Switch(self._code):
             for entry in MEMORIES:
                 if not entry.rows(chip):
@@ -284,7 +286,6 @@ class Decoder(wiring.Component):
                 with m.Case(entry.code):
                     m.d.comb += [self._rows.eq(entry.rows(chip)), self._columns.eq(entry.columns(chip)),
                                  self._cell_bytes.eq(entry.cell_bytes), self._writable.eq(int(entry.writable(chip)))]
-        self._advanced = Signal(layout.column)
         m.d.comb += [self._advanced.lane.eq(self._neuron.lane + 1), self._advanced.word.eq(self._neuron.word)]
         with m.If(self._neuron.lane == layout.lanes - 1):
             m.d.comb += [self._advanced.lane.eq(0), self._advanced.word.eq(self._neuron.word + 1)]

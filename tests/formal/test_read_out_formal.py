@@ -41,7 +41,7 @@ class BestColumnIsFound(wiring.Component):
                     m.next = "SEARCH"
                 with m.Else():
                     m.d.sync += [score.eq(getattr(self, f"score_{label}")) for label, score in enumerate(scores)]
-            found._search(m)
+            found._search(m, found._label, found._picked, found._picked_label, rewinds=True)
         with m.If(~resting):
             m.d.sync += clocks.eq(clocks + 1)
             m.d.comb += [Assert(clocks <= found.search), Assert(found.done == (clocks == found.search))]

@@ -1,4 +1,4 @@
-"""The stored digests of RTL; ``PYTHONPATH=tests python -m support.digests > tests/hdl/digests.txt`` writes them anew."""
+"""Stored digests of RTL; ``PYTHONPATH=tests python -m support.digests > tests/hdl/digests.txt`` writes them anew."""
 
 import sys
 from pathlib import Path

@@ -1,0 +1,91 @@
+"""What both pulse generators share: their ports, and the tables of steps and weights."""
+
+from amaranth import Cat, Mux, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from .accumulator import WeightTable
+from .layout import Layout
+from .plasticity import PulseMode
+
+__all__ = ["CommonPulses"]
+
+
+class CommonPulses(wiring.Component):
+    """A pulse generator without its way to the levels, which a form adds (contract 5).
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+    members : dict
+        Ports of the form; all others are described in :class:`~ohmspike.hdl.fast.pulses.Pulses`.
+    """
+
+    def __init__(self, layout: Layout, members: dict):
+        self._layout = layout
+        super().__init__({
+            "start_valid": In(1),
+            "start_ready": Out(1),
+            "start": In(data.StructLayout({
+                "mode": PulseMode, "address": layout.level_address, "lane": layout.pulsed_lane, "line": layout.line,
+                "trace": layout.trace, "tile": layout.tile})),
+            "step": In(8),
+            "line_address": Out(layout.line),
+            "line_stamp": In(8),
+            "listed": In(layout.fire_count),
+            "place": Out(layout.fire_count),
+            "row": In(layout.read_out_row),
+            "table_address": In(layout.table_address),
+            "table_write_data": In(16),
+            "table_write_set": In(1),
+            "table_write_reset": In(1),
+            "table_value_set": Out(16),
+            "table_value_reset": Out(16),
+            "weight_write": In(1),
+            "weight_write_level": In(layout.level),
+            "weight_write_weight": In(layout.weight),
+            "weight_read_level": In(layout.level),
+            "weight_value": Out(layout.weight),
+            "pulse": Out(1),
+            "pulse_reset": Out(1),
+            "pulse_bin": Out(max(1, layout.bin.width)),
+            "pulse_weight": Out(layout.weight),
+            "clipped": Out(1),
+            **({"write_noise": In(layout.chip.noise_bits)} if layout.noisy else {}),
+            **members,
+        })
+
+    def _tables(self, m, idle, level, bin_, teaching):
+        """Tables and weights: addressed by the level and bin of a pulse, or by the host while idle.
+
+        Returns
+        -------
+        tables : dict
+            The read ports of the tables ``set`` and ``reset``.
+        weight
+            The weight of the level. Both come one clock after their address.
+        """
+        layout = self._layout
+        place = Cat(level, bin_[:layout.bin.width], teaching)[:layout.table_address.width]
+        tables = {}
+        for name, write in (("set", self.table_write_set), ("reset", self.table_write_reset)):
+            m.submodules[f"{name}_table"] = table = Memory(shape=unsigned(16), init=[],
+                                                           depth=1 << layout.table_address.width)
+            tables[name], load = table.read_port(), table.write_port()
+            m.d.comb += [
+                tables[name].addr.eq(Mux(idle, self.table_address, place)),
+                load.addr.eq(self.table_address),
+                load.data.eq(self.table_write_data),
+                load.en.eq(write),
+                getattr(self, f"table_value_{name}").eq(tables[name].data),
+            ]
+        m.submodules.weights = weights = WeightTable(layout)
+        m.d.comb += [
+            weights.level.eq(Mux(idle, self.weight_read_level, level)),
+            weights.write.eq(self.weight_write),
+            weights.write_level.eq(self.weight_write_level),
+            weights.write_weight.eq(self.weight_write_weight),
+            self.weight_value.eq(weights.weight),
+        ]
+        return tables, weights.weight

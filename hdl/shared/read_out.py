@@ -1,0 +1,85 @@
+"""What both read-outs share: ports, the list of rows that fired, and the search of the best column."""
+
+from amaranth import Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from .layout import Layout
+
+__all__ = ["CommonReadOut"]
+
+
+class CommonReadOut(wiring.Component):
+    """A read-out without its levels and scores, which a form adds (contract 10).
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+        Of a chip with ``classes`` > 0.
+    members : dict
+        Ports of the form; all others are described in :class:`~ohmspike.hdl.fast.read_out.ReadOut`.
+    """
+
+    def __init__(self, layout: Layout, members: dict):
+        self._layout = layout
+        chip = layout.chip
+        self.search = chip.classes + 2
+        super().__init__({
+            "fire_valid": In(1), "fire_ready": Out(1),
+            "fire": In(data.StructLayout({"row": layout.read_out_row, "pulses": bits_for(chip.winners)})),
+            "idle": Out(1),
+            "weight_sum": Out(bits_for(chip.winners * chip.classes * ((1 << chip.weight_bits) - 1))),
+            "clear": In(1),
+            "ask": In(1), "apart": In(1), "but": In(layout.label),
+            "done": Out(1), "best": Out(layout.label), "best_score": Out(chip.score_bits),
+            "second_score": Out(chip.score_bits), "own_score": Out(chip.score_bits),
+            "listed": Out(layout.fire_count), "place": In(layout.fire_count), "row": Out(layout.read_out_row),
+            "load": In(1), "load_level": In(layout.level), "load_weight": In(layout.weight),
+            **members,
+        })
+
+    def _list_fires(self, m):
+        """Keep the rows that fire, and put out the one that is asked for; whether a fire is taken in this clock."""
+        layout, chip = self._layout, self._layout.chip
+        m.submodules.fired = fired = Memory(shape=layout.read_out_row, depth=chip.tiles * chip.winners, init=[])
+        recall, note = fired.read_port(), fired.write_port()
+        taken = self.fire_valid & self.fire_ready
+        m.d.comb += [
+            recall.addr.eq(self.place[:len(recall.addr)]), self.row.eq(recall.data),
+            note.addr.eq(self.listed[:len(note.addr)]), note.data.eq(self.fire.row), note.en.eq(taken),
+        ]
+        m.d.sync += self.listed.eq(Mux(self.clear, 0, self.listed + taken))
+        return taken
+
+    def _search(self, m, label, picked, picked_label, *, rewinds=False):
+        """States from SEARCH on: a column per clock, addressed in one clock, compared in the next.
+
+        Parameters
+        ----------
+        label, picked, picked_label
+            The column that is addressed; the score that is there, and of which column it is.
+        rewinds : :class:`bool`
+            ``label`` goes back to 0 after the last column; else the form sees to that.
+        """
+        chip = self._layout.chip
+        any_best, any_second, valid = Signal(), Signal(), Signal()
+        leads = ~any_best | (picked > self.best_score)
+        with m.State("SEARCH"):
+            m.d.sync += [label.eq(label + 1), valid.eq(1)]
+            with m.If(~valid):
+                m.d.sync += [any_best.eq(0), any_second.eq(0), self.second_score.eq(0), self.best_score.eq(0)]
+            with m.Elif(self.apart & (picked_label == self.but)):
+                m.d.sync += self.own_score.eq(picked)
+            with m.Elif(leads):
+                m.d.sync += [self.best.eq(picked_label), self.best_score.eq(picked), any_best.eq(1),
+                             self.second_score.eq(self.best_score), any_second.eq(any_best)]
+            with m.Elif(~any_second | (picked > self.second_score)):
+                m.d.sync += [self.second_score.eq(picked), any_second.eq(1)]
+            with m.If(valid & (picked_label == chip.classes - 1)):
+                m.d.sync += [label.eq(0), valid.eq(0)] if rewinds else valid.eq(0)
+                m.next = "SEARCHED"
+        with m.State("SEARCHED"):
+            m.d.comb += self.done.eq(1)
+            m.next = "IDLE"

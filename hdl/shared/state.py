@@ -1,0 +1,56 @@
+"""What a core remembers outside of its memories: registers of the host, and what lives within a sample."""
+
+from amaranth import Signal
+from amaranth.utils import bits_for
+
+from ohmspike.chip import Chip
+from ohmspike.chip.instructions import register_names
+
+__all__ = ["Registers", "Sample"]
+
+
+class Registers:
+    """The registers that the host reads and writes (docs/link.md).
+
+    Parameters
+    ----------
+    chip : :class:`Chip`
+    """
+
+    def __init__(self, chip: Chip):
+        self.names = register_names(chip)
+        self.learn = Signal()
+        self.report = Signal(init=1)
+        self.theta_step = Signal(16)
+        self.theta_base = Signal(chip.threshold_bits)
+        self.margin = Signal(chip.score_bits)
+        self.write_noise = Signal(chip.noise_bits)
+
+    def access(self, m, access, found):
+        """The register that is addressed comes out on ``found``, and takes the data of a write."""
+        with m.Switch(access.column[:bits_for(len(self.names) - 1)]):
+            for address, name in enumerate(self.names):
+                register = getattr(self, name)
+                with m.Case(address):
+                    m.d.comb += found.eq(register)
+                    with m.If(access.write):
+                        m.d.sync += register.eq(access.data[:len(register)])
+
+
+class Sample:
+    """What lives within a sample; END and a reset forget it.
+
+    Parameters
+    ----------
+    chip : :class:`Chip`
+    """
+
+    def __init__(self, chip: Chip):
+        self.step = Signal(8)
+        self.spoken = Signal(range(chip.lines + 1))  # lines that have spiked
+        self.any_units = Signal()  # a post-trace unit is in use
+        self.dark = Signal(name="dark_sample")
+
+    def forget(self):
+        """Assignments at the end of a sample."""
+        return [self.step.eq(0), self.spoken.eq(0), self.any_units.eq(0), self.dark.eq(0)]

@@ -1,0 +1,74 @@
+"""The memories of the small form: one array for everything wide, and what lives within a sample beside it."""
+
+from amaranth import Mux, Signal, unsigned
+
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.shared.ports import counter_peaks
+from ohmspike.hdl.shared.storage import CommonStorage, MemoryPorts, tile_state_shape, unit_depth, unit_shape
+
+from .array import Array, ArrayMap
+from .counters import SerialCounterBank
+from .pulses import SerialPulses
+from .race import SerialRace
+from .read_out import SerialReadOut
+
+__all__ = ["SmallStorage"]
+
+
+def _peaks(layout):
+    """The largest increments: the read-out counts all pulses of a fire at once."""
+    peaks, chip = counter_peaks(layout), layout.chip
+    if chip.classes:
+        peaks["read_out_sum"] = chip.winners * chip.classes * ((1 << chip.weight_bits) - 1)
+    return peaks
+
+
+class SmallStorage(CommonStorage):
+    """The array and four small memories; no two parts want any of them in the same clock.
+
+    Parameters
+    ----------
+    layout : :class:`Layout`
+        With ``level_ports`` 1.
+    """
+
+    def __init__(self, layout: Layout):
+        chip, of = layout.chip, MemoryPorts.unnamed
+        memories = {
+            "membranes": of(layout.membrane_word, layout.neuron_depth),
+            "tile_states": of(tile_state_shape(layout), chip.tiles),
+            "units": of(unit_shape(layout), unit_depth(layout)),
+            "lines": of(unsigned(8), chip.lines),
+        }
+        super().__init__(layout, memories, race=SerialRace(layout), pulses=SerialPulses(layout),
+                         counters=SerialCounterBank(_peaks(layout), chip.amplitudes),
+                         read_out=SerialReadOut(layout) if chip.classes else None)
+        self.array, self.map = Array(layout), ArrayMap(layout)
+        self.tile = Signal(layout.tile)  # whose state is read while there is no visit: where the walk is
+
+    def add_to(self, m):
+        """Make all of it submodules."""
+        self.add_memories(m)
+        m.submodules.array = self.array
+        self.add_components(m)
+
+    @property
+    def visited_levels(self):
+        return self.array.levels
+
+    @property
+    def pulses_over(self):
+        return self.pulses.start_ready
+
+    def address_visit(self, m, visit, word):
+        m.d.comb += [
+            self.tile_states.read.addr.eq(Mux(visit.valid, visit.payload.tile, self.tile)),
+            self.array.address.eq(visit.payload.address + word),
+        ]
+
+    def note_visit(self, m, tile):
+        m.d.comb += self.tile_states.write.addr.eq(tile)
+
+    def stamp_line(self, m, line, step):
+        write = self.lines.write
+        m.d.comb += [write.addr.eq(line[:len(write.addr)]), write.data.eq(step), write.en.eq(1)]
