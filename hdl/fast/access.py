@@ -22,13 +22,13 @@ class FastAccess(HostAccess):
 
     def __init__(self, ports, storage, registers, quiet):
         super().__init__(ports, storage, registers, quiet)
-        self.access_found = Signal.like(self.data)  # what an access reads
+        self.picked = Signal.like(self.data)  # what an access reads
         self.level_address = Signal(self.layout.level_address)
-        self.told = Signal.like(self.data)
+        self.kept = Signal.like(self.data)
 
     @property
-    def found(self):
-        return self.access_found
+    def result(self):
+        return self.picked
 
     @property
     def _neuron_address(self):
@@ -44,13 +44,13 @@ class FastAccess(HostAccess):
                      storage.randoms.read.addr.eq(self.access.row[:self.layout.stream.width])]
 
     def _finish(self, m):
-        m.next = "TOLD"
+        m.next = "DELIVER"
         m.d.comb += self.resting.eq(1)
-        m.d.sync += self.told.eq(self.found)
+        m.d.sync += self.kept.eq(self.result)
 
     def _tell(self, m):
-        with m.State("TOLD"):
-            m.d.comb += [self.resting.eq(1), self.ready.eq(1), self.data.eq(self.told)]
+        with m.State("DELIVER"):
+            m.d.comb += [self.resting.eq(1), self.ready.eq(1), self.data.eq(self.kept)]
             m.next = "IDLE"
 
     def _tile_cells(self, m):
@@ -58,21 +58,21 @@ class FastAccess(HostAccess):
         levels, thetas, randoms = self.storage.levels, self.storage.thetas, self.storage.randoms
         with m.Case(CODE["levels"]):
             m.d.comb += [
-                self.found.eq(levels.read.data[access.neuron.lane]),
+                self.result.eq(levels.read.data[access.neuron.lane]),
                 levels.write.addr.eq(self.level_address),
                 *all_lanes(levels.write, access.data[:layout.level.width]),
                 levels.write.en.eq(Mux(access.write, 1 << access.neuron.lane, 0)),
             ]
         with m.Case(CODE["theta"]):
             m.d.comb += [
-                self.found.eq(thetas.read.data[access.neuron.lane]),
+                self.result.eq(thetas.read.data[access.neuron.lane]),
                 thetas.write.addr.eq(self._neuron_address),
                 *all_lanes(thetas.write, access.data[:layout.chip.threshold_bits]),
                 thetas.write.en.eq(Mux(access.write, 1 << access.neuron.lane, 0)),
             ]
         with m.Case(CODE["random"]):
             m.d.comb += [
-                self.found.eq(randoms.read.data),
+                self.result.eq(randoms.read.data),
                 randoms.write.addr.eq(access.row[:layout.stream.width]),
                 randoms.write.data.eq(access.data[:32]),
                 randoms.write.en.eq(access.write),
@@ -85,21 +85,21 @@ class FastAccess(HostAccess):
             with m.Case(CODE["read_out"]):
                 cell = storage.read_out
                 m.d.comb += [
-                    self.found.eq(cell.data[column]),
+                    self.result.eq(cell.data[column]),
                     cell.write_address.eq(row),
                     cell.written.eq(access.data[:layout.level.width]),
                     cell.write.eq(Mux(access.write, 1 << column, 0)),
                 ]
         masks = {"stuck": (storage.stuck, self.level_address, access.neuron.lane),
                  "read_out_stuck": (storage.read_out_stuck, row, column)}
-        for name, (mask, address, place) in masks.items():
+        for name, (mask, address, lane) in masks.items():
             if mask is not None:
                 with m.Case(CODE[name]):
-                    m.d.comb += [self.found.eq(mask.read.data[place]), mask.write.addr.eq(address),
+                    m.d.comb += [self.result.eq(mask.read.data[lane]), mask.write.addr.eq(address),
                                  mask.write.data.eq(mask.read.data), mask.write.en.eq(access.write)]
-                    m.d.comb += mask.write.data[place].eq(access.data[0])
+                    m.d.comb += mask.write.data[lane].eq(access.data[0])
 
     def _counter(self, m):
-        m.d.comb += self.found.eq(self.storage.counters.value)
+        m.d.comb += self.result.eq(self.storage.counters.value)
         with m.If(self.access.write):
             m.next = "CLEAR COUNTERS"

@@ -22,7 +22,7 @@ class Core(CommonCore):
 
         events -> line stamp -> Router -> level word -> weights -> + membranes
                                                                      |
-        fires  <- Race  <- V - theta  <------------------------------+
+        spikes <- Race  <- V - theta  <------------------------------+
                    |
                    +-> post-trace unit -> Pulses (SET or RESET down the column) -> levels
                    +-> ReadOut: scores of the classes -> answers; a label -> Pulses -> levels of the read-out
@@ -49,7 +49,7 @@ class Core(CommonCore):
     Members
     -------
     events : :py:`In(stream.Signature(event_shape()))`
-    fires : :py:`Out(stream.Signature(fire_shape(layout)))`
+    output_spikes : :py:`Out(stream.Signature(output_spike_shape(layout)))`
         Only while the register ``report`` is 1.
     answers : :py:`Out(stream.Signature(answer_shape()))`
     access, access_valid, access_ready, access_data
@@ -64,8 +64,9 @@ class Core(CommonCore):
 
     def __init__(self, layout: Layout):
         super().__init__(layout, FastStorage(layout), walk=FastWalk, homeostasis=FastHomeostasis, access=FastAccess)
-        self.refuse, self.fired = Signal(name="refuse"), Signal(layout.neuron, name="$signal")
-        self.race_word, self.race_issue = Signal(layout.word, name="race_word"), Signal(name="race_issue")
+        self.fired = Signal(layout.neuron)
+        self.race_word = Signal(layout.word)
+        self.race_issue = Signal()
 
     @property
     def winner(self):
@@ -173,11 +174,11 @@ class Core(CommonCore):
 
     def _finish(self, m, reports):
         event, idle = self.events.payload, self.storage.pulses.idle
-        m.d.comb += [self.fires.payload.end.eq(1), self.fires.valid.eq(reports & idle)]
-        with m.If((~reports | self.fires.ready) & idle):
+        m.d.comb += [self.output_spikes.payload.end.eq(1), self.output_spikes.valid.eq(reports & idle)]
+        with m.If((~reports | self.output_spikes.ready) & idle):
             m.d.comb += self.events.ready.eq(1)
             with m.If(event.kind == EventKind.DARK):
-                self.storage.count(m, "dark_spikes", self.layout.chip.lines - self.sample.spoken)
+                self.storage.count(m, "dark_spikes", self.layout.chip.lines - self.sample.spiked)
                 m.d.sync += self.sample.dark.eq(1)
             with m.If(event.kind == EventKind.STEP):
                 self.storage.count(m, "steps")
@@ -222,11 +223,11 @@ class Core(CommonCore):
             m.d.comb += [fires.eq(race.done), read.eq(storage.read_out.fire_ready if chip.classes else 1)]
             if chip.fire_mode == "threshold":
                 m.d.comb += fires.eq(race.done & (self.winner.score >= self.registers.theta_base))
-            self._offer_fire(m, fires, read)
+            self._offer_spike(m, fires, read)
             with m.If(race.done & ~fires):
                 m.d.comb += race.taken.eq(1)
                 self._leave_tile(m)
-            with m.Elif(fires & read & (~self.registers.report | self.fires.ready)):
+            with m.Elif(fires & read & (~self.registers.report | self.output_spikes.ready)):
                 m.d.comb += race.taken.eq(1)
                 self._note_fire(m)
                 self._after_fire(m)

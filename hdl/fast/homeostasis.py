@@ -22,8 +22,11 @@ class FastHomeostasis:
         self.storage, self.registers, self.walk = storage, registers, walk
         layout, chip = storage.layout, storage.layout.chip
         self.read, self.write = storage.thetas.read, storage.thetas.write
-        self.raising, self.theta, self.first_winner = Signal(), Signal(chip.threshold_bits), Signal(layout.neuron)
-        self.raised_address, self.raised_lane = Signal.like(self.write.addr), Signal(layout.lane)
+        self.first_winner = Signal(layout.neuron)
+        self.raising = Signal()
+        self.theta = Signal(chip.threshold_bits)
+        self.raised_address = Signal.like(self.write.addr)
+        self.raised_lane = Signal(layout.lane)
 
     def add_to(self, m):
         """A threshold is written back raised, in the clock after RAISE has picked it."""
@@ -51,18 +54,18 @@ class FastHomeostasis:
     def leak(self, m):
         """States from LEAK on, to CLEAR: a word of thresholds after the other."""
         layout, chip = self.storage.layout, self.storage.layout.chip
-        place = Signal(range(layout.neuron_depth))
+        index = Signal(range(layout.neuron_depth))
         leaked = Signal(layout.theta_word)
         for lane in range(layout.lanes):
             theta = self.read.data[lane]
             m.d.comb += leaked[lane].eq(theta - (theta >> chip.theta_leak))
         with m.State("LEAK"):
-            m.d.comb += self.read.addr.eq(place)
+            m.d.comb += self.read.addr.eq(index)
             m.next = "LEAKED"
         with m.State("LEAKED"):
-            m.d.comb += [self.write.addr.eq(place), self.write.data.eq(leaked), self.write.en.eq(-1)]
-            m.d.sync += place.eq(place + 1)
+            m.d.comb += [self.write.addr.eq(index), self.write.data.eq(leaked), self.write.en.eq(-1)]
+            m.d.sync += index.eq(index + 1)
             m.next = "LEAK"
-            with m.If(place == layout.neuron_depth - 1):
-                m.d.sync += place.eq(0)
+            with m.If(index == layout.neuron_depth - 1):
+                m.d.sync += index.eq(0)
                 m.next = "CLEAR"

@@ -17,7 +17,7 @@ class Pulses(CommonPulses):
 
     A pulse draws ``u`` and moves the level by ``(table[bin][level] + u) >> fraction_bits`` (contract 5.2)::
 
-        0 fetch     level word and line stamp are addressed; in the read-out the row listed at the place asked before
+        0 fetch     level word and line stamp are addressed; in the read-out the row listed at the index asked before
         1 select    the lane's level is picked; stamp -> trace -> is there a pulse, of which bin?
         2 look up   table entry and weight are addressed; the random state advances if there is a pulse
         3 sum       table[bin][level] + u; with write noise (5.5) also its product, noise * write_noise
@@ -55,8 +55,8 @@ class Pulses(CommonPulses):
         The line memory, alike.
     random_address, random_data, random_write_address, random_write_data, random_write
         The random states of the tiles, alike.
-    listed, place, row : :py:`In`, :py:`Out`, :py:`In`
-        How many rows of the read-out have fired; and the row listed at a place, one clock after it.
+    listed, index, row : :py:`In`, :py:`Out`, :py:`In`
+        How many rows of the read-out have fired; and the row listed at an index, one clock after it.
     read_out_address, read_out_data, read_out_write_address, read_out_write
         The levels of the read-out, as those of the tiles; a bit for each class.
     written : :py:`Out(level)`
@@ -105,7 +105,7 @@ class Pulses(CommonPulses):
         rank = Signal(range(chip.winners))
         m.d.comb += fetched.eq(issued)
         if chip.classes:
-            listing = Signal.like(issued)  # the row listed at the place of the clock before is there
+            listing = Signal.like(issued)  # the row listed at the index of the clock before is there
             m.d.sync += listing.eq(Mux(teaching, issued, 0))
             m.d.comb += fetched.eq(Mux(teaching, listing, issued))
         self._sequence(m, sweep, issued)
@@ -148,7 +148,7 @@ class Pulses(CommonPulses):
             stuck = self._stuck(m, sweep.lane, teaching)
 
         # stage 2: look up, draw
-        resetting = (sweep.mode != PulseMode.POST) & (sweep.mode != PulseMode.TEACH)
+        resetting = (sweep.mode != PulseMode.POST) & (sweep.mode != PulseMode.POTENTIATE_LABEL)
         bin_ = Signal(max(1, layout.bin.width))
         if layout.bin.width:
             m.d.comb += bin_.eq(trace[-layout.bin.width:])
@@ -250,7 +250,7 @@ class Pulses(CommonPulses):
                         sweep.eq(self.start),
                         row_x.eq(0),
                         left.eq(Mux(self.start.mode == PulseMode.CELL, 1, chip.rows)),
-                        self.place.eq(0),
+                        self.index.eq(0),
                         begun.eq(0),
                     ]
                     if chip.classes:
@@ -262,7 +262,7 @@ class Pulses(CommonPulses):
                 m.d.sync += [
                     begun.eq(1),
                     left.eq(left - 1),
-                    self.place.eq(self.place + 1),
+                    self.index.eq(self.index + 1),
                     sweep.address.eq(sweep.address + layout.words),
                     sweep.line.eq(sweep.line + 1),
                     row_x.eq(row_x + 1),

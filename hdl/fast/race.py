@@ -81,14 +81,14 @@ class Race(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        found = Signal()
+        arrives = Signal()
         held = Signal()
-        m.d.comb += self.done.eq(found | held)
+        m.d.comb += self.done.eq(arrives | held)
         m.d.sync += held.eq(self.done & ~self.taken)
         if self._layout.holds_scores:
-            self._hold(m, found)
+            self._hold(m, arrives)
         else:
-            self._stream(m, found)
+            self._stream(m, arrives)
         return m
 
     def _entry_of(self, score, neuron, eligible):
@@ -119,26 +119,26 @@ class Race(wiring.Component):
             stage += 1
         return entries[0], travelling
 
-    def _hold(self, m, found):
+    def _hold(self, m, arrives):
         """The scores of all neurons, and which have not fired."""
         layout = self._layout
         scores = self._scores(m)
         entries = []
         for neuron in range(layout.chip.neurons):
             word, lane = divmod(neuron, layout.lanes)
-            place = Const({"word": word, "lane": lane}, layout.neuron)
+            position = Const({"word": word, "lane": lane}, layout.neuron)
             score, eligible = Signal(self._score, name=f"held_{neuron}"), Signal(name=f"eligible_{neuron}")
             with m.If(self.word.valid & (self.word.index == word)):
                 m.d.sync += [score.eq(scores[lane]), eligible.eq(1)]
-            with m.Elif(self.taken & (self.winner.neuron == place)):
+            with m.Elif(self.taken & (self.winner.neuron == position)):
                 m.d.sync += eligible.eq(0)
-            entries.append(self._entry_of(score, place, eligible))
+            entries.append(self._entry_of(score, position, eligible))
         sought = Signal()
         m.d.sync += sought.eq(self.word.valid & self.word.last | self.next)
         top, arrived = self._tree(m, entries, sought)
-        m.d.comb += [found.eq(arrived), self.winner.neuron.eq(top.neuron), self.winner.score.eq(top.score)]
+        m.d.comb += [arrives.eq(arrived), self.winner.neuron.eq(top.neuron), self.winner.score.eq(top.score)]
 
-    def _stream(self, m, found):
+    def _stream(self, m, arrives):
         layout = self._layout
 
         # scores of the word; a neuron is eligible if it lies behind the last winner
@@ -164,7 +164,7 @@ class Race(wiring.Component):
         with m.If(leads):
             m.d.comb += [leading.score.eq(top.score), leading.neuron.lane.eq(top.neuron.lane),
                          leading.neuron.word.eq(word.index)]
-        m.d.sync += found.eq(word.valid & word.last)
+        m.d.sync += arrives.eq(word.valid & word.last)
         with m.If(word.valid):
             m.d.sync += [best.eq(leading), best_valid.eq(leads | (best_valid & ~word.first))]
             with m.If(word.last):

@@ -19,7 +19,7 @@ class ReadOut(CommonReadOut):
     A fire reads one row, a word of one cell per class. Its *p* pulses are added at once: ``min(score + p * weight,
     top)`` is what *p* additions, each held at the top, come to::
 
-        fire -> row -> levels -> weights -> * p -> + scores     scores -> one column per clock -> best, second, own
+        fire -> row -> levels -> weights -> * p -> + scores     scores -> one column per clock -> best, second, excluded
                  |
                  +---> list of rows that fired --> the pulse generator, which teaches their cells
 
@@ -48,13 +48,13 @@ class ReadOut(CommonReadOut):
         Sum of the weights that the pulses of a fire read, for the counters; 0 in other clocks.
     clear : :py:`In(1)`
         Scores 0 and the list empty.
-    ask, apart, but : :py:`In`
-        While idle: search the best column; if ``apart``, among those other than ``but``. Both are held until
+    ask, excluding, exclude : :py:`In`
+        While idle: search the best column; if ``excluding``, among those other than ``exclude``. Both are held until
         :py:`done`.
-    done, best, best_score, second_score, own_score : :py:`Out`
+    done, best, best_score, second_score, excluded_score : :py:`Out`
         One clock: the search is over. The results stay until the next one: the best column, ties the lowest, its score,
-        the largest of the others (0 if there are none), and if ``apart`` the score of ``but``.
-    listed, place, row : :py:`Out`, :py:`In`, :py:`Out`
+        the largest of the others (0 if there are none), and if ``excluding`` the score of ``exclude``.
+    listed, index, row : :py:`Out`, :py:`In`, :py:`Out`
         How many rows have fired, and which they were.
     address, data, write_address, written, write : :py:`In`, :py:`Out`
         The levels: read a row at a time, while idle; one level is written to the classes whose bit is set.
@@ -124,7 +124,7 @@ class ReadOut(CommonReadOut):
     @staticmethod
     def _times(value, pulses):
         """Value times pulses, of few bits: a sum of shifted values."""
-        return total([Mux(pulse, value << place, 0) for place, pulse in enumerate(pulses)])
+        return total([Mux(pulse, value << bit, 0) for bit, pulse in enumerate(pulses)])
 
     def _pick(self, m, scores):
         """The score of a column, one clock after its label."""

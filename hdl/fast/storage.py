@@ -51,12 +51,12 @@ class FastStorage(CommonStorage):
         self.levels, self.thetas, self.randoms = memories["levels"], memories["thetas"], memories["randoms"]
         self.stuck, self.read_out_stuck = memories.get("stuck"), memories.get("read_out_stuck")
         self.bank = Signal()  # of line stamps and tile states: the one of this sample
-        self.line_noted, self.tile_noted = Signal(), Signal()  # their write ports are taken
+        self.line_noted = Signal()  # their write ports are taken
+        self.tile_noted = Signal()
         self.cleared = Signal()  # the bank that END takes next is clear
         self.changes_bank = Signal()
 
     def add_to(self, m):
-        """Make all of it submodules."""
         self.add_memories(m)
         self.add_components(m)
 
@@ -67,12 +67,12 @@ class FastStorage(CommonStorage):
         for write, shape, count, silent, noted in (
                 (self.lines.write, layout.line, chip.lines, SILENT, self.line_noted),
                 (self.tile_states.write, layout.tile, chip.tiles, 0, self.tile_noted)):
-            place, done = Signal(shape), Signal()
+            index, done = Signal(shape), Signal()
             with m.If(~done):
-                m.d.comb += [write.addr.eq(layout.banked(place, ~self.bank)), write.data.eq(silent), write.en.eq(1)]
+                m.d.comb += [write.addr.eq(layout.banked(index, ~self.bank)), write.data.eq(silent), write.en.eq(1)]
                 with m.If(~noted):
-                    m.d.sync += [place.eq(place + 1), done.eq(place == count - 1)]
-            over.append((place, done))
+                    m.d.sync += [index.eq(index + 1), done.eq(index == count - 1)]
+            over.append((index, done))
         m.d.comb += self.cleared.eq(over[0][1] & over[1][1])
         with m.If(self.changes_bank):
             m.d.sync += [self.bank.eq(~self.bank), *(signal.eq(0) for pair in over for signal in pair)]

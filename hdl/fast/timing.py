@@ -40,8 +40,11 @@ class FastClocks(Clocks):
         return super()._begin()
 
     def _walk(self, begun, tasks, act):
-        """Seek and act on tiles: ``act`` tells from the clock in which a tile is taken in which it is left; the clock
-        in which walk and sweeps are over. A task is ``None`` for a tile that is passed over."""
+        """Seek tiles and act on them: the clock in which walk and sweeps are over.
+
+        ``act`` gives the clock in which a tile is left from that in which it is taken. A task is ``None`` for a tile
+        that is passed over.
+        """
         tested, free, waiting = begun + 2, begun + 1, begun + 1
         for tile, task in enumerate(tasks):
             if task is None:

@@ -36,13 +36,16 @@ class FastWalk(CommonWalk):
     def __init__(self, storage: FastStorage, registers, sample, event):
         super().__init__(storage, registers, sample, event)
         layout = storage.layout
-        place = data.StructLayout({
+        position = data.StructLayout({
             "tile": layout.tile, "level": layout.level_address, "line": layout.line, "row": layout.read_out_row})
-        self.sought = Signal(place)  # where the walk is, and what it found there
-        self.sought_state = Signal(tile_state_shape(layout), name="found")
-        self.here, self.held = Signal(place), Signal(tile_state_shape(layout))  # the tile acted on
-        self.begins, self.found, self.over = Signal(), Signal(), Signal()
-        self.goes_on = Signal(name="walk_goes_on")
+        self.sought = Signal(position)  # where the walk is, and what it found there
+        self.sought_state = Signal(tile_state_shape(layout))
+        self.here = Signal(position)  # the tile acted on, and its state
+        self.held = Signal(tile_state_shape(layout))
+        self.begins = Signal()
+        self.found = Signal()
+        self.over = Signal()
+        self.goes_on = Signal()
 
     @property
     def tile(self):

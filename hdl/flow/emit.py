@@ -28,16 +28,16 @@ def ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]]
     A path is joined by single underscores (``host.rx.payload`` is ``host_rx_payload``): Verilator and the tools
     after it mangle double ones. Two members that meet in one name are refused.
     """
-    found = {}
+    members = {}
     for path, member, value in component.signature.flatten(component):
         value = Value.cast(value)
         if isinstance(value, Const):
             continue
         name = "_".join(map(str, path))
-        if name in found:
+        if name in members:
             raise ValueError(f"two members of {type(component).__name__} would share the port name {name!r}")
-        found[name] = value, PortDirection.Input if member.flow == wiring.In else PortDirection.Output
-    return found
+        members[name] = value, PortDirection.Input if member.flow == wiring.In else PortDirection.Output
+    return members
 
 
 def emit(component: wiring.Component, name: str, *, undefined_registers: bool = False,

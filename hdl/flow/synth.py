@@ -99,10 +99,10 @@ def main():
     small = options.device == "ice40up5k"
     layout = Layout(chip, min(options.lanes or (5 if small else 32), chip.neurons), 1 if small else 2)
     budget = BUDGETS[options.device]
-    found = synthesise(ChipTop(layout), budget, undefined=("cells*",) if small else ())
+    used = synthesise(ChipTop(layout), budget, undefined=("cells*",) if small else ())
     for resource, (available, _) in budget.resources.items():
-        share = found[resource] / available
-        sys.stdout.write(f"{resource:10} {found[resource]:7} of {available:6} {share:7.1%}\n")
+        share = used[resource] / available
+        sys.stdout.write(f"{resource:10} {used[resource]:7} of {available:6} {share:7.1%}\n")
 
 
 if __name__ == "__main__":

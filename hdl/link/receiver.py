@@ -66,7 +66,7 @@ class Receiver(wiring.Component):
         m = Module()
 
         # storage: header, bytes after the header, CRC
-        place = Signal(2)
+        position = Signal(2)
         seq, kind = Signal(16), Signal(8)
         count, overlong = Signal(range(self._max_request + CRC_BYTES + 1)), Signal()
         finished = Signal()
@@ -80,16 +80,16 @@ class Receiver(wiring.Component):
             check.data.eq(byte),
             self.data.eq(byte),
             self.offset.eq(count[:len(self.offset)]),
-            self.store.eq(accept & (place == 3) & (count < self._max_request)),
+            self.store.eq(accept & (position == 3) & (count < self._max_request)),
         ]
         with m.If(accept):
-            with m.Switch(place):
+            with m.Switch(position):
                 with m.Case(0):
-                    m.d.sync += [place.eq(1), seq[:8].eq(byte)]
+                    m.d.sync += [position.eq(1), seq[:8].eq(byte)]
                 with m.Case(1):
-                    m.d.sync += [place.eq(2), seq[8:].eq(byte)]
+                    m.d.sync += [position.eq(2), seq[8:].eq(byte)]
                 with m.Case(2):
-                    m.d.sync += [place.eq(3), kind.eq(byte)]
+                    m.d.sync += [position.eq(3), kind.eq(byte)]
                 with m.Default():
                     with m.If(count == self._max_request + CRC_BYTES):
                         m.d.sync += overlong.eq(1)
@@ -116,7 +116,7 @@ class Receiver(wiring.Component):
 
         # sequencing
         with m.If(finished):
-            m.d.sync += [place.eq(0), seq.eq(0), count.eq(0), overlong.eq(0)]
+            m.d.sync += [position.eq(0), seq.eq(0), count.eq(0), overlong.eq(0)]
 
         # ports
         m.d.comb += [

@@ -51,10 +51,10 @@ class HostAccess:
             m.d.sync += self.settled.eq(self.settled + 1)
         level = access.column[:layout.level.width]
         taught = (access.memory == CODE["read_out_set"]) | (access.memory == CODE["read_out_reset"])
-        place = Cat(level, access.row[:layout.bin.width], taught)[:layout.table_address.width]
+        table_address = Cat(level, access.row[:layout.bin.width], taught)[:layout.table_address.width]
         m.d.comb += [
             counters.address.eq(access.column[:len(counters.address)]),
-            pulses.table_address.eq(place),
+            pulses.table_address.eq(table_address),
             pulses.table_write_data.eq(access.data[:16]),
             pulses.weight_read_level.eq(level),
             pulses.weight_write_level.eq(level),
@@ -65,7 +65,7 @@ class HostAccess:
 
     def states(self, m):
         """Read or write one cell, from state ADDRESS on."""
-        chip, access, found = self.layout.chip, self.access, self.found
+        chip, access, result = self.layout.chip, self.access, self.result
         pulses, counters = self.storage.pulses, self.storage.counters
         with m.State("ADDRESS"):
             m.d.comb += self.resting.eq(1)
@@ -83,21 +83,21 @@ class HostAccess:
             with m.Switch(access.memory):
                 self._tile_cells(m)
                 with m.Case(CODE["weight"]):
-                    m.d.comb += [found.eq(pulses.weight_value), pulses.weight_write.eq(access.write),
+                    m.d.comb += [result.eq(pulses.weight_value), pulses.weight_write.eq(access.write),
                                  self.storage.accumulator.write.eq(access.write)]
                 with m.Case(*(CODE[name] for name in ("set", "read_out_set")[:1 + (chip.classes > 0)])):
-                    m.d.comb += [found.eq(pulses.table_value_set), pulses.table_write_set.eq(access.write)]
+                    m.d.comb += [result.eq(pulses.table_value_set), pulses.table_write_set.eq(access.write)]
                 with m.Case(*(CODE[name] for name in ("reset", "read_out_reset")[:1 + (chip.classes > 0)])):
-                    m.d.comb += [found.eq(pulses.table_value_reset), pulses.table_write_reset.eq(access.write)]
+                    m.d.comb += [result.eq(pulses.table_value_reset), pulses.table_write_reset.eq(access.write)]
                 self._other_cells(m)
                 with m.Case(CODE["registers"]):
-                    self.registers.access(m, access, found)
+                    self.registers.access(m, access, result)
                 with m.Case(CODE["counters"]):
                     self._counter(m)
                 with m.Case(CODE["status"]):
-                    m.d.comb += found.eq(self.status[access.column[:bits_for(len(STATUS_WORDS) - 1)]])
+                    m.d.comb += result.eq(self.status[access.column[:bits_for(len(STATUS_WORDS) - 1)]])
                 with m.Case(CODE["identity"]):
-                    m.d.comb += found.eq(self._identity(m))
+                    m.d.comb += result.eq(self._identity(m))
         self._tell(m)
         clearing = Signal(range(counters.settle + 1))
         with m.State("CLEAR COUNTERS"):
@@ -115,10 +115,10 @@ class HostAccess:
                  for name in identity_words(chip)]
         return lookup(m, self.access.column, words, name="identity")
 
-    # what a form tells
+    # what a form provides
 
     @property
-    def found(self):
+    def result(self):
         """Where what was read comes out in state DATA."""
         raise NotImplementedError
 

@@ -49,12 +49,12 @@ class WeightTable(wiring.Component):
         chip = self._layout.chip
         table = chip.weight_table.tolist()
         if chip.weight_store == "fixed":
-            found = Signal(self._layout.weight)
+            looked_up = Signal(self._layout.weight)
             with m.Switch(self.level):
                 for level, weight in enumerate(table):
                     with m.Case(level):
-                        m.d.comb += found.eq(weight)
-            m.d.sync += self.weight.eq(found)
+                        m.d.comb += looked_up.eq(weight)
+            m.d.sync += self.weight.eq(looked_up)
             return m
         m.submodules.table = memory = Memory(shape=self._layout.weight, depth=chip.levels, init=table,
                                              attrs={"ram_style": "distributed"})

@@ -49,21 +49,22 @@ class Answers:
                 count(m, "answers")
                 m.next = "IDLE"
         with m.State("LABELLED"):
-            own, best = read_out.own_score, read_out.best_score
+            own, best = read_out.excluded_score, read_out.best_score
             teaches = own < lead_wanted
             count(m, "labels")
             count(m, "labels_right", (own > best) | ((own == best) & (event.line < read_out.best)))
             count(m, "taught", teaches)
             m.next = "LABEL DONE"
             with m.If(teaches & (read_out.listed != 0)):
-                m.next = "TEACH"
-        for state, mode, column, then in (("TEACH", PulseMode.TEACH, event.line, "UNTEACH"),
-                                          ("UNTEACH", PulseMode.UNTEACH, read_out.best, "LABEL DONE")):
+                m.next = "POTENTIATE LABEL"
+        for state, mode, column, then in (
+                ("POTENTIATE LABEL", PulseMode.POTENTIATE_LABEL, event.line, "DEPRESS RIVAL"),
+                ("DEPRESS RIVAL", PulseMode.DEPRESS_RIVAL, read_out.best, "LABEL DONE")):
             with m.State(state):
                 m.d.comb += [pulses.start_valid.eq(1), pulses.start.mode.eq(mode),
                              pulses.start.lane.eq(column[:len(pulses.start.lane)])]
-                m.next = f"{state}ING"
-            with m.State(f"{state}ING"):
+                m.next = f"{state}, SWEEPING"
+            with m.State(f"{state}, SWEEPING"):
                 with m.If(self._storage.pulses_over):
                     m.next = then
         with m.State("LABEL DONE"):

@@ -11,7 +11,7 @@ from .access import HostAccess
 from .answers import Answers
 from .layout import SILENT, Layout
 from .plasticity import PulseMode
-from .ports import EventKind, access_shape, answer_shape, event_shape, fire_shape
+from .ports import EventKind, access_shape, answer_shape, event_shape, output_spike_shape
 from .state import Registers, Sample
 from .storage import CommonStorage
 from .units import PostTraceUnits
@@ -50,7 +50,7 @@ class CommonCore(wiring.Component):
                  access: type[HostAccess]):
         super().__init__({
             "events": In(stream.Signature(event_shape())),
-            "fires": Out(stream.Signature(fire_shape(layout))),
+            "output_spikes": Out(stream.Signature(output_spike_shape(layout))),
             "answers": Out(stream.Signature(answer_shape())),
             "access": In(access_shape(layout)),
             "access_valid": In(1),
@@ -121,9 +121,9 @@ class CommonCore(wiring.Component):
             self.quiet.eq(self.visits.quiet & read_out.idle),
             read_out.fire.row.eq(self.walk.row + neuron.word * layout.lanes + neuron.lane),
             read_out.fire.pulses.eq(chip.winners - self.walk.rank),
-            read_out.but.eq(self.events.payload.line[:layout.label.width]),
-            read_out.apart.eq(self.events.payload.kind == EventKind.LABEL),
-            read_out.place.eq(pulses.place),
+            read_out.exclude.eq(self.events.payload.line[:layout.label.width]),
+            read_out.excluding.eq(self.events.payload.kind == EventKind.LABEL),
+            read_out.index.eq(pulses.index),
             *self._read_out_cells(),
             read_out.load.eq(accumulator.write),
             read_out.load_level.eq(accumulator.write_level),
@@ -136,7 +136,7 @@ class CommonCore(wiring.Component):
     def _accept(self, m):
         """Take an event; all but SPIKE wait for the reads under way."""
         chip, event, sample = self.layout.chip, self.events.payload, self.sample
-        refuse = self.refuse
+        refuse = Signal()
         refuses_spike, takes_spike = self._spike_rules()
         with m.State("IDLE"):
             m.d.comb += self.host_access.resting.eq(~self.events.valid)
@@ -200,18 +200,18 @@ class CommonCore(wiring.Component):
             m.d.comb += self.events.ready.eq(1)
             storage.stamp_line(m, self.events.payload.line, sample.step)
             self._note_spike(m)
-            m.d.sync += sample.spoken.eq(sample.spoken + (storage.lines.read.data == SILENT))
+            m.d.sync += sample.spiked.eq(sample.spiked + (storage.lines.read.data == SILENT))
             storage.count(m, "in_spikes")
             storage.count(m, "pre_recharge", full - storage.line_trace.trace)
             m.next = "IDLE"
 
-    def _offer_fire(self, m, fires, read):
-        """The winner as a fire, if there is one to report."""
+    def _offer_spike(self, m, fires, read):
+        """The winner as an output spike, if there is one to report."""
         m.d.comb += [
-            self.fires.valid.eq(fires & self.registers.report & read),
-            self.fires.payload.tile.eq(self.walk.tile),
-            self.fires.payload.neuron.eq(self.winner.neuron),
-            self.fires.payload.first.eq(self.walk.rank == 0),
+            self.output_spikes.valid.eq(fires & self.registers.report & read),
+            self.output_spikes.payload.tile.eq(self.walk.tile),
+            self.output_spikes.payload.neuron.eq(self.winner.neuron),
+            self.output_spikes.payload.first.eq(self.walk.rank == 0),
         ]
 
     def _note_fire(self, m):
@@ -270,7 +270,7 @@ class CommonCore(wiring.Component):
             start.tile.eq(walk.tile),
         ]
 
-    # what a form tells
+    # what a form provides
 
     def _count_bins(self, m):
         """What pulses count in the bins of their kind."""

@@ -11,7 +11,7 @@ from ohmspike.chip import Chip
 __all__ = ["Layout", "SILENT", "default_lanes", "small_lanes"]
 
 SILENT = 255
-"""Stamp of a line that has not spoken in this sample."""
+"""Stamp of a line that has not spiked in this sample."""
 
 
 @dataclass(frozen=True)
@@ -207,9 +207,9 @@ class Layout:
     def pulsed_lane(self):
         return unsigned(bits_for(max(self.lanes, self.chip.classes) - 1))
 
-    def banked(self, place, bank):
+    def banked(self, index, bank):
         """Address of a line stamp or a tile state in one of two banks."""
-        return Cat(place, bank)
+        return Cat(index, bank)
 
     @property
     def read_out_words(self) -> int:

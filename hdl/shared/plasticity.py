@@ -14,15 +14,15 @@ class PulseMode(enum.Enum, shape=3):
     """Which rows of a column get a pulse, and which."""
 
     POST = 0  # SET where the line has a pre-trace, amplitude that trace (contract 5.3)
-    DARK = 1  # RESET where the line has not spoken, amplitude the unit's trace (contract 3.5)
+    DARK = 1  # RESET where the line has not spiked, amplitude the unit's trace (contract 3.5)
     CELL = 2  # one RESET, amplitude the unit's trace (contract 3.1b)
-    TEACH = 4  # SET in the read-out where a row fired, amplitude the trace of its rank (contract 10.5)
-    UNTEACH = 5  # RESET alike
+    POTENTIATE_LABEL = 4  # SET in the read-out where a row fired, amplitude the trace of its rank (contract 10.5)
+    DEPRESS_RIVAL = 5  # RESET alike
 
 
 def noise_of(state):
     """The noise of a pulse, -62 to 62, of the random state that its draw left (contract 5.5)."""
-    return sum(state[place:place + 5] for place in (0, 5, 10, 15)) - 62
+    return sum(state[start:start + 5] for start in (0, 5, 10, 15)) - 62
 
 
 def noisy(m, drawn, moved, write_noise):
@@ -71,7 +71,7 @@ class TraceLookup(wiring.Component):
     Members
     -------
     stamp, step : :py:`In(8)`
-        The step of the recharge, and now. A stamp of 255 is a line that has not spoken.
+        The step of the recharge, and now. A stamp of 255 is a line that has not spiked.
     trace : :py:`Out(trace)`
     """
 

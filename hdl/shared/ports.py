@@ -1,4 +1,4 @@
-"""What goes into and out of the core of a chip: events, fires, answers, accesses, and what it counts."""
+"""What goes into and out of the core of a chip: events, output spikes, answers, accesses, and what it counts."""
 
 from amaranth.lib import data, enum
 
@@ -7,7 +7,7 @@ from ohmspike.chip.instructions import BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS
 from .layout import Layout
 
 __all__ = ["COUNTER_BITS", "EventKind", "READS_MAX", "access_shape", "answer_shape", "counter_peaks", "event_shape",
-           "fire_shape"]
+           "output_spike_shape"]
 
 READS_MAX = 4095
 COUNTER_BITS = 64
@@ -31,8 +31,8 @@ def event_shape():
     return data.StructLayout({"kind": EventKind, "line": 16})
 
 
-def fire_shape(layout: Layout):
-    """A fire; ``first`` opens the record of a tile, ``end`` closes the records of an event."""
+def output_spike_shape(layout: Layout):
+    """An output spike; ``first`` opens the record of a tile, ``end`` closes the records of an event."""
     return data.StructLayout({"tile": layout.tile, "neuron": layout.neuron, "first": 1, "end": 1})
 
 

@@ -34,7 +34,7 @@ class CommonPulses(wiring.Component):
             "line_address": Out(layout.line),
             "line_stamp": In(8),
             "listed": In(layout.fire_count),
-            "place": Out(layout.fire_count),
+            "index": Out(layout.fire_count),
             "row": In(layout.read_out_row),
             "table_address": In(layout.table_address),
             "table_write_data": In(16),
@@ -67,14 +67,14 @@ class CommonPulses(wiring.Component):
             The weight of the level. Both come one clock after their address.
         """
         layout = self._layout
-        place = Cat(level, bin_[:layout.bin.width], teaching)[:layout.table_address.width]
+        entry = Cat(level, bin_[:layout.bin.width], teaching)[:layout.table_address.width]
         tables = {}
         for name, write in (("set", self.table_write_set), ("reset", self.table_write_reset)):
             m.submodules[f"{name}_table"] = table = Memory(shape=unsigned(16), init=[],
                                                            depth=1 << layout.table_address.width)
             tables[name], load = table.read_port(), table.write_port()
             m.d.comb += [
-                tables[name].addr.eq(Mux(idle, self.table_address, place)),
+                tables[name].addr.eq(Mux(idle, self.table_address, entry)),
                 load.addr.eq(self.table_address),
                 load.data.eq(self.table_write_data),
                 load.en.eq(write),

@@ -32,10 +32,10 @@ class CommonReadOut(wiring.Component):
             "idle": Out(1),
             "weight_sum": Out(bits_for(chip.winners * chip.classes * ((1 << chip.weight_bits) - 1))),
             "clear": In(1),
-            "ask": In(1), "apart": In(1), "but": In(layout.label),
+            "ask": In(1), "excluding": In(1), "exclude": In(layout.label),
             "done": Out(1), "best": Out(layout.label), "best_score": Out(chip.score_bits),
-            "second_score": Out(chip.score_bits), "own_score": Out(chip.score_bits),
-            "listed": Out(layout.fire_count), "place": In(layout.fire_count), "row": Out(layout.read_out_row),
+            "second_score": Out(chip.score_bits), "excluded_score": Out(chip.score_bits),
+            "listed": Out(layout.fire_count), "index": In(layout.fire_count), "row": Out(layout.read_out_row),
             "load": In(1), "load_level": In(layout.level), "load_weight": In(layout.weight),
             **members,
         })
@@ -47,7 +47,7 @@ class CommonReadOut(wiring.Component):
         recall, note = fired.read_port(), fired.write_port()
         taken = self.fire_valid & self.fire_ready
         m.d.comb += [
-            recall.addr.eq(self.place[:len(recall.addr)]), self.row.eq(recall.data),
+            recall.addr.eq(self.index[:len(recall.addr)]), self.row.eq(recall.data),
             note.addr.eq(self.listed[:len(note.addr)]), note.data.eq(self.fire.row), note.en.eq(taken),
         ]
         m.d.sync += self.listed.eq(Mux(self.clear, 0, self.listed + taken))
@@ -70,8 +70,8 @@ class CommonReadOut(wiring.Component):
             m.d.sync += [label.eq(label + 1), valid.eq(1)]
             with m.If(~valid):
                 m.d.sync += [any_best.eq(0), any_second.eq(0), self.second_score.eq(0), self.best_score.eq(0)]
-            with m.Elif(self.apart & (picked_label == self.but)):
-                m.d.sync += self.own_score.eq(picked)
+            with m.Elif(self.excluding & (picked_label == self.exclude)):
+                m.d.sync += self.excluded_score.eq(picked)
             with m.Elif(leads):
                 m.d.sync += [self.best.eq(picked_label), self.best_score.eq(picked), any_best.eq(1),
                              self.second_score.eq(self.best_score), any_second.eq(any_best)]

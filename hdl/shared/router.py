@@ -81,17 +81,17 @@ class Router(wiring.Component):
         width = chip.plane_width
         low = ceil_log2(width)
         starts = range(0, chip.lines, 1 << low)
-        places = width + (1 << low) - 1
+        columns_of_run = width + (1 << low) - 1
 
-        # plane coordinates of the line that waits: y is row or the one or two after it, x is place modulo the width
+        # plane coordinates of the line that waits: x modulo the width, and y is row or the one or two after it
         waiting = Signal()
         row = Signal(range(chip.plane_height))
-        place = Signal(range(places))
+        x = Signal(range(columns_of_run))
         y = Signal(range(chip.plane_height))
-        m.d.comb += y.eq(row + (place >= width) + (place >= 2 * width))
+        m.d.comb += y.eq(row + (x >= width) + (x >= 2 * width))
         run = self.spikes.payload[low:]
         first_row = lookup(m, run, [start // width for start in starts], name="row_of_run")
-        first_place = lookup(m, run, [start % width for start in starts], name="place_of_run")
+        first_x = lookup(m, run, [start % width for start in starts], name="x_of_run")
 
         # the rectangle under way: current tile, what is left to visit
         running = Signal()
@@ -119,7 +119,7 @@ class Router(wiring.Component):
         def along(axis, name, values):
             if axis is vertical:
                 return lookup(m, y, values, name=f"{name}_of_y")
-            return lookup(m, place, [values[i % width] for i in range(places)], name=f"{name}_of_x")
+            return lookup(m, x, [values[i % width] for i in range(columns_of_run)], name=f"{name}_of_x")
 
         taken = Signal()
         last = Signal()
@@ -134,7 +134,7 @@ class Router(wiring.Component):
         with m.If(self.spikes.ready):
             m.d.sync += waiting.eq(self.spikes.valid)
             with m.If(self.spikes.valid):
-                m.d.sync += [row.eq(first_row), place.eq(first_place + self.spikes.payload[:low])]
+                m.d.sync += [row.eq(first_row), x.eq(first_x + self.spikes.payload[:low])]
 
         # walk the rectangle
         with m.If(running & self.visits.ready):

@@ -26,13 +26,13 @@ class Registers:
         self.margin = Signal(chip.score_bits)
         self.write_noise = Signal(chip.noise_bits)
 
-    def access(self, m, access, found):
-        """The register that is addressed comes out on ``found``, and takes the data of a write."""
+    def access(self, m, access, result):
+        """The register that is addressed comes out on ``result``, and takes the data of a write."""
         with m.Switch(access.column[:bits_for(len(self.names) - 1)]):
             for address, name in enumerate(self.names):
                 register = getattr(self, name)
                 with m.Case(address):
-                    m.d.comb += found.eq(register)
+                    m.d.comb += result.eq(register)
                     with m.If(access.write):
                         m.d.sync += register.eq(access.data[:len(register)])
 
@@ -47,10 +47,10 @@ class Sample:
 
     def __init__(self, chip: Chip):
         self.step = Signal(8)
-        self.spoken = Signal(range(chip.lines + 1))  # lines that have spiked
+        self.spiked = Signal(range(chip.lines + 1))  # lines that have spiked
         self.any_units = Signal()  # a post-trace unit is in use
-        self.dark = Signal(name="dark_sample")
+        self.dark = Signal()
 
     def forget(self):
         """Assignments at the end of a sample."""
-        return [self.step.eq(0), self.spoken.eq(0), self.any_units.eq(0), self.dark.eq(0)]
+        return [self.step.eq(0), self.spiked.eq(0), self.any_units.eq(0), self.dark.eq(0)]

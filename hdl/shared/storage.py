@@ -40,12 +40,6 @@ class MemoryPorts(NamedTuple):
         read = memory.read_port(transparent_for=(write,) if transparent else ())
         return cls(memory, read, write)
 
-    @classmethod
-    def unnamed(cls, shape, depth: int):
-        """A memory like this, whose ports have no names in the RTL."""
-        memory = Memory(shape=shape, depth=depth, init=[])
-        return cls(memory, memory.read_port(), memory.write_port())
-
 
 def tile_state_shape(layout: Layout):
     """What a tile remembers within a sample: its reads, whether it is closed, and its post-trace units."""
@@ -102,6 +96,10 @@ class CommonStorage:
     def count(self, m, name: str, amount=1):
         """A counter rises in this clock."""
         m.d.comb += getattr(self.counters, f"increment_{name}").eq(amount)
+
+    def add_to(self, m):
+        """Make all of it submodules, in the order of the form."""
+        raise NotImplementedError
 
     def add_background(self, m):
         """What goes on in the memories beside all that the core does."""

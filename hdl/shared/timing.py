@@ -212,7 +212,7 @@ class Clocks:
     def _closing_record(self, clock):
         return self._found(clock, tile_bytes(self.layout.chip))
 
-    # what a form tells
+    # what a form provides
 
     def _line(self, earliest: int, visits: int) -> int:
         """A line offered to the router in clock ``earliest``: the clock in which it is accepted."""

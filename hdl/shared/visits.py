@@ -24,7 +24,7 @@ class Visits:
     def __init__(self, storage: CommonStorage, registers: Registers, sample: Sample, units: PostTraceUnits):
         self.layout, self.storage = storage.layout, storage
         self.registers, self.sample, self.units = registers, sample, units
-        self.quiet = Signal(name="visits_quiet")  # no visit is under way
+        self.quiet = Signal()  # no visit is under way
 
     def add_to(self, m):
         """Stream the words of every visited row: address, weights one clock later, membranes two clocks later."""

@@ -21,7 +21,7 @@ class SmallAccess(HostAccess):
         self.accessed = Signal(storage.map.address)  # where a cell of the array lies
 
     @property
-    def found(self):
+    def result(self):
         return self.data
 
     def paths(self, m):
@@ -49,21 +49,21 @@ class SmallAccess(HostAccess):
         """Levels and bits of stuck cells replace a lane of their word, all others are words."""
         layout, chip, access, array = self.layout, self.layout.chip, self.access, self.storage.array
         with m.Case(*(CODE[name] for name in ("levels", "read_out")[:1 + (chip.classes > 0)])):
-            m.d.comb += [self.found.eq(array.level), array.write_level.eq(access.write),
+            m.d.comb += [self.result.eq(array.level), array.write_level.eq(access.write),
                          array.written_level.eq(access.data[:layout.level.width])]
         for name, width in (("theta", chip.threshold_bits), ("random", 32)):
             with m.Case(CODE[name]):
-                m.d.comb += [self.found.eq(array.word[:width]), array.write.eq(access.write),
+                m.d.comb += [self.result.eq(array.word[:width]), array.write.eq(access.write),
                              array.written.eq(access.data[:width])]
         if chip.has_stuck_cells:
             with m.Case(*(CODE[name] for name in ("stuck", "read_out_stuck")[:1 + (chip.classes > 0)])):
-                m.d.comb += [self.found.eq(array.stuck), array.write_stuck.eq(access.write),
+                m.d.comb += [self.result.eq(array.stuck), array.write_stuck.eq(access.write),
                              array.written_stuck.eq(access.data[0])]
 
     def _counter(self, m):
         value = self.storage.counters.value
         half = Mux(self.access.high, value[32:], value[:32])
-        m.d.comb += self.found.eq(half)
+        m.d.comb += self.result.eq(half)
         with m.If(self.access.write):
             m.d.comb += self.ready.eq(0)
             m.next = "CLEAR COUNTERS"

@@ -50,11 +50,11 @@ class ArrayMap:
         depths = {"random": 1 << ceil_log2(chip.tiles + (chip.classes > 0)), "theta": self.theta_depth}
         if chip.classes:
             depths["read_out"] = 1 << ceil_log2(chip.read_out_rows) + ceil_log2(layout.read_out_words)
-        found, end = {"levels": 0}, layout.level_depth
+        first, end = {"levels": 0}, layout.level_depth
         for name, depth in sorted(depths.items(), key=lambda item: item[1]):
-            found[name] = -(-end // depth) * depth
-            end = found[name] + depth
-        return found | {"end": end}
+            first[name] = -(-end // depth) * depth
+            end = first[name] + depth
+        return first | {"end": end}
 
     @property
     def _neuron_bits(self):
@@ -145,11 +145,11 @@ class Array(wiring.Component):
             self.level.eq(levels[self.lane]),
         ]
         for lane in range(layout.lanes):
-            place = slice(lane * layout.level.width, (lane + 1) * layout.level.width)
+            bits = slice(lane * layout.level.width, (lane + 1) * layout.level.width)
             with m.If(self.write_level):
-                m.d.comb += write.data[place].eq(levels[lane])
+                m.d.comb += write.data[bits].eq(levels[lane])
                 with m.If(self.lane == lane):
-                    m.d.comb += write.data[place].eq(self.written_level)
+                    m.d.comb += write.data[bits].eq(self.written_level)
         if layout.chip.has_stuck_cells:
             self._stuck(m, read, write)
         return m

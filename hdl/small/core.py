@@ -42,7 +42,7 @@ class SmallCore(CommonCore):
 
     def __init__(self, layout: Layout):
         super().__init__(layout, SmallStorage(layout), walk=SmallWalk, homeostasis=SmallHomeostasis, access=SmallAccess)
-        self.refuse, self.spiked = Signal(), Signal(name="spoke")
+        self.took_spike = Signal()
         self.counted = Signal(init=1)  # the increments of the last spike have been taken
         self.beyond = Signal()  # there is no such line
         self.listed = Signal(range(SerialRace.ranks_per_pass(layout)))  # the rank within its pass
@@ -57,7 +57,7 @@ class SmallCore(CommonCore):
 
     def _count_bins(self, m):
         counters, pulses = self.storage.counters, self.storage.pulses
-        m.d.comb += counters.held_dark_spikes.eq(self.layout.chip.lines - self.sample.spoken)
+        m.d.comb += counters.held_dark_spikes.eq(self.layout.chip.lines - self.sample.spiked)
         for name in ("pulse", "pulse_reset", "pulse_bin", "pulse_weight"):
             m.d.comb += getattr(counters, name).eq(getattr(pulses, name))
 
@@ -123,8 +123,8 @@ class SmallCore(CommonCore):
     def _background(self, m):
         """A spike takes 4 clocks, so that its increments are counted before those of the next."""
         waiting = Signal()
-        m.d.sync += [waiting.eq(self.spiked), self.counted.eq(~self.spiked & ~waiting)]
-        # told a clock late: the way from the bits of a FRAME to the end of an event is long
+        m.d.sync += [waiting.eq(self.took_spike), self.counted.eq(~self.took_spike & ~waiting)]
+        # known a clock late: the way from the bits of a FRAME to the end of an event is long
         m.d.sync += self.beyond.eq(self.events.payload.line >= self.layout.chip.lines)
 
     # sequence
@@ -140,7 +140,7 @@ class SmallCore(CommonCore):
         return m.Elif(~self.storage.pulses.start_ready)
 
     def _note_spike(self, m):
-        m.d.comb += self.spiked.eq(1)
+        m.d.comb += self.took_spike.eq(1)
 
     def _begin_step(self, m):
         self.walk.begin(m)
@@ -173,8 +173,8 @@ class SmallCore(CommonCore):
             m.d.sync += self.sample.dark.eq(1)
         with m.Elif(event.kind == EventKind.STEP):
             storage.count(m, "steps", self.events.ready)
-        m.d.comb += [self.fires.payload.end.eq(1), self.fires.valid.eq(reports)]
-        with m.If(~reports | self.fires.ready):
+        m.d.comb += [self.output_spikes.payload.end.eq(1), self.output_spikes.valid.eq(reports)]
+        with m.If(~reports | self.output_spikes.ready):
             m.d.comb += self.events.ready.eq(1)
             with m.If(event.kind == EventKind.STEP):
                 m.d.sync += self.sample.step.eq(self.sample.step + 1)
@@ -196,10 +196,10 @@ class SmallCore(CommonCore):
         with m.State("FOUND"):
             fires, taken = Signal(), Signal()
             read = storage.read_out.fire_ready if chip.classes else 1
-            m.d.comb += [fires.eq(1), taken.eq(read & (~self.registers.report | self.fires.ready))]
+            m.d.comb += [fires.eq(1), taken.eq(read & (~self.registers.report | self.output_spikes.ready))]
             if chip.fire_mode == "threshold":
                 m.d.comb += fires.eq(self.winner.score >= self.registers.theta_base)
-            self._offer_fire(m, fires, read)
+            self._offer_spike(m, fires, read)
             with m.If(~fires):
                 walk.advance(m)
             with m.Elif(taken):

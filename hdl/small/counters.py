@@ -93,9 +93,9 @@ class SerialCounterBank(wiring.Component):
         counts, weighs = Signal(), Signal()
         for waits, kind, amount in ((weighs, "weight", self.pulse_weight), (counts, "pulses", 1)):
             served = Signal(name=f"served_{kind}")
-            place = Mux(self.pulse_reset, first[f"reset_{kind}"], first[f"set_{kind}"]) + self.pulse_bin[:bin_bits]
+            number = Mux(self.pulse_reset, first[f"reset_{kind}"], first[f"set_{kind}"]) + self.pulse_bin[:bin_bits]
             m.d.sync += waits.eq(self.pulse | (waits & ~served))
-            queue.append((waits, served, place[:index_bits], amount))
+            queue.append((waits, served, number[:index_bits], amount))
         for name in plain:
             increment = getattr(self, f"increment_{name}")
             waits, served = Signal(name=f"waits_{name}"), Signal(name=f"served_{name}")
@@ -118,11 +118,11 @@ class SerialCounterBank(wiring.Component):
         # the first that waits is served
         index, amount = [], []
         before = 0
-        for waits, served, place, value in queue:
+        for waits, served, number, value in queue:
             m.d.comb += served.eq(waits & ~before)
             before = before | waits
             mask = served.replicate(widest)
-            index.append(mask[:index_bits] & place)
+            index.append(mask[:index_bits] & number)
             amount.append(mask & value if not isinstance(value, int) else served)
         turn, adding, written, added = Signal(range(count)), Signal(), Signal(index_bits), Signal(widest)
         m.d.sync += [written.eq(read.addr), added.eq(_either(amount)), adding.eq(before)]

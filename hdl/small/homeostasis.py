@@ -43,17 +43,17 @@ class SmallHomeostasis:
     def leak(self, m):
         """States from LEAK on, to CLEAR: a threshold after the other."""
         chip, array, map_ = self.storage.layout.chip, self.storage.array, self.storage.map
-        place = Signal(range(map_.theta_depth))
+        index = Signal(range(map_.theta_depth))
         theta = array.word[:chip.threshold_bits]
-        address = map_.region_address("theta", place)
+        address = map_.region_address("theta", index)
         with m.State("LEAK"):
             m.d.comb += array.address.eq(address)
             m.next = "LEAKED"
         with m.State("LEAKED"):
             m.d.comb += [array.address.eq(address), array.written.eq(theta - (theta >> chip.theta_leak)),
                          array.write.eq(1)]
-            m.d.sync += place.eq(place + 1)
+            m.d.sync += index.eq(index + 1)
             m.next = "LEAK"
-            with m.If(place == map_.theta_depth - 1):
-                m.d.sync += place.eq(0)
+            with m.If(index == map_.theta_depth - 1):
+                m.d.sync += index.eq(0)
                 m.next = "CLEAR"

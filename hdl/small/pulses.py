@@ -50,8 +50,8 @@ class SerialPulses(CommonPulses):
         The word read from the array; the random state to be written to it.
     line_address, line_stamp : :py:`Out`, :py:`In`
         The line memory: data one clock after the address.
-    listed, place, row : :py:`In`, :py:`Out`, :py:`In`
-        How many rows of the read-out have fired; and the row listed at a place, one clock after it.
+    listed, index, row : :py:`In`, :py:`Out`, :py:`In`
+        How many rows of the read-out have fired; and the row listed at an index, one clock after it.
     table_*, weight_* : loading and reading back the tables; values one clock after the address while idle.
     pulse, pulse_reset, pulse_bin, pulse_weight : :py:`Out`
         What was done, for the counters; the last three stay for 3 clocks after :py:`pulse`.
@@ -86,7 +86,7 @@ class SerialPulses(CommonPulses):
         random = Signal(32)
         rank = Signal(range(chip.winners))
         teaching = sweep.mode.as_value()[2] if chip.classes else Const(0)
-        resetting = (sweep.mode != PulseMode.POST) & (sweep.mode != PulseMode.TEACH)
+        resetting = (sweep.mode != PulseMode.POST) & (sweep.mode != PulseMode.POTENTIATE_LABEL)
 
         # look up: which pulse
         m.submodules.pre_trace = pre = TraceLookup(layout)
@@ -99,7 +99,7 @@ class SerialPulses(CommonPulses):
             with m.Case(PulseMode.DARK):
                 m.d.comb += selected.eq(self.line_stamp == SILENT)
             if chip.classes:
-                with m.Case(PulseMode.TEACH, PulseMode.UNTEACH):
+                with m.Case(PulseMode.POTENTIATE_LABEL, PulseMode.DEPRESS_RIVAL):
                     m.d.comb += trace.eq(lookup(m, rank, chip.trace_of_rank, name="trace_of_rank"))
         bin_ = Signal(max(1, layout.bin.width))
         if layout.bin.width:
@@ -160,7 +160,7 @@ class SerialPulses(CommonPulses):
             with m.State("IDLE"):
                 m.d.comb += self.start_ready.eq(1)
                 with m.If(self.start_valid):
-                    m.d.sync += [sweep.eq(self.start), row_x.eq(0), rank.eq(0), self.place.eq(0),
+                    m.d.sync += [sweep.eq(self.start), row_x.eq(0), rank.eq(0), self.index.eq(0),
                                  left.eq(Mux(self.start.mode == PulseMode.CELL, 1, chip.rows))]
                     if chip.classes:
                         with m.If(self.start.mode.as_value()[2]):
@@ -177,9 +177,9 @@ class SerialPulses(CommonPulses):
             with m.State("LOOK UP"):
                 m.d.comb += looking.eq(1)
                 m.next = "STEP"
-            with m.State("STEP"):  # line and place of the next row are addressed from the next clock on
+            with m.State("STEP"):  # line and index of the next row are addressed from the next clock on
                 m.d.comb += stepping.eq(1)
-                m.d.sync += [self.place.eq(self.place + 1), rank.eq(Mux(rank == chip.winners - 1, 0, rank + 1)),
+                m.d.sync += [self.index.eq(self.index + 1), rank.eq(Mux(rank == chip.winners - 1, 0, rank + 1)),
                              sweep.line.eq(sweep.line + 1), row_x.eq(row_x + 1), left.eq(left - 1)]
                 with m.If(row_x == chip.patch_width - 1):
                     m.d.sync += [row_x.eq(0), sweep.line.eq(sweep.line + chip.plane_width - chip.patch_width + 1)]

@@ -75,24 +75,24 @@ class SerialRace(wiring.Component):
         last = Signal(self.winners[0].shape())
         with m.If(self.done):
             m.d.sync += last.eq(self.winners[self._count - 1])
-        place, passed = (Cat(~Cat(neuron.lane, neuron.word), value).as_signed()
+        key, passed = (Cat(~Cat(neuron.lane, neuron.word), value).as_signed()
                          for neuron, value in ((entry.neuron, score), (last.neuron, last.score)))
         eligible = Signal()
-        m.d.comb += eligible.eq(entry.valid & (~self.behind | (place < passed)))
+        m.d.comb += eligible.eq(entry.valid & (~self.behind | (key < passed)))
 
-        # the sorted list: what is better than a place moves in, and the place and all after it move on by one
-        before, found_before, filled_before = Const(0), None, Const(1)
+        # the sorted list: what is better than an entry takes its rank, and that entry and all after it move on by one
+        before, entry_before, filled_before = Const(0), None, Const(1)
         for rank in range(self._count):
-            found = self.winners[rank]
+            entry_of_rank = self.winners[rank]
             filled, now_filled, better = (Signal(name=f"{name}_{rank}") for name in ("filled", "now_filled", "better"))
             m.d.comb += [now_filled.eq(filled & ~entry.first),
-                         better.eq(eligible & (~now_filled | (score > found.score)))]
+                         better.eq(eligible & (~now_filled | (score > entry_of_rank.score)))]
             with m.If(entry.valid):
                 m.d.sync += filled.eq(Mux(before, filled_before, now_filled | better))
             with m.If(better):
-                m.d.sync += [found.score.eq(score), found.neuron.eq(entry.neuron)]
-                if found_before is not None:
+                m.d.sync += [entry_of_rank.score.eq(score), entry_of_rank.neuron.eq(entry.neuron)]
+                if entry_before is not None:
                     with m.If(before):
-                        m.d.sync += found.eq(found_before)
-            before, found_before, filled_before = better, found, now_filled
+                        m.d.sync += entry_of_rank.eq(entry_before)
+            before, entry_before, filled_before = better, entry_of_rank, now_filled
         return m

@@ -29,7 +29,7 @@ class SerialReadOut(CommonReadOut):
     Throughput
         A fire takes ``classes + 4`` clocks; :attr:`search` clocks a search, from :py:`ask` to :py:`done`.
     Latency
-        A listed row comes 1 clock after its place.
+        A listed row comes 1 clock after its index.
     Reset
         Scores stay until they are cleared, which takes ``classes`` clocks of :py:`clear`; nothing listed.
 
@@ -50,7 +50,8 @@ class SerialReadOut(CommonReadOut):
         One clock: a fire was added; and, until the next one begins, the sum of the weights of all its pulses.
     clear : :py:`In(1)`
         Scores 0 and the list empty.
-    ask, apart, but, done, best, best_score, second_score, own_score, listed, place, row, load, load_level, load_weight
+    ask, excluding, exclude, done, best, best_score, second_score, excluded_score, listed, index, row, load, load_level,
+    load_weight
         As in :class:`~ohmspike.hdl.fast.read_out.ReadOut`.
     """
 

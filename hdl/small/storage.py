@@ -33,7 +33,7 @@ class SmallStorage(CommonStorage):
     """
 
     def __init__(self, layout: Layout):
-        chip, of = layout.chip, MemoryPorts.unnamed
+        chip, of = layout.chip, MemoryPorts.of
         memories = {
             "membranes": of(layout.membrane_word, layout.neuron_depth),
             "tile_states": of(tile_state_shape(layout), chip.tiles),
@@ -47,7 +47,6 @@ class SmallStorage(CommonStorage):
         self.tile = Signal(layout.tile)  # whose state is read while there is no visit: where the walk is
 
     def add_to(self, m):
-        """Make all of it submodules."""
         self.add_memories(m)
         m.submodules.array = self.array
         self.add_components(m)

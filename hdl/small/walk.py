@@ -25,11 +25,12 @@ class SmallWalk(CommonWalk):
         super().__init__(storage, registers, sample, event)
         layout = storage.layout
         self.tile = storage.tile
-        self.column = Signal(range(layout.chip.grid_width), name="tile_x")
-        self.level = Signal(layout.level_address, name="tile_level")
-        self.line = Signal(layout.line, name="tile_line")
-        self.row = Signal(layout.read_out_row, name="tile_row")
-        self.used, self.next = Signal(layout.unit_count), Signal(layout.unit)
+        self.column = Signal(range(layout.chip.grid_width))
+        self.level = Signal(layout.level_address)
+        self.line = Signal(layout.line)
+        self.row = Signal(layout.read_out_row)
+        self.used = Signal(layout.unit_count)
+        self.next = Signal(layout.unit)
 
     def begin(self, m):
         chip = self.storage.layout.chip

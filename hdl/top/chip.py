@@ -57,7 +57,7 @@ class Executor(wiring.Component):
         m.submodules.decoder = decoder = Decoder(self._layout)
         m.submodules.record_writer = writer = RecordWriter(self._layout)
         connect(m, decoder.events, core.events)
-        connect(m, core.fires, writer.fires)
+        connect(m, core.output_spikes, writer.output_spikes)
         connect(m, core.answers, writer.answers)
         connect(m, wiring.flipped(self.program), decoder.program)
         m.d.comb += [
@@ -100,7 +100,7 @@ class ChipTop(wiring.Component):
     window : :class:`int`
         Programs the host may have unanswered; a power of two.
     watchdog : :class:`int`
-        Clocks between two ticks of the watchdog, a power of two; unless told twice the longest event
+        Clocks between two ticks of the watchdog, a power of two; if not given twice the longest event
         (:func:`~ohmspike.hdl.top.timing.max_idle_cycles`) or more.
 
     Members

@@ -1,4 +1,4 @@
-"""From the bytes of a program to events and memory accesses, and from fires and answers to bytes."""
+"""From the bytes of a program to events and memory accesses, and from output spikes and answers to bytes."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ohmspike.chip.instructions import ANSWER_BYTES, CHECK_BYTES, MEMORIES, Opcode, Status, neuron_bytes, tile_bytes
 from ohmspike.hdl.shared.layout import Layout
-from ohmspike.hdl.shared.ports import EventKind, access_shape, answer_shape, event_shape, fire_shape
+from ohmspike.hdl.shared.ports import EventKind, access_shape, answer_shape, event_shape, output_spike_shape
 
 __all__ = ["Decoder", "RecordWriter", "byte_shape"]
 
@@ -27,12 +27,12 @@ def byte_shape():
 
 
 class RecordWriter(wiring.Component):
-    """Write fires and answers as the records of docs/link.md; they never come at once.
+    """Write output spikes and answers as the records of docs/link.md; they never come at once.
 
     Timing
     ------
     Throughput
-        One byte per clock, and a clock to take a fire or an answer.
+        One byte per clock, and a clock to take a spike or an answer.
     Latency
         1 clock from what is taken to its first byte.
     Reset
@@ -40,7 +40,7 @@ class RecordWriter(wiring.Component):
 
     Members
     -------
-    fires : :py:`In(stream.Signature(fire_shape(layout)))`
+    output_spikes : :py:`In(stream.Signature(output_spike_shape(layout)))`
     answers : :py:`In(stream.Signature(answer_shape()))`
     output : :py:`Out(stream.Signature(8))`
     idle : :py:`Out(1)`
@@ -49,7 +49,7 @@ class RecordWriter(wiring.Component):
     def __init__(self, layout: Layout):
         self._layout = layout
         super().__init__({
-            "fires": In(stream.Signature(fire_shape(layout))),
+            "output_spikes": In(stream.Signature(output_spike_shape(layout))),
             "answers": In(stream.Signature(answer_shape())),
             "output": Out(stream.Signature(8)),
             "idle": Out(1),
@@ -58,27 +58,27 @@ class RecordWriter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         layout, chip = self._layout, self._layout.chip
-        fire = self.fires.payload
+        spike = self.output_spikes.payload
         tile_count, neuron_count = tile_bytes(chip), neuron_bytes(chip)
         longest = max(tile_count + neuron_count, ANSWER_BYTES if chip.classes else 0)
         record = Signal(8 * longest)
         left = Signal(range(longest + 1))
         tile, neuron = Signal(8 * tile_count), Signal(8 * neuron_count)
         m.d.comb += [
-            tile.eq(Mux(fire.end, -1, fire.tile)),
-            neuron.eq(fire.neuron.word * layout.lanes + fire.neuron.lane),
-            self.fires.ready.eq(left == 0),
+            tile.eq(Mux(spike.end, -1, spike.tile)),
+            neuron.eq(spike.neuron.word * layout.lanes + spike.neuron.lane),
+            self.output_spikes.ready.eq(left == 0),
             self.answers.ready.eq(left == 0),
-            self.idle.eq((left == 0) & ~self.fires.valid & ~self.answers.valid),
+            self.idle.eq((left == 0) & ~self.output_spikes.valid & ~self.answers.valid),
             self.output.valid.eq(left != 0),
             self.output.payload.eq(record[:8]),
         ]
         with m.If(self.output.valid & self.output.ready):
             m.d.sync += [record.eq(record >> 8), left.eq(left - 1)]
-        with m.If(self.fires.valid & self.fires.ready):
-            with m.If(fire.end):
+        with m.If(self.output_spikes.valid & self.output_spikes.ready):
+            with m.If(spike.end):
                 m.d.sync += [record.eq(tile), left.eq(tile_count)]
-            with m.Elif(fire.first):
+            with m.Elif(spike.first):
                 m.d.sync += [record.eq(Cat(tile, neuron)), left.eq(tile_count + neuron_count)]
             with m.Else():
                 m.d.sync += [record.eq(neuron), left.eq(neuron_count)]
@@ -111,7 +111,7 @@ class Decoder(wiring.Component):
     -------
     program : :py:`In(stream.Signature(byte_shape()))`
     output : :py:`Out(stream.Signature(byte_shape()))`
-        What reads deliver, then the status with ``last``. Fires are put between by the chip.
+        What reads deliver, then the status with ``last``. Output spikes are put between by the chip.
     events, access... :
         Towards :class:`~ohmspike.hdl.fast.core.Core`.
     idle, dark : :py:`In(1)`
@@ -138,7 +138,7 @@ class Decoder(wiring.Component):
         self._write, self._check = Signal(), Signal()
         self._operands = Signal(56)
         self._missing = Signal(range(8))
-        # the cell under way: its place, the limits of its memory, and the place after it
+        # the cell under way: its address, the limits of its memory, and the address after it
         self._code, self._row, self._column = self._operands[:8], Signal(16), Signal(16)
         self._neuron, self._value = Signal(layout.column), Signal(layout.access_bits)
         self._rows, self._columns = Signal(17), Signal(17)
@@ -239,8 +239,8 @@ class Decoder(wiring.Component):
         spare = frame_bytes * 8 - chip.lines
         alone = Signal(8)  # the lowest set bit by itself
         m.d.comb += alone.eq(bits & (~bits + 1)[:8])
-        for place in range(3):
-            m.d.comb += lowest[place].eq(Cat(alone[bit] for bit in range(8) if bit >> place & 1).any())
+        for digit in range(3):
+            m.d.comb += lowest[digit].eq(Cat(alone[bit] for bit in range(8) if bit >> digit & 1).any())
         more = Signal()
         m.d.comb += more.eq((bits & (bits - 1))[:8] != 0)
         with m.State("FRAME START"):
@@ -277,7 +277,7 @@ class Decoder(wiring.Component):
             m.next = "EVENT"
 
     def _burst_paths(self, m):
-        """The cell under way: its place, the limits of its memory, and the place after it."""
+        """The cell under way: its address, the limits of its memory, and the address after it."""
         layout, chip = self._layout, self._layout.chip
         with m.Switch(self._code):
             for entry in MEMORIES:
@@ -328,7 +328,7 @@ class Decoder(wiring.Component):
             with m.If(left == 0):
                 with m.If(self._check):
                     m.d.sync += bits.eq(CHECK_BYTES)
-                    m.next = "TELL"
+                    m.next = "CHECKSUM"
                 with m.Else():
                     self._next_instruction(m, self._ended)
             with m.Elif(row >= self._rows):
@@ -373,7 +373,7 @@ class Decoder(wiring.Component):
                         m.next = "CELL"
                         with m.If(self._high):
                             m.next = "ACCESS"
-        with m.State("TELL"):
+        with m.State("CHECKSUM"):
             m.d.comb += [self.output.valid.eq(1), self.output.payload.data.eq(crc[:8])]
             with m.If(self.output.ready):
                 m.d.sync += [self._operands.eq(Cat(self._operands[8:], self._byte)), bits.eq(bits - 1)]

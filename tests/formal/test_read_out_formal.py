@@ -29,7 +29,7 @@ class BestColumnIsFound(wiring.Component):
         apart, but = Signal(), Signal(range(self.classes))
         resting, clocks = Signal(), Signal(range(self.classes + 8))
         m.d.comb += [found.ask.eq(self.ask), Assume(self.but < self.classes),
-                     found.apart.eq(Mux(resting, self.apart, apart)), found.but.eq(Mux(resting, self.but, but))]
+                     found.excluding.eq(Mux(resting, self.apart, apart)), found.exclude.eq(Mux(resting, self.but, but))]
 
         # the search alone, on registers that change between searches only
         found._pick(m, scores)
@@ -57,7 +57,7 @@ class BestColumnIsFound(wiring.Component):
             with m.If(found.done & sought & (found.best != label)):
                 m.d.comb += Assert(score <= found.second_score)
             with m.If(found.done & ~sought):
-                m.d.comb += [Assert(found.own_score == score), Assert(found.best != label)]
+                m.d.comb += [Assert(found.excluded_score == score), Assert(found.best != label)]
             others |= sought & (found.best != label) & (score == found.second_score)
         with m.If(found.done):
             m.d.comb += [Assert(found.best < self.classes), Assert(found.best_score == leader),

@@ -172,7 +172,7 @@ WRITERS = {
 
 def write_fires(layout, fires, *, idle=0.0, stall=0.0, seed=0):
     bench = Bench(RecordWriter(layout))
-    source = bench.source(bench.dut.fires, idle=idle, seed=seed)
+    source = bench.source(bench.dut.output_spikes, idle=idle, seed=seed)
     sink = bench.sink(bench.dut.output, stall=stall, seed=seed + 1)
     for tile, neuron, first in fires:
         word, lane = divmod(neuron or 0, layout.lanes)
@@ -189,7 +189,7 @@ def write_fires(layout, fires, *, idle=0.0, stall=0.0, seed=0):
 
 @pytest.mark.parametrize("corner", WRITERS)
 @pytest.mark.parametrize("idle, stall", [(0, 0), (0.4, 0.6)])
-def test_fires_become_records(corner, idle, stall):
+def test_output_spikes_become_records(corner, idle, stall):
     chip, lanes = WRITERS[corner]
     draw, fires, expected = random.Random(6), [], []
     for _ in range(12):
@@ -212,10 +212,10 @@ def test_a_record_is_a_byte_per_clock_after_1_clock():
 
 
 @pytest.mark.parametrize("stall", [0, 0.6])
-def test_answers_are_told_between_fires_a_byte_per_clock(stall):
+def test_answers_come_between_output_spikes_a_byte_per_clock(stall):
     layout = Layout(varied(CHIP, neurons=300, classes=4, margin=0), 7)
     bench = Bench(RecordWriter(layout))
-    answers, fires = bench.source(bench.dut.answers), bench.source(bench.dut.fires)
+    answers, fires = bench.source(bench.dut.answers), bench.source(bench.dut.output_spikes)
     sink = bench.sink(bench.dut.output, stall=stall, seed=7)
     answers.send({"label": 3, "score": 0x56789A, "margin": 0xABCDEF}, {"label": 0xFE, "score": 1, "margin": 0})
 

@@ -108,7 +108,7 @@ class ReadOutCells:
 
     async def run(self, ctx):
         dut, clock = self.dut, 0
-        sampled = ctx.tick().sample(dut.place, dut.read_out_address, dut.read_out_write, dut.read_out_write_address,
+        sampled = ctx.tick().sample(dut.index, dut.read_out_address, dut.read_out_write, dut.read_out_write_address,
                                     dut.written)
         while True:
             _, reset, place, row, write, where, word = await sampled
@@ -315,7 +315,8 @@ def test_teaching_matches_the_oracle_in_the_stated_clocks(corner):
         await load(ctx, dut, chip, state)
         ctx.set(dut.step, step)
         for index in range(8):
-            where, mode = f"{corner}, seed {seed}, sweep {index}", (PulseMode.TEACH, PulseMode.UNTEACH)[index % 2]
+            where = f"{corner}, seed {seed}, sweep {index}"
+            mode = (PulseMode.POTENTIATE_LABEL, PulseMode.DEPRESS_RIVAL)[index % 2]
             oracle._fired = fired(chip, rng)
             read_out.rows, column = [row for row, _ in oracle._fired], int(rng.integers(chip.classes))
             read_out.writes.clear()
@@ -323,7 +324,7 @@ def test_teaching_matches_the_oracle_in_the_stated_clocks(corner):
             clocks = await sweep(ctx, bench, mode=mode, lane=column, trace=int(rng.integers(1 << chip.trace_bits)))
             assert clocks == len(read_out.rows) + 7, where
             for row, rank in oracle._fired:
-                oracle._teach(row, rank, column, +1 if mode == PulseMode.TEACH else -1)
+                oracle._teach(row, rank, column, +1 if mode == PulseMode.POTENTIATE_LABEL else -1)
             written = [row for row in read_out.rows if not (len(state.read_out_stuck)
                                                             and state.read_out_stuck[row, column])]
             Scoreboard("rows written").compare([row for _, row in read_out.writes], written, where)
@@ -356,8 +357,8 @@ def test_rows_are_taught_by_the_amplitude_of_their_rank():
     async def testbench(ctx):
         await load(ctx, bench.dut, READ_OUT, state)
         ctx.set(bench.dut.listed, 6)
-        await sweep(ctx, bench, mode=PulseMode.TEACH, lane=1)
-        await sweep(ctx, bench, mode=PulseMode.UNTEACH, lane=2)
+        await sweep(ctx, bench, mode=PulseMode.POTENTIATE_LABEL, lane=1)
+        await sweep(ctx, bench, mode=PulseMode.DEPRESS_RIVAL, lane=2)
 
     bench.run(testbench)
     assert read_out.cells[:10].tolist() == [

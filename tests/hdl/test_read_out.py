@@ -89,8 +89,8 @@ async def fire(ctx, dut, row, pulses):
 async def search(ctx, dut, but=None):
     """What a search finds, and the clocks from the question to the answer."""
     ctx.set(dut.ask, 1)
-    ctx.set(dut.apart, but is not None)
-    ctx.set(dut.but, but or 0)
+    ctx.set(dut.excluding, but is not None)
+    ctx.set(dut.exclude, but or 0)
     clocks = 0
     while not ctx.get(dut.done):
         await ctx.tick()
@@ -106,7 +106,7 @@ async def search(ctx, dut, but=None):
 async def rows_listed(ctx, dut):
     rows = []
     for place in range(ctx.get(dut.listed)):
-        ctx.set(dut.place, place)
+        ctx.set(dut.index, place)
         await ctx.tick()
         rows.append(ctx.get(dut.row))
     return rows
@@ -149,7 +149,7 @@ def test_scores_searches_and_list_match_the_model_in_the_stated_clocks(corner):
                 found, clocks = await search(ctx, dut, but)
                 Scoreboard(where).compare(found, model.search(but))
                 assert clocks == dut.search == chip.classes + 2, where
-                assert but is None or ctx.get(dut.own_score) == model.scores[but], where
+                assert but is None or ctx.get(dut.excluded_score) == model.scores[but], where
             assert await rows_listed(ctx, dut) == model.listed, f"{corner}, trial {trial}"
             assert sums == expected, f"{corner}, trial {trial}"
             ctx.set(dut.clear, 1)
@@ -194,7 +194,7 @@ def test_ties_go_to_the_lowest_column(case):
         await search(ctx, bench.dut, 0 if but is None else None)  # what was found before does not count
         found, _ = await search(ctx, bench.dut, but)
         assert found == expected
-        assert but is None or ctx.get(bench.dut.own_score) == scores[but]
+        assert but is None or ctx.get(bench.dut.excluded_score) == scores[but]
 
     bench.run(testbench)
 
@@ -237,7 +237,7 @@ def test_fires_come_back_to_back():
         expected.extend(model.fire(row, pulses) for row, pulses in fires)
         for but in range(CHIP.classes):  # asked in the first idle clock, and in every one after a search
             found, _ = await search(ctx, dut, but)
-            assert (found, ctx.get(dut.own_score)) == (model.search(but), model.scores[but])
+            assert (found, ctx.get(dut.excluded_score)) == (model.search(but), model.scores[but])
         assert await rows_listed(ctx, dut) == [row for row, _ in fires]
 
     bench.run(testbench)
