@@ -64,38 +64,46 @@ def read_run(path: str | Path) -> Run:
     metrics, description = (_json(path / name) for name in ("metrics.json", "chip.json"))
     try:
         chip = Chip.from_dict(description, source=str(path / "chip.json"))
-        whole = {name: int(count) for name, count in current_counters(metrics["counters"]).items()}
+        whole = _counts(metrics["counters"])
+        learning = metrics.get("counters_learn")
+        learning = None if learning is None else _counts(learning)
     except (DescriptionError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a run folder: {reason(error)}",
                         hint="name a folder that mnist or demo made") from None
-    learning = metrics.get("counters_learn")
     if learning is None and (path / "learned.npz").exists():
         counters = load(path / "learned.npz", chip)[1].counters
         learning = dict(zip(counter_names(chip), counters.tolist(), strict=True))
-    learning = current_counters(learning or {})
     phases = _by_phase(metrics, whole)
-    if phases is None and learning and all(0 <= int(learning.get(name, 0)) <= count for name, count in whole.items()):
-        rest = {name: count - int(learning.get(name, 0)) for name, count in whole.items()}
+    if phases is None and learning and all(0 <= learning.get(name, 0) <= count for name, count in whole.items()):
+        rest = {name: count - learning.get(name, 0) for name, count in whole.items()}
         phases = {name: counts for name, counts in (("learning", learning), ("inference", rest))
                   if any(counts.values())}
     return Run(path, chip, metrics, phases or {"all": whole})
+
+
+def _counts(document):
+    """Counters by name, each a whole number from 0 up."""
+    for name, count in document.items():
+        if type(count) is not int or count < 0:
+            raise ValueError(f"counter {name} must be an integer from 0 up, not {count!r}")
+    return current_counters(document)
 
 
 def _by_phase(metrics, whole):
     """Counters of every phase of the schedule, and of what came after; none if the folder does not have them."""
     try:
         schedule = [Phase.from_dict(phase) for phase in metrics["schedule"]]
-        ends = [(int(mark["phase"]), current_counters(mark["counters"])) for mark in metrics["counters_phases"]]
+        ends = [(int(mark["phase"]), _counts(mark["counters"])) for mark in metrics["counters_phases"]]
         if [number for number, _ in ends] != list(range(len(schedule))):
             return None
         phases, before = {}, dict.fromkeys(whole, 0)
         for number, counters in [*ends, (len(ends), whole)]:
-            counts = {name: int(counters[name]) - before[name] for name in whole}
+            counts = {name: counters[name] - before[name] for name in whole}
             if min(counts.values(), default=0) < 0:
                 return None
             phases[_phase_name(schedule[number], number) if number < len(schedule) else "inference"] = counts
-            before = {name: int(counters[name]) for name in whole}
-    except (KeyError, TypeError, ValueError, DescriptionError):
+            before = counters
+    except (KeyError, AttributeError, TypeError, ValueError, ArithmeticError, DescriptionError):
         return None
     return {name: counts for name, counts in phases.items() if any(counts.values())}
 

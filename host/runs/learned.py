@@ -1,7 +1,6 @@
 """A learned chip in one file: description, state and vote."""
 
 import json
-import zipfile
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from ohmspike.chip import Chip, DescriptionError
 from ohmspike.chip.state import ChipState
 from ohmspike.chip.wording import reason
 from ohmspike.host.coding.vote import Vote
+from ohmspike.host.data.formats import UNREADABLE_ERRORS
 from ohmspike.host.support.atomic import write_whole
 from ohmspike.host.support.errors import UserError
 
@@ -33,7 +33,7 @@ def read_arrays(path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+    except UNREADABLE_ERRORS as error:
         raise UserError(f"{path}: not a readable .npz file: {reason(error)}") from None
 
 
