@@ -37,7 +37,7 @@ def files(tmp_path_factory):
         vote = train_vote(target, own.train_images, own.train_labels, classes=2)
         save(folder / "learned.npz", CHIP, target.state(), vote)
     out = folder / "runs"
-    assert run(["learn", "--chip", str(folder / "chip.toml"), "--data", str(folder / "images.npz"), "--out",
+    assert run(["mnist", "--chip", str(folder / "chip.toml"), "--data", str(folder / "images.npz"), "--out",
                 str(out)]) == 0
     (made,) = (path for path in out.iterdir() if path.is_dir())
     made.rename(folder / "run")
