@@ -197,9 +197,14 @@ class Chip:
     read_out_reset_table: tuple[tuple[int, ...], ...] | None = field(default=None, metadata={
         "section": "read_out", "structure": False, "kind": tuple, "summary": "RESET table of the read-out"})
 
+    device: str = field(default="", metadata={
+        "section": "", "structure": False, "kind": str, "flaw": True,
+        "summary": "JSON of the device whose tables the chip has (a table [device] in files); empty: of none"})
+
     def __post_init__(self):
         for spec in dataclasses.fields(self):
             self._check_field(spec)
+        self._check_device()
         self._check_geometry()
         self._check_widths()
         self._check_tables()
@@ -219,6 +224,16 @@ class Chip:
             raise DescriptionError(f"{spec.name} must be one of {', '.join(meta['options'])}, not {value!r}")
         if "low" in meta and not meta["low"] <= value <= meta["high"]:  # also refuses NaN
             raise DescriptionError(f"{spec.name} must be {meta['low']} to {meta['high']}, not {value!r}")
+
+    def _check_device(self):
+        try:
+            document = self.device_document
+        except ValueError:
+            document = None
+        if document is None or (self.device and type(document.get("name")) is not str):
+            raise DescriptionError(f"device must be a description of a device, with a name, not {self.device!r}")
+        if document:  # one form for what is the same, since the digest is of it
+            object.__setattr__(self, "device", json.dumps(document, sort_keys=True))
 
     def _check_schedule(self):
         if not self.schedule or not all(type(phase) is Phase for phase in self.schedule):
@@ -370,6 +385,14 @@ class Chip:
         return (y * self.plane_width + x).astype(np.int32)
 
     @property
+    def device_document(self) -> dict:
+        """The description of the device whose tables the chip has; empty if it is of none."""
+        document = json.loads(self.device or "{}")
+        if not isinstance(document, dict):
+            raise ValueError("not a table")
+        return document
+
+    @property
     def has_stuck_cells(self) -> bool:
         """Every cell has a mask bit that tells whether it is stuck (contract 5.6)."""
         return self.stuck_cells == "masked"
@@ -460,6 +483,9 @@ class Chip:
         known = {(spec.metadata["section"], spec.name): spec for spec in dataclasses.fields(cls)}
         fields = {}
         for section, content in document.items():
+            if section == "device":
+                fields["device"] = json.dumps(content, sort_keys=True, default=str)
+                continue
             entries = content.items() if isinstance(content, dict) else [(section, content)]
             where = section if isinstance(content, dict) else ""
             for key, value in entries:
@@ -492,6 +518,8 @@ class Chip:
             value = getattr(self, spec.name)
             if spec.name == "schedule":
                 document["schedule"] = [phase.to_dict() for phase in value]
+            elif spec.name == "device":
+                document |= {"device": self.device_document} if value else {}
             elif value is not None and spec.name not in self._absent_fields:
                 section = spec.metadata["section"]
                 (document.setdefault(section, {}) if section else document)[spec.name] = value

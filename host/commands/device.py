@@ -131,9 +131,15 @@ def fit(csv: Path, name: str | None, base: str, out: Path | None, plot: Path | N
 @seed_option
 @click.option("--width", type=(float, float), default=None, metavar="SET RESET",
               help="width of an update in full pulses  [default: as far as the chip's own tables go]")
+@click.option("--fraction-bits", type=click.IntRange(8, 16), default=None,
+              help="fraction bits of the tables, fewer where pulses move far  [default: the chip's]")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="TOML file of the chip")
-def chip(name: str, chip_name: str, seed: int | None, width: tuple[float, float] | None, out: Path) -> None:
-    """write a chip whose weight, SET and RESET tables are those of a device"""
-    made = chip_with_device(chip_of(chip_name, seed), Device.load(name), widths=width)
+def chip(name: str, chip_name: str, seed: int | None, width: tuple[float, float] | None, fraction_bits: int | None,
+         out: Path) -> None:
+    """write a chip whose weight, SET and RESET tables are those of a device
+
+    The chip keeps the device: what learns on it has the device's non-idealities, and its energy is the device's.
+    """
+    made = chip_with_device(chip_of(chip_name, seed), Device.load(name), widths=width, fraction_bits=fraction_bits)
     write_whole(out, lambda file: file.write(tomli_w.dumps(made.to_dict()).encode()))
     console.say(f"written {out}; use it with --chip {out}")

@@ -4,17 +4,40 @@ from pathlib import Path
 
 import click
 
+from ohmspike.chip import Chip
 from ohmspike.host.runs.energy import TWIN_HERTZ, TWIN_WATTS, energy_of, read_run
 from ohmspike.host.support import console
+from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.units import engineering
 from ohmspike.sim.analog.device import NOMINAL, Device
 
 from .options import json_option
 
-__all__ = ["device_option", "energy"]
+__all__ = ["device_of", "device_option", "energy"]
 
-device_option = click.option("--device", "device_name", default=NOMINAL, show_default=True, metavar="NAME|FILE",
-                             help="device (see `ohmspike device show`) or TOML file")
+device_option = click.option("--device", "device_name", default=None, metavar="NAME|FILE",
+                             help="device (see `ohmspike device show`) or TOML file  [default: that of which the chip "
+                                  f"is made; {NOMINAL} if it is of none]")
+
+
+def device_of(chip: Chip, device_name: str | None) -> Device:
+    """The device of a chip: the one named, if the chip is not made of another; else its own, else a nominal one.
+
+    Raises
+    ------
+    UserError
+        The chip is made of another memristor than the one that is named.
+    """
+    own = Device.of_chip(chip)
+    if device_name is None:
+        if own is None:
+            console.status(f"{chip.name} does not tell of which device it is; taken: {NOMINAL}")
+        return own or Device.preset(NOMINAL)
+    named = Device.load(device_name)
+    if own is not None and not own.same_memristor(named):
+        raise UserError(f"device must be {own.name}, of which {chip.name} is made, not {named.name}",
+                        hint=f"leave --device away; `mnist --device {device_name}` learns on a chip of that one")
+    return named
 
 
 _FEW_ELECTRONS = 100.0
@@ -85,7 +108,8 @@ def _text(found):
 @json_option
 def energy(run: Path, device_name: str, twin_watts: float, twin_hertz: float, plot: Path | None, as_json: bool) -> None:
     """what a run would cost on the analog chip, by component, with error bars"""
-    found = energy_of(read_run(run), Device.load(device_name), twin_watts=twin_watts, twin_hertz=twin_hertz)
+    ran = read_run(run)
+    found = energy_of(ran, device_of(ran.chip, device_name), twin_watts=twin_watts, twin_hertz=twin_hertz)
     if plot is not None:
         from ohmspike.host.plots.analog import energy_picture
 

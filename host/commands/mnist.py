@@ -12,6 +12,7 @@ import click
 from ohmspike.host.support import console
 from ohmspike.host.support.errors import Interrupted, UserError
 
+from .body import body_of, ideal_option, made_of, made_of_option
 from .options import (
     RenamedOptions,
     chip_of,
@@ -23,7 +24,6 @@ from .options import (
     nonidealities_option,
     seed_option,
     target_option,
-    with_nonidealities,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ __all__ = ["mnist"]
 
 @click.command(cls=RenamedOptions)
 @chip_option
+@made_of_option
+@ideal_option
 @target_option
 @seed_option
 @data_option
@@ -56,10 +58,10 @@ __all__ = ["mnist"]
 @click.option("--spikes", is_flag=True, 
               help="keep output spikes, answers and labels of the test images in the run folder")
 @json_option
-def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None, images: int | None,
-          passes: int | None, labels: bool, test_images: int | None, validate: bool, encoding: str, steps: int,
-          peak: float, nonidealities: NonIdealities | None, out: Path, checkpoint: Path | None, resume: bool,
-          spikes: bool, as_json: bool) -> None:
+def mnist(chip_name: str, device_name: str | None, ideal: bool, target: str, seed: int | None, data_source: str | None,
+          images: int | None, passes: int | None, labels: bool, test_images: int | None, validate: bool, encoding: str,
+          steps: int, peak: float, nonidealities: NonIdealities | None, out: Path, checkpoint: Path | None,
+          resume: bool, spikes: bool, as_json: bool) -> None:
     """learn MNIST (or --data), classify by the read-out of the chip and by a vote"""
     from ohmspike.host.coding.streams import StreamEncoding
     from ohmspike.host.data.samples import load_samples
@@ -72,13 +74,14 @@ def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None
     from ohmspike.host.runs.folder import RunFolder, tool_versions
     from ohmspike.host.runs.learned import save
     from ohmspike.host.support.atomic import check_writable
-    from ohmspike.host.targets.registry import open_target
 
-    chip, initial = with_nonidealities(chip_of(chip_name, seed), nonidealities)
-    told = None if nonidealities is None else dataclasses.asdict(nonidealities)
+    made = made_of(chip_of(chip_name, seed), device_name)
     data = load_samples(data_source, progress=console.status)
     is_stream = isinstance(data.train_images, Stream)
     code: Encode = StreamEncoding() if is_stream else encoding_of(encoding, steps, peak)
+    learner = body_of(made, nonidealities, ideal=ideal, target=target,
+                      whole_images=not is_stream and encoding == "latency")
+    chip, told = learner.chip, learner.told
     taught = labels and data.classes is not None and any(phase.teach for phase in chip.schedule)
     data.check(chip, labels_for="the read-out (--no-labels learns without)" if taught else None)
     split = data.validation() if validate else data
@@ -101,9 +104,11 @@ def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None
     if target == "model" and not is_stream:
         console.status("compiling the model (a minute the first time)")
         warm_up(chip, encoding_of(encoding, steps, peak))
-    with open_target(target, chip, progress=console.status) as body:
-        if initial is not None:
-            body.load(initial)
+    if learner.device is not None:
+        console.status(learner.summary)
+    with learner.open(target, console.status) as body:
+        if learner.initial is not None:
+            body.load(learner.initial)
         try:
             with console.progress("learning") as shown:
                 learned = learn(body, train, known, passes=passes, encoding=code,
@@ -135,6 +140,7 @@ def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None
         "accuracy": accuracy, "read_out": read_out, "accuracy_vote": accuracies.get("vote"), "data": data.name,
         "judged_on": "validation" if validate else "held-out" if data.held_out else "test", "labels": taught,
         "encoding": "stream" if is_stream else encoding, "nonidealities": told,
+        "device": learner.device and learner.device.name, "ideal": learner.nonidealities is None,
         "train_images": len(train), "test_images": len(test),
         "schedule": [dataclasses.asdict(phase) for phase in schedule_of(chip, passes=passes, labelled=taught)],
         "prequential": learned.prequential, "resumed": learned.resumed,
@@ -161,6 +167,7 @@ def mnist(chip_name: str, target: str, seed: int | None, data_source: str | None
     checkpoint.unlink(missing_ok=True)
     how = {"vote": "vote of the neurons, learned without labels", "crossbar": "read-out crossbar, taught by labels"}
     console.show(metrics, as_json=as_json, text="\n".join([
+        *([learner.summary] if learner.device is not None else []),
         f"{chip.name} on {target}, seed {chip.seed}, {len(test):,} {metrics['judged_on']} images",
         *(f"{value:.2%} {how[name]}" for name, value in accuracies.items()),
         f"learning {metrics['images_per_s_learn'] or 0:,.0f} images/s, inference "

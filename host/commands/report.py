@@ -6,9 +6,8 @@ import click
 
 from ohmspike.host.support import console
 from ohmspike.host.support.atomic import write_whole
-from ohmspike.sim.analog.device import Device
 
-from .energy import device_option
+from .energy import device_of, device_option
 
 __all__ = ["report"]
 
@@ -24,6 +23,7 @@ def report(run: Path, device_name: str, out: Path | None) -> None:
     from ohmspike.host.runs.report import page
 
     out = out or run / "report.html"
-    text = page(read_run(run), Device.load(device_name))
+    ran = read_run(run)
+    text = page(ran, device_of(ran.chip, device_name))
     write_whole(out, lambda file: file.write(text.encode()))
     console.say(f"written {out}")

@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from ohmspike.host.support import console
-from ohmspike.sim.analog.device import NOMINAL, Device, chip_with_device
+from ohmspike.sim.analog.device import NOMINAL, Device
 from ohmspike.sim.model.nonidealities import NONIDEALITIES
 
+from .body import made_of
 from .options import Choice, RenamedOptions, chip_of, chip_option, data_option, json_option
 
 __all__ = ["robustness"]
@@ -48,8 +49,9 @@ def robustness(chip_name: str, device_name: str | None, nonidealities: tuple[str
     if not any(phase.teach for phase in chip.schedule):
         raise click.UsageError(f"the study needs a chip whose schedule teaches a read-out; {chip.name}'s does not")
     load_dataset(data_source, progress=console.status).check(chip, labels_for="the study")
-    device = Device.load(device_name or NOMINAL)
-    plan = Plan(chip_with_device(chip, device) if device_name else chip, device, data_source, images)
+    chip = made_of(chip, device_name)
+    device = Device.of_chip(chip) or Device.preset(NOMINAL)
+    plan = Plan(chip, device, data_source, images)
     wanted = points(list(nonidealities), list(seeds), list(strengths))
     with console.progress("points") as shown:
         lines = run_study(plan, wanted, out, scheduler=scheduler, workers=workers, progress=shown)

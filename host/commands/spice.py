@@ -9,10 +9,10 @@ from ohmspike.host.support import console
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.units import engineering
 from ohmspike.sim.analog.cases import CASES, Scene, judge
-from ohmspike.sim.analog.device import NOMINAL, Device
 from ohmspike.sim.analog.spice import Simulator
 from ohmspike.sim.state import ChipState
 
+from .energy import device_of, device_option
 from .options import Choice, chip_of, chip_option, data_option, json_option, seed_option
 
 __all__ = ["spice", "table"]
@@ -40,8 +40,7 @@ def table(checks: list[dict]) -> str:
 @click.argument("learned", metavar="[RUN|FILE]", type=click.Path(path_type=Path), required=False)
 @chip_option
 @seed_option
-@click.option("--device", "device_name", default=NOMINAL, show_default=True, metavar="NAME|FILE",
-              help="device (see `ohmspike device show`) or TOML file")
+@device_option
 @click.option("--case", "cases", multiple=True, type=Choice(list(CASES)), help="a case  [default: all]")
 @click.option("--image", type=click.IntRange(0, 9999), default=0, show_default=True, help="test image that is shown")
 @data_option
@@ -63,7 +62,7 @@ def spice(learned: Path | None, chip_name: str, seed: int | None, device_name: s
         state = ChipState.initial(chip)
     else:
         chip, state, _ = load(learned / "learned.npz" if learned.is_dir() else learned)
-    device, simulator = Device.load(device_name), Simulator(keep)
+    device, simulator = device_of(chip, device_name), Simulator(keep)
     console.status(f"{simulator.path}, version {simulator.version}")
     shown = load_dataset(data_source, progress=console.status).test_images[image]
     if shown.shape != (chip.plane_height, chip.plane_width):

@@ -66,7 +66,8 @@ def checkpoint_path(folder: Path, chip: Chip, target: str, run: dict[str, Any]) 
 def save_checkpoint(target: Target, path: Path, run: dict[str, Any], host: HostReadOut | None) -> None:
     """Write everything that a run needs to go on."""
     taught: dict[str, Any] = {} if host is None else host.arrays()
-    save(path, target.chip, target.state(), run=np.array(json.dumps(run)), **taught)
+    kept: dict[str, Any] = {f"history_{name}": array for name, array in target.history().items()}
+    save(path, target.chip, target.state(), run=np.array(json.dumps(run)), **taught, **kept)
 
 
 def resumed_run(target: Target, path: Path, run: dict[str, Any]
@@ -88,6 +89,8 @@ def resumed_run(target: Target, path: Path, run: dict[str, Any]
             raise UserError(f"{path}: checkpoint of another run: {name} is {kept.get(name)!r}, expected {expected!r}",
                             hint="remove the checkpoint, or give the options of the interrupted run")
     target.load(state, keep_counters=True)
+    target.restore({name.removeprefix("history_"): array for name, array in arrays.items()
+                    if name.startswith("history_")})
     host = None
     if "host_read_out" in arrays:
         host = HostReadOut(target.chip, arrays["host_read_out"])

@@ -21,9 +21,10 @@ from ohmspike.host.support.atomic import write_whole
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.units import engineering
 from ohmspike.host.targets.model import ModelTarget
+from ohmspike.host.targets.nonideal import NonIdealTarget
 from ohmspike.sim.analog.device import Device
 from ohmspike.sim.analog.energy import Activity, OperatingPoint, energies, mean_annealing
-from ohmspike.sim.model.nonideal import NonIdealities, NonIdealModel
+from ohmspike.sim.model.nonideal import NonIdealities
 from ohmspike.sim.state import ChipState
 
 __all__ = ["COLUMNS", "MODES", "STRENGTHS", "Plan", "Point", "points", "run_point", "run_study", "summary"]
@@ -101,17 +102,6 @@ def points(nonidealities: list[str], seeds: list[int], strengths: list[float] | 
             for strength in (strengths if strengths and name != "ideal" else STRENGTHS[name]) for seed in seeds]
 
 
-class _NonIdealTarget(ModelTarget):
-    """The non-ideal model as a target."""
-
-    def __init__(self, chip, nonidealities, device, threads):
-        super().__init__(chip, threads=threads)
-        self.model = self.nonideal = NonIdealModel(chip, nonidealities, device=device)
-
-    def program_read_out(self, levels):
-        self.nonideal.program_read_out(levels)
-
-
 @cache
 def _data(source):
     """The training samples of a source, divided for validation."""
@@ -147,7 +137,7 @@ def run_point(plan: Plan, point: Point, ideal: ChipState, threads: int = 1) -> l
     again = dataclasses.replace(chip, schedule=tuple(once))
     lines = []
     for mode in MODES:
-        with _NonIdealTarget(chip, nonidealities, plan.device, threads) as target:
+        with NonIdealTarget(chip, nonidealities, plan.device, threads=threads) as target:
             if mode != "learned":
                 target.nonideal.program(ideal, error=nonidealities.c2c)
                 target.write("counters", None)
@@ -169,7 +159,7 @@ def run_point(plan: Plan, point: Point, ideal: ChipState, threads: int = 1) -> l
                 "infer_j": _joules(plan, chip, {name: after[name] - spent[name] for name in after}),
                 "set_pulses": sum(spent[name] for name in spent if name.startswith("set_pulses")),
                 "reset_pulses": sum(spent[name] for name in spent if name.startswith("reset_pulses")),
-                "worn": target.model.worn})
+                "worn": target.nonideal.worn})
     return lines
 
 

@@ -9,6 +9,7 @@ from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode, OutputSpikes
 from ohmspike.chip.instructions import counter_names, memory, register, register_names
 from ohmspike.chip.state import ChipState
+from ohmspike.host.support.errors import UserError
 from ohmspike.sim.state import written_read_out
 
 __all__ = ["Target", "expected_memories"]
@@ -133,6 +134,15 @@ class Target(ABC):
             stuck, held = (self.read(name).reshape(shape) for name in ("read_out_stuck", "read_out"))
             levels = np.where(stuck, held, levels)
         self.write("read_out", levels)
+
+    def history(self) -> dict[str, np.ndarray]:
+        """What a checkpoint has to keep beside :meth:`state`; nothing in most targets."""
+        return {}
+
+    def restore(self, history: dict[str, np.ndarray]) -> None:
+        """Go on from a :meth:`history`."""
+        if history:
+            raise UserError(f"target {self.name} cannot go on from a run of the non-ideal model")
 
     def rebase(self) -> None:
         """Subtract the smallest threshold of every tile from its thresholds (contract 6.2, race mode)."""

@@ -1,6 +1,7 @@
 """The device description: the memristor, its cell, its lines and its neuron, every value with spread and source."""
 
 import dataclasses
+import json
 import math
 import tomllib
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ STATUSES = ("sourced", "literature, unverified", "design choice", "measured", "u
 """How far a value can be trusted; *sourced* was read at its source, *literature, unverified* is recalled."""
 
 _WORD = (1 << 16) - 1
+_LEVELS_MAX = 256
 _LABEL_SCALE = 10.1015
 _WIRE_PER_KELVIN = 0.00451
 
@@ -96,6 +98,8 @@ class Device:
 
     levels: int = _value("cell", "", 2, 65536, 64, 0.0, "sourced", _TCAD + ", targeted eNVM",
                          "conductance states between the rails", int)
+    states: str = _text("continuous: any conductance between the rails; discrete: as many states as levels, no other",
+                        ("continuous", "discrete"), "continuous", "cell")
     g_min_s: float = _value("cell", "S", 1e-12, 1.0, 1e-7, 0.15, "sourced", _TCAD + ", targeted eNVM: on/off 50",
                             "conductance at the lower rail")
     g_max_s: float = _value("cell", "S", 1e-12, 1.0, 5e-6, 0.15, "sourced", _TCAD + ", targeted eNVM: 200 kΩ",
@@ -116,6 +120,8 @@ class Device:
 
     set_v: float = _value("write", "V", 1e-2, 20.0, 1.2, 0.1, "design choice", "usual for HfO2", "full SET pulse")
     reset_v: float = _value("write", "V", 1e-2, 20.0, 1.2, 0.1, "design choice", "usual for HfO2", "full RESET pulse")
+    pulse_width: str = _text("free: an update may be a part of a pulse or several; fixed: it is one pulse, as measured",
+                             ("free", "fixed"), "free", "write")
     set_s: float = _value("write", "s", 1e-12, 10.0, 10e-9, 0.3, "sourced", _SIM + ", IdealDevice",
                           "width of one SET pulse")
     reset_s: float = _value("write", "s", 1e-12, 10.0, 10e-9, 0.3, "sourced", _SIM + ", IdealDevice",
@@ -151,6 +157,8 @@ class Device:
                               "device to device: relative deviation of the upper rail")
     read_noise: float = _value("spread", "", 0.0, 1.0, 0.01, 0.0, "literature, unverified", "Ambrogio 2014",
                                "deviation of one reading, share of the range")
+    stuck: float = _value("spread", "", 0.0, 1.0, 0.0, 0.0, "design choice", "not told",
+                          "share of cells that are stuck, half of them at either rail")
     endurance_cycles: float = _value("spread", "", 1.0, 1e18, 1e6, 0.0, "sourced", "HfOx, Huang 2013, abstract",
                                      "full SET and RESET cycles until half the cells have failed")
     retention_drift: float = _value("spread", "", 0.0, 1.0, 0.004, 0.0, "sourced",
@@ -250,6 +258,16 @@ class Device:
         measured = {spec.name for spec in _specs() if spec.metadata["kind"] is not str}
         told = {**dict(self.provenance), **{name: provenance or Provenance() for name in values if name in measured}}
         return dataclasses.replace(self, **values, provenance=tuple(told.items()))
+
+    @classmethod
+    def of_chip(cls, chip: Chip) -> "Device | None":
+        """The device that a chip says it is made of, if it says."""
+        return cls.from_dict(chip.device_document, source=f"device of chip {chip.name}") if chip.device else None
+
+    def same_memristor(self, other: "Device") -> bool:
+        """Whether cells, writing and spread are alike; what stands around the memristor may differ."""
+        return all(getattr(self, spec.name) == getattr(other, spec.name) for spec in _specs()
+                   if spec.metadata["section"] in ("cell", "write", "spread"))
 
     # the read cell
 
@@ -514,13 +532,26 @@ def plasticity_tables(device: Device, chip: Chip, set_width: float = 1.0,
     """SET and RESET tables of a device in the units of contract 5.4, int64 of shape (amplitudes, levels).
 
     ``set_width`` and ``reset_width`` are the width of one update in full pulses.
+
+    Raises
+    ------
+    DeviceError
+        A pulse moves farther than an entry of 16 bits can tell.
     """
     x = np.arange(chip.levels)[None, :] / (chip.levels - 1)
     amplitude = pulse_amplitudes(chip.amplitudes)[:, None]
     tables = []
     for kind, width in (("set", set_width), ("reset", reset_width)):
-        moved = np.abs(device.pulse(kind, x, amplitude, width)[0] - x)
-        tables.append(np.minimum(np.rint(moved * (chip.levels - 1) * 2**chip.fraction_bits), _WORD).astype(np.int64))
+        moved = np.minimum(np.abs(device.pulse(kind, x, amplitude, width)[0] - x), 1.0) * (chip.levels - 1)
+        tables.append(table := np.rint(moved * 2**chip.fraction_bits).astype(np.int64))
+        if table.max() > _WORD:
+            enough = math.floor(math.log2(_WORD / moved.max()))
+            raise DeviceError(
+                f"a {kind.upper()} pulse of {device.name} must move a cell by at most "
+                f"{_WORD / 2**chip.fraction_bits:.2f} of {chip.levels} levels in a table of fraction_bits = "
+                f"{chip.fraction_bits}, not {moved.max():.2f}",
+                hint=f"fraction_bits = {enough} holds it (--fraction-bits of `ohmspike device chip`); a device of few "
+                     f'states says so by states = "discrete" under [cell]')
     return tables[0], tables[1]
 
 
@@ -528,7 +559,7 @@ def matched_widths(device: Device, chip: Chip, *, scale: float = 1.0, at: tuple[
                    tables=None) -> tuple[float, float]:
     """Widths of SET and RESET, in full pulses, with which the device moves as far as the chip's own tables.
 
-    They meet at full amplitude and at the states ``at`` (of SET, of RESET).
+    They meet at full amplitude and at the states ``at`` (of SET, of RESET). A device of fixed width has no other: 1.
 
     Parameters
     ----------
@@ -537,6 +568,8 @@ def matched_widths(device: Device, chip: Chip, *, scale: float = 1.0, at: tuple[
     tables : pair of arrays, optional
         Other tables than those of the tiles: SET and RESET of the read-out.
     """
+    if device.pulse_width == "fixed":
+        return 1.0, 1.0
     widths = []
     tables = chip.plasticity_tables(scale) if tables is None else tables
     for kind, table, x in zip(("set", "reset"), tables, at, strict=True):
@@ -561,22 +594,56 @@ def _width_of(device, kind, x, target):
     return math.exp(scipy.optimize.brentq(miss, high - 16.0, high, xtol=1e-6))
 
 
-def chip_with_device(chip: Chip, device: Device, *, widths: tuple[float, float] | None = None) -> Chip:
+def _with_states(chip, device):
+    """The chip with as many levels as the device has states."""
+    if device.states != "discrete" or device.levels == chip.levels:
+        return chip
+    if device.levels > _LEVELS_MAX:
+        raise DeviceError(f"levels of a device of discrete states must be at most {_LEVELS_MAX}, not {device.levels}",
+                          hint='states = "continuous" takes so many for a continuum')
+    tables = dict.fromkeys(("set_table", "reset_table", "read_out_set_table", "read_out_reset_table"))
+    weights = np.rint(np.arange(device.levels) / (device.levels - 1) * ((1 << chip.weight_bits) - 1)).astype(int)
+    return dataclasses.replace(chip, levels=device.levels, weights=tuple(weights.tolist()), **tables)
+
+
+def _constant(phase):
+    return dataclasses.replace(phase, scale=1.0, decay=1.0, read_out_scale=1.0, read_out_decay=1.0)
+
+
+def chip_with_device(chip: Chip, device: Device, *, widths: tuple[float, float] | None = None,
+                     fraction_bits: int | None = None) -> Chip:
     """A chip whose weight, SET and RESET tables are those of a device; model, RTL and boards take it alike.
 
-    Levels, widths and all geometry stay, so the same gates and the same learning schedule serve. A read-out gets tables
-    of the same device, with its own widths.
+    Levels, widths and all geometry stay, so the same gates and the same learning schedule serve; but a device of
+    discrete states has cells of as many levels, and with one of fixed pulse width every update is one pulse of it, so
+    that the schedule cannot lower rates. A read-out gets tables of the same device, with its own widths. The chip
+    keeps the device (:meth:`Device.of_chip`).
 
     Parameters
     ----------
     widths : (float, float), optional
         Width of one SET and one RESET update in full pulses of the device; :func:`matched_widths` if absent, so that
         the device learns about as fast as the chip had been tuned to.
+    fraction_bits : int, optional
+        In place of the chip's.
+
+    Raises
+    ------
+    DeviceError
+        A pulse moves farther than an entry of the tables can tell, or the device has too many states.
     """
-    made = {"name": f"{chip.name}-{device.name}",
-            "weights": tuple(weight_table(device, chip.levels, chip.weight_bits).tolist())}
-    for prefix, own in (("", chip.plasticity_tables), *([("read_out_", chip.read_out_tables)] if chip.classes else ())):
-        taken = matched_widths(device, chip, tables=own()) if widths is None else widths
-        for kind, table in zip(("set", "reset"), plasticity_tables(device, chip, *taken), strict=True):
+    if widths is not None and device.pulse_width == "fixed" and tuple(widths) != (1.0, 1.0):
+        raise DeviceError(f"width must be 1 1 for {device.name}, whose pulse_width is fixed, not {widths[0]:g} "
+                          f"{widths[1]:g}")
+    base = _with_states(chip, device)
+    if fraction_bits is not None:
+        base = dataclasses.replace(base, fraction_bits=fraction_bits)
+    made = {"name": f"{chip.name}-{device.name}", "device": json.dumps(device.to_dict(), sort_keys=True),
+            "weights": tuple(weight_table(device, base.levels, base.weight_bits).tolist())}
+    if device.pulse_width == "fixed":
+        made["schedule"] = tuple(map(_constant, chip.schedule))
+    for prefix, own in (("", base.plasticity_tables), *([("read_out_", base.read_out_tables)] if chip.classes else ())):
+        taken = matched_widths(device, base, tables=own()) if widths is None else widths
+        for kind, table in zip(("set", "reset"), plasticity_tables(device, base, *taken), strict=True):
             made[f"{prefix}{kind}_table"] = tuple(map(tuple, table.tolist()))
-    return dataclasses.replace(chip, **made)
+    return dataclasses.replace(base, **made)

@@ -1,13 +1,14 @@
 """The imperfect model: the chip with the flaws of real cells, seeded, cell by cell (docs/analog.md, Non-idealities)."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from ohmspike.chip.description import NOISE_FRACTION_MAX, NOISE_SIGMA, Chip
 from ohmspike.chip.events import EventBatch, EventCode, OutputSpikes
-from ohmspike.sim.analog.device import Device, DeviceError
+from ohmspike.sim.analog.device import Device, DeviceError, curvature, saturation
 from ohmspike.sim.state import ChipState, written, written_read_out
 
 from . import nonideal_kernels
@@ -58,10 +59,30 @@ class NonIdealities:
 
     @classmethod
     def of_device(cls, device: Device, *, seed: int = 1) -> "NonIdealities":
-        """What the device's own spread (``[spread]``) comes to: cycle to cycle, range, reading and wear."""
-        return cls(c2c=device.c2c, d2d_range=device.d2d_range, read_noise=device.read_noise,
-                   endurance=min(1.0, 1.0 / (device.endurance_cycles * (device.set_pulses + device.reset_pulses))),
-                   seed=seed)
+        """What the device's own spread (``[spread]``) comes to: cycle to cycle, step and range of each cell, stuck
+        cells, reading and wear.
+
+        A deviation of the labels becomes one of the step: the mean square change, over states and both kinds of pulse,
+        of the logarithm of the speed when a label is one deviation steeper. Endurance is told by the pulses at which
+        half of the cells have failed.
+        """
+        pulses = device.endurance_cycles * (device.set_pulses + device.reset_pulses)
+        return cls(c2c=device.c2c, d2d_step=min(_step_spread(device), NONIDEALITIES["d2d_step"][2]),
+                   d2d_range=device.d2d_range, stuck=device.stuck, read_noise=device.read_noise,
+                   endurance=min(1.0, math.sqrt(math.log(2)) / pulses), seed=seed)
+
+
+def _step_spread(device):
+    if not device.d2d_label:
+        return 0.0
+    x, changes = np.linspace(0.05, 0.95, 19), []
+    for label in (device.nl_set, device.nl_reset):
+        speeds = []
+        for each in (label, min(label + device.d2d_label, 9.0) if label > 0 else max(label - device.d2d_label, -9.0)):
+            a = curvature(each)
+            speeds.append(np.log((saturation(a) - x) / a))
+        changes.append(np.square(speeds[1] - speeds[0]))
+    return float(np.sqrt(np.mean(changes)))
 
 
 def as_hardware(chip: Chip, nonidealities: NonIdealities, state: ChipState | None = None) -> tuple[Chip, ChipState]:
@@ -214,6 +235,19 @@ class NonIdealModel(ExactModel):
         flaws = self._flaws
         dead = (flaws.wear >= flaws.limit).sum() + (flaws.read_out_wear >= flaws.read_out_limit).sum()
         return float(dead) / (flaws.wear.size + flaws.read_out_wear.size)
+
+    def pulses(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pulses that each cell has had, of the tiles and of the read-out, uint32 in the shapes of their levels."""
+        return self._flaws.wear.copy(), self._flaws.read_out_wear.copy()
+
+    def history(self) -> dict[str, np.ndarray]:
+        """What goes on across runs beside the state: pulses of every cell, random states of reading."""
+        return {"wear": self._flaws.wear, "read_out_wear": self._flaws.read_out_wear, "noise": self._flaws.noise}
+
+    def restore(self, history: dict[str, np.ndarray]) -> None:
+        """Go on from a :meth:`history`."""
+        for name, array in self.history().items():
+            array[...] = history[name]
 
     def infer(self, batch: EventBatch, threads: int | None = None, *, report: bool = True) -> OutputSpikes:
         """As :meth:`ExactModel.infer`; the random states of reading go on."""

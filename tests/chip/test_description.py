@@ -97,7 +97,7 @@ def test_contradictions_are_refused(fields, message):
 @pytest.mark.parametrize("document, message", [
     ({"tile": {"neuron": 4}}, r"^here: unknown field \[tile\] neuron; expected one of .*\bneurons\b"),
     ({"tiles": {"neurons": 4}}, r"^here: unknown field \[tiles\] neurons; sections are .*\btile\b"),
-    ({"nam": "x"}, r"^here: unknown field nam; expected one of name, schedule$"),
+    ({"nam": "x"}, r"^here: unknown field nam; expected one of device, name, schedule$"),
     ({"name": "x", "plane": {"height": 2, "width": 2}}, r"^here: missing \[grid\] patch_height, .*\[tile\] neurons$"),
     (BASE.to_dict() | {"fire": {"mode": "fast"}}, r"^here: fire_mode must be one of race, threshold, not 'fast'$"),
 ])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import math
 from pathlib import Path
 
 import numpy as np
@@ -311,8 +312,13 @@ def test_warm_cells_conduct_more_at_the_lower_rail():
 
 
 def test_of_device():
-    found = NonIdealities.of_device(Device.preset("target65"), seed=4)
-    assert found == NonIdealities(c2c=0.02, d2d_range=0.07, read_noise=0.01, endurance=1 / 128e6, seed=4)
+    device = Device.preset("target65").varied(stuck=0.02)
+    found = NonIdealities.of_device(device, seed=4)
+    assert found == NonIdealities(c2c=0.02, d2d_step=found.d2d_step, d2d_range=0.07, stuck=0.02, read_noise=0.01,
+                                  endurance=math.sqrt(math.log(2)) / 128e6, seed=4)
+    # labels of 1 and 1.5: a step at a rail changes by a fifth, in the middle by little
+    assert found.d2d_step == pytest.approx(0.11, abs=0.01)
+    assert NonIdealities.of_device(device.varied(d2d_label=0.0)).d2d_step == 0
 
 
 @pytest.mark.parametrize("bad", [{"c2c": -0.1}, {"stuck": 1.5}, {"read_noise": float("nan")}, {"seed": -1},

@@ -208,3 +208,49 @@ def test_measured_steps_and_both_noises_survive_toml_and_end_at_the_rails(tmp_pa
 def test_steps_and_noises_out_of_range_are_refused(values, message):
     with pytest.raises(DeviceError, match=message):
         TARGET.varied(**values)
+
+
+BINARY = Device.preset("target65").varied(name="binary", states="discrete", pulse_width="fixed", levels=2, nl_set=0.0,
+                                          nl_reset=0.0, set_pulses=1.0, reset_pulses=1.0, access_ohm=0.0)
+
+
+def test_a_pulse_that_tables_cannot_tell_is_refused_with_the_cure():
+    chip = Chip.preset("tiny")
+    with pytest.raises(DeviceError, match="at most 16.00 of 64 levels .*, not 63.00") as refused:
+        chip_with_device(chip, BINARY.varied(states="continuous"))
+    assert "fraction_bits = 10 holds it" in refused.value.hint
+    made = chip_with_device(chip, BINARY.varied(states="continuous"), fraction_bits=10)
+    assert made.set_table[-1][0] == 63 * 2**10
+    with pytest.raises(DeviceError, match="at most 64.00"):
+        chip_with_device(dataclasses.replace(chip, levels=256, weight_bits=8, set_step=0.05, reset_step=0.05),
+                         BINARY.varied(states="continuous"), fraction_bits=10)
+
+
+def test_a_device_of_two_states_makes_cells_of_two_levels_that_one_pulse_turns_over():
+    chip = Chip.preset("tiles")
+    made = chip_with_device(chip, BINARY)
+    assert made.levels == 2 and made.weights == (1, 63)
+    full = 1 << made.fraction_bits
+    for set_table, reset_table in ((made.set_table, made.reset_table), (made.read_out_set_table,
+                                                                        made.read_out_reset_table)):
+        assert set_table[-1][0] == full and reset_table[-1][1] == full
+    assert all(phase.scale == phase.decay == phase.read_out_scale == phase.read_out_decay == 1
+               for phase in made.schedule)
+    with pytest.raises(DeviceError, match="width must be 1 1 for binary"):
+        chip_with_device(chip, BINARY, widths=(0.5, 1.0))
+    with pytest.raises(DeviceError, match="at most 256"):
+        chip_with_device(chip, BINARY.varied(levels=300))
+
+
+def test_chips_tell_their_device_and_differ_where_devices_do():
+    chip = Chip.preset("tiny")
+    calm, noisy = (chip_with_device(chip, TARGET.varied(c2c=c2c)) for c2c in (0.005, 0.4))
+    assert calm.digest != noisy.digest and calm.structure_digest == noisy.structure_digest == chip.structure_digest
+    again = Chip.from_dict(noisy.to_dict())
+    assert again == noisy and Device.of_chip(again).c2c == 0.4
+    assert Device.of_chip(again) == TARGET.varied(c2c=0.4) and Device.of_chip(chip) is None
+    assert "device" not in chip.to_dict()
+    for wrong in ("[]", "{", '{"name": 1}'):
+        with pytest.raises(DescriptionError, match="device must be a description"):
+            dataclasses.replace(chip, device=wrong)
+    assert not TARGET.same_memristor(Device.of_chip(again)) and TARGET.same_memristor(TARGET.varied(bias_a=1e-6))

@@ -1,0 +1,125 @@
+"""What a command learns on: a chip, of which device, with which non-idealities."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ohmspike.chip import Chip
+from ohmspike.host.support import console
+from ohmspike.host.support.errors import UserError
+from ohmspike.sim.analog.device import Device, DeviceError, chip_with_device
+from ohmspike.sim.model.nonidealities import IN_HARDWARE
+
+from .options import with_nonidealities
+
+if TYPE_CHECKING:
+    from ohmspike.host.targets.base import Target
+    from ohmspike.sim.model.nonideal import NonIdealities
+    from ohmspike.sim.state import ChipState
+
+__all__ = ["Body", "body_of", "ideal_option", "made_of", "made_of_option"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """What a command learns on: the chip, and what is wrong with it.
+
+    Parameters
+    ----------
+    initial : ChipState or None
+        State to begin in, where hardware carries what is wrong.
+    device : Device or None
+        What the chip is made of.
+    told : dict or None
+        Strengths of what is wrong, for a checkpoint and a run folder.
+    nonidealities : NonIdealities or None
+        Of the device, for the non-ideal model.
+    """
+
+    chip: Chip
+    initial: ChipState | None
+    device: Device | None
+    told: dict[str, Any] | None
+    nonidealities: NonIdealities | None
+
+    @property
+    def summary(self) -> str:
+        """The device and what of it the chip has, in a line."""
+        if self.device is None:
+            return "a chip of no device"
+        strong = {name: value for name, value in (self.told or {}).items() if value and name != "seed"}
+        told = ", ".join(f"{name} {value:.3g}" for name, value in strong.items()) or "none, an ideal chip"
+        return f"device {self.device.name}; non-idealities: {told}"
+
+    def open(self, target: str, progress: Callable[[str], None]) -> Target:
+        """The target of that name, or the non-ideal model where the device asks for it."""
+        from ohmspike.host.targets.registry import open_target
+
+        if self.nonidealities is None:
+            return open_target(target, self.chip, progress=progress)
+        from ohmspike.host.targets.nonideal import NonIdealTarget
+
+        assert self.device is not None
+        return NonIdealTarget(self.chip, self.nonidealities, self.device)
+
+
+def made_of(chip: Chip, device_name: str | None) -> Chip:
+    """The chip, with the tables of the device that is named; tables get fewer fraction bits if pulses need it."""
+    if device_name is None:
+        return chip
+    device, own = Device.load(device_name), Device.of_chip(chip)
+    if own is not None:
+        if not own.same_memristor(device):
+            raise UserError(f"device must be {own.name}, of which chip {chip.name} is made, not {device.name}",
+                            hint="leave --device away, or name the chip that it was made from")
+        return chip
+    try:
+        return chip_with_device(chip, device)
+    except DeviceError as error:
+        bits = re.search(r"fraction_bits = (\d+) holds", error.hint or "")
+        if bits is None:
+            raise
+        console.say(f"fraction_bits = {bits[1]} in place of {chip.fraction_bits}: {error}")
+        return chip_with_device(chip, device, fraction_bits=int(bits[1]))
+
+
+def body_of(chip: Chip, given: NonIdealities | None, *, ideal: bool, target: str, whole_images: bool) -> Body:
+    """What a command learns on: a chip of a device has all of its non-idealities, unless told otherwise.
+
+    Raises
+    ------
+    UserError
+        The target, or the coding, cannot have them.
+    """
+    device = Device.of_chip(chip)
+    if given is not None:
+        made, initial = with_nonidealities(chip, given)
+        return Body(made, initial, device, dataclasses.asdict(given), None)
+    if device is None or ideal:
+        return Body(chip, None, device, None, None)
+    from ohmspike.sim.model.nonideal import NonIdealities
+
+    found = NonIdealities.of_device(device, seed=chip.seed)
+    strengths = {name: value for name, value in dataclasses.asdict(found).items() if value and name != "seed"}
+    if not strengths:
+        return Body(chip, None, device, None, None)
+    if target != "model":
+        raise UserError(f"target must be model for all non-idealities of {device.name} "
+                        f"({', '.join(strengths)}), not {target}",
+                        hint="--ideal leaves them out; --nonidealities has those that hardware can: "
+                             f"{', '.join(IN_HARDWARE)}")
+    if chip.fire_mode != "race" or not whole_images:
+        raise UserError(f"the non-idealities of {device.name} need latency-coded images and a chip that races",
+                        hint="--ideal leaves them out")
+    return Body(chip, None, device, dataclasses.asdict(found), found)
+
+
+made_of_option = click.option(
+    "--device", "device_name", default=None, metavar="NAME|FILE",
+    help="device that the chip is made of (see `ohmspike device show`)  [default: the chip's, if it tells]")
+ideal_option = click.option("--ideal", is_flag=True, help="leave out the non-idealities of the device")
