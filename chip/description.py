@@ -4,15 +4,13 @@ import dataclasses
 import hashlib
 import json
 import math
-import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
 
-from .wording import did_you_mean, reason
+from .described import Described, DescriptionError, entry, toml_text
+from .wording import did_you_mean
 
 __all__ = ["Chip", "DescriptionError", "NOISE_FRACTION_MAX", "NOISE_SIGMA", "Phase", "STEP_MAX", "presets"]
 
@@ -28,41 +26,25 @@ NOISE_FRACTION_MAX = 12
 _WORD = (1 << 16) - 1
 
 
-class DescriptionError(ValueError):
-    """A chip description names an unknown field or holds a value out of its range.
-
-    Parameters
-    ----------
-    message : str
-        What was wrong, what was expected, what was given.
-    hint : str, optional
-        What may have been meant.
-    """
-
-    def __init__(self, message: str, *, hint: str | None = None):
-        super().__init__(message)
-        self.hint = hint
-
-
 def _integer(section, low, high, summary, *, structure=True, default=dataclasses.MISSING):
-    meta = {"section": section, "low": low, "high": high, "summary": summary, "structure": structure, "kind": int}
-    return field(default=default, metadata=meta)
+    return entry(section, int, summary, default=default, low=low, high=high, structure=structure)
 
 
 def _real(section, low, high, summary, default):
-    meta = {"section": section, "low": low, "high": high, "summary": summary, "structure": False, "kind": float}
-    return field(default=default, metadata=meta)
+    return entry(section, float, summary, default=default, low=low, high=high, structure=False)
 
 
 def _nonideality(kind, default, summary, **limits):
     """A structure field of section ``cell`` that is no part of a chip's identity as long as it has its default."""
-    meta = {"section": "cell", "summary": summary, "structure": True, "kind": kind, "optional": True, **limits}
-    return field(default=default, metadata=meta)
+    return entry("cell", kind, summary, default=default, structure=True, optional=True, **limits)
 
 
 def _choice(section, options, summary, default):
-    meta = {"section": section, "options": options, "summary": summary, "structure": True, "kind": str}
-    return field(default=default, metadata=meta)
+    return entry(section, str, summary, default=default, options=options, structure=True)
+
+
+def _table(section, summary):
+    return entry(section, tuple, summary, default=None, structure=False)
 
 
 @dataclass(frozen=True)
@@ -110,7 +92,8 @@ class Phase:
         if not isinstance(document, dict) or (unknown := sorted(set(document) - set(names))):
             what = f"a table is wanted, not {document!r}"
             what = f"unknown field {unknown[0]}" if isinstance(document, dict) else what
-            raise DescriptionError(f"schedule: {what}; expected some of {', '.join(names)}")
+            raise DescriptionError(f"schedule: {what}; expected some of {', '.join(names)}",
+                                   hint=did_you_mean(unknown[0], names) if isinstance(document, dict) else None)
         return cls(**document)
 
     def to_dict(self) -> dict:
@@ -119,7 +102,7 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Chip:
+class Chip(Described):
     """A crossbar chip: geometry, widths, plasticity and seeds (docs/contract.md, section 1).
 
     Instances are immutable and hashable by :attr:`digest`. Build one with :meth:`preset`,
@@ -131,7 +114,10 @@ class Chip:
         A field is out of its range, or two fields contradict each other.
     """
 
-    name: str = field(metadata={"section": "", "structure": False, "kind": str, "summary": "name of the chip"})
+    WHAT = "chip"
+    HOME = "ohmspike.chip"
+
+    name: str = entry("", str, "name of the chip", structure=False)
     plane_height: int = _integer("plane", 1, 4096, "lines of the input plane, top to bottom")
     plane_width: int = _integer("plane", 1, 4096, "lines of the input plane, left to right")
     patch_height: int = _integer("grid", 1, 4096, "lines a tile sees, top to bottom")
@@ -148,7 +134,7 @@ class Chip:
                                 "memory")
     noise_bits: int = _nonideality(int, 0, "write noise: width of the register write_noise; 0 is none", low=0, high=16)
     stuck_cells: str = _nonideality(str, "none", "stuck cells: none, or those that a loadable mask tells",
-                             options=("none", "masked"))
+                                    options=("none", "masked"))
     fire_mode: str = _choice("fire", ("race", "threshold"), "race at DECIDE, or threshold at every STEP", "race")
     membrane_bits: int = _integer("fire", 4, 24, "width of a membrane potential, unsigned, saturating", default=16)
     threshold_bits: int = _integer("fire", 4, 24, "width of an adaptive threshold, unsigned, saturating", default=20)
@@ -177,53 +163,31 @@ class Chip:
                                default=0)
     seed: int = _integer("random", 0, (1 << 63) - 1, "seed of initial levels, random streams and orders",
                          structure=False, default=1)
-    schedule: tuple[Phase, ...] = field(default=(Phase(),), metadata={
-        "section": "", "structure": False, "kind": tuple, "summary": "phases of learning, one after the other"})
+    schedule: tuple[Phase, ...] = entry("", tuple, "phases of learning, one after the other", default=(Phase(),),
+                                        structure=False)
     latency_bins: int = _integer("code", 1, 16, "bins of the latency code", structure=False, default=1)
     dark_level: int = _integer("code", 0, 255, "pixels up to this value are dark", structure=False, default=64)
-    contrast: str = field(default="auto", metadata={
-        "section": "code", "structure": False, "kind": str, "options": ("auto", "fixed"), "optional": True,
-        "summary": "stretch an image that leaves much of 0 to 255 unused (contract 9.4), or take pixels as they are"})
+    contrast: str = entry(
+        "code", str, "stretch an image that leaves much of 0 to 255 unused (contract 9.4), or take pixels as they are",
+        default="auto", options=("auto", "fixed"), structure=False, optional=True)
 
-    weights: tuple[int, ...] | None = field(default=None, metadata={
-        "section": "cell", "structure": False, "kind": tuple,
-        "summary": "weight table, level to weight; none is linear"})
-    set_table: tuple[tuple[int, ...], ...] | None = field(default=None, metadata={
-        "section": "plasticity", "structure": False, "kind": tuple, "summary": "SET table [amplitude][level]"})
-    reset_table: tuple[tuple[int, ...], ...] | None = field(default=None, metadata={
-        "section": "plasticity", "structure": False, "kind": tuple, "summary": "RESET table [amplitude][level]"})
-    read_out_set_table: tuple[tuple[int, ...], ...] | None = field(default=None, metadata={
-        "section": "read_out", "structure": False, "kind": tuple, "summary": "SET table of the read-out"})
-    read_out_reset_table: tuple[tuple[int, ...], ...] | None = field(default=None, metadata={
-        "section": "read_out", "structure": False, "kind": tuple, "summary": "RESET table of the read-out"})
+    weights: tuple[int, ...] | None = _table("cell", "weight table, level to weight; none is linear")
+    set_table: tuple[tuple[int, ...], ...] | None = _table("plasticity", "SET table [amplitude][level]")
+    reset_table: tuple[tuple[int, ...], ...] | None = _table("plasticity", "RESET table [amplitude][level]")
+    read_out_set_table: tuple[tuple[int, ...], ...] | None = _table("read_out", "SET table of the read-out")
+    read_out_reset_table: tuple[tuple[int, ...], ...] | None = _table("read_out", "RESET table of the read-out")
 
-    device: str = field(default="", metadata={
-        "section": "", "structure": False, "kind": str, "flaw": True,
-        "summary": "JSON of the device whose tables the chip has (a table [device] in files); empty: of none"})
+    device: str = entry(
+        "", str, "JSON of the device whose tables the chip has (a table [device] in files); empty: of none",
+        default="", structure=False, optional=True, table=True)
 
     def __post_init__(self):
-        for spec in dataclasses.fields(self):
-            self._check_field(spec)
+        self.check_fields()
         self._check_device()
         self._check_geometry()
         self._check_widths()
         self._check_tables()
         self._check_schedule()
-
-    def _check_field(self, spec):
-        value, meta = getattr(self, spec.name), spec.metadata
-        kind = meta["kind"]
-        if kind is tuple:
-            return
-        if kind is float and type(value) is int:
-            object.__setattr__(self, spec.name, float(value))
-            value = float(value)
-        if type(value) is not kind:
-            raise DescriptionError(f"{spec.name} must be of type {kind.__name__}, not {value!r}")
-        if "options" in meta and value not in meta["options"]:
-            raise DescriptionError(f"{spec.name} must be one of {', '.join(meta['options'])}, not {value!r}")
-        if "low" in meta and not meta["low"] <= value <= meta["high"]:  # also refuses NaN
-            raise DescriptionError(f"{spec.name} must be {meta['low']} to {meta['high']}, not {value!r}")
 
     def _check_device(self):
         try:
@@ -478,93 +442,39 @@ class Chip:
     # reading and writing
 
     @classmethod
-    def from_dict(cls, document: dict, *, source: str = "description") -> "Chip":
-        """Build a chip from TOML-shaped nested tables; unknown names are refused, with a suggestion."""
-        known = {(spec.metadata["section"], spec.name): spec for spec in dataclasses.fields(cls)}
-        fields = {}
-        for section, content in document.items():
-            if section == "device":
-                fields["device"] = json.dumps(content, sort_keys=True, default=str)
-                continue
-            entries = content.items() if isinstance(content, dict) else [(section, content)]
-            where = section if isinstance(content, dict) else ""
-            for key, value in entries:
-                name = next((n for s, n in known if s == where and key in (n, n.removeprefix(f"{where}_"))), None)
-                if name is None:
-                    expected = sorted(n.removeprefix(f"{s}_") for s, n in known if s == where)
-                    sections = sorted({s for s, _ in known if s})
-                    hint = f"expected one of {', '.join(expected)}"
-                    hint = hint if expected else f"sections are {', '.join(sections)}"
-                    raise DescriptionError(f"{source}: unknown field {f'[{where}] ' if where else ''}{key}; {hint}",
-                                           hint=did_you_mean(key, expected or sections))
-                fields[name] = _tuples(value) if name != "schedule" else value
-        missing = [f"[{s.metadata['section']}] {s.name}" for s in dataclasses.fields(cls)
-                   if s.default is dataclasses.MISSING and s.name not in fields]
-        if missing:
-            raise DescriptionError(f"{source}: missing {', '.join(missing)}")
-        try:
-            if "schedule" in fields:
-                if not isinstance(fields["schedule"], list):
-                    raise DescriptionError(f"schedule must be a list of tables, not {fields['schedule']!r}")
-                fields["schedule"] = tuple(Phase.from_dict(phase) for phase in fields["schedule"])
-            return cls(**fields)
-        except DescriptionError as error:
-            raise DescriptionError(f"{source}: {error}", hint=error.hint) from None
+    def made(cls, values: dict) -> "Chip":
+        """Build a chip of what a document holds, by the names of fields: lists become tuples, tables phases."""
+        fields = {name: value if name == "schedule" else _tuples(value) for name, value in values.items()}
+        if "device" in fields:
+            fields["device"] = json.dumps(values["device"], sort_keys=True, default=str)
+        if "schedule" in fields:
+            if not isinstance(fields["schedule"], list):
+                raise DescriptionError(f"schedule must be a list of tables, not {fields['schedule']!r}")
+            fields["schedule"] = tuple(Phase.from_dict(phase) for phase in fields["schedule"])
+        return cls(**fields)
 
     def to_dict(self) -> dict:
-        """The TOML-shaped nested tables of :meth:`from_dict`."""
-        document = {}
-        for spec in dataclasses.fields(self):
-            value = getattr(self, spec.name)
-            if spec.name == "schedule":
-                document["schedule"] = [phase.to_dict() for phase in value]
-            elif spec.name == "device":
-                document |= {"device": self.device_document} if value else {}
-            elif value is not None and spec.name not in self._absent_fields:
-                section = spec.metadata["section"]
-                (document.setdefault(section, {}) if section else document)[spec.name] = value
-        return document
+        """The TOML-shaped nested tables of :meth:`from_dict`: every field but tables that there are none of."""
+        absent = {spec.name for spec in self.specs() if getattr(self, spec.name) is None} | {*self._absent_fields}
+        return self.tabled({name: value for name, value in self._written().items() if name not in absent})
 
-    @classmethod
-    def from_toml(cls, path) -> "Chip":
-        """Read a description file.
+    def to_toml(self) -> str:
+        """The description as the text of a TOML file, as presets are written: without what has its default."""
+        values = self._written()
+        values["schedule"] = [{name: value for name, value in phase.items()
+                               if name == "passes" or value != getattr(Phase, name)} for phase in values["schedule"]]
+        told = [spec.name for spec in self.specs() if getattr(self, spec.name) != spec.default]
+        return toml_text(self.tabled({name: values[name] for name in told}))
 
-        Raises
-        ------
-        DescriptionError
-            The file cannot be read, is not TOML, or holds a bad description.
-        """
-        try:
-            return cls.from_dict(tomllib.loads(Path(path).read_text("utf-8")), source=str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise DescriptionError(f"{path}: cannot be read: {reason(error)}") from None
-        except tomllib.TOMLDecodeError as error:
-            raise DescriptionError(f"{path}: not TOML: {error}") from None
-
-    @classmethod
-    def preset(cls, name: str) -> "Chip":
-        """A chip that ships with the project, by name (:func:`presets`)."""
-        if name not in presets():
-            raise DescriptionError(f"chip must be one of {', '.join(presets())} or a TOML file, not {name!r}",
-                                   hint=did_you_mean(str(name), presets()))
-        return cls.from_dict(tomllib.loads(_preset_folder().joinpath(f"{name}.toml").read_text("utf-8")), source=name)
-
-    @classmethod
-    def load(cls, name_or_path: str) -> "Chip":
-        """A preset's name, or the path of a TOML file."""
-        if str(name_or_path).endswith(".toml"):
-            return cls.from_toml(name_or_path)
-        return cls.preset(name_or_path)
-
-
-def _preset_folder():
-    return resources.files("ohmspike.chip").joinpath("presets")
+    def _written(self):
+        """Values of all fields as they stand in a document."""
+        return ({spec.name: getattr(self, spec.name) for spec in self.specs()}
+                | {"schedule": [phase.to_dict() for phase in self.schedule], "device": self.device_document})
 
 
 def presets() -> list[str]:
     """Names of the chips that ship with the project."""
-    return sorted(entry.name.removesuffix(".toml") for entry in _preset_folder().iterdir()
-                  if entry.name.endswith(".toml"))
+    return Chip.presets()
 
 
 def _digest(fields: dict) -> str:

@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 
 import click
-import tomli_w
 
 from ohmspike.host.support import console
 from ohmspike.host.support.atomic import write_whole
@@ -141,5 +140,5 @@ def chip(name: str, chip_name: str, seed: int | None, width: tuple[float, float]
     The chip keeps the device: what learns on it has the device's non-idealities, and its energy is the device's.
     """
     made = chip_with_device(chip_of(chip_name, seed), Device.load(name), widths=width, fraction_bits=fraction_bits)
-    write_whole(out, lambda file: file.write(tomli_w.dumps(made.to_dict()).encode()))
+    write_whole(out, lambda file: file.write(made.to_toml().encode()))
     console.say(f"written {out}; use it with --chip {out}")

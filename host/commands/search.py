@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import tomli_w
 
 from ohmspike.host.studies.spaces import SPACES
 from ohmspike.host.support import console
@@ -65,7 +64,7 @@ def search(chip_name: str, seed: int | None, data_source: str | None, study_file
                              progress=lambda done, total, best: shown(done, total))
     best = suggested(chip, study.best_params)
     if out is not None:
-        write_whole(out, lambda file: tomli_w.dump(best.to_dict(), file), make_folder=True)
+        write_whole(out, lambda file: file.write(best.to_toml().encode()), make_folder=True)
     result = {"chip": chip.name, "study": str(study_file), "trials": len(study.trials), "judged_on": "validation",
               "images": held, "nonidealities": nonidealities and dataclasses.asdict(nonidealities),
               "accuracy": study.best_value, "rates": study.best_params}

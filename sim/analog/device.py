@@ -3,18 +3,14 @@
 import dataclasses
 import json
 import math
-import tomllib
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import scipy  # its parts are loaded when they are first used
-import tomli_w
 
-from ohmspike.chip.description import Chip, DescriptionError
-from ohmspike.chip.wording import did_you_mean, reason
+from ohmspike.chip.described import Described, DescriptionError, entry
+from ohmspike.chip.description import Chip
 
 __all__ = ["Device", "DeviceError", "NOMINAL", "Provenance", "STATUSES", "chip_with_device", "curvature", "devices",
            "matched_widths", "plasticity_tables", "saturation", "weight_table"]
@@ -63,24 +59,23 @@ class Provenance:
 
 
 def _value(section, unit, low, high, default, sigma, status, source, summary, kind=float):
-    meta = {"section": section, "unit": unit, "low": low, "high": high, "kind": kind, "summary": summary,
-            "provenance": Provenance(sigma, status, source)}
-    return field(default=default, metadata=meta)
+    return entry(section, kind, summary, default=default, unit=unit, low=low, high=high,
+                 provenance=Provenance(sigma, status, source))
 
 
 def _steps(summary):
     """A table over evenly spaced states from rail to rail; empty where a formula stands for it."""
-    return field(default=(), metadata={"section": "write", "unit": "", "low": 0.0, "high": 1e3, "kind": tuple,
-                                       "summary": summary, "provenance": Provenance(0.0, "design choice", "")})
+    return entry("write", tuple, summary, default=(), unit="", low=0.0, high=1e3,
+                 provenance=Provenance(0.0, "design choice", ""))
 
 
 def _text(summary, options=None, default=dataclasses.MISSING, section=""):
-    return field(default=default, metadata={"section": section, "kind": str, "options": options, "summary": summary,
-                                            "unit": "", "provenance": Provenance(0.0, "design choice", "")})
+    return entry(section, str, summary, default=default, options=options, unit="",
+                 provenance=Provenance(0.0, "design choice", ""))
 
 
 @dataclass(frozen=True)
-class Device:
+class Device(Described):
     """What stands behind the integers of a chip: ohms, volts, seconds and farads (docs/analog.md).
 
     The defaults are the preset ``target65``. Build one with :meth:`preset`, :meth:`from_toml` or :meth:`from_dict`;
@@ -92,6 +87,11 @@ class Device:
     DeviceError
         A value is out of its range, or two values contradict each other.
     """
+
+    WHAT = "device"
+    HOME = "ohmspike.sim.analog"
+    ERROR = DeviceError
+    SHORT_KEYS = False
 
     name: str = _text("name of the device")
     summary: str = _text("what it is", default="")
@@ -203,28 +203,15 @@ class Device:
     provenance: tuple[tuple[str, Provenance], ...] = field(default=(), repr=False)
 
     def __post_init__(self):
-        for spec in _specs():
-            self._check_field(spec)
+        self.check_fields()
+        for spec in self.specs():
+            if spec.metadata["kind"] is tuple:
+                self._check_steps(spec.name, getattr(self, spec.name), spec.metadata)
         if self.g_min_s >= self.g_max_s:
             raise DeviceError(f"g_min_s must be below g_max_s = {self.g_max_s:g}, not {self.g_min_s!r}")
         for name, _ in self.provenance:
-            if name not in {spec.name for spec in _specs()}:
+            if name not in {spec.name for spec in self.specs()}:
                 raise DeviceError(f"provenance names an unknown value {name!r}")
-
-    def _check_field(self, spec):
-        value, meta = getattr(self, spec.name), spec.metadata
-        if meta["kind"] is tuple:
-            self._check_steps(spec.name, value, meta)
-            return
-        if meta["kind"] is float and type(value) is int:
-            object.__setattr__(self, spec.name, float(value))
-            value = float(value)
-        if type(value) is not meta["kind"]:
-            raise DeviceError(f"{spec.name} must be of type {meta['kind'].__name__}, not {value!r}")
-        if meta.get("options") and value not in meta["options"]:
-            raise DeviceError(f"{spec.name} must be one of {', '.join(meta['options'])}, not {value!r}")
-        if "low" in meta and not meta["low"] <= value <= meta["high"]:  # also refuses NaN
-            raise DeviceError(f"{spec.name} must be {meta['low']:g} to {meta['high']:g}, not {value!r}")
 
     def _check_steps(self, name, value, meta):
         if type(value) not in (tuple, list) or len(value) == 1 or any(
@@ -239,11 +226,11 @@ class Device:
     @classmethod
     def quantities(cls) -> list[dataclasses.Field]:
         """The fields that hold numbers, in declaration order; metadata: section, unit, low, high, summary."""
-        return [spec for spec in _specs() if spec.metadata["kind"] not in (str, tuple)]
+        return [spec for spec in cls.specs() if spec.metadata["kind"] not in (str, tuple)]
 
     @cached_property
     def _about(self):
-        return {**{spec.name: spec.metadata["provenance"] for spec in _specs()}, **dict(self.provenance)}
+        return {**{spec.name: spec.metadata["provenance"] for spec in self.specs()}, **dict(self.provenance)}
 
     def about(self, name: str) -> Provenance:
         """Spread, status and source of a value."""
@@ -255,7 +242,7 @@ class Device:
 
     def varied(self, provenance: Provenance | None = None, **values) -> "Device":
         """A copy with other values; those that are numbers come from ``provenance``, the user if absent."""
-        measured = {spec.name for spec in _specs() if spec.metadata["kind"] is not str}
+        measured = {spec.name for spec in self.specs() if spec.metadata["kind"] is not str}
         told = {**dict(self.provenance), **{name: provenance or Provenance() for name in values if name in measured}}
         return dataclasses.replace(self, **values, provenance=tuple(told.items()))
 
@@ -266,7 +253,7 @@ class Device:
 
     def same_memristor(self, other: "Device") -> bool:
         """Whether cells, writing and spread are alike; what stands around the memristor may differ."""
-        return all(getattr(self, spec.name) == getattr(other, spec.name) for spec in _specs()
+        return all(getattr(self, spec.name) == getattr(other, spec.name) for spec in self.specs()
                    if spec.metadata["section"] in ("cell", "write", "spread"))
 
     # the read cell
@@ -362,42 +349,21 @@ class Device:
     # reading and writing descriptions
 
     @classmethod
-    def from_dict(cls, document: dict, *, source: str = "device") -> "Device":
-        """Build a device from TOML-shaped nested tables; unknown names are refused.
+    def made(cls, values: dict) -> "Device":
+        """Build a device of what a document holds, by the names of fields; what is not told is as in ``target65``.
 
-        A number is a value of the user's, or a table of ``value``, ``sigma``, ``status`` and ``source``. What is not
-        told is as in ``target65``.
+        A number is a value of the user's, or a table of ``value``, ``sigma``, ``status`` and ``source``.
         """
-        known = {(spec.metadata["section"], spec.name): spec for spec in _specs()}
-        sections = {section for section, _ in known if section}
-        fields, provenance = {}, []
-        for section, content in document.items():
-            inside = isinstance(content, dict)
-            for name, value in content.items() if inside else [(section, content)]:
-                where = section if inside else ""
-                if (where, name) not in known:
-                    expected = sorted(n for s, n in known if s == where)
-                    expected = f"expected one of {', '.join(expected)}" if expected else \
-                        f"sections are {', '.join(sorted(sections))}"
-                    raise DeviceError(f"{source}: unknown value {f'[{where}] ' if where else ''}{name}; {expected}")
-                try:
-                    fields[name], told = _read_value(name, value)
-                    if told is not None and known[where, name].metadata["kind"] is not str:
-                        provenance.append((name, told))
-                except DeviceError as error:
-                    raise DeviceError(f"{source}: {error}") from None
-        if "name" not in fields:
-            raise DeviceError(f"{source}: missing name")
-        try:
-            return cls(**fields, provenance=tuple(provenance))
-        except DeviceError as error:
-            raise DeviceError(f"{source}: {error}") from None
+        kinds = {spec.name: spec.metadata["kind"] for spec in cls.specs()}
+        read = {name: _read_value(name, value) for name, value in values.items()}
+        return cls(**{name: value for name, (value, _) in read.items()},
+                   provenance=tuple((name, told) for name, (_, told) in read.items() if kinds[name] is not str))
 
     def to_dict(self) -> dict:
         """The TOML-shaped nested tables of :meth:`from_dict`: what differs from ``target65``, with sources."""
         document = {"name": self.name, "summary": self.summary}
         told = dict(self.provenance)
-        for spec in _specs():
+        for spec in self.specs():
             section, value = spec.metadata["section"], getattr(self, spec.name)
             if not section or (value == spec.default and spec.name not in told):
                 continue
@@ -409,67 +375,22 @@ class Device:
             document.setdefault(section, {})[spec.name] = entry
         return document
 
-    def to_toml(self) -> str:
-        """The description as the text of a TOML file."""
-        return tomli_w.dumps(self.to_dict())
 
-    @classmethod
-    def from_toml(cls, path) -> "Device":
-        """Read a description file.
-
-        Raises
-        ------
-        DeviceError
-            The file cannot be read, is not TOML, or holds a bad description.
-        """
-        try:
-            return cls.from_dict(tomllib.loads(Path(path).read_text("utf-8")), source=str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise DeviceError(f"{path}: cannot be read: {reason(error)}") from None
-        except tomllib.TOMLDecodeError as error:
-            raise DeviceError(f"{path}: not TOML: {error}") from None
-
-    @classmethod
-    def preset(cls, name: str) -> "Device":
-        """A device that ships with the project, by name (:func:`devices`)."""
-        if name not in devices():
-            raise DeviceError(f"device must be one of {', '.join(devices())} or a TOML file, not {name!r}",
-                              hint=did_you_mean(str(name), devices()))
-        return cls.from_dict(tomllib.loads(_preset_folder().joinpath(f"{name}.toml").read_text("utf-8")), source=name)
-
-    @classmethod
-    def load(cls, name_or_path: str) -> "Device":
-        """A preset's name, or the path of a TOML file."""
-        if str(name_or_path).endswith(".toml"):
-            return cls.from_toml(name_or_path)
-        return cls.preset(name_or_path)
-
-
-def _specs():
-    return [spec for spec in dataclasses.fields(Device) if spec.name != "provenance"]
-
-
-def _read_value(name, entry):
-    if not isinstance(entry, dict):
-        return entry, Provenance()
-    unknown = set(entry) - {"value", "sigma", "status", "source"}
-    if unknown or "value" not in entry:
-        raise DeviceError(f"{name} must be a number or a table of value, sigma, status, source, not {entry!r}")
-    told = {key: value for key, value in entry.items() if key != "value"}
+def _read_value(name, told):
+    """A value and its provenance, of a number or a table."""
+    if not isinstance(told, dict):
+        return told, Provenance()
+    if set(told) - {"value", "sigma", "status", "source"} or "value" not in told:
+        raise DeviceError(f"{name} must be a number or a table of value, sigma, status, source, not {told!r}")
     try:
-        return entry["value"], Provenance(**told)
+        return told["value"], Provenance(**{key: value for key, value in told.items() if key != "value"})
     except DeviceError as error:
         raise DeviceError(f"{name}: {error}") from None
 
 
-def _preset_folder():
-    return resources.files("ohmspike.sim.analog").joinpath("presets")
-
-
 def devices() -> list[str]:
     """Names of the devices that ship with the project."""
-    return sorted(entry.name.removesuffix(".toml") for entry in _preset_folder().iterdir()
-                  if entry.name.endswith(".toml"))
+    return Device.presets()
 
 
 NOMINAL = "target65"

@@ -1,38 +1,28 @@
 """Chip descriptions: what is refused and how, reading and writing, geometry, tables, digests."""
 
 import dataclasses
-import json
 import math
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ohmspike.chip import Chip, DescriptionError, Phase, presets
+from ohmspike.chip.described import Described, entry, toml_text
 from ohmspike.chip.instructions import IDENTITY_WORDS, REGISTERS, identity_words, memory, register_names
 
 BASE = Chip(name="base", plane_height=8, plane_width=6, patch_height=3, patch_width=2, stride=2, neurons=4, winners=2)
 
+PRESETS = Path(__file__).parents[2] / "chip" / "presets"
 INTEGERS = [spec for spec in dataclasses.fields(Chip) if spec.metadata["kind"] is int]
 REALS = [spec for spec in dataclasses.fields(Chip) if spec.metadata["kind"] is float]
 
 
 def vary(**fields):
     return dataclasses.replace(BASE, **fields)
-
-
-def to_toml(chip: Chip) -> str:
-    lines, sections = [], []
-    for key, value in chip.to_dict().items():
-        if isinstance(value, dict):
-            sections.append(f"[{key}]")
-            sections += [f"{name} = {json.dumps(entry)}" for name, entry in value.items()]
-        elif key == "schedule":
-            phases = [", ".join(f"{name} = {json.dumps(entry)}" for name, entry in phase.items()) for phase in value]
-            lines.append(f"schedule = [{', '.join(f'{{ {phase} }}' for phase in phases)}]")
-        else:
-            lines.append(f"{key} = {json.dumps(value)}")
-    return "\n".join(lines + sections)
 
 
 # what is refused
@@ -53,7 +43,7 @@ def test_integers_out_of_range_are_refused(spec):
 def test_reals_out_of_range_are_refused(spec):
     low, high = spec.metadata["low"], spec.metadata["high"]
     for value in (low - 0.5, high + 1.0, math.nan, math.inf, -math.inf):
-        with pytest.raises(DescriptionError, match=rf"^{spec.name} must be {low} to {high}, not {value!r}$"):
+        with pytest.raises(DescriptionError, match=rf"^{spec.name} must be {low:g} to {high:g}, not {value!r}$"):
             vary(**{spec.name: value})
     with pytest.raises(DescriptionError, match=rf"^{spec.name} must be of type float, not 'x'$"):
         vary(**{spec.name: "x"})
@@ -132,15 +122,145 @@ def test_presets_load_and_survive_a_round_trip(name, tmp_path):
     chip = Chip.load(name)
     assert chip.name == name
     path = tmp_path / "again.toml"
-    path.write_text(to_toml(chip), "utf-8")
+    path.write_text(chip.to_toml(), "utf-8")
     again = Chip.load(str(path))
     assert again == chip and again.digest == chip.digest and again.structure_digest == chip.structure_digest
+
+
+DIGESTS = {
+    "paper": ("71b705d426b0ce34", "fcbcbd2c2a6e7af5"),
+    "paper100": ("3b530225c05555a1", "f664c4eee6261db8"),
+    "paper400": ("fafab90a36280ae5", "dca621b6c19aae0c"),
+    "patches": ("a59e419baab49ef0", "55f1ab613dc37bc9"),
+    "spiking": ("7c5d666f6b4785dd", "0a12c6340e1dcd71"),
+    "tiles": ("53b1770fd9b59687", "6a95fcf459960214"),
+    "tiles-annealed": ("6f5b369c30aedbb9", "6a95fcf459960214"),
+    "tiles-fashion": ("165505b301b010a3", "6a95fcf459960214"),
+    "tiles-noisy": ("94463f0aae527417", "6a95fcf459960214"),
+    "tiles-online": ("176cd1a467e1f393", "6a95fcf459960214"),
+    "tiles-written": ("dd32c78bddac7f72", "6a95fcf459960214"),
+    "tiles128": ("2c81ec6e5c5c1fc9", "68697ede1d05d8b2"),
+    "tiles200": ("1f2f6e99388d4b62", "9a469891ff22a123"),
+    "tiles84": ("2d4feecb807fdf45", "b364d317f5548dec"),
+    "tiny": ("84aea1286634c872", "5a62bc42f1fd0023"),
+    "up5k": ("a575941074f83eb1", "920b9373ac194a94"),
+    "wide": ("e613270689424e02", "5da463141976ab6c"),
+}
+"""First digits of digest and structure digest: whoever changes one of these breaks saved chips and bitstreams."""
+
+
+def test_presets_are_the_chips_they_were():
+    assert {name: (chip.digest[:16], chip.structure_digest[:16]) for name in presets()
+            for chip in [Chip.preset(name)]} == DIGESTS
+
+
+@pytest.mark.parametrize("name", presets())
+def test_what_is_written_looks_like_a_preset(name, tmp_path):
+    chip = Chip.preset(name)
+    written = tomllib.loads(chip.to_toml())
+    preset = tomllib.loads((PRESETS / f"{name}.toml").read_text("utf-8"))
+    assert "[" not in "".join(line[:1] for line in chip.to_toml().splitlines())  # sections are lines, as in presets
+    for section, content in preset.items():
+        for key, value in content.items() if isinstance(content, dict) else ():
+            given = written.get(section, {}).get(key, getattr(Chip, f"{section}_{key}", getattr(Chip, key, None)))
+            assert given == value, (section, key)
+    (tmp_path / "again.toml").write_text(chip.to_toml(), "utf-8")
+    assert Chip.from_toml(tmp_path / "again.toml").to_toml() == chip.to_toml()
+
+
+def test_files_of_before_are_read():
+    document = {"name": "old", "plane": {"plane_height": 8, "plane_width": 6}, "fire": {"fire_mode": "race"},
+                "grid": {"patch_height": 3, "patch_width": 2, "stride": 2}, "tile": {"neurons": 4, "winners": 2},
+                "read_out": {"read_out_set_step": 0.016}, "trace": {"trace_bits": 8}}
+    assert dataclasses.replace(Chip.from_dict(document), name="base") == BASE
+
+
+# bases
+
+
+def in_files(folder, **documents):
+    """Files of these names in a folder, each extending the named one."""
+    for name, (base, document) in documents.items():
+        (folder / f"{name}.toml").write_text(toml_text({"name": name, "extends": base} | document), "utf-8")
+    return folder
+
+
+def test_a_file_extends_a_preset_or_another_file(tmp_path):
+    in_files(tmp_path, mine=("tiles", {"tile": {"neurons": 10}, "fire": {"fire_mode": "race"}}),
+             ours=("mine.toml", {"random": {"seed": 3}}))
+    mine, ours = (Chip.load(str(tmp_path / f"{name}.toml")) for name in ("mine", "ours"))
+    assert mine == dataclasses.replace(Chip.preset("tiles"), name="mine", neurons=10)
+    assert ours == dataclasses.replace(mine, name="ours", seed=3)
+
+
+@pytest.mark.parametrize("base, message, hint", [
+    ("tile", r"mine\.toml: extends must be one of paper, .* or a TOML file, not 'tile'$", "did you mean tiles?"),
+    (3, r"mine\.toml: extends must be one of .*, not 3$", None),
+    ("absent.toml", r"absent\.toml: cannot be read: ", None),
+    ("mine.toml", r"mine\.toml: extends goes in a circle: .*mine\.toml → .*mine\.toml$", None),
+    ("other.toml", r"other\.toml: extends goes in a circle: .*mine\.toml → .*other\.toml → .*mine\.toml$", None),
+])
+def test_bases_that_there_are_not_are_refused(base, message, hint, tmp_path):
+    in_files(tmp_path, mine=(base, {}), other=("mine.toml", {}))
+    with pytest.raises(DescriptionError, match=message) as caught:
+        Chip.load(str(tmp_path / "mine.toml"))
+    assert caught.value.hint == hint
+
+
+def test_a_description_has_a_name_of_its_own_and_no_value_twice():
+    with pytest.raises(DescriptionError, match="^here: missing name$"):
+        Chip.from_dict({"extends": "tiles"}, source="here")
+    with pytest.raises(DescriptionError, match="^here: plane_height is given twice$"):
+        Chip.from_dict({"name": "x", "extends": "tiles", "plane": {"height": 8, "plane_height": 8}}, source="here")
+    with pytest.raises(DescriptionError, match=r"^here: extends must be one of .*, not 'x\.toml'$"):
+        Chip.from_dict({"name": "x", "extends": "x.toml"}, source="here")  # not a file: it names no others
+    with pytest.raises(DescriptionError, match=r"^here: the description of a chip must be a table, not \[\]$"):
+        Chip.from_dict([], source="here")
+
+
+def test_a_preset_in_a_circle_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "presets").mkdir()
+    in_files(tmp_path / "presets", a=("b", {}), b=("a", {}))
+    monkeypatch.setattr(Chip, "_folder", classmethod(lambda cls: tmp_path / "presets"))
+    with pytest.raises(DescriptionError, match="^b: extends goes in a circle: a → b → a$"):
+        Chip.preset("a")
+
+
+@dataclasses.dataclass(frozen=True)
+class Thing(Described):
+    """A description of its own, as little as there can be."""
+
+    WHAT = "thing"
+    HOME = "ohmspike.chip"
+    name: str = entry("", str, "name")
+    box_size: float = entry("box", float, "size", default=1.0, low=0.0, high=2.0)
+    box_lid: str = entry("box", str, "lid", default="on", options=("on", "off"))
+    words: tuple = entry("box", tuple, "words", default=())
+    paper: dict = entry("", tuple, "a table of its own", default=None, table=True)
+
+    def __post_init__(self):
+        self.check_fields()
+
+    def to_dict(self):
+        """All of it."""
+        return self.tabled({spec.name: getattr(self, spec.name) for spec in self.specs()})
+
+
+texts = st.text(st.characters(codec="utf-8"))
+lists = st.lists(st.integers() | texts | st.lists(st.booleans()))
+
+
+@given(texts, st.floats(0, 2), st.sampled_from(["on", "off"]), lists,
+       st.recursive(st.dictionaries(texts, lists), lambda inner: st.dictionaries(texts, inner, max_size=3)))
+def test_any_description_survives_its_text(name, size, lid, words, paper):
+    thing = Thing(name, size, lid, words, paper)
+    assert Thing.from_dict(tomllib.loads(thing.to_toml())) == thing
 
 
 def test_tables_survive_a_round_trip():
     chip = vary(levels=3, amplitudes=2, weight_bits=4, weights=(0, 2, 15), set_table=((1, 2, 3), (4, 5, 6)),
                 reset_table=((65535, 0, 0), (1, 1, 1)))
-    again = Chip.from_dict(tomllib.loads(to_toml(chip)))
+    again = Chip.from_dict(tomllib.loads(chip.to_toml()))
     assert again == chip
     assert again.weight_table.tolist() == [0, 2, 15] and again.plasticity_tables()[1].tolist()[0] == [65535, 0, 0]
 
@@ -227,7 +347,7 @@ def test_nonidealities_are_structure_and_their_strength_is_not():
     assert (memory("stuck").rows(masked), memory("read_out_stuck").rows(masked)) == (masked.tiles * masked.rows, 0)
     assert memory("read_out_stuck").rows(vary(stuck_cells="masked", classes=2)) == masked.read_out_rows
     for chip in (loud, masked):
-        again = Chip.from_dict(tomllib.loads(to_toml(chip)))
+        again = Chip.from_dict(tomllib.loads(chip.to_toml()))
         assert again == chip and again.digest == chip.digest
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import tomllib
 
 import numpy as np
 import pytest
@@ -100,8 +101,8 @@ def test_pulse_below_the_threshold_moves_nothing_and_costs_energy():
 
 
 @pytest.mark.parametrize("document, message", [
-    ({"name": "x", "cell": {"g_max": 1.0}}, r"unknown value \[cell\] g_max; expected one of access_ohm, g_max_s"),
-    ({"name": "x", "cells": {"g_max_s": 1.0}}, r"unknown value \[cells\] g_max_s; sections are cell, lines"),
+    ({"name": "x", "cell": {"g_max": 1.0}}, r"unknown field \[cell\] g_max; expected one of access_ohm, g_max_s"),
+    ({"name": "x", "cells": {"g_max_s": 1.0}}, r"unknown field \[cells\] g_max_s; sections are cell, lines"),
     ({"cell": {"levels": 64}}, "missing name"),
     ({"name": "x", "cell": {"levels": 1}}, "levels must be 2 to 65536, not 1"),
     ({"name": "x", "cell": {"levels": 2.5}}, "levels must be of type int, not 2.5"),
@@ -175,7 +176,7 @@ def test_model_and_oracle_agree_on_a_chip_with_a_device(name):
     oracle.run(batch)
     assert not model.state.differences(oracle.state)
     assert not np.array_equal(model.state.levels, state.levels)
-    assert Chip.from_dict(chip.to_dict()) == chip
+    assert Chip.from_dict(chip.to_dict()) == chip == Chip.from_dict(tomllib.loads(chip.to_toml()))
 
 
 @pytest.mark.parametrize("kind, label, start", [("set", 2.4, 0.1), ("reset", -4.88, 0.9)])
