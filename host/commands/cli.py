@@ -16,7 +16,8 @@ __all__ = ["SECTIONS", "cli", "main", "run"]
 
 SECTIONS = {
     "Learn and compare": {
-        "mnist": "learn, classify, keep a run folder",
+        "learn": "learn, classify, keep a run folder",
+        "mnist": "the same: what learns MNIST unless told",
         "classify": "answers of a learned chip",
         "compare": "two targets, to their first difference",
         "demo": "model and RTL learn, and are compared",

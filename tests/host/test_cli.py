@@ -288,6 +288,11 @@ def test_a_wrong_idx_file_is_named(ohmspike, tmp_path):
     assert code == 1 and "train-images-idx3-ubyte" in err and "ba891046e6505d7a" in err and "Traceback" not in err
 
 
+def test_learn_and_mnist_are_one_command(ohmspike):
+    helps = [ohmspike(name, "--help")[1].replace(f"ohmspike {name}", "") for name in ("learn", "mnist")]
+    assert helps[0] == helps[1] and "--chip" in helps[0]
+
+
 def test_usage_errors_exit_with_2(ohmspike):
     assert ohmspike("mnist", "--target", "abacus")[0] == 2
     assert ohmspike("nosuch")[0] == 2
