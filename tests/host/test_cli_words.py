@@ -71,7 +71,7 @@ def test_columns_of_info_are_in_line(ohmspike):
     (["build"], "missing option '--board'. Choose from: .*", "ohmspike build --help .*"),
     (["build", "--board", "icebraker"], "--board must be one of .*, not 'icebraker'", "did you mean icebreaker?"),
     (["compare", "--a", "modle"], "--a must be one of model, .*, not 'modle'", "did you mean model?"),
-    (["robustness", "--effect", "stick"], "--nonideality must be one of .*, not 'stick'", "did you mean stuck?"),
+    (["robustness", "--nonideality", "stick"], "--nonideality must be one of .*, not 'stick'", "did you mean stuck?"),
 ])
 def test_a_usage_error_is_told_as_any_other_and_suggests(ohmspike, words, error, hint):
     code, out, err = ohmspike(*words)
