@@ -68,11 +68,11 @@ class Body:
         return NonIdealTarget(self.chip, self.nonidealities, self.device)
 
 
-def made_of(chip: Chip, device_name: str | None) -> Chip:
+def made_of(chip: Chip, named: str | Device | None) -> Chip:
     """The chip, with the tables of the device that is named; tables get fewer fraction bits if pulses need it."""
-    if device_name is None:
+    if named is None:
         return chip
-    device, own = Device.load(device_name), Device.of_chip(chip)
+    device, own = named if isinstance(named, Device) else Device.load(named), Device.of_chip(chip)
     if own is not None:
         if not own.same_memristor(device):
             raise UserError(f"device must be {own.name}, of which chip {chip.name} is made, not {device.name}",

@@ -20,6 +20,7 @@ from ohmspike.sim.analog.device import (
 )
 from ohmspike.sim.analog.fit import FORMAT, fit_device, read_measurement
 
+from .device_study import compare, study
 from .groups import Group
 from .options import chip_of, chip_option, json_option, seed_option
 
@@ -142,3 +143,7 @@ def chip(name: str, chip_name: str, seed: int | None, width: tuple[float, float]
     made = chip_with_device(chip_of(chip_name, seed), Device.load(name), widths=width, fraction_bits=fraction_bits)
     write_whole(out, lambda file: file.write(made.to_toml().encode()))
     console.say(f"written {out}; use it with --chip {out}")
+
+
+device.add_command(compare)
+device.add_command(study)

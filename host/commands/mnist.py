@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import numpy as np
 
 from ohmspike.host.support import console
 from ohmspike.host.support.errors import Interrupted, UserError
@@ -71,9 +72,12 @@ def mnist(chip_name: str, device_name: str | None, ideal: bool, target: str, see
     from ohmspike.host.learning.confusion import evaluation, matrix_text
     from ohmspike.host.learning.run import learn, run_facts, schedule_of, warm_up
     from ohmspike.host.plots.chip import prequential
+    from ohmspike.host.plots.devices import pulses_picture
     from ohmspike.host.runs.folder import RunFolder, tool_versions
     from ohmspike.host.runs.learned import save
     from ohmspike.host.support.atomic import check_writable
+    from ohmspike.sim.analog.device import NOMINAL, Device
+    from ohmspike.sim.analog.lifetime import pulse_facts, wear_text
 
     made = made_of(chip_of(chip_name, seed), device_name)
     data = load_samples(data_source, progress=console.status)
@@ -115,7 +119,7 @@ def mnist(chip_name: str, device_name: str | None, ideal: bool, target: str, see
                                 progress=shown, checkpoint=checkpoint, resume=resume, nonidealities=told)
         except KeyboardInterrupt:
             raise Interrupted(f"the run goes on from {checkpoint} with --resume") from None
-        counters_learn = body.counters()
+        counters_learn, pulses = body.counters(), body.pulses()
         state = body.state()
         clipped = counters_learn["theta_clipped"]
         if clipped:
@@ -148,6 +152,11 @@ def mnist(chip_name: str, device_name: str | None, ideal: bool, target: str, see
         "images_per_s_infer": len(test) / infer_seconds if infer_seconds else None,
         "counters_phases": learned.phases, "counters_learn": counters_learn, "counters": counters,
     }
+    worn = None
+    if pulses is not None:
+        every = np.concatenate([cells.ravel() for cells in pulses])
+        worn = metrics["pulses_per_cell"] = pulse_facts(every, counters_learn["samples"],
+                                                        learner.device or Device.preset(NOMINAL))
     if read_out is not None and test_labels is not None and data.classes is not None:
         metrics |= evaluation(test_labels, answers[read_out], data.classes)
     folder = RunFolder.create(out, chip.name, target)
@@ -162,6 +171,9 @@ def mnist(chip_name: str, device_name: str | None, ideal: bool, target: str, see
             known = {"answers": answers[read_out], "labels": test_labels}
         folder.write_arrays("fires.npz", tile=output_spikes.tile, neuron=output_spikes.neuron,
                             offsets=output_spikes.offsets, **known)
+    if pulses is not None:
+        folder.write_arrays("pulses.npz", tiles=pulses[0], read_out=pulses[1])
+        pulses_picture(chip, pulses[0], folder.path / "pulses.png")
     if learned.prequential:
         prequential(chip, learned.prequential, len(train), folder.path / "prequential.png")
     checkpoint.unlink(missing_ok=True)
@@ -172,5 +184,6 @@ def mnist(chip_name: str, device_name: str | None, ideal: bool, target: str, see
         *(f"{value:.2%} {how[name]}" for name, value in accuracies.items()),
         f"learning {metrics['images_per_s_learn'] or 0:,.0f} images/s, inference "
         f"{metrics['images_per_s_infer'] or 0:,.0f} images/s",
+        *([wear_text(worn)] if worn is not None else []),
         *(["", *matrix_text(metrics), ""] if answers else []),
         f"run folder {folder.path}"]))

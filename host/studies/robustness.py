@@ -27,6 +27,8 @@ from ohmspike.sim.analog.energy import Activity, OperatingPoint, energies, mean_
 from ohmspike.sim.model.nonideal import NonIdealities
 from ohmspike.sim.state import ChipState
 
+from .pool import carried_out, client_of
+
 __all__ = ["COLUMNS", "MODES", "STRENGTHS", "Plan", "Point", "points", "run_point", "run_study", "summary"]
 
 STRENGTHS = {
@@ -194,42 +196,21 @@ def run_study(plan: Plan, wanted: list[Point], path: Path, *, scheduler: str | N
     UserError
         Dask is not installed, the scheduler does not answer, or the file is of something else.
     """
-    try:
-        import dask
-        from distributed import Client, LocalCluster, as_completed
-    except ImportError:
-        raise UserError("the study needs Dask, which is not installed",
-                        hint="pip install 'ohmspike[study]'") from None
     lines = read_lines(path)
     done = {line["key"] for line in lines}
     missing = [point for point in wanted if plan.key(point) not in done]
     if progress is not None:
         progress(len(wanted) - len(missing), len(wanted))
     if missing:
-        dask.config.set({"distributed.scheduler.allowed-failures": 10})
-        _data(plan.data)  # a data set that cannot be had is an error here, not on the workers
-        cluster = None
-        try:
-            if scheduler is None:
-                cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None,
-                                       host="127.0.0.1")
-            client = Client(cluster or scheduler, timeout="10s")
-        except OSError as error:
-            raise UserError(f"scheduler {scheduler}: {error}", hint="start it with `dask scheduler`") from None
-        try:
+        with client_of(scheduler, workers) as client:
+            _data(plan.data)  # a data set that cannot be had is an error here, not on the workers
             ideals = {seed: client.submit(learn_ideal, plan, seed, retries=10, pure=False)
                       for seed in dict.fromkeys(point.seed for point in missing)}
             futures = [client.submit(run_point, plan, point, ideals[point.seed], retries=10, pure=False)
                        for point in missing]
-            for number, future in enumerate(as_completed(futures), 1):
-                lines += future.result()
+            for found in carried_out(client, futures, len(wanted) - len(missing), len(wanted), progress):
+                lines += found
                 _write(path, lines)
-                if progress is not None:
-                    progress(len(wanted) - len(missing) + number, len(wanted))
-        finally:
-            client.close()
-            if cluster is not None:
-                cluster.close()
     keys = {plan.key(point) for point in wanted}
     return [line for line in lines if line["key"] in keys]
 

@@ -135,6 +135,10 @@ class Target(ABC):
             levels = np.where(stuck, held, levels)
         self.write("read_out", levels)
 
+    def pulses(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Pulses that every cell of the tiles and of the read-out has had, where the target counts them."""
+        return None
+
     def history(self) -> dict[str, np.ndarray]:
         """What a checkpoint has to keep beside :meth:`state`; nothing in most targets."""
         return {}

@@ -37,6 +37,10 @@ class NonIdealTarget(ModelTarget):
         """Write levels of the read-out, each with the error of the device."""
         self.nonideal.program_read_out(levels)
 
+    def pulses(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pulses that every cell of the tiles and of the read-out has had."""
+        return self.nonideal.pulses()
+
     def history(self) -> dict[str, np.ndarray]:
         """Pulses of every cell so far, and random states of reading."""
         return self.nonideal.history()

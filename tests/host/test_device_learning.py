@@ -87,6 +87,13 @@ def test_chip_file_of_a_device_has_them_too(ohmspike, files, tmp_path):
     assert code == 0, err
     code, out, err = ohmspike("mnist", "--chip", made, "--data", data, "--out", tmp_path, "--images", "300")
     assert code == 0 and "device ag_asi; non-idealities: c2c 0.035" in out, err
+    assert "pulses of a cell: mean" in out
+    run = out.strip().rpartition("run folder ")[2]
+    with np.load(f"{run}/pulses.npz") as pulses:
+        metrics = json.loads(open(f"{run}/metrics.json").read())
+        assert max(pulses["tiles"].max(), pulses["read_out"].max()) == metrics["pulses_per_cell"]["max"] > 0
+        given = sum(count for name, count in metrics["counters_learn"].items() if "_pulses[" in name)
+        assert pulses["tiles"].sum() + pulses["read_out"].sum() == given
     code, _, err = ohmspike("mnist", "--chip", made, "--data", data, "--out", tmp_path, "--target", "rtl")
     assert code == 1 and "target must be model for all non-idealities of ag_asi" in err and "--ideal" in err
     code, _, err = ohmspike("mnist", "--chip", made, "--data", data, "--out", tmp_path, "--encoding", "rate")
