@@ -4,7 +4,6 @@ from amaranth import Mux, Signal
 
 from ohmspike.hdl.shared.core import CommonCore
 from ohmspike.hdl.shared.layout import Layout
-from ohmspike.hdl.shared.plasticity import PulseMode
 from ohmspike.hdl.shared.ports import EventKind
 
 from .access import FastAccess
@@ -66,7 +65,6 @@ class Core(CommonCore):
         super().__init__(layout, FastStorage(layout), walk=FastWalk, homeostasis=FastHomeostasis, access=FastAccess)
         self.fired = Signal(layout.neuron)
         self.race_word = Signal(layout.word)
-        self.race_issue = Signal()
 
     @property
     def winner(self):
@@ -276,7 +274,7 @@ class Core(CommonCore):
             self.units.look(m)
             faded = self.units.trace == 0
             with m.If(~faded):
-                self._start_sweep(m, PulseMode.DARK, self.units.read.data.neuron)
+                self._sweep_unit(m)
             with m.If(faded | self.storage.pulses.start_ready):
                 m.d.sync += walk.unit.eq(walk.unit + 1)
                 m.next = "DARK UNIT"

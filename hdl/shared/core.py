@@ -69,6 +69,7 @@ class CommonCore(wiring.Component):
         self.homeostasis = homeostasis(storage, self.registers, self.walk)
         self.answering = Answers(storage, self.registers, self.events, self.answers)
         self.host_access = access(self, storage, self.registers, self.quiet)
+        self.race_issue = Signal()  # what races is addressed in this clock
         self.ending = Signal()  # an END, and not a reset, leads to CLEAR
 
     def elaborate(self, platform):
@@ -269,6 +270,10 @@ class CommonCore(wiring.Component):
             start.trace.eq(self.units.trace),
             start.tile.eq(walk.tile),
         ]
+
+    def _sweep_unit(self, m):
+        """Ask for RESET pulses of silent lines down the column of the post-trace unit looked at."""
+        self._start_sweep(m, PulseMode.DARK, self.units.read.data.neuron)
 
     # what a form provides
 

@@ -4,7 +4,6 @@ from amaranth import Mux, Signal
 
 from ohmspike.hdl.shared.core import CommonCore
 from ohmspike.hdl.shared.layout import SILENT, Layout
-from ohmspike.hdl.shared.plasticity import PulseMode
 from ohmspike.hdl.shared.ports import EventKind
 
 from .access import SmallAccess
@@ -48,7 +47,6 @@ class SmallCore(CommonCore):
         self.listed = Signal(range(SerialRace.ranks_per_pass(layout)))  # the rank within its pass
         self.winner = Signal(self.storage.race.winners[0].shape())
         self.racing = Signal(layout.neuron)
-        self.race_issue = Signal()
         self.race_last = Signal()
 
     @property
@@ -250,7 +248,7 @@ class SmallCore(CommonCore):
         chip, walk, pulses = self.layout.chip, self.walk, self.storage.pulses
         with m.State("DARK SWEEP"):
             with m.If(self.units.trace != 0):
-                self._start_sweep(m, PulseMode.DARK, self.units.read.data.neuron)
+                self._sweep_unit(m)
             m.next = "DARK SWEEPING"
         with m.State("DARK SWEEPING"):
             self.storage.count(m, "reset_rows", pulses.pulse)
