@@ -1,12 +1,17 @@
 """``ohmspike device``: memristors, and a memristor of one's own."""
 
+import concurrent.futures
+import contextlib
 import dataclasses
+import multiprocessing
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from ohmspike.host.support import console
 from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.units import engineering
 from ohmspike.sim.analog.device import (
     NOMINAL,
@@ -18,7 +23,16 @@ from ohmspike.sim.analog.device import (
     plasticity_tables,
     weight_table,
 )
-from ohmspike.sim.analog.fit import FORMAT, fit_device, read_measurement
+from ohmspike.sim.analog.fit import (
+    FORMAT,
+    NOT_THIS_KIND,
+    Fit,
+    Measurement,
+    Options,
+    fit_device,
+    preview,
+    read_measurement,
+)
 
 from .device_study import compare, study
 from .groups import Group
@@ -97,32 +111,117 @@ def show(name: str | None, chip_name: str, as_json: bool) -> None:
 
 
 @device.command(epilog=FORMAT.replace("\n", " "))
-@click.argument("csv", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--name", default=None, help="name of the device  [default: the file's]")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--name", default=None, help="name of the device  [default: the first file's]")
 @click.option("--base", default=NOMINAL, show_default=True, metavar="NAME|FILE",
-              help="device that voltages, lines and neuron are taken from")
+              help="device that voltages, lines, neuron and what was not measured are taken from")
+@click.option("--preview", "only_preview", is_flag=True, help="show what was understood of the files, and fit nothing")
+@click.option("--read-v", type=click.FloatRange(0, min_open=True), default=None, metavar="V",
+              help="voltage that currents were read at")
+@click.option("--unit", default=None, help="unit of the readings, where the file has none or a wrong one")
+@click.option("--range", "scale", type=(float, float), default=None, metavar="G_MIN G_MAX",
+              help="conductances in S that normalised readings stand for")
+@click.option("--columns", default=None, metavar="HEAD,…", help="headers in place of the file's")
+@click.option("--traces", type=click.Choice(["cycle", "device"]), default=None,
+              help="what columns or files without a label stand for")
+@click.option("--curve", "curve_of", type=click.Choice(["auto", "formula", "measured"]), default="auto",
+              show_default=True,
+              help="what makes the tables: NeuroSim's curve, or the measured steps where it does not fit")
+@click.option("--read-noise", type=click.FloatRange(0, 1), default=None, metavar="SHARE",
+              help="read noise of the set-up, share of the range, where no state was read twice")
+@click.option("--access-ohm", type=click.FloatRange(0, 1e7), default=0.0, show_default=True, metavar="OHM",
+              help="resistance of the cell that the measurement had not in it")
+@click.option("--accept", is_flag=True, help="write a device even of a fit that is no device of this kind")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None, help="TOML file of the device")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), default=None, help="PNG of points and fit")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), default=None,
+              help="picture of readings, fit and what is left, PNG or SVG")
 @json_option
-def fit(csv: Path, name: str | None, base: str, out: Path | None, plot: Path | None, as_json: bool) -> None:
-    """fit a device to a CSV of conductance against pulse number"""
-    measured = read_measurement(csv)
-    found = fit_device(measured, name or csv.stem, Device.load(base))
-    if out is not None:
-        write_whole(out, lambda file: file.write(found.device.to_toml().encode()))
+def fit(files: tuple[Path, ...], name: str | None, base: str, only_preview: bool, read_v: float | None,
+        unit: str | None, scale: tuple[float, float] | None, columns: str | None, traces: str | None, curve_of: str,
+        read_noise: float | None, access_ohm: float, accept: bool, out: Path | None, plot: Path | None,
+        as_json: bool) -> None:
+    """fit a device to measured curves of conductance against pulses"""
+    heads = tuple(column.strip() for column in columns.split(",")) if columns else ()
+    options = Options(read_v, unit, scale, heads, traces)
+    measured = read_measurement(*files, options=options)
+    if only_preview:
+        lines = preview(measured)
+        console.show({"lines": lines}, as_json=as_json, text="\n".join(lines))
+        return
+    with contextlib.ExitStack() as stack:
+        many = len(measured.devices) > 1
+        found = fit_device(measured, name or files[0].stem, Device.load(base), access_ohm=access_ohm,
+                           read_noise=read_noise, curve_of=curve_of,
+                           progress=stack.enter_context(console.progress("devices fitted")) if many else None)
     if plot is not None:
         from ohmspike.host.plots.analog import fit_picture
 
         fit_picture(measured, found, plot)
+    refused = found.verdict == NOT_THIS_KIND and not accept
+    if out is not None and not refused:
+        write_whole(out, lambda file: file.write(found.device.to_toml().encode()))
+    written = [path for path in (out if not refused else None, plot) if path is not None]
+    _show_fit(measured, found, written, as_json)
+    if refused:
+        grave = next(doubt for doubt in found.doubts if doubt.grave)
+        raise UserError(f"{measured.source}: not this kind of device: {grave.reason}",
+                        hint=f"{grave.cure}; --accept writes it all the same")
+
+
+def _show_fit(measured: Measurement, found: Fit, written: list[Path], as_json: bool) -> None:
     fitted = {key: getattr(found.device, key) for key in found.errors}
-    result = {"name": found.device.name, "points": found.points, "branches": len(measured.branches), "values": fitted,
-              "standard_errors": found.errors, "rms_of_range": found.rms, "set_pulses": found.device.set_pulses,
-              "reset_pulses": found.device.reset_pulses}
-    lines = [f"{found.device.name}: {found.points} points in {len(measured.branches)} branches"]
+    result = {"name": found.device.name, "points": found.points, "branches": len(measured.branches),
+              "verdict": found.verdict, "doubts": [dataclasses.asdict(doubt) for doubt in found.doubts],
+              "curve": found.curve, "notes": [*measured.notes, *found.notes], "values": fitted,
+              "standard_errors": found.errors, "rms_of_range": found.rms, "levels": found.device.levels,
+              "set_pulses": found.device.set_pulses, "reset_pulses": found.device.reset_pulses,
+              "noise_law": found.device.noise_law, "by_device": found.by_device}
+    of_devices = f" of {len(measured.devices)} devices" if len(measured.devices) > 1 else ""
+    lines = [f"{found.device.name}: {found.points} points in {len(measured.branches)} branches{of_devices}; "
+             f"the fit is {found.verdict}"]
+    for doubt in found.doubts:
+        lines.append(f"  doubt: {doubt.reason}{f'; {doubt.cure}' if doubt.cure else ''}")
     lines += [f"  {key:12} {value:>12.5g} ± {found.errors[key]:.2g}" for key, value in fitted.items()]
     lines += [f"  {kind.upper():5} off the curve by {value:.2%} of the range, rms" for kind, value in found.rms.items()]
-    lines += [f"written {path}" for path in (out, plot) if path is not None]
+    for label, values in list(found.by_device.items())[:12]:
+        lines.append(f"  device {label}: labels {values['nl_set']:.2f} / {values['nl_reset']:.2f}, "
+                     f"{values['g_min_s'] * 1e6:.4g} – {values['g_max_s'] * 1e6:.4g} µS")
+    lines += [f"  note: {note}" for note in (*measured.notes, *found.notes)]
+    lines += [f"written {path}" for path in written]
     console.show(result, as_json=as_json, text="\n".join(lines))
+
+
+@device.command()
+@click.option("--seeds", type=click.IntRange(2), default=50, show_default=True,
+              help="simulated measurements of each case")
+@click.option("--case", "cases", type=click.IntRange(1), multiple=True, metavar="N",
+              help="of the table alone, from 1; may be repeated")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="processes")
+@json_option
+def coverage(seeds: int, cases: tuple[int, ...], jobs: int, as_json: bool) -> None:
+    """how often two standard errors of a fit hold the truth: a study on simulated measurements"""
+    from ohmspike.sim.analog.fitting.coverage import CASES, COLUMNS, markdown
+    from ohmspike.sim.analog.fitting.coverage import coverage as covered
+
+    if cases and max(cases) > len(CASES):
+        raise click.BadParameter(f"must be 1 to {len(CASES)}, not {max(cases)}", param_hint="--case")
+    chosen = [CASES[number - 1] for number in cases] if cases else list(CASES)
+    found = []
+    with contextlib.ExitStack() as stack:
+        run: Callable = map
+        if jobs > 1:
+            pool = concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+            run = stack.enter_context(pool).map
+        advance = stack.enter_context(console.progress("cases"))
+        for done, case in enumerate(chosen, 1):
+            found.append(covered(case, seeds, run=run))
+            advance(done, len(chosen))
+    result = [{"case": each.case.name, "seeds": seeds, **{
+        name: {"truth": float(truth), "mean": float(mean), "deviation": float(deviation), "told": float(told),
+               "cover": float(cover)} for name, truth, mean, deviation, told, cover in
+        zip(COLUMNS, each.case.truth(), each.mean, each.deviation, each.told, each.cover, strict=True)}}
+        for each in found]
+    console.show({"cases": result}, as_json=as_json, text=markdown(found))
 
 
 @device.command()

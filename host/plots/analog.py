@@ -46,8 +46,10 @@ def fit_picture(measured: Measurement, fit: Fit, path: str | Path) -> None:
         The file cannot be written.
     """
     device = fit.device
-    note = (f"{fit.points} points; labels {device.nl_set:.2f} and {device.nl_reset:.2f}; a pulse misses by "
-            f"{device.c2c:.2%} of the range, a reading by {device.read_noise:.2%}")
+    picture = "svg" if Path(path).suffix.lower() == ".svg" else "png"
+    note = (f"{fit.points} points, the fit is {fit.verdict}; labels {device.nl_set:.2f} and {device.nl_reset:.2f}; a "
+            f"pulse misses by {device.c2c:.2%} of the range, a reading by "
+            f"{device.read_noise:.2%}, a write by {device.write_error:.2%}")
     figure = _figure(9, 6, f"Device {device.name}", note)
     grid = figure.add_gridspec(2, 2, height_ratios=[3, 1], left=0.08, right=0.97, top=0.83, bottom=0.09, hspace=0.16,
                                wspace=0.14)
@@ -58,6 +60,11 @@ def fit_picture(measured: Measurement, fit: Fit, path: str | Path) -> None:
             above.plot(branch.pulses, branch.conductance * 1e6, ".", color=colour, markersize=3, alpha=0.35)
             below.plot(branch.pulses, (branch.conductance - fit.expected(kind, branch.pulses)) / span * 100, ".",
                        color=colour, markersize=3, alpha=0.35)
+        if kind not in fit.rms:
+            above.set_title(f"{name} was not measured", loc="left", fontsize=10.5, color=_SOFT)
+            for axes in (above, below):
+                axes.set_axis_off()
+            continue
         pulses = np.linspace(0, getattr(device, f"{kind}_pulses"), 200)
         above.plot(pulses, fit.expected(kind, pulses) * 1e6, color=_INK, linewidth=1.4)
         below.axhline(0, color=_INK, linewidth=1)
@@ -70,7 +77,7 @@ def fit_picture(measured: Measurement, fit: Fit, path: str | Path) -> None:
             below.set_ylabel("left, %", fontsize=9, color=_INK)
         for axes in (above, below):
             _plain(axes)
-    write_whole(path, lambda file: figure.savefig(file, format="png"))
+    write_whole(path, lambda file: figure.savefig(file, format=picture))
 
 
 def energy_picture(found: dict, path: str | Path) -> None:

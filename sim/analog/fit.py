@@ -1,194 +1,32 @@
 """A device out of measurements: conductance against pulse number, fitted to a nonlinearity, a range and a spread."""
 
-import csv
 import dataclasses
-import io
 import math
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import scipy  # its parts are loaded when they are first used
 
-from ohmspike.chip.wording import reason
+from .device import NOMINAL, Device, DeviceError, Provenance
+from .fitting.course import Course, measured_course
+from .fitting.doubt import NOT_THIS_KIND, Doubt, doubts_of, flat, systematic, two_states, verdict
+from .fitting.noise import Split, split
+from .fitting.population import pooled
+from .fitting.process import Process
+from .fitting.search import NAMES, Found, Readings, curve, most_likely, readings_of
+from .measured.curves import NAMES_OF_KINDS, Branch, Measurement, Options
+from .measured.read import FORMAT, preview, read_measurement
 
-from .device import NOMINAL, Device, DeviceError, Provenance, curvature, saturation
+__all__ = ["Branch", "Fit", "FORMAT", "Measurement", "NOT_THIS_KIND", "Options", "curve", "fit_device", "preview",
+           "read_measurement"]
 
-__all__ = ["Branch", "Fit", "FORMAT", "Measurement", "curve", "fit_device", "read_measurement"]
-
-_BRANCHES = {"set": "set", "ltp": "set", "p": "set", "pot": "set", "potentiation": "set", "up": "set", "1": "set",
-             "+1": "set", "reset": "reset", "ltd": "reset", "d": "reset", "dep": "reset", "depression": "reset",
-             "down": "reset", "-1": "reset", "0": "reset"}
-_COLUMNS = {"pulse": ("pulse", "pulses", "n", "number", "index", "pulse number", "pulse no"),
-            "branch": ("branch", "direction", "polarity", "kind", "type", "mode", "phase"),
-            "cycle": ("cycle", "run", "sweep", "repetition", "device", "cell"),
-            "conductance": ("conductance", "g"), "resistance": ("resistance", "r"),
-            "set": ("potentiation", "ltp", "set", "g ltp", "conductance ltp", "g potentiation"),
-            "reset": ("depression", "ltd", "reset", "g ltd", "conductance ltd", "g depression")}
-_PREFIX = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "k": 1e3, "M": 1e6, "G": 1e9}
-_UNIT = re.compile(r"(?P<prefix>[munpkMG]?)(?P<unit>S|ohm|Ohm|Ω)$")
-
-FORMAT = """Columns, in any order, names in any case: `pulse` (pulses so far; the first row of a branch is where it
-starts), `conductance` or `resistance` with a unit behind it (`conductance (µS)`, `G_nS`, `resistance [kohm]`; S and Ω
-if none), `branch` (potentiation or depression, LTP or LTD, SET or RESET), `cycle` if there are several. Or one column a
-branch in place of conductance and branch: `LTP (µS)` and `LTD (µS)`. Comma, semicolon or tab; lines with # are left
-out."""
-
-
-@dataclass(frozen=True)
-class Branch:
-    """One potentiation or depression.
-
-    Parameters
-    ----------
-    kind : ``"set"`` or ``"reset"``
-    pulses : float array of shape (points,)
-        Pulses since the first point.
-    conductance : float array of shape (points,)
-        S.
-    """
-
-    kind: str
-    pulses: np.ndarray
-    conductance: np.ndarray
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """All branches of a file."""
-
-    source: str
-    branches: tuple[Branch, ...]
-
-    def of(self, kind: str) -> list[Branch]:
-        """The branches of one kind."""
-        return [branch for branch in self.branches if branch.kind == kind]
-
-
-def read_measurement(path) -> Measurement:
-    """Read a CSV of conductance against pulse number.
-
-    Raises
-    ------
-    DeviceError
-        The file cannot be read, or is not of that form: the message tells line and column.
-    """
-    try:
-        text = Path(path).read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeviceError(f"{path}: cannot be read: {reason(error)}") from None
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1)
-             if line.strip() and not line.lstrip().startswith("#")]
-    if not lines:
-        raise DeviceError(f"{path}: must hold a header and rows, and is empty")
-    header_line, header = lines[0]
-    delimiter = max(",;\t", key=header.count)
-    heads = _cells(header, delimiter)
-    columns, factors = _columns(path, header_line, heads)
-    series = {}
-    for number, line in lines[1:]:
-        cells = _cells(line, delimiter)
-        if len(cells) != len(heads):
-            raise DeviceError(f"{path}: line {number}: must have {len(heads)} columns, not {len(cells)}")
-        _take(path, number, cells, heads, columns, factors, delimiter, series)
-    branches = tuple(_branch(path, *key, points) for key, points in series.items())
-    for kind, name in (("set", "potentiation"), ("reset", "depression")):
-        if not any(branch.kind == kind for branch in branches):
-            raise DeviceError(f"{path}: must hold {name} and does not")
-    return Measurement(str(path), branches)
-
-
-def _cells(line, delimiter):
-    return [cell.strip() for cell in next(csv.reader(io.StringIO(line), delimiter=delimiter))]
-
-
-def _split(head):
-    """A column's name without its unit, and the unit."""
-    found = (re.match(r"^(.*?)\s*[\[(]([^\])]*)[\])]\s*$", head)
-             or re.match(r"^(.*?)[_ ]([munpkMGµμ]?(?:S|[oO]hm|Ω))$", head))
-    name, unit = found.groups() if found else (head, "")
-    return re.sub(r"[_\s]+", " ", name).strip().lower(), unit.replace("µ", "u").replace("μ", "u").strip()
-
-
-def _columns(path, line, heads):
-    columns, factors = {}, {}
-    for index, head in enumerate(heads):
-        name, unit = _split(head)
-        role = next((role for role, names in _COLUMNS.items() if name in names), None)
-        if role is None:
-            continue
-        where = f"{path}: line {line}, column {index + 1}"
-        if role in columns:
-            raise DeviceError(f"{where}: second column for {role}: {head!r}")
-        columns[role], factors[role] = index, 1.0
-        if role in ("conductance", "resistance", "set", "reset"):
-            match = _UNIT.match(unit or ("Ω" if role == "resistance" else "S"))
-            if match is None or (match["unit"] == "S") == (role == "resistance"):
-                raise DeviceError(f"{where}: unit must be S, mS, µS, nS or pS, or ohm, kohm or Mohm of a resistance, "
-                                  f"not {unit!r}")
-            factors[role] = _PREFIX[match["prefix"]]
-    wide = "set" in columns and "reset" in columns
-    missing = [name for name in ("pulse", *(() if wide else ("branch",))) if name not in columns]
-    if not wide and not {"conductance", "resistance"} & set(columns):
-        missing.append("conductance")
-    if missing:
-        raise DeviceError(f"{path}: line {line}: missing column {', '.join(missing)}; found {', '.join(heads)}")
-    return columns, factors
-
-
-def _take(path, line, cells, heads, columns, factors, delimiter, series):
-    """Put one row into the series, keyed by (kind, cycle)."""
-    def number(role, low=-math.inf):
-        index = columns[role]
-        text = cells[index].replace(",", ".") if delimiter != "," else cells[index]
-        try:
-            value = float(text)
-            if not math.isfinite(value) or value < low:
-                raise ValueError
-        except ValueError:
-            expected = {"pulse": "a number from 0", "resistance": "a number above 0"}.get(role, "a number")
-            raise DeviceError(f"{path}: line {line}, column {index + 1} ({heads[index]}): must be {expected}, "
-                              f"not {cells[index]!r}") from None
-        return value
-
-    cycle = cells[columns["cycle"]] if "cycle" in columns else ""
-    pulse = number("pulse", 0)
-    if "branch" in columns:
-        index = columns["branch"]
-        kind = _BRANCHES.get(cells[index].lower())
-        if kind is None:
-            raise DeviceError(f"{path}: line {line}, column {index + 1} ({heads[index]}): must be potentiation or "
-                              f"depression, not {cells[index]!r}")
-        role = "conductance" if "conductance" in columns else "resistance"
-        value = number(role, 1e-9 if role == "resistance" else -math.inf) * factors[role]
-        series.setdefault((kind, cycle), []).append((line, pulse, value if role == "conductance" else 1 / value))
-        return
-    for kind in ("set", "reset"):
-        if cells[columns[kind]]:  # branches of unequal length leave cells empty
-            series.setdefault((kind, cycle), []).append((line, pulse, number(kind) * factors[kind]))
-
-
-def _branch(path, kind, cycle, points):
-    lines, pulses, conductance = (np.array(column) for column in zip(*points, strict=True))
-    name = "potentiation" if kind == "set" else "depression"
-    name += f" of cycle {cycle}" if cycle else ""
-    if len(points) < 4:
-        raise DeviceError(f"{path}: line {lines[-1]}: {name} must have at least 4 points, not {len(points)}")
-    back = np.flatnonzero(np.diff(pulses) <= 0)
-    if len(back):
-        raise DeviceError(f"{path}: line {lines[back[0] + 1]}: pulse numbers of {name} must rise, not "
-                          f"{pulses[back[0]]:g} to {pulses[back[0] + 1]:g}; number the cycles in a column cycle")
-    return Branch(kind, pulses - pulses[0], conductance)
-
-
-def curve(kind: str, label: float, share) -> np.ndarray:
-    """State, 0 to 1, after a share of the pulses from rail to rail."""
-    a = curvature(label)
-    b, share = saturation(a), np.asarray(share, float)
-    if kind == "set":
-        return b * -np.expm1(-share / a)
-    return b - (b - 1) * np.exp(share / a)
+_LAWS = ("pulse", "sqrt_step", "step")
+_LAW_GAIN, _COURSE_GAIN, _COURSE_OFF = 6.0, 10.0, 0.03
+"""How much likelier another law of noise, or the measured course, must be; how far off the formula must be, too."""
+_KNOWN_PROCESS = 4
+"""Devices whose process is searched; the others are taken to have the one that most of them have."""
+_INHERITED = ("d2d_label", "d2d_range", "read_noise", "write_error", "endurance_cycles", "retention_drift")
 
 
 @dataclass(frozen=True)
@@ -203,124 +41,337 @@ class Fit:
     rms : dict
         Root mean square of what is left, in shares of the range, by kind.
     points : int
+    verdict : str
+        ``good``, ``poor`` or ``not this kind of device``.
+    doubts : tuple of :class:`~.fitting.doubt.Doubt`
+        Why it is not good.
+    curve : ``"formula"`` or ``"measured"``
+        What makes the tables: NeuroSim's curve or the measured steps.
+    notes : tuple of str
+        What was found on the way: the process, what tells noise apart, what was taken from the base.
+    by_device : dict
+        Values by device where there are several: label to names and values.
     """
 
     device: Device
     errors: dict[str, float]
     rms: dict[str, float]
     points: int
+    verdict: str = "good"
+    doubts: tuple[Doubt, ...] = ()
+    curve: str = "formula"
+    notes: tuple[str, ...] = ()
+    by_device: dict = dataclasses.field(default_factory=dict)
+    course: Course | None = dataclasses.field(default=None, repr=False, compare=False)
 
     def expected(self, kind: str, pulses) -> np.ndarray:
         """Fitted conductance after so many pulses from the rail, S."""
+        if self.curve == "measured" and self.course is not None:
+            return self.device.conductance(self.course.means[kind](pulses))
         label = getattr(self.device, f"nl_{kind}")
         return self.device.conductance(curve(kind, label, np.asarray(pulses) / getattr(self.device, f"{kind}_pulses")))
 
 
-def fit_device(measured: Measurement, name: str, base: Device | None = None) -> Fit:
+def fit_device(measured: Measurement, name: str, base: Device | None = None, *, access_ohm: float = 0.0,
+               read_noise: float | None = None, curve_of: str = "auto",
+               progress: Callable[[int, int], None] | None = None) -> Fit:
     """Fit range, nonlinearity labels and spread; voltages, lines and neuron are those of ``base``.
 
-    Least squares over the mean course finds a start. From there the likelihood of all points is maximised, by a Kalman
-    filter: a pulse moves a cell along its curve and misses by ``c2c``, a reading misses by ``read_noise``; the first
-    adds up from pulse to pulse and the second does not, which tells them apart.
+    The likelihood of all readings is maximised: a pulse moves a cell along its curve and misses by ``c2c``, which adds
+    up; a reading misses by an error that does not. Cells that are held at their rails and cells that may pass them are
+    both tried, and branches that begin at a rail, about it, or where the last one ended (docs/analog.md).
+
+    Parameters
+    ----------
+    access_ohm : float
+        Resistance in series with the measured conductance, Ω; 0: the measurement had all of the cell in it.
+    read_noise : float, optional
+        Of the set-up, share of the range, if it is known.
+    curve_of : ``"auto"``, ``"formula"`` or ``"measured"``
+        What makes the tables.
+    progress : function of (done, total), optional
+        Called as devices are done.
 
     Raises
     ------
     DeviceError
-        The points do not look like a device: they are all the same, or begin below 0 S.
+        The readings are no device at all: they are all the same, nothing but noise, or negative.
     """
     base = Device.preset(NOMINAL) if base is None else base
-    span = {kind: float(max(branch.pulses[-1] for branch in measured.of(kind))) for kind in ("set", "reset")}
+    _possible(measured)
+    span = {kind: max((float(round(branch.pulses[-1])) for branch in measured.of(kind)),
+                      default=getattr(base, f"{kind}_pulses")) for kind in ("set", "reset")}
     values = np.concatenate([branch.conductance for branch in measured.branches])
     unit = float(np.ptp(values))
-    if unit == 0:
+    switched = two_states(measured)
+    if switched is not None:
+        return _binary(measured, name, base, access_ohm, switched)
+    whole = readings_of(measured.branches, span, unit)
+    fixed = {f"nl_{kind}": getattr(base, f"nl_{kind}") for kind in span if not measured.of(kind)}
+    notes = [f"no {NAMES_OF_KINDS[kind]} was measured: its label {getattr(base, f'nl_{kind}'):g} and pulses "
+             f"{span[kind]:g} are those of {base.name}" for kind in span if not measured.of(kind)]
+    found, told, apart = _devices(measured, span, unit, fixed, progress)
+    found = _law(whole if told is None else readings_of(measured.part(measured.devices[0]).branches, span, unit), found,
+                 fixed, told)
+    course = None if fixed else measured_course(whole)
+    by_course = _course_wins(whole, found, course, curve_of, told)
+    if by_course:
+        found = by_course
+    shown = _Shown(measured, whole, found, course if by_course else None, unit, span)
+    noise = split(whole, found, read_noise)
+    tested = systematic(whole, found, course.steps if by_course else None)
+    doubts = doubts_of(whole, found, bool(by_course), shown.rms(), tested)
+    notes += [found.process.words, noise.how] + ([f"noise of a pulse follows its step: {found.law}"]
+                                                 if found.law != "pulse" else [])
+    if by_course:
+        notes.append("the measured steps make the tables, not NeuroSim's curve; the labels are the nearest ones")
+    return shown.fit(name, base, access_ohm, noise, doubts, notes, told, apart, fixed)
+
+
+def _possible(measured):
+    """Refuse what no fit can come of."""
+    if not measured.branches:
+        raise DeviceError(f"{measured.source}: holds steps ΔG and no curves; read curves, or use the steps with "
+                          f"fit_steps")
+    values = np.concatenate([branch.conductance for branch in measured.branches])
+    if np.ptp(values) == 0:
         raise DeviceError(f"{measured.source}: conductance must change, and is {values[0]:g} S throughout")
-
-    def residuals(guess):
-        return np.concatenate([
-            branch.conductance / unit - guess[0]
-            - guess[1] * curve(branch.kind, guess[2 + (branch.kind == "reset")], branch.pulses / span[branch.kind])
-            for branch in measured.branches])
-
-    start = scipy.optimize.least_squares(
-        residuals, (values.min() / unit, 1.0, 0.5, -0.5), x_scale=(0.1, 0.1, 1, 1), diff_step=1e-5,
-        bounds=((-np.inf, 1e-3, -9, -9), (np.inf, np.inf, 9, 9))).x
-    left = float(np.sqrt(np.mean(residuals(start) ** 2)) / start[1])
-    groups = _groups(measured, unit, span)
-    found, error = _most_likely(groups, (*start, math.log(max(left / 4, 1e-5)), math.log(max(left / 4, 1e-5))))
-    g_min, g_range = found[0] * unit, found[1] * unit
-    if g_min <= 0:
-        raise DeviceError(f"{measured.source}: the fitted curves would begin at {g_min:g} S: too few points, or too "
-                          f"noisy")
-    errors = {"g_min_s": error[0] * unit, "g_max_s": math.hypot(error[0], error[1]) * unit, "nl_set": error[2],
-              "nl_reset": error[3], "c2c": error[4] * math.exp(found[4]), "read_noise": error[5] * math.exp(found[5])}
-    fitted = {"g_min_s": g_min, "g_max_s": g_min + g_range, "nl_set": found[2], "nl_reset": found[3],
-              "c2c": math.exp(found[4]), "read_noise": math.exp(found[5]), "levels": int(min(span.values())),
-              "set_pulses": span["set"], "reset_pulses": span["reset"]}
-    file, told = Path(measured.source).name, dict(base.provenance)
-    for key, value in fitted.items():
-        sigma = errors[key] / value if key.endswith("_s") else 0.0
-        told[key] = Provenance(round(float(min(sigma, 3.0)), 6), "measured", f"fit of {file}")
-    device = dataclasses.replace(
-        base, name=name, summary=f"fitted to {len(measured.branches)} branches of {file}",
-        provenance=tuple(told.items()),
-        **{key: value if key == "levels" else float(value) for key, value in fitted.items()})
-    kinds = np.concatenate([[branch.kind] * len(branch.pulses) for branch in measured.branches])
-    rms = {kind: float(np.sqrt(np.mean(residuals(found)[kinds == kind] ** 2)) / found[1]) for kind in span}
-    return Fit(device, {key: float(value) for key, value in errors.items()}, rms, len(values))
+    if reason := flat(measured):
+        raise DeviceError(f"{measured.source}: {reason}; use stronger pulses, or average readings")
 
 
-def _groups(measured, unit, span):
-    """Branches with the same pulses, stacked: (kind, pulses, conductances of shape (branches, points)), in ``unit``."""
-    found = {}
-    for branch in measured.branches:
-        key = branch.kind, tuple(branch.pulses / span[branch.kind])
-        found.setdefault(key, []).append(branch.conductance / unit)
-    return [(kind, np.array(share), np.array(rows), span[kind]) for (kind, share), rows in found.items()]
+def _devices(measured, span, unit, fixed, progress):
+    """The typical device; and by device and by value where there are several."""
+    labels = measured.devices
+    if len(labels) == 1:
+        return most_likely(readings_of(measured.branches, span, unit), fixed=fixed), None, {}
+    found, known = {}, None
+    for done, label in enumerate(labels):
+        if done == _KNOWN_PROCESS:
+            counted = [each.process for each in found.values()]
+            known = (max(counted, key=counted.count),)
+        readings = readings_of(measured.part(label).branches, span, unit)
+        present = set(readings.kinds.tolist())
+        missing = {f"nl_{kind}": 0.0 for k, kind in enumerate(("set", "reset")) if k not in present}
+        found[label] = most_likely(readings, fixed=missing | fixed, processes=known)
+        if progress is not None:
+            progress(done + 1, len(labels))
+    return *_typical(found, fixed), found
 
 
-def _most_likely(groups, start):
-    """Maximise the likelihood of (g_min, range, labels, logarithms of both deviations); their standard errors."""
-    def cost(guess):
-        return sum(_surprise(guess, *group) for group in groups)
+def _typical(found, fixed):
+    """Random effects over devices: values of the typical one, and how far they are apart."""
+    each = list(found.values())
+    told = {}
+    values, errors = np.array([one.values for one in each]), np.array([one.errors for one in each])
+    mean, error = np.empty(6), np.empty(6)
+    for k, name in enumerate(NAMES):
+        if name in fixed:
+            mean[k], error[k] = fixed[name], 0.0
+            continue
+        if k < 4:
+            told[name] = pooled(values[:, k], errors[:, k])
+        else:  # deviations spread by factors
+            logs = np.log(np.maximum(values[:, k], 1e-6))
+            told[name] = pooled(logs, np.minimum(errors[:, k] / np.maximum(values[:, k], 1e-6), 3.0))
+        mean[k], error[k] = told[name].mean, told[name].error
+        if k >= 4:
+            mean[k] = math.exp(mean[k])
+            error[k] *= mean[k]
+    tops = values[:, 0] + values[:, 1]
+    top_errors = np.sqrt([one.covariance[0, 0] + one.covariance[1, 1] + 2 * one.covariance[0, 1] for one in each])
+    told["g_max"] = pooled(tops, top_errors)
+    likely = max(each, key=lambda one: [other.process for other in each].count(one.process))
+    return dataclasses.replace(likely, values=mean, covariance=np.diag(error**2)), told
 
-    bounds = ((None, None), (1e-3, None), (-9, 9), (-9, 9), (math.log(1e-6), 0), (math.log(1e-6), 0))
-    found = scipy.optimize.minimize(
-        cost, start, method="Nelder-Mead", bounds=bounds,
-        options={"xatol": 1e-5, "fatol": 1e-4, "maxiter": 2500, "maxfev": 2500, "adaptive": True}).x
-    step = np.array([1e-4, 1e-4, 1e-2, 1e-2, 1e-2, 1e-2])
-    curvatures = np.array([[_mixed(cost, found, step, i, k) for k in range(6)] for i in range(6)])
-    return found, np.sqrt(np.maximum(np.diag(np.linalg.pinv(curvatures)), 0))
+
+def _law(readings, found, fixed, told):
+    """The law of noise that explains the readings best; the plain one unless another is much likelier."""
+    if told is not None or found.values[4] < max(0.01, 2 * found.errors[4]):
+        return found
+    best = found
+    for law in _LAWS[1:]:
+        other = most_likely(readings, law=law, processes=(found.process,), fixed=fixed)
+        if other.cost < best.cost - (_LAW_GAIN if best is found else 0.0):
+            best = other
+    return best
 
 
-def _mixed(cost, at, step, i, k):
-    """Second derivative by differences."""
-    total = 0.0
-    for a in (1, -1):
-        for b in (1, -1):
-            moved = at.copy()
-            moved[i] += a * step[i]
-            moved[k] += b * step[k]
-            total += a * b * cost(moved)
-    return total / (4 * step[i] * step[k])
+def _course_wins(readings, found, course, curve_of, told):
+    """The device by its measured steps if they explain the readings much better, or are asked for; None otherwise."""
+    if course is None or curve_of == "formula":
+        if curve_of == "measured":
+            raise DeviceError("measured steps need potentiation and depression, and one of them is missing")
+        return None
+    processes = [Process(start=start) for start in (0, 1, 2)]
+    if found.process.held:
+        processes.append(found.process)
+    other = most_likely(readings, law=found.law, steps=lambda _: course.steps, processes=tuple(processes),
+                        fixed={"g_min": course.g_min, "range": course.g_range})
+    if curve_of == "auto":
+        cost = found.cost if told is None else most_likely(readings, processes=(found.process,)).cost
+        off = _apart(readings, found, course)
+        # Schwarz' criterion for the values that the course has more
+        more = (course.free - 4) * math.log(len(readings.values)) / 2
+        if other.cost + max(more, 0.0) > cost - _COURSE_GAIN or off < _COURSE_OFF:
+            return None
+    values = other.values.copy()
+    values[2:4] = _nearest_labels(course, readings.span)
+    covariance = other.covariance.copy()
+    counts = max(np.sum(readings.begins > 0) / 2, 1)
+    rails = (values[5] ** 2 + values[4] ** 2) / counts
+    covariance[0, 0] = covariance[1, 1] = rails * values[1] ** 2
+    return dataclasses.replace(other, values=values, covariance=covariance)
 
 
-def _surprise(guess, kind, share, rows, pulses):
-    """Negative logarithm of the likelihood of branches, by the Kalman filter of a linear step."""
-    g_min, g_range = guess[:2]
-    a = curvature(guess[2 + (kind == "reset")])
-    b, sign = saturation(a), 1 if kind == "set" else -1
-    pulse, reading = np.exp(2 * np.clip(guess[4:], -20, 1))
-    x = (rows - g_min) / g_range
-    state, variance = np.full(len(x), 0.0 if kind == "set" else 1.0), pulses * pulse / 2 + reading + 1e-6
-    total = 0.0
-    for k in range(x.shape[1]):
-        if k:
-            keep = math.exp(-sign * (share[k] - share[k - 1]) / a)
-            state = b - (b - state) * keep
-            variance = variance * keep**2 + pulse * (share[k] - share[k - 1]) * pulses
-        whole = variance + reading
-        miss = x[:, k] - state
-        total += 0.5 * (np.dot(miss, miss) / whole + len(x) * math.log(whole))
-        state = state + miss * (variance / whole)
-        variance = variance * reading / whole
-    return total + x.size * math.log(g_range)
+def _apart(readings, found, course):
+    """Distance of the formula's course from the measured one, rms, shares of the range."""
+    total = []
+    for k, kind in enumerate(("set", "reset")):
+        share = np.linspace(0, 1, 50)
+        formula = found.values[0] + found.values[1] * curve(kind, found.values[2 + k], share)
+        measured = course.g_min + course.g_range * course.means[kind](share * readings.span[k])
+        total.append((formula - measured) / course.g_range)
+    return float(np.sqrt(np.mean(np.square(total))))
+
+
+def _nearest_labels(course, span):
+    share = np.linspace(0, 1, 101)
+    labels = np.linspace(-9, 9, 181)
+    return [float(labels[int(np.argmin([np.sum((curve(kind, label, share) - course.means[kind](share * span[k])) ** 2)
+                                        for label in labels]))]) for k, kind in enumerate(("set", "reset"))]
+
+
+def _binary(measured, name, base, access_ohm, switched):
+    """A device of two states, told as such."""
+    low, high, scatter = switched
+    file = Path(measured.source.split(",")[0]).name
+    told = Provenance(0.0, "measured", f"fit of {file}")
+    values = {"g_min_s": max(low, 1e-12), "g_max_s": high, "levels": 2, "nl_set": 0.0, "nl_reset": 0.0, "c2c": 0.0,
+              "set_pulses": 1.0, "reset_pulses": 1.0, "read_noise": 0.0, "write_error": min(scatter, 1.0)}
+    whole = Provenance(0.0, "design choice", "not in series with what was measured")
+    device = base.varied(told, **values).varied(whole, access_ohm=access_ohm)
+    summary = f"two states, of {len(measured.branches)} branches of {file}"
+    device = dataclasses.replace(device, name=name, summary=summary, set_steps=(), reset_steps=())
+    points = sum(len(branch.pulses) for branch in measured.branches)
+    count = math.sqrt(points / 2)
+    errors = {"g_min_s": scatter * (high - low) / count, "g_max_s": scatter * (high - low) / count,
+              "write_error": scatter / count / math.sqrt(2)}
+    doubt = Doubt(f"this device is binary: it switches between {low:.3g} and {high:.3g} S within a pulse, with nothing "
+                  f"between", "use weaker pulses for more levels, or take it as a device of two levels with --accept",
+                  True)
+    return Fit(device, errors, {kind: scatter for kind in ("set", "reset") if measured.of(kind)}, points,
+               verdict([doubt]), (doubt,), "formula", ("levels = 2, one pulse from state to state",))
+
+
+def _in_order(told):
+    """Provenance in the order of the device's values, as files have it."""
+    return tuple((spec.name, told[spec.name]) for spec in dataclasses.fields(Device) if spec.name in told)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A found device on its way to a description."""
+
+    measured: Measurement
+    readings: Readings
+    found: Found
+    course: Course | None
+    unit: float
+    span: dict[str, float]
+
+    def rms(self):
+        """What is left between readings and the course from rail to rail, shares of the range, by kind."""
+        of, found = self.readings, self.found
+        left = {}
+        for k, kind in enumerate(("set", "reset")):
+            here = of.kinds == k
+            if not here.any():
+                continue
+            position = of.position[here]
+            states = (of.values[here] - found.values[0]) / found.values[1]
+            course = curve(kind, found.values[2 + k], position / of.span[k]) if self.course is None \
+                else self.course.means[kind](position)
+            left[kind] = float(np.sqrt(np.mean((states - course) ** 2)))
+        return left
+
+    def fit(self, name, base, access_ohm, noise: Split, doubts, notes, told, apart, fixed):
+        """The device with provenance, and all that is told about it."""
+        found, unit = self.found, self.unit
+        error = found.errors
+        low, high = found.values[0] * unit, (found.values[0] + found.values[1]) * unit
+        top = math.sqrt(max(found.covariance[0, 0] + found.covariance[1, 1] + 2 * found.covariance[0, 1], 0.0)) * unit
+        low, notes, doubts = self._above_zero(low, error[0] * unit, high, notes, list(doubts))
+        values = {"g_min_s": low, "g_max_s": high, "nl_set": found.values[2], "nl_reset": found.values[3],
+                  "c2c": found.values[4], "read_noise": noise.read, "write_error": noise.write}
+        errors = {"g_min_s": error[0] * unit, "g_max_s": top, "nl_set": error[2], "nl_reset": error[3], "c2c": error[4],
+                  "read_noise": noise.read_error, "write_error": noise.write_error}
+        for key in fixed:
+            del errors[key]
+        file = Path(self.measured.source.split(",")[0]).name
+        spread = {}
+        if told is not None:
+            spread = {"d2d_label": math.sqrt(np.mean([told[key].apart ** 2 for key in ("nl_set", "nl_reset")
+                                                      if key in told])),
+                      "d2d_range": told["g_max"].apart * unit / high}
+            errors |= {"d2d_label": math.sqrt(np.mean([told[key].apart_error ** 2 for key in ("nl_set", "nl_reset")
+                                                       if key in told])) / math.sqrt(2),
+                       "d2d_range": told["g_max"].apart_error * unit / high}
+            values |= {key: min(value, 5.0 if key == "d2d_label" else 2.0) for key, value in spread.items()}
+        levels, dense = int(min(self.span.values())), self._dense()
+        taken = {spec: Provenance(base.about(spec).sigma, "design choice",
+                                  f"that of {base.name}, not measured ({base.about(spec).source or 'no source'})")
+                 for spec in _INHERITED if spec not in values}
+        measured = {key: Provenance(round(float(min(max(errors.get(key, 0.0) / value, 0.0), 3.0)), 6)
+                                    if key.endswith("_s") else 0.0,
+                                    "measured", f"fit of {file}") for key, value in values.items() if key not in fixed}
+        for key in ("read_noise", "write_error"):
+            measured[key] = dataclasses.replace(measured[key], source=f"fit of {file}: {noise.how}")
+        for key in fixed:
+            measured[key] = Provenance(0.0, "design choice", f"that of {base.name}, not measured")
+        pulses = {f"{kind}_pulses": count for kind, count in self.span.items()}
+        measured |= {key: Provenance(0.0, "measured", f"pulses of a branch of {file}") for key in pulses}
+        measured["levels"] = Provenance(0.0, "measured" if dense else "design choice",
+                                        f"pulses of a branch of {file}{'' if dense else ', not read at each of them'}")
+        measured["access_ohm"] = Provenance(0.0, "design choice" if not access_ohm else "user",
+                                            "what was measured is taken as the whole cell" if not access_ohm else
+                                            "in series with what was measured")
+        steps = {}
+        if self.course is not None:
+            steps = {f"{kind}_steps": tuple(float(min(step, 1e3)) for step in self.course.speeds[kind])
+                     for kind in self.span}
+            measured |= {key: Provenance(0.0, "measured", f"smooth course of {file}") for key in steps}
+        device = dataclasses.replace(
+            base, name=name, summary=f"fitted to {len(self.measured.branches)} branches of {file}",
+            provenance=_in_order(dict(base.provenance) | taken | measured), noise_law=found.law,
+            levels=max(levels, 2), access_ohm=float(access_ohm),
+            **{"set_steps": (), "reset_steps": ()} | steps,
+            **{key: float(value) for key, value in (values | pulses).items()})
+        by_device = {label: {name: float(value) for name, value in
+                             zip(("g_min_s", "g_max_s", *NAMES[2:]),
+                                 [each.values[0] * unit, (each.values[0] + each.values[1]) * unit, *each.values[2:]],
+                                 strict=True)} for label, each in apart.items()}
+        return Fit(device, {key: float(value) for key, value in errors.items()}, self.rms(), len(self.readings.values),
+                   verdict(doubts), tuple(doubts), "formula" if self.course is None else "measured", tuple(notes),
+                   by_device, self.course)
+
+    def _above_zero(self, low, error, high, notes, doubts):
+        """A lower rail above 0 S: what noise took below it is put back, an offset is refused."""
+        floor = max(1e-12, 1e-4 * high)
+        if low >= floor:
+            return low, notes, doubts
+        below = [branch for branch in self.measured.branches if np.any(branch.conductance < 0)]
+        count = sum(int((branch.conductance < 0).sum()) for branch in below)
+        if low + 2 * error < 0:
+            raise DeviceError(f"{self.measured.source}: negative conductance: {count} readings, the first in "
+                              f"{below[0].where if below else 'none'}; the lower rail would be {low:.3g} ± {error:.1g} "
+                              f"S. Take the offset of the current meter off first")
+        if low + error < 0 and count > 0.05 * len(self.readings.values):
+            doubts.append(Doubt(f"negative conductance in {count} readings, the first in {below[0].where}: the lower "
+                                f"rail would be {low:.2g} ± {error:.1g} S",
+                                "take the offset of the current meter off first"))
+        note = f"the lower rail is {low:.2g} ± {error:.1g} S, not told from 0; {floor:.2g} S is written"
+        return floor, [*notes, note], doubts
+
+    def _dense(self):
+        return all(np.all(np.diff(branch.pulses) <= 1) for branch in self.measured.branches)

@@ -171,7 +171,36 @@ def test_fit_writes_device_and_picture(ohmspike, tmp_path):
     code, _, err = ohmspike("device", "chip", tmp_path / "lab.toml", "--chip", "tiles", "--out", tmp_path / "chip.toml")
     assert code == 0, err
     chip = Chip.load(str(tmp_path / "chip.toml"))
-    assert chip.name == "tiles-lab" and chip.weights[0] == 7 and chip.set_table is not None
+    assert chip.name == "tiles-lab" and chip.weights[0] == 6 and chip.set_table is not None
+
+
+def test_preview_shows_what_was_understood_and_fits_nothing(ohmspike, tmp_path):
+    (tmp_path / "lab.csv").write_text("pulse,LTP (uA),LTD (uA)\n" + "".join(f"{k},{k + 1},{9 - k}\n" for k in range(8)))
+    code, _, err = ohmspike("device", "fit", tmp_path / "lab.csv", "--preview")
+    assert code == 1 and "give it with --read-v" in err
+    code, out, err = ohmspike("device", "fit", tmp_path / "lab.csv", "--preview", "--read-v", 0.5)
+    assert code == 0, err
+    assert "'LTP (uA)': reading in uA (potentiation, current)" in out and "2 → 16" in out
+
+
+def test_fit_that_is_no_device_is_refused_and_told(ohmspike, tmp_path):
+    rows = [f"{k},{50 if k else 1},{1 if k else 50}" for k in range(10)]
+    (tmp_path / "lab.csv").write_text("\n".join(["pulse,LTP (uS),LTD (uS)", *rows]))
+    code, out, err = ohmspike("device", "fit", tmp_path / "lab.csv", "--out", tmp_path / "lab.toml")
+    assert code == 1 and "this device is binary" in err and "hint: " in err and not (tmp_path / "lab.toml").exists()
+    assert "the fit is not this kind of device" in out
+    code, _, err = ohmspike("device", "fit", tmp_path / "lab.csv", "--accept", "--out", tmp_path / "lab.toml", "--plot",
+                            tmp_path / "lab.svg")
+    assert code == 0, err
+    assert Device.load(str(tmp_path / "lab.toml")).levels == 2 and b"<svg" in (tmp_path / "lab.svg").read_bytes()
+
+
+def test_coverage_of_a_case_is_a_table(ohmspike):
+    code, out, err = ohmspike("device", "coverage", "--case", 1, "--seeds", 2)
+    assert code == 0, err
+    assert "| passing, 2.4/-4.88, c2c 0.0%, reading 1.0%, 1 cycle |" in out
+    code, _, err = ohmspike("device", "coverage", "--case", 99)
+    assert code == 2 and "must be 1 to 16, not 99" in err
 
 
 def test_malformed_measurement_is_told_with_line_and_column(ohmspike, tmp_path):

@@ -1,0 +1,374 @@
+"""Tables to branches: long and wide forms, trains, ramps in columns, and dumps of voltage and current."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from ..device import DeviceError
+from .curves import Branch, Options
+from .quantities import conductances
+from .tables import Table, preamble_voltage
+from .words import branch_of
+
+__all__ = ["branches_of"]
+
+_FEWEST = 4
+_TURN = 0.4
+"""Share of the range by which a train must come back before it counts as turned."""
+
+
+def branches_of(table: Table, options: Options) -> list[Branch]:
+    """All branches of a table, in the order of its rows.
+
+    Raises
+    ------
+    DeviceError
+        There are no readings, or nothing tells potentiation from depression.
+    """
+    values = table.values()
+    if not values:
+        heads = ", ".join(repr(column.head) for column in table.columns[:12])
+        heads += ", …" if len(table.columns) > 12 else ""
+        missing = "conductance, resistance or current"
+        raise DeviceError(f"{table.sheet.name}: line {table.sheet.lines[0]}: missing column {missing}; found {heads}")
+    voltage, current = table.index("voltage"), [k for k in values if table.columns[k].quantity == "current"]
+    if voltage is not None and len(current) == 1 and values == current and table.index("branch") is None:
+        return _dump(table, voltage, current[0], options)
+    read = _read_voltage(table, options) if current else None
+    wide = len(values) > 1
+    found = []
+    for k in values:
+        series, unit_note = conductances(table, k, options, read)
+        if unit_note and unit_note not in table.notes:
+            table.notes.append(unit_note)
+        found += _wide(table, k, series, options) if wide else _long(table, k, series)
+    return found
+
+
+def _read_voltage(table, options):
+    if options.read_v is not None:
+        return np.full(len(table.lines), abs(options.read_v))
+    column = table.index("read_v")
+    if column is not None:
+        volts = np.abs(table.numbers[column]) * table.columns[column].factor
+        if np.nanmin(volts) > 0:
+            return volts
+    told = preamble_voltage(table.sheet.comments, table.sheet.rows)
+    if told:
+        table.notes.append(f"{table.sheet.name}: read voltage {told:g} V, as its head tells")
+        return np.full(len(table.lines), abs(told))
+    raise DeviceError(f"{table.sheet.name}: holds currents and no voltage that they were read at; give it with "
+                      f"--read-v")
+
+
+# long tables
+
+def _long(table, k, series):
+    column = table.columns[k]
+    rows = np.arange(len(table.lines))
+    pulses = _numbers(table, "pulse", column.kind)
+    kinds = _kinds(table, column, series)
+    cycle, device = _labels(table, "cycle"), _labels(table, "device")
+    kept = np.isfinite(series) & (np.isfinite(pulses) if pulses is not None else True)
+    _count(table, ~kept)
+    rows = rows[kept]
+    if kinds is None and not cycle and not device:
+        return _train(table, series, pulses, rows, "", "")
+    groups = _runs(rows, kinds, cycle, device, pulses)
+    found: list[Branch] = []
+    ended: dict[str, float] = {}
+    turned = 0
+    for (kind, of_device, of_cycle), places in groups:
+        if kind is None:
+            found += _train(table, series, pulses, places, of_device, of_cycle)
+            continue
+        found.append(_branch(table, kind, series[places], None if pulses is None else pulses[places], places, of_device,
+                             of_cycle, ended))
+        turned += bool(pulses is not None and len(places) > 2 and pulses[places][1] < pulses[places][0])
+    if turned:
+        table.notes.append(f"{table.sheet.name}: pulse numbers of {turned} branches fall; taken in the order of rows")
+    return found
+
+
+def _numbers(table, role, kind=""):
+    column = table.index(role, kind) if kind else None
+    column = table.index(role) if column is None else column
+    return None if column is None else table.numbers[column]
+
+
+def _labels(table, role):
+    column = table.index(role)
+    if column is None:
+        return None
+    if table.words[column] is not None:
+        return table.words[column]
+    return [f"{value:g}" if np.isfinite(value) else "" for value in table.numbers[column]]
+
+
+def _kinds(table, column, series):
+    """Kind of every row, by its branch, its section, its pulse's sign, or the header or file's name; None if untold."""
+    branch = table.index("branch")
+    if branch is not None:
+        kinds = [branch_of(cell) for cell in table.words[branch]]
+        for place, kind in enumerate(kinds):
+            if not kind and np.isfinite(series[place]):
+                raise DeviceError(f"{table.sheet.name}: line {table.lines[place]}, column {branch + 1} "
+                                  f"({table.columns[branch].head}): must be potentiation or depression, not "
+                                  f"{table.words[branch][place]!r}")
+        return kinds
+    if column.kind:
+        return [column.kind] * len(series)
+    if any(table.sections):
+        return list(table.sections)
+    voltage = table.index("voltage")
+    if voltage is not None:
+        volts = table.numbers[voltage]
+        if np.nanmin(volts) < 0 < np.nanmax(volts):
+            return _by_sign(table, volts, series)
+    named = _named(table.sheet.name)
+    return [named] * len(series) if named else None
+
+
+def _by_sign(table, volts, series):
+    """Positive pulses potentiate unless conductance tells the other way round."""
+    sign = np.sign(np.nan_to_num(volts))
+    steps, before = np.diff(series), sign[1:]
+    with np.errstate(invalid="ignore"):
+        up, down = np.nanmean(steps[before > 0]), np.nanmean(steps[before < 0])
+    positive, negative = ("set", "reset") if not up < down else ("reset", "set")
+    note = f"{table.sheet.name}: split by the sign of the pulse; positive pulses are " \
+           f"{'potentiation' if positive == 'set' else 'depression, for conductance falls with them'}"
+    if note not in table.notes:
+        table.notes.append(note)
+    kinds, last = [], positive
+    for value in sign:
+        last = positive if value > 0 else negative if value < 0 else last
+        kinds.append(last)
+    return kinds
+
+
+def _named(name):
+    """Kind that a file's or a sheet's name tells."""
+    words = [branch_of(word) for word in re.findall(r"[a-z]+", Path(name.split(",")[0]).stem.lower()
+                                                    + " " + " ".join(name.split(",")[1:]).lower())
+             if len(word) > 2]
+    told = set(filter(None, words))
+    return told.pop() if len(told) == 1 else ""
+
+
+def _runs(rows, kinds, cycle, device, pulses):
+    """Rows of each branch: ((kind, device, cycle), rows). Rows that alternate are gathered by label."""
+    def key(row):
+        return (kinds[row] if kinds else None, device[row] if device else "", cycle[row] if cycle else "")
+
+    runs: list[tuple[tuple, list[int]]] = []
+    last, rising = None, None
+    for row in rows.tolist():
+        here = key(row)
+        step = None if pulses is None or not runs else pulses[row] - pulses[runs[-1][1][-1]]
+        if here == last and (step is None or step == 0 or rising is None or (step > 0) == rising):
+            runs[-1][1].append(row)
+            rising = step > 0 if step else rising
+            continue
+        runs.append((here, [row]))
+        last, rising = here, None
+    if runs and np.median([len(places) for _, places in runs]) < _FEWEST:
+        gathered: dict[tuple, list[int]] = {}
+        for here, places in runs:
+            gathered.setdefault(here, []).extend(places)
+        if np.median([len(places) for places in gathered.values()]) > np.median([len(places) for _, places in runs]):
+            runs = list(gathered.items())
+    return [(here, np.array(places)) for here, places in runs]
+
+
+def _branch(table, kind, conductance, pulses, places, device, cycle, ended):
+    """A branch with its pulses counted from its own beginning; ``ended`` keeps the last pulse number of each device."""
+    where = f"{table.sheet.name}: lines {table.lines[places[0]]} to {table.lines[places[-1]]}"
+    if pulses is None:
+        counted = np.arange(len(places), dtype=float) + (1.0 if _each_row_is_a_pulse(table) else 0.0)
+    elif len(pulses) > 1 and pulses[1] < pulses[0]:
+        counted = pulses[0] - pulses
+    else:
+        start = pulses[0]
+        counted = pulses - start + (1.0 if start == 1 or ended.get(device) == start - 1 else 0.0)
+    if np.any(counted < 0):
+        counted = counted - counted.min()
+    if pulses is not None:
+        ended[device] = pulses[-1]
+    return Branch(kind, counted, conductance, device, cycle, where)
+
+
+def _each_row_is_a_pulse(table):
+    return table.index("voltage") is not None
+
+
+def _train(table, series, pulses, rows, device, cycle):
+    """Branches of readings that nothing is told of: cut where conductance turns."""
+    cuts = _turns(series[rows])
+    if len(cuts) == 2:
+        kind = "set" if series[rows[-1]] > series[rows[0]] else "reset"
+        table.notes.append(f"{table.sheet.name}: taken as {'potentiation' if kind == 'set' else 'depression'}, for "
+                           f"conductance {'rises' if kind == 'set' else 'falls'}")
+    else:
+        note = f"{table.sheet.name}: nothing tells branches apart; cut where conductance turns"
+        if note not in table.notes:
+            table.notes.append(note)
+    found = []
+    for begin, end in zip(cuts, cuts[1:], strict=False):
+        places = rows[begin:end]
+        if len(places) < 2:
+            continue
+        kind = "set" if series[places[-1]] > series[places[0]] else "reset"
+        counted = np.arange(len(places), dtype=float) if pulses is None else pulses[places] - pulses[places[0]]
+        counted = counted + (1.0 if begin else 0.0)
+        found.append(Branch(kind, counted, series[places], device, cycle,
+                            f"{table.sheet.name}: lines {table.lines[places[0]]} to {table.lines[places[-1]]}"))
+    return found
+
+
+def _turns(values):
+    """Where a train turns: extremes that it leaves by more than a share of its range; with both ends."""
+    wide = _TURN * (np.quantile(values, 0.98) - np.quantile(values, 0.02))
+    cuts, extreme, rising = [0], 0, None
+    for place in range(1, len(values)):
+        ahead = values[place] - values[extreme]
+        if rising is None:
+            if abs(ahead) > wide > 0:
+                rising, extreme = ahead > 0, place
+        elif (ahead > 0) == rising and ahead != 0:
+            extreme = place
+        elif abs(ahead) > wide > 0:
+            cuts.append(extreme + 1)
+            extreme, rising = place, not rising
+    return [*cuts, len(values)]
+
+
+def _count(table, left_out):
+    if left_out.any():
+        table.skipped.append((int(left_out.sum()), int(table.lines[left_out][0])))
+
+
+# wide tables
+
+def _wide(table, k, series, options):
+    column = table.columns[k]
+    kept = np.isfinite(series)
+    pulses = _numbers(table, "pulse", column.kind)
+    if pulses is not None:
+        kept &= np.isfinite(pulses)
+    _count(table, ~kept)
+    rows = np.flatnonzero(kept)
+    if len(rows) == 0:
+        return []
+    cycle, device = column.cycle, column.device
+    if not cycle and not device and not column.kind:
+        cycle = column.head
+    if options.traces == "device" and not device:
+        cycle, device = "", cycle
+    of_row = _labels(table, "cycle"), _labels(table, "device")
+    kinds = _kinds(table, column, series)
+    if kinds is None and _rising_or_falling(series[rows]):
+        kinds = [_rising_or_falling(series[rows])] * len(series)
+    if kinds is None:
+        return _train(table, series, pulses, rows, device, cycle)
+    found: list[Branch] = []
+    ended: dict[str, float] = {}
+    for (kind, row_device, row_cycle), places in _runs(rows, kinds, *of_row, pulses):
+        found.append(_branch(table, kind, series[places], None if pulses is None else pulses[places], places,
+                             device or row_device, row_cycle if not cycle else cycle if not row_cycle else
+                             f"{row_cycle}/{cycle}", ended))
+    return found
+
+
+def _rising_or_falling(values):
+    """Kind of a course without a turn, or nothing."""
+    if len(values) < 3 or len(_turns(values)) > 2:
+        return ""
+    third = max(1, len(values) // 3)
+    return "set" if np.mean(values[-third:]) > np.mean(values[:third]) else "reset"
+
+
+# dumps
+
+def _dump(table, voltage, current, options):
+    """Readings and pulses of a table of voltage and current, told apart by voltage."""
+    volts = table.numbers[voltage] * table.columns[voltage].factor
+    amps = table.numbers[current] * (table.columns[current].factor if table.columns[current].dimension else 1.0)
+    known = np.isfinite(volts) & np.isfinite(amps)
+    _count(table, ~known)
+    rows = np.flatnonzero(known)
+    size = np.abs(volts[rows])
+    read = abs(options.read_v) if options.read_v is not None else _read_level(size)
+    if read is None:
+        read = preamble_voltage(table.sheet.comments, table.sheet.rows)
+    if read is None:
+        raise DeviceError(f"{table.sheet.name}: holds voltage and current, and no voltage below the pulses' at which "
+                          f"the cell was read; give it with --read-v")
+    at_read = np.abs(size - read) < 0.1 * read
+    if not at_read.any():
+        # one row a pulse: its voltage, and the current read behind it
+        series = amps / read
+        kinds = _by_sign(table, volts, series)
+        return [_branch(table, kind, series[places], None, places, "", "", {})
+                for (kind, _, _), places in _runs(rows, kinds, None, None, None)]
+    pulsing = size > 1.5 * read
+    rests = bool(np.any(size < 0.1 * read))
+    found: list[Branch] = []
+    points: list[tuple] = []
+    pulses, kind, last_pulse = 0, None, False
+    signs = np.sign(volts[rows])
+    readings = np.where(at_read, np.abs(amps[rows]) / read, np.nan)
+    up = _sets(readings, pulsing, signs)
+    table.notes.append(f"{table.sheet.name}: {int(at_read.sum())} readings at {read:g} V and "
+                       f"{int(pulsing.sum())} rows of pulses; {'positive' if up > 0 else 'negative'} pulses potentiate")
+
+    def close():
+        if kind is not None and points:
+            lines, counted, values = zip(*points, strict=True)
+            found.append(Branch(kind, np.array(counted, float), np.array(values), "", "",
+                                f"{table.sheet.name}: lines {table.lines[lines[0]]} to {table.lines[lines[-1]]}"))
+
+    for place, row in enumerate(rows):
+        if pulsing[place]:
+            here = "set" if signs[place] == up else "reset"
+            if here != kind:
+                close()
+                if kind is not None:
+                    points = []
+                kind, pulses = here, 0
+            pulses += 0 if rests and last_pulse else 1
+            last_pulse = True
+        elif at_read[place]:
+            points.append((row, pulses, readings[place]))
+            last_pulse = False
+        else:
+            last_pulse = False
+    close()
+    return found
+
+
+def _read_level(size):
+    """The voltage at which a cell was read: a level of many rows, well below the pulses'."""
+    rounded = np.array([float(f"{value:.2g}") for value in size])
+    top = rounded.max()
+    levels, counts = np.unique(rounded, return_counts=True)
+    fit = [(count, level) for level, count in zip(levels, counts, strict=True)
+           if 0 < level <= 0.6 * top and count >= 0.1 * len(size)]
+    if fit:
+        return max(fit)[1]
+    return float(top) if len(levels[levels > 0]) == 1 and counts[levels > 0][0] > 0.9 * len(size) else None
+
+
+def _sets(readings, pulsing, signs):
+    """Sign of the pulses with which conductance rises."""
+    moved = {1.0: 0.0, -1.0: 0.0}
+    last, sign = np.nan, 0.0
+    for value, pulse, of in zip(readings, pulsing, signs, strict=True):
+        if pulse:
+            sign = float(of)
+        elif np.isfinite(value):
+            if sign and np.isfinite(last):
+                moved[sign] += value - last
+            last, sign = value, 0.0
+    return 1.0 if moved[1.0] >= moved[-1.0] else -1.0
