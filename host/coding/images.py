@@ -98,7 +98,7 @@ def latency_events(chip: Chip, images: np.ndarray, *, learn: bool, labels: np.nd
     labels : integer array of shape (samples,), optional
         With LABEL, for the read-out to be taught.
     answer : bool
-        With ANSWER, before the label is told.
+        With ANSWER, before the label is taught.
     """
     if chip.fire_mode != "race":
         raise UserError(f"the latency code ends in a DECIDE, which {chip.name} does not take: it fires at a threshold",

@@ -15,17 +15,17 @@ GROUPS = ("chips", "levels", "codes", "size")
 
 @click.command()
 @click.option("--table", "groups", multiple=True, type=Choice(GROUPS), default=GROUPS[:-1],
-              show_default=True, help="which tables; may be given again")
+              show_default=True, help="which tables; repeatable")
 @click.option("--only", multiple=True, metavar="LABEL", help="only lines of this name (a preset's, of the table chips)")
 @click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), default=(1, 2, 3), show_default=True,
-              help="seeds; may be given again")
+              help="seeds; repeatable")
 @click.option("--results", type=click.Path(path_type=Path, dir_okay=False), default=Path("runs/accuracy.jsonl"),
               show_default=True, help="finished runs, a line of JSON each; what is there is not run again")
 @data_option
 @json_option
 def accuracy(groups: tuple[str, ...], only: tuple[str, ...], seeds: tuple[int, ...], results: Path,
              data_source: str | None, as_json: bool) -> None:
-    """accuracy of every chip on the test set, mean and spread of several seeds, beside what was published"""
+    """accuracy of every chip on the test set, mean and spread of several seeds, next to published figures"""
     from ohmspike.host.data.images import load_dataset
     from ohmspike.host.studies.accuracy import Results, cases, run_case, table
 

@@ -35,7 +35,7 @@ class Body:
         State to begin in, where hardware carries what is wrong.
     device : Device or None
         What the chip is made of.
-    told : dict or None
+    strengths : dict or None
         Strengths of what is wrong, for a checkpoint and a run folder.
     nonidealities : NonIdealities or None
         Of the device, for the non-ideal model.
@@ -44,7 +44,7 @@ class Body:
     chip: Chip
     initial: ChipState | None
     device: Device | None
-    told: dict[str, Any] | None
+    strengths: dict[str, Any] | None
     nonidealities: NonIdealities | None
 
     @property
@@ -52,9 +52,9 @@ class Body:
         """The device and what of it the chip has, in a line."""
         if self.device is None:
             return "a chip of no device"
-        strong = {name: value for name, value in (self.told or {}).items() if value and name != "seed"}
-        told = ", ".join(f"{name} {value:.3g}" for name, value in strong.items()) or "none, an ideal chip"
-        return f"device {self.device.name}; non-idealities: {told}"
+        strong = {name: value for name, value in (self.strengths or {}).items() if value and name != "seed"}
+        listed = ", ".join(f"{name} {value:.3g}" for name, value in strong.items()) or "none, an ideal chip"
+        return f"device {self.device.name}; non-idealities: {listed}"
 
     def open(self, target: str, progress: Callable[[str], None]) -> Target:
         """The target of that name, or the non-ideal model where the device asks for it."""
@@ -89,7 +89,7 @@ def made_of(chip: Chip, named: str | Device | None) -> Chip:
 
 
 def body_of(chip: Chip, given: NonIdealities | None, *, ideal: bool, target: str, whole_images: bool) -> Body:
-    """What a command learns on: a chip of a device has all of its non-idealities, unless told otherwise.
+    """What a command learns on: a chip of a device has all of its non-idealities, by default.
 
     Raises
     ------
@@ -121,5 +121,5 @@ def body_of(chip: Chip, given: NonIdealities | None, *, ideal: bool, target: str
 
 made_of_option = click.option(
     "--device", "device_name", default=None, metavar="NAME|FILE",
-    help="device that the chip is made of (see `ohmspike device show`)  [default: the chip's, if it tells]")
+    help="device that the chip is made of (see `ohmspike device show`)  [default: the chip's own, if any]")
 ideal_option = click.option("--ideal", is_flag=True, help="leave out the non-idealities of the device")

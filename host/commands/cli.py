@@ -17,7 +17,6 @@ __all__ = ["SECTIONS", "cli", "main", "run"]
 SECTIONS = {
     "Learn and compare": {
         "learn": "learn, classify, keep a run folder",
-        "mnist": "the same: what learns MNIST unless told",
         "classify": "answers of a learned chip",
         "compare": "two targets, to their first difference",
         "demo": "model and RTL learn, and are compared",
@@ -52,12 +51,12 @@ _NO_ARGUMENTS: tuple[type[click.UsageError], ...] = (
     (click.exceptions.NoArgsIsHelpError,) if hasattr(click.exceptions, "NoArgsIsHelpError") else ())
 
 
-@click.group(cls=LazyGroup, sections=SECTIONS, package=__package__,
+@click.group(cls=LazyGroup, sections=SECTIONS, aliases={"mnist": "learn"}, package=__package__,
              context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("-v", "--verbose", is_flag=True, help="show tracebacks")
 @click.version_option(package_name="ohmspike")
 def cli(verbose: bool) -> None:
-    """a crossbar chip that learns on itself: exact model and RTL, equal to the bit"""
+    """an RRAM crossbar chip with on-chip STDP: exact model and RTL, bit-identical"""
 
 
 def _complain(message: str, hint: str | None = None) -> int:

@@ -56,13 +56,13 @@ def _first_difference(a, b, images, labels, code, *, learn, progress):
     for start in range(0, len(images), CHUNK):
         before = {target: target.state() for target in (a, b)}
         chunk = images[start:start + CHUNK]
-        told = None if labels is None else labels[start:start + CHUNK]
-        if whole := difference_of(a, b, chunk, told, code, learn=learn, first=start):
+        known = None if labels is None else labels[start:start + CHUNK]
+        if whole := difference_of(a, b, chunk, known, code, learn=learn, first=start):
             for target, state in before.items():
                 target.load(state, keep_counters=True)
             for index in range(len(chunk)):
                 image = chunk[index:index + 1]
-                label = None if told is None else told[index:index + 1]
+                label = None if known is None else known[index:index + 1]
                 if found := difference_of(a, b, image, label, code, learn=learn, first=start + index):
                     return {"image": start + index, "what": found}
             return {"image": start, "what": f"{whole} (only if {len(chunk)} images are presented at once)"}
@@ -85,17 +85,18 @@ def _alter(target, entries):
 
 @click.command(cls=RenamedOptions)
 @chip_option
-@click.option("--a", "name_a", type=TargetName(), default="model", show_default=True, help="one target")
-@click.option("--b", "name_b", type=TargetName(), default="rtl", show_default=True, help="the other")
+@click.option("--a", "name_a", type=TargetName(), default="model", show_default=True, help="reference target")
+@click.option("--b", "name_b", type=TargetName(), default="rtl", show_default=True,
+              help="target under test")
 @click.option("--images", type=click.IntRange(1), default=50, show_default=True, help="images presented")
 @click.option("--learn/--no-learn", default=False, show_default=True,
-              help="with plasticity on, labels taught to the read-out")
+              help="with plasticity on; the read-out is trained on the labels")
 @seed_option
 @encoding_options
 @data_option
 @nonidealities_option
 @click.option("--alter-weight", "altered", multiple=True, metavar="LEVEL=WEIGHT",
-              help="change the weight table of the second target: a difference that must be found")
+              help="change the weight table of the target under test: a difference that must be detected")
 @json_option
 def compare(chip_name: str, name_a: str, name_b: str, images: int, learn: bool, seed: int | None, encoding: str,
             steps: int, peak: float, data_source: str | None, nonidealities: NonIdealities | None,

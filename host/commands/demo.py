@@ -28,8 +28,8 @@ def _together(model, rtl, images, *, labels=None, description):
     code, seconds, found = Encoding(), {"model": 0.0, "rtl": 0.0}, []
     with console.progress(description) as shown:
         for first in range(0, len(images), CHUNK):
-            told = labels[first:first + CHUNK] if learn_on and model.chip.classes else None
-            batch = code(model.chip, images[first:first + CHUNK], learn=learn_on, labels=told,
+            labels_chunk = labels[first:first + CHUNK] if learn_on and model.chip.classes else None
+            batch = code(model.chip, images[first:first + CHUNK], learn=learn_on, labels=labels_chunk,
                          answer=bool(model.chip.classes))
             spikes = {}
             for name, target in (("model", model), ("rtl", rtl)):
@@ -59,7 +59,7 @@ def _equal_states(model, rtl):
 @seed_option
 @data_option
 @click.option("--learn-on", type=click.IntRange(1), default=1000, show_default=True,
-              help="images learned in the RTL and the model alike")
+              help="images learned in both the RTL and the model")
 @click.option("--test-images", type=click.IntRange(1), default=10_000, show_default=True,
               help="test images classified in the RTL")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,

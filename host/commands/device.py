@@ -95,8 +95,8 @@ def show(name: str | None, chip_name: str, as_json: bool) -> None:
         spread = f"±{entry['sigma']:.0%}" if entry["sigma"] else ""
         figure = engineering(entry["value"], entry["unit"]) if entry["unit"] in _PLAIN else \
             f"{entry['value']:g} {entry['unit']}"
-        told = f"{entry['status']}{': ' if entry['source'] else ''}{entry['source']}"
-        lines.append(f"  {entry['name']:18} {figure:>14} {spread:>5}  {entry['summary']}; {told}")
+        provenance = f"{entry['status']}{': ' if entry['source'] else ''}{entry['source']}"
+        lines.append(f"  {entry['name']:18} {figure:>14} {spread:>5}  {entry['summary']}; {provenance}")
     middle = (chip.levels - 1) // 2
     lines += ["", f"on chip {chip.name}, {chip.levels} levels",
               f"  weights of levels 0, {middle}, {chip.levels - 1}: "

@@ -92,7 +92,7 @@ def _text(found):
                   f"{engineering(twin['assumed_hertz'], 'Hz')}, clocks {twin['clocks']}"]
     lines += [f"  {name:12} {_joules(value):>9} an image, {twin['clocks_per_image'][name]:,.0f} clocks"
               for name, value in twin["image_j"].items()]
-    lines += ["", "published, for context (as told there)"]
+    lines += ["", "published, for context (as stated there)"]
     lines += [f"  {entry['what']:42} {entry['figure']:52} {entry['source']}" for entry in found["published"]]
     return "\n".join(lines)
 

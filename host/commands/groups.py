@@ -1,7 +1,7 @@
 """Groups of commands: one that suggests what was meant, one whose commands are imported when they are called."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
@@ -12,22 +12,24 @@ __all__ = ["Group", "LazyGroup", "UnknownCommand"]
 class UnknownCommand(click.UsageError):
     """There is no such command; ``hint`` names the one that was meant, if one is near."""
 
-    def __init__(self, name: str, known: list[str], ctx: click.Context):
+    def __init__(self, name: str, known: list[str], ctx: click.Context, aliases: Iterable[str] = ()):
         from ohmspike.chip.wording import did_you_mean
 
         super().__init__(f"command must be one of {', '.join(known)}, not {name!r}", ctx)
-        self.hint = did_you_mean(name, known)
+        self.hint = did_you_mean(name, [*known, *aliases])
 
 
 class Group(click.Group):
     """Commands that suggest the one that was meant."""
 
+    aliases: Mapping[str, str] = {}
+
     def resolve_command(self, ctx: click.Context, args: list[str]
                         ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that is called, and its arguments."""
         known = self.list_commands(ctx)
-        if args[0] not in known and not args[0].startswith("-") and not ctx.resilient_parsing:
-            raise UnknownCommand(args[0], known, ctx)
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise UnknownCommand(args[0], known, ctx, self.aliases)
         return super().resolve_command(ctx, args)
 
 
@@ -41,11 +43,14 @@ class LazyGroup(Group):
         ``package.name``.
     package : str
         Where the modules are.
+    aliases : mapping, optional
+        Other names of commands, which the help does not list.
     """
 
-    def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, str]], package: str, **kwargs: Any):
+    def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, str]], package: str,
+                 aliases: Mapping[str, str] | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.sections, self._package = sections, package
+        self.sections, self._package, self.aliases = sections, package, aliases or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names, in the order of the help."""
@@ -53,6 +58,7 @@ class LazyGroup(Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, imported now."""
+        cmd_name = self.aliases.get(cmd_name, cmd_name)
         if cmd_name not in self.list_commands(ctx):
             return None
         return getattr(importlib.import_module(f"{self._package}.{cmd_name}"), cmd_name)

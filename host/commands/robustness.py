@@ -29,7 +29,8 @@ STUDIED = [*NONIDEALITIES, "drift"]
 @click.option("--images", type=click.IntRange(100), default=50_000, show_default=True,
               help="training images at most; validation images are used to evaluate, not to learn")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("runs/robustness.csv"),
-              show_default=True, help="CSV file; points that are there are not run again; the picture is beside it")
+              show_default=True,
+              help="CSV file; points that are there are not run again; the picture goes into a .png of that name")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="processes of this machine")
 @click.option("--scheduler", default=None, metavar="ADDRESS",
               help="a Dask scheduler whose workers have Ohmspike, in place of processes of this machine")
@@ -59,5 +60,5 @@ def robustness(chip_name: str, device_name: str | None, nonidealities: tuple[str
     robustness_picture(lines, picture)
     text = [summary(lines), "", *(f"{mode}: {what}" for mode, what in MODES.items()),
             f"validation images; {out} has the lines, {picture} the picture"]
-    console.show({"chip": plan.chip.name, "device": device.name, "judged_on": "validation", "lines": lines},
+    console.show({"chip": plan.chip.name, "device": device.name, "evaluated_on": "validation", "lines": lines},
                  as_json=as_json, text="\n".join(text))

@@ -30,12 +30,12 @@ def scrub(target_name: str, path: str, restore: bool, as_json: bool) -> None:
         with console.progress("memories") as progress:
             report = scrub_target(target, state, restore=restore, progress=progress)
     result = {"chip": chip.name, "digest": chip.digest, "target": target_name, "state": str(path), **report.as_dict()}
-    console.show(result, as_json=as_json, text=_told(result, report))
+    console.show(result, as_json=as_json, text=_summary(result, report))
     if not report.sound:
         sys.exit(1)
 
 
-def _told(result, report):
+def _summary(result, report):
     lines = [f"{result['chip']}: {sum(report.cells.values()):,} cells of {len(report.cells)} memories, "
              f"{report.checks:,} checksums"]
     if not report.damages:

@@ -36,9 +36,9 @@ __all__ = ["search"]
 @click.option("--study", "study_file", type=click.Path(path_type=Path, dir_okay=False), required=True,
               help="SQLite file of the study; one that is there is carried on")
 @click.option("--space", "spaces", multiple=True, type=Choice(list(SPACES)), default=list(SPACES),
-              show_default=True, help="what is searched; may be given again")
+              show_default=True, help="what is searched; repeatable")
 @click.option("--read-out", type=Choice(["crossbar", "vote"]), default="crossbar", show_default=True,
-              help="whose accuracy judges")
+              help="which classifier's accuracy is optimised")
 @nonidealities_option
 @click.option("--trials", type=click.IntRange(1), default=60, show_default=True, help="trials of the study, in all")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True,
@@ -49,7 +49,7 @@ __all__ = ["search"]
 def search(chip_name: str, seed: int | None, data_source: str | None, study_file: Path, spaces: tuple[str, ...],
            read_out: str, nonidealities: NonIdealities | None, trials: int, seeds: int, out: Path | None,
            as_json: bool) -> None:
-    """search for rates with Optuna, judged on validation images (the last 10,000 of MNIST to learn from)"""
+    """search for rates with Optuna, evaluated on validation images (the last 10,000 of MNIST to learn from)"""
     from ohmspike.host.data.images import load_dataset
     from ohmspike.host.studies.search import search as search_rates
     from ohmspike.host.studies.search import suggested
@@ -65,7 +65,7 @@ def search(chip_name: str, seed: int | None, data_source: str | None, study_file
     best = suggested(chip, study.best_params)
     if out is not None:
         write_whole(out, lambda file: file.write(best.to_toml().encode()), make_folder=True)
-    result = {"chip": chip.name, "study": str(study_file), "trials": len(study.trials), "judged_on": "validation",
+    result = {"chip": chip.name, "study": str(study_file), "trials": len(study.trials), "evaluated_on": "validation",
               "images": held, "nonidealities": nonidealities and dataclasses.asdict(nonidealities),
               "accuracy": study.best_value, "rates": study.best_params}
     console.show(result, as_json=as_json, text="\n".join([

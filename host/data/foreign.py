@@ -1,4 +1,4 @@
-"""Files that other programs wrote: told apart by their content, and read as arrays of images and labels."""
+"""Files that other programs wrote: identified by their content, and read as arrays of images and labels."""
 
 import csv
 import gzip
@@ -304,7 +304,7 @@ def _head(path: Path) -> bytes:
 
 
 def kind_of(path: Path) -> Kind:
-    """What a file or folder is, told by its content and not by its name.
+    """What a file or folder is, by its content and not by its name.
 
     Parameters
     ----------

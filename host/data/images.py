@@ -103,7 +103,7 @@ def load_dataset(source: str | os.PathLike | None = None, progress: Progress | N
     ----------
     source : str or path, optional
         The name of one of :data:`COLLECTIONS`, as a string (MNIST if absent); else a folder with the four IDX files of
-        one of them, told apart by their hashes; else a file or folder of a user's own images (:func:`load_images`). To
+        one of them, identified by their hashes; else a file or folder of a user's own images (:func:`load_images`). To
         name a folder that has the name of a collection, write ``./name``.
     progress : callable, optional
         Told what is being fetched, held out or not used, one line at a time.

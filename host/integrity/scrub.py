@@ -91,7 +91,7 @@ def scrub(target: Target, state: ChipState, *, restore: bool = False, counters: 
 
 
 def _pass(target, wanted, state, report, counters, progress, *, rewrite=False):
-    """Once through all memories: what differs, rewritten if told."""
+    """Once through all memories: what differs; rewritten on request."""
     found = []
     for place, (name, cells) in enumerate(wanted.items()):
         if progress is not None:

@@ -99,7 +99,7 @@ def _range(chip, images):
 
 
 def _warn_of_full_membranes(chip, batch):
-    """Warn of samples whose read pulses may fill a membrane: neurons that are full are told apart no more."""
+    """Warn of samples whose read pulses may fill a membrane: full neurons can no longer be ranked."""
     top, heaviest = (1 << chip.membrane_bits) - 1, int(chip.weight_table.max())
     spikes = np.flatnonzero(batch.codes >= 0)
     if not heaviest or not len(spikes) or chip.fire_mode == "threshold":  # a membrane of which is reset when it fires

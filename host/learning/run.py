@@ -62,8 +62,8 @@ def warm_up(chip: Chip, encoding: Encoding | None = None) -> None:
     target = ModelTarget(chip)
     labels = np.array([0, 1]) if chip.classes else None
     for learning in (True, False):
-        for told in (None, labels):
-            batch = encoding(chip, images, learn=learning, labels=told, answer=bool(chip.classes))
+        for taught in (None, labels):
+            batch = encoding(chip, images, learn=learning, labels=taught, answer=bool(chip.classes))
             target.present(batch, learn=learning)
 
 

@@ -120,14 +120,14 @@ def _mapped(canvas, chip, note):
 
 
 def prequential(chip: Chip, curve: list[tuple[int, float]], images: int, path: str | Path) -> None:
-    """Draw the prequential accuracy of a run: every image answered before its label is told.
+    """Draw the prequential accuracy of a run: every image answered before its label is taught.
 
     Parameters
     ----------
     curve : list of (int, float)
         Images presented in the run so far, and the share answered right since the point before.
     images : int
-        Images of a pass; passes are told apart.
+        Images of a pass; passes are distinguished.
     path : path
         PNG file.
 
@@ -163,7 +163,7 @@ def prequential(chip: Chip, curve: list[tuple[int, float]], images: int, path: s
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlim(0, shown[-1] * 1.01)
     axes.set_xlabel("images presented", fontsize=9, color=_INK)
-    axes.set_ylabel("answered wrong, before the label was told", fontsize=9, color=_INK)
+    axes.set_ylabel("answered wrong, before the label was taught", fontsize=9, color=_INK)
     axes.tick_params(labelsize=8, which="both", color=_QUIET, labelcolor=_INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_QUIET)

@@ -53,7 +53,7 @@ class Run:
 
 
 def read_run(path: str | Path) -> Run:
-    """Read a run folder that ``mnist`` or ``demo`` made.
+    """Read a run folder that ``learn`` or ``demo`` made.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def read_run(path: str | Path) -> Run:
         learning = None if learning is None else _counts(learning)
     except (DescriptionError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a run folder: {reason(error)}",
-                        hint="name a folder that mnist or demo made") from None
+                        hint="name a folder that learn or demo made") from None
     if learning is None and (path / "learned.npz").exists():
         counters = load(path / "learned.npz", chip)[1].counters
         learning = dict(zip(counter_names(chip), counters.tolist(), strict=True))
@@ -119,7 +119,7 @@ def _json(path):
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {reason(error)}",
-                        hint="name a folder that mnist or demo made") from None
+                        hint="name a folder that learn or demo made") from None
 
 
 def energy_of(run: Run, device: Device, *, twin_watts: float = TWIN_WATTS, twin_hertz: float = TWIN_HERTZ) -> dict:

@@ -132,7 +132,7 @@ def page(run: Run, device: Device) -> str:
         versions, pictures = json.loads((run.path / "versions.json").read_text("utf-8")), _pictures(run)
     except (OSError, ValueError) as error:
         raise UserError(f"{getattr(error, 'filename', None) or run.path}: cannot be read: {reason(error)}",
-                        hint="name a folder that mnist or demo made") from None
+                        hint="name a folder that learn or demo made") from None
     metrics = [(name, value) for name, value in _flat({name: value for name, value in run.metrics.items()
                                                        if not name.startswith("counters")})]
     names = list(dict.fromkeys(name for counters in run.phases.values() for name, value in counters.items() if value))

@@ -68,7 +68,7 @@ def measure(targets: Sequence[Body], batches: Sequence[EventBatch], *, learn: bo
     """Images/s of each target at its best of repeated presentations of encoded batches.
 
     The targets take turns, so that another load of the machine meets all of them. What fired is counted and, as in a
-    run of ``ohmspike mnist`` with the read-out, not told.
+    run of ``ohmspike learn`` with the read-out, not reported.
     """
     images, best = sum(len(batch) for batch in batches), [np.inf] * len(targets)
     for _ in range(_REPEATS):

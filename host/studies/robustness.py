@@ -85,8 +85,9 @@ class Plan:
 
     def key(self, point: "Point") -> str:
         """What makes two points the same."""
-        told = [self.chip.digest, dataclasses.asdict(self.device), self.data, self.images, dataclasses.astuple(point)]
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+        facts = [self.chip.digest, dataclasses.asdict(self.device), self.data, self.images,
+                 dataclasses.astuple(point)]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], re
     except Exception as error:  # whatever SQLAlchemy says of a file that is no database
         raise UserError(f"{study_file}: not a study: {error}") from None
     for name, value in about.items():
-        kept = study.user_attrs.get(name, study.user_attrs.get(FORMER_ATTRIBUTES.get(name)))
+        kept = study.user_attrs.get(name, study.user_attrs.get(FORMER_ATTRIBUTES.get(name, name)))
         if study.trials and kept != value:
             raise UserError(f"{study_file}: a study of another search: {name} is {kept!r}, expected {value!r}",
                             hint="name another file, or search the chip that the study is of")
@@ -129,12 +129,12 @@ def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], re
         trial.set_user_attr("accuracies", accuracies)
         return math.fsum(accuracies) / seeds
 
-    def told(study, trial):
+    def report(study, trial):
         if progress is not None:
             done = len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE]))
             progress(done, trials, study.best_value)
 
-    study.optimize(objective, n_trials=max(0, trials - finished), callbacks=[told])
+    study.optimize(objective, n_trials=max(0, trials - finished), callbacks=[report])
     return study
 
 

@@ -41,7 +41,7 @@ class Target(ABC):
 
     @abstractmethod
     def check(self, memory: str, ranges: Sequence[tuple[int, int]] | None = None) -> list[int]:
-        """CRC-32 (``zlib.crc32``) of ranges of a memory, the whole of it unless told, as its cells go over the link.
+        """CRC-32 (``zlib.crc32``) of ranges of a memory, the whole of it by default, as its cells go over the link.
 
         A range is a first cell and a number of cells, counted along the columns, then the rows.
         """

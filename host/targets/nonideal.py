@@ -19,7 +19,7 @@ class NonIdealTarget(ModelTarget):
     ----------
     nonidealities : :class:`~ohmspike.sim.model.nonideal.NonIdealities`
     device : :class:`~ohmspike.sim.analog.device.Device`
-        Conductances, where a strength is told in ohms.
+        Conductances, where a strength is given in ohms.
     threads : int, optional
         As many as there are cores if absent; results do not depend on it.
     """

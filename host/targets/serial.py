@@ -13,7 +13,7 @@ from .linked import LinkTarget
 __all__ = ["SerialTarget"]
 
 BAUD = 3_000_000
-"""Rate of the serial line unless told otherwise."""
+"""Rate of the serial line by default."""
 
 
 class SerialTarget(LinkTarget):

@@ -122,7 +122,7 @@ def test_a_run_that_calls_a_counter_by_its_former_name_costs_as_much(run_folder)
 
 def test_folder_that_is_no_run_is_refused(ohmspike, tmp_path):
     code, _, err = ohmspike("energy", tmp_path)
-    assert code == 1 and "metrics.json: cannot be read" in err and "hint: name a folder that mnist or demo made" in err
+    assert code == 1 and "metrics.json: cannot be read" in err and "hint: name a folder that learn or demo made" in err
     (tmp_path / "metrics.json").write_text("{}")
     (tmp_path / "chip.json").write_text(json.dumps(Chip.preset("tiny").to_dict()))
     with pytest.raises(UserError, match="not a run folder: 'counters'"):

@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import tomli_w
@@ -70,7 +71,7 @@ def test_info_of_a_chip_counts_its_synapses(ohmspike):
 
 
 def test_mnist_prints_metrics_and_fills_a_run_folder(ohmspike, small_mnist, tmp_path):
-    code, out, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--seed", 5, "--out", tmp_path, "--json")
+    code, out, err = ohmspike("learn", "--chip", "tiny", "--target", "model", "--seed", 5, "--out", tmp_path, "--json")
     assert code == 0, err
     metrics = json.loads(out)
     assert {"chip", "digest", "target", "seed", "accuracy", "images_per_s_learn", "images_per_s_infer",
@@ -230,6 +231,36 @@ def test_compare_takes_nonidealities(ohmspike, small_mnist):
                               "c2c=0.1,stuck=0.05,threshold=2", "--json")
     assert code == 0, err
     assert json.loads(out)["differences"] == 0 and json.loads(out)["nonidealities"]["threshold"] == 2.0
+
+
+PRIVATE_WORDS = re.compile(
+    r"\b(flaws?|flawed|imperfect\w*|effects?|in gates|told|tells?|judge\w*|found|alike|beside|puts? out|spoken?|"
+    r"speaks?|silent|shut|apart|peers?|notices?|noticed|turned over|given again|the other|whose accuracy)\b")
+"""Words of a private dialect, for which the field has its own (docs/glossary.md)."""
+
+
+def commands_below(command, path=()):
+    """Every command of the command line and the words that call it."""
+    yield path
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            yield from commands_below(command.get_command(click.Context(command), name), (*path, name))
+
+
+def test_the_help_of_every_command_has_the_words_of_the_field(ohmspike):
+    paths = list(commands_below(cli.cli))
+    assert len(paths) > 20 and ("device", "fit") in paths and ("faults",) in paths
+    texts = {path: ohmspike(*path, "--help")[1] for path in paths}
+    assert all(text.startswith("Usage") for text in texts.values())
+    private = {path: PRIVATE_WORDS.findall(" ".join(text.split())) for path, text in texts.items()}
+    assert not any(private.values()), private
+    assert PRIVATE_WORDS.search("who notices: bits turned over")
+
+
+def test_learn_is_also_called_mnist(ohmspike):
+    context = click.Context(cli.cli)
+    assert cli.cli.get_command(context, "mnist") is cli.cli.get_command(context, "learn")
+    assert "mnist" not in ohmspike("--help")[1] and "alias: mnist" in ohmspike("learn", "--help")[1]
 
 
 @pytest.mark.parametrize("former", [["--flaws", "c2c=x"], ["--flaws=c2c=x"]])

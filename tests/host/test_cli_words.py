@@ -33,7 +33,7 @@ def test_every_file_with_a_command_is_listed():
     folder = Path(cli.__file__).parent
     files = {path.stem for path in folder.glob("*.py") if "@click.command" in path.read_text()
              or "@click.group(cls=Group)" in path.read_text()}
-    assert files | {"learn"} == set(SUMMARIES)  # learn is mnist by its other name
+    assert files == set(SUMMARIES)
 
 
 def test_no_summary_is_cut(ohmspike):
@@ -64,7 +64,7 @@ def test_columns_of_info_are_in_line(ohmspike):
 
 
 @pytest.mark.parametrize(("words", "error", "hint"), [
-    (["mnits"], "command must be one of learn, mnist, .*, not 'mnits'", "did you mean mnist?"),
+    (["mnits"], "command must be one of learn, classify, .*, not 'mnits'", "did you mean mnist?"),
     (["device", "shw"], "command must be one of .*, not 'shw'", "did you mean show?"),
     (["info", "--jsno"], "there is no option --jsno", "did you mean --json?"),
     (["info", "--lanes", "0"], "invalid value for '--lanes': 0 is not in the range x>=1", "ohmspike info --help .*"),

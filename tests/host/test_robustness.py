@@ -89,7 +89,7 @@ def test_command_and_resuming(data, tmp_path, ohmspike):
         return json.loads(told)
 
     first = study(1)
-    assert len(first["lines"]) == 2 * len(MODES) and first["judged_on"] == "validation"
+    assert len(first["lines"]) == 2 * len(MODES) and first["evaluated_on"] == "validation"
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     before = out.read_bytes()
     assert study(1)["lines"] == first["lines"] and out.read_bytes() == before
