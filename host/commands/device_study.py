@@ -60,7 +60,7 @@ def _compared(found: Sequence[Device], chip_name: str, seeds: Sequence[int], ima
     write_whole(written[1], lambda file: file.write(f"{table}\n".encode()))
     for path in written[2:]:
         comparison_picture(lines, path)
-    console.show({"chip": chip.name, "devices": names, "judged_on": "validation", "lines": lines}, as_json=as_json,
+    console.show({"chip": chip.name, "devices": names, "evaluated_on": "validation", "lines": lines}, as_json=as_json,
                  text="\n".join([table, "", "validation images; energies, times and wear are a model",
                                  f"written {', '.join(map(str, [*also, *written]))}"]))
 
@@ -69,13 +69,13 @@ def _compared(found: Sequence[Device], chip_name: str, seeds: Sequence[int], ima
 @click.argument("names", metavar="NAME|FILE...", nargs=-1, required=True)
 @chip_option
 @click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), default=(1, 2, 3), show_default=True,
-              help="seeds; may be given again")
+              help="seeds; repeatable")
 @click.option("--images", type=click.IntRange(100), default=50_000, show_default=True,
-              help="training images at most; validation images are not learned, they judge")
+              help="training images at most; validation images are used to evaluate, not to learn")
 @click.option("--base", default=NOMINAL, show_default=True, metavar="NAME|FILE",
               help="device that gives what files of measurements do not")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("runs/devices.csv"),
-              show_default=True, help="CSV file; points that are there are not run again; table and pictures beside it")
+              show_default=True, help="CSV file; points that are there are not run again; table and pictures go to the same folder")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="processes of this machine")
 @_scheduler
 @data_option
@@ -94,9 +94,9 @@ def compare(names: tuple[str, ...], chip_name: str, seeds: tuple[int, ...], imag
 @click.argument("measured", metavar="FILE|NAME")
 @chip_option
 @click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), default=(1,), show_default=True,
-              help="seeds; may be given again")
+              help="seeds; repeatable")
 @click.option("--images", type=click.IntRange(100), default=10_000, show_default=True,
-              help="training images at most; validation images are not learned, they judge")
+              help="training images at most; validation images are used to evaluate, not to learn")
 @click.option("--base", default=NOMINAL, show_default=True, metavar="NAME|FILE",
               help="device that gives what the file does not")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=None,

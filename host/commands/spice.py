@@ -1,4 +1,4 @@
-"""``ohmspike spice``: ngspice judges the analog twin, on a real chip and a real image."""
+"""``ohmspike spice``: the analog twin checked against ngspice, on a real chip and a real image."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import click
 from ohmspike.host.support import console
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.units import engineering
-from ohmspike.sim.analog.cases import CASES, Scene, judge
+from ohmspike.sim.analog.cases import CASES, Scene, evaluate
 from ohmspike.sim.analog.spice import Simulator
 from ohmspike.sim.state import ChipState
 
@@ -68,7 +68,7 @@ def spice(learned: Path | None, chip_name: str, seed: int | None, device_name: s
     if shown.shape != (chip.plane_height, chip.plane_width):
         raise UserError(f"chip {chip.name} must have a plane of 28 x 28 lines to see MNIST, not {chip.plane_height} x "
                         f"{chip.plane_width}")
-    checks = [check.to_dict() for check in judge(Scene(chip, state, device, shown), simulator, cases or None,
+    checks = [check.to_dict() for check in evaluate(Scene(chip, state, device, shown), simulator, cases or None,
                                                  progress=console.status)]
     failed = sum(not check["ok"] for check in checks)
     text = f"{chip.name} on {device.name}, image {image}, ngspice {simulator.version}\n\n{table(checks)}\n\n"

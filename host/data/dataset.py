@@ -98,7 +98,7 @@ class Dataset(Generic[S]):
                             hint=f"describe a chip with classes = {self.classes} under [read_out]")
 
     def validation(self, seed: int = HELD_OUT_SEED) -> "Dataset[S]":
-        """The training samples alone, divided into those to learn from and those that judge hyper-parameters.
+        """The training samples alone, divided into those to learn from and those that evaluate hyper-parameters.
 
         The last 10,000 images of MNIST and Fashion-MNIST; of other data a sixth, 10,000 at most, drawn at random and
         of every class alike. They stand in place of the test images.

@@ -60,7 +60,7 @@ class Plan:
     data : str or None
         As ``--data``; workers load it themselves.
     images : int
-        Images to learn, from the first on; validation images judge.
+        Images to learn, from the first on; validation images evaluate.
     seed : int
         Of the chip and of what is drawn for each cell.
     """

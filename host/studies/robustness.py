@@ -75,7 +75,7 @@ class Plan:
     data : str or None
         As ``--data``; workers load it themselves.
     images : int
-        Images to learn, from the first on; the last 10,000 training images judge and are never learned.
+        Images to learn, from the first on; validation images evaluate and are never learned.
     """
 
     chip: Chip

@@ -1,4 +1,4 @@
-"""The cases in which SPICE judges the analog twin, on conductances of a real chip and spikes of a real image."""
+"""The cases in which the analog twin is checked against SPICE, on conductances of a real chip and spikes of a real image."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ from .energy import Activity, OperatingPoint, energies
 from .fit import curve
 from .spice import Netlist, Simulator, pulses
 
-__all__ = ["CASES", "Check", "Scene", "judge", "subject"]
+__all__ = ["CASES", "Check", "Scene", "evaluate", "subject"]
 
 _EDGE_SHARE = 1e-3
 """Edge of a write pulse, share of its width."""
@@ -714,7 +714,7 @@ def subject(case: Callable[[Scene, Simulator], list[Check]]) -> str:
     return (case.__doc__ or "").splitlines()[0].split(": ", 1)[1]
 
 
-def judge(scene: Scene, spice: Simulator, cases: Iterable[str] | None = None,
+def evaluate(scene: Scene, spice: Simulator, cases: Iterable[str] | None = None,
           progress: Callable[[str], None] | None = None) -> list[Check]:
     """Run cases, all of them if none are named, and return every check."""
     checks = []

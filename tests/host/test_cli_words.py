@@ -33,7 +33,7 @@ def test_every_file_with_a_command_is_listed():
     folder = Path(cli.__file__).parent
     files = {path.stem for path in folder.glob("*.py") if "@click.command" in path.read_text()
              or "@click.group(cls=Group)" in path.read_text()}
-    assert files == set(SUMMARIES)
+    assert files - {"device_study"} == set(SUMMARIES)  # that one holds commands of device
 
 
 def test_no_summary_is_cut(ohmspike):

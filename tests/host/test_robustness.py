@@ -33,7 +33,7 @@ CHIP = Chip(name="small", plane_height=6, plane_width=6, patch_height=6, patch_w
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Bars at three places, with noise: 10,000 images judge, 400 are learned."""
+    """Bars at three places, with noise: 10,000 images evaluate, 400 are learned."""
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 3, 10_500).astype(np.uint8)
     images = (rng.random((len(labels), 6, 6)) < 0.1) * np.uint8(255)
