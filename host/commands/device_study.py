@@ -75,7 +75,8 @@ def _compared(found: Sequence[Device], chip_name: str, seeds: Sequence[int], ima
 @click.option("--base", default=NOMINAL, show_default=True, metavar="NAME|FILE",
               help="device that gives what files of measurements do not")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("runs/devices.csv"),
-              show_default=True, help="CSV file; points that are there are not run again; table and pictures go to the same folder")
+              show_default=True,
+              help="CSV file; points that are there are not run again; table and pictures go to the same folder")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="processes of this machine")
 @_scheduler
 @data_option

@@ -1,4 +1,4 @@
-"""The cases in which the analog twin is checked against SPICE, on conductances of a real chip and spikes of a real image."""
+"""Cases in which SPICE checks the analog twin, on conductances of a real chip and spikes of a real image."""
 
 import dataclasses
 import math
