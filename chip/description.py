@@ -10,12 +10,10 @@ from functools import cached_property
 import numpy as np
 
 from .described import Described, DescriptionError, entry, toml_text
+from .limits import READS_MAX, STEP_MAX
 from .wording import did_you_mean
 
 __all__ = ["Chip", "DescriptionError", "NOISE_FRACTION_MAX", "NOISE_SIGMA", "Phase", "STEP_MAX", "presets"]
-
-STEP_MAX = 254
-"""Steps one sample may hold (contract 2.3): a stamp is 8 bits wide and 255 means "silent"."""
 
 NOISE_SIGMA = math.sqrt(4 * (32**2 - 1) / 12)
 """Standard deviation of the noise of a pulse, a sum of four 5-bit numbers, before it is scaled (contract 5.5)."""
@@ -127,7 +125,7 @@ class Chip(Described):
     winners: int = _integer("tile", 1, 255, "neurons of a tile that may fire in one race (K)", default=1)
     learners: int = _integer("tile", 1, 255, "post-trace units of a tile: how many of its neurons can learn at once",
                              default=1)
-    min_spikes: int = _integer("tile", 1, 4095, "read pulses below which a tile stays silent", default=1)
+    min_spikes: int = _integer("tile", 1, READS_MAX, "read pulses below which a tile stays silent", default=1)
     levels: int = _integer("cell", 2, 256, "conductance levels of a cell", default=64)
     weight_bits: int = _integer("cell", 1, 12, "width of an entry of the weight table", default=6)
     weight_store: str = _choice("cell", ("memory", "fixed"), "weight table in a loadable memory, or fixed in gates",

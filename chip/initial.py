@@ -5,6 +5,7 @@ from enum import IntEnum
 import numpy as np
 
 from .description import Chip
+from .limits import SPLITMIX_INDEX, SPLITMIX_SEED, SPLITMIX_STREAM
 
 __all__ = ["Stream", "initial_levels", "initial_random", "initial_read_out", "mix", "presentation_order"]
 
@@ -21,11 +22,11 @@ class Stream(IntEnum):
 
 def mix(seed: int, stream: int, index) -> np.ndarray:
     """64 random bits for every ``index`` (uint64 array): the SplitMix64 finaliser over seed, stream and index."""
-    start = (seed * 0x9E3779B97F4A7C15 + stream * 0xBF58476D1CE4E5B9) % 2**64
+    start = (seed * SPLITMIX_SEED + stream * SPLITMIX_STREAM) % 2**64
     with np.errstate(over="ignore"):
-        z = np.uint64(start) + (np.asarray(index, np.uint64) + np.uint64(1)) * np.uint64(0x94D049BB133111EB)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = np.uint64(start) + (np.asarray(index, np.uint64) + np.uint64(1)) * np.uint64(SPLITMIX_INDEX)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(SPLITMIX_STREAM)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(SPLITMIX_INDEX)
         return z ^ (z >> np.uint64(31))
 
 

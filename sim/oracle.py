@@ -5,15 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ohmspike.chip.description import STEP_MAX, Chip
+from ohmspike.chip.description import Chip
 from ohmspike.chip.events import Answers, EventBatch, EventCode, OutputSpikes
 from ohmspike.chip.instructions import counter_names
+from ohmspike.chip.limits import READS_MAX, STEP_MAX
 
 from .state import ChipState
 
 __all__ = ["Oracle"]
-
-_READS_MAX = 4095
 
 
 @dataclass
@@ -293,8 +292,8 @@ class Oracle:
             self._count("read_sum", weight)  # 8.3
         self._count("row_reads")  # 8.3
         self._count("active_sq_sum", 2 * tile.step_reads + 1)  # 8.3
-        tile.step_reads = min(tile.step_reads + 1, _READS_MAX)
-        tile.reads = min(tile.reads + 1, _READS_MAX)
+        tile.step_reads = min(tile.step_reads + 1, READS_MAX)
+        tile.reads = min(tile.reads + 1, READS_MAX)
         tile.fresh = False
 
     def _pre_spike(self, t, row):

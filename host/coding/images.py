@@ -9,6 +9,7 @@ import numpy as np
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode, checked_labels, label_code
 from ohmspike.chip.initial import Stream, mix
+from ohmspike.chip.limits import SPLITMIX_INDEX, SPLITMIX_SEED, SPLITMIX_STREAM, STEP_MAX
 from ohmspike.host.support.errors import UserError
 
 __all__ = ["Encode", "Encoding", "latency_events", "rate_events", "sample_suffix", "shifted", "stretched"]
@@ -17,7 +18,7 @@ LOW_MAX, HIGH_MIN = 32, 192
 """An image is stretched if its darkest pixel is above the first, or its brightest below the second (contract 9.4)."""
 
 _STEP, _DECIDE, _DARK, _END = (int(code) for code in (EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END))
-_SEED, _STREAM, _INDEX = 0x9E3779B97F4A7C15, np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_STREAM, _INDEX = np.uint64(SPLITMIX_STREAM), np.uint64(SPLITMIX_INDEX)
 
 
 def _pixels(chip: Chip, images: np.ndarray) -> np.ndarray:
@@ -164,8 +165,8 @@ def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak
         As in :func:`latency_events`; race mode only.
     """
     pixels = _pixels(chip, images)
-    if not 1 <= steps <= 254:
-        raise ValueError(f"steps must be 1 to 254, not {steps!r}")
+    if not 1 <= steps <= STEP_MAX:
+        raise ValueError(f"steps must be 1 to {STEP_MAX}, not {steps!r}")
     if not 0.0 <= peak <= 1.0:
         raise ValueError(f"peak must be 0 to 1, not {peak!r}")
     if first_sample < 0:
@@ -174,7 +175,7 @@ def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak
     suffix = np.full((len(pixels), 1), _END, np.int32)
     if chip.fire_mode == "race":
         suffix = sample_suffix(chip, len(pixels), learn, labels, answer)
-    start = np.uint64((chip.seed * _SEED + int(Stream.RATE) * int(_STREAM)) % 2**64)
+    start = np.uint64((chip.seed * SPLITMIX_SEED + int(Stream.RATE) * SPLITMIX_STREAM) % 2**64)
     return EventBatch(*_rate(pixels, limits, start, np.uint64(first_sample), steps, suffix))
 
 

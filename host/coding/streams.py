@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.chip.description import STEP_MAX
 from ohmspike.chip.events import EventBatch, EventCode
+from ohmspike.chip.limits import STEP_MAX
 from ohmspike.host.data.formats import DataError
 from ohmspike.host.data.streams import TIME_TOP, Stream
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ohmspike.chip import Chip
+from ohmspike.chip.limits import STEP_MAX
 from ohmspike.chip.wording import did_you_mean
 from ohmspike.host.targets.registry import TARGETS, is_target
 from ohmspike.sim.analog.device import DeviceError
@@ -147,7 +148,7 @@ def encoding_options(function: F) -> F:
     for option in (
             click.option("--peak", type=click.FloatRange(0.0, 1.0), default=0.25, show_default=True,
                          help="rate code: spike probability of the brightest pixel at a step"),
-            click.option("--steps", type=click.IntRange(1, 254), default=32, show_default=True,
+            click.option("--steps", type=click.IntRange(1, STEP_MAX), default=32, show_default=True,
                          help="rate code: steps of a sample"),
             click.option("--encoding", type=Choice(["latency", "rate"]), default="latency", show_default=True,
                          help="how images become spikes")):

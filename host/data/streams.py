@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ohmspike.chip.description import STEP_MAX
+from ohmspike.chip.limits import STEP_MAX
 
 from .dataset import LABEL_TOP
 from .formats import DataError, Progress, read_npz

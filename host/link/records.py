@@ -4,9 +4,9 @@ import numba
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.chip.description import STEP_MAX
 from ohmspike.chip.events import Answers, EventBatch, EventCode, OutputSpikes
 from ohmspike.chip.instructions import ANSWER_BYTES, neuron_bytes, tile_bytes
+from ohmspike.chip.limits import STEP_MAX
 
 from .frames import LinkError
 from .programs import ANSWER, DARK, DECIDE, END, STEP

@@ -1,10 +1,5 @@
 """The exact model: the contract compiled to machine code, identical to the oracle and to the RTL to the bit."""
 
-import functools
-import itertools
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from ohmspike.chip.description import Chip
@@ -12,7 +7,9 @@ from ohmspike.chip.events import CODE_MIN, Answers, EventBatch, EventCode, Outpu
 from ohmspike.chip.instructions import counter_names, register
 from ohmspike.sim.state import ChipState
 
-from . import kernels
+from .kernels import events, read_out, samples
+from .kernels.types import TALLY, CellEffects, Cells, Crossbar, geometry_of, transient_of
+from .threads import shared_out, thread_count, tile_groups
 
 __all__ = ["ExactModel"]
 
@@ -21,8 +18,6 @@ _CHUNK_BYTES = 1 << 17
 
 _BLOCK, _BLOCK_BYTES = 1024, 4 << 20
 """Samples that are taken at once: their stamps and winners stay in the last-level cache."""
-
-_HELPERS_MAX = 256
 
 _STRETCH = 1024
 """Samples carried out event by event before the faster way is tried again."""
@@ -48,11 +43,11 @@ class ExactModel:
         self.chip = chip
         self.state = ChipState.initial(chip) if state is None else state.copy()
         self.state.validate(chip)
-        self._geometry = _geometry(chip)
-        self._transient = _transient(chip)
+        self._geometry = geometry_of(chip)
+        self._transient = transient_of(chip)
         self._between_samples = True
         names = counter_names(chip)
-        tally = list(kernels.TALLY) + names[len(kernels.TALLY):]
+        tally = list(TALLY) + names[len(TALLY):]
         self._tally_order = np.array([tally.index(name) for name in names])
 
     # tables and registers
@@ -97,7 +92,7 @@ class ExactModel:
             As many as there are cores if absent.
         """
         codes, offsets = _checked(batch)
-        work = self._work(self._cells(self.state.learn), report, _thread_count(threads) if self.chip.tiles > 1 else 1)
+        work = self._work(self._cells(self.state.learn), report, thread_count(threads) if self.chip.tiles > 1 else 1)
         self._between_samples = work.run(codes, offsets, 0, len(batch), self._transient, self._between_samples)
         self._count(work.tally)
         return work.fires()
@@ -126,16 +121,16 @@ class ExactModel:
             raise ValueError(f"sample {np.flatnonzero(filled)[open_ended[0]]} does not finish with END")
         if len(codes) and codes.min() <= EventCode.LABEL:
             raise ValueError("infer takes no LABEL: teaching changes the chip, in the order of the samples")
-        threads = _thread_count(threads)
+        threads = thread_count(threads)
         cells = self._cells(False)
         bounds = [len(batch) * i // threads for i in range(threads + 1)]
 
         def carry_out(first, stop):
-            work = _Work(self.chip, self._geometry, cells, report)
-            work.run(codes, offsets, first, stop, _transient(self.chip), True)
+            work = self._work(cells, report, 1)
+            work.run(codes, offsets, first, stop, transient_of(self.chip), True)
             return work
 
-        works = _shared_out(threads, carry_out, bounds[:-1], bounds[1:])
+        works = shared_out(threads, carry_out, bounds[:-1], bounds[1:])
         for work in works:
             self._count(work.tally)
         return _joined([work.fires() for work in works])
@@ -173,17 +168,17 @@ class ExactModel:
         winners = np.full((chip.tiles, count, chip.winners), -1, np.int16)
         winners[tiles[:, 0], np.repeat(np.arange(count), races)] = spikes.neuron.reshape(-1, chip.winners)
         tally, table = np.zeros(len(counter_names(chip)), np.int64), np.empty((count, 3), np.int32)
-        kernels.read_out_samples(self._geometry, self._cells(False), winners, 0, count, np.ones(count, np.bool_),
-                                 labels.astype(np.int16), np.empty(chip.classes, np.int64),
-                                 np.empty(chip.tiles * chip.winners, np.int32), table, tally)
+        read_out.read_out_samples(self._geometry, self._cells(False), None, winners, 0, count, np.ones(count, np.bool_),
+                                  labels.astype(np.int16), np.empty(chip.classes, np.int64),
+                                  np.empty(chip.tiles * chip.winners, np.int32), table, tally)
         self._count(tally)
         return Answers(*table.T.copy(), np.arange(count + 1))
 
     def _work(self, cells, keep, threads):
-        return _Work(self.chip, self._geometry, cells, keep, threads)
+        return Work(self.chip, self._geometry, cells, keep, threads)
 
     def _cells(self, learn):
-        state = self.state
+        state, tiles = self.state, self.chip.tiles
         state.validate(self.chip)
         if np.array_equal(state.weight, np.arange(self.chip.levels)):
             weight_table = state.weight.astype(np.uint8)
@@ -191,29 +186,41 @@ class ExactModel:
         else:
             weight_table = state.weight.astype(np.uint8 if self.chip.weight_bits <= 8 else np.uint16)
             weights, read_out_weights = weight_table[state.levels], weight_table[state.read_out]
+        effects, read_out_effects = self._effects()
+        return Cells(
+            Crossbar(state.levels, weights, state.random[:tiles], state.set, state.reset, effects, None),
+            Crossbar(state.read_out[None], read_out_weights[None], state.random[tiles:], state.read_out_set,
+                     state.read_out_reset, read_out_effects, None),
+            weight_table, state.theta, int(state.theta_step), int(state.theta_base), bool(learn), int(state.margin))
+
+    def _effects(self):
+        """What pulses meet in the tiles, and in the read-out (contract 5.5, 5.6)."""
+        state = self.state
+        present = self.chip.noise_bits > 0 or self.chip.has_stuck_cells
         stuck, read_out_stuck = state.stuck, state.read_out_stuck
-        if self._geometry.flawed and not self.chip.has_stuck_cells:
+        if present and not self.chip.has_stuck_cells:
             stuck, read_out_stuck = np.zeros_like(state.levels), np.zeros_like(state.read_out)
-        return kernels.Cells(state.levels, weights, weight_table, state.theta, state.random, state.set, state.reset,
-                             int(state.theta_step), int(state.theta_base), bool(learn), state.read_out,
-                             read_out_weights, state.read_out_set, state.read_out_reset, int(state.margin),
-                             int(state.write_noise), stuck, read_out_stuck)
+        noise = int(state.write_noise)
+        return CellEffects(present, noise, stuck), CellEffects(present, noise, read_out_stuck[None])
 
     def _count(self, tally):
         self.state.counters += tally[self._tally_order].view(np.uint64)
 
 
-class _Work:
-    """Buffers and results of one run, its tiles shared among threads."""
+class Work:
+    """Buffers and results of one run, its tiles shared among threads. ``reading`` is None in the exact model."""
 
-    def __init__(self, chip, geometry, cells, keep, threads=1):
+    def __init__(self, chip, geometry, cells, keep, threads=1, reading=None):
         self._geometry, self._cells, self._keep, self._threads = geometry, cells, keep, threads
+        self._reading = reading
         self.tally = np.zeros(len(counter_names(chip)), np.int64)
         sum_top = chip.rows * ((1 << chip.weight_bits) - 1)
         key_bits = 1 + max(chip.membrane_bits, chip.threshold_bits) + geometry.index_bits
-        narrow = sum_top < 1 << 16 and key_bits <= 32 and cells.weights.dtype == np.uint8
+        narrow = sum_top < 1 << 16 and key_bits <= 32 and cells.tiles.weights.dtype == np.uint8
         self._sum_type, self._key_type = (np.uint16, np.int32) if narrow else (np.uint32, np.int64)
-        self._groups = _groups(chip.tiles, threads)
+        if reading is not None:
+            self._sum_type, self._key_type = np.int64, np.int64
+        self._groups = tile_groups(chip.tiles, threads)
         self._wide_keys = np.empty(chip.neurons, np.int64)
         self._chunk = max(1, min(_BLOCK, _CHUNK_BYTES // chip.lines))
         block = max(self._chunk, min(_BLOCK, _BLOCK_BYTES // (chip.lines + 2 * chip.tiles * chip.winners)))
@@ -264,7 +271,7 @@ class _Work:
         tallies = np.zeros((self._threads, len(self.tally)), np.int64)
 
         def scan(share, start, stop):
-            return kernels.scan_samples(self._geometry, codes, offsets, first + start, first + stop,
+            return samples.scan_samples(self._geometry, codes, offsets, first + start, first + stop,
                                         self._stamps[start:stop], self._steps[start:stop], self._dark[start:stop],
                                         self._asked[start:stop], self._labels[start:stop], tallies[share])
 
@@ -280,12 +287,12 @@ class _Work:
         """Carry scanned samples through all tiles, group by group."""
         def carry_out(first, stop):
             tally, neurons = np.zeros_like(self.tally), self._geometry.neurons
-            kernels.race_chunks(self._geometry, self._cells, self._stamps, self._steps, self._dark, count, self._chunk,
-                                first, stop, np.empty(neurons, self._sum_type), np.empty(neurons, self._key_type),
-                                self._winners, tally)
+            samples.race_chunks(self._geometry, self._cells, self._reading, self._stamps, self._steps, self._dark,
+                                count, self._chunk, first, stop, np.empty(neurons, self._sum_type),
+                                np.empty(neurons, self._key_type), self._winners, tally)
             return tally
 
-        self.tally += sum(_shared_out(self._threads, carry_out, self._groups[:-1], self._groups[1:]))
+        self.tally += sum(shared_out(self._threads, carry_out, self._groups[:-1], self._groups[1:]))
 
     def _read_out(self, count):
         """Carry the fires of scanned samples through the read-out; returns its answers. Labels are taught in order."""
@@ -304,11 +311,11 @@ class _Work:
         classes, ranks = self._geometry.classes, self._geometry.tiles * self._geometry.winners
 
         def read(share, start, stop):
-            kernels.read_out_samples(self._geometry, self._cells, self._winners, start, stop, self._asked, self._labels,
-                                     np.empty(classes, np.int64), np.empty(ranks, np.int32), table,
-                                     tallies[share])
+            read_out.read_out_samples(self._geometry, self._cells, self._reading, self._winners, start, stop,
+                                      self._asked, self._labels, np.empty(classes, np.int64),
+                                      np.empty(ranks, np.int32), table, tallies[share])
 
-        if (self._labels[:count] >= 0).any():
+        if self._reading is not None or (self._labels[:count] >= 0).any():
             read(0, 0, count)
         else:
             self._shared(read, count)
@@ -317,11 +324,11 @@ class _Work:
     def _listed(self, count, answers):
         """The fires of scanned samples, one after the other."""
         ends = np.zeros(count + 1, np.int64)
-        total = kernels.count_fires(self._winners, count, ends) if self._keep else 0
+        total = samples.count_fires(self._winners, count, ends) if self._keep else 0
         part = OutputSpikes(np.empty(total, np.int32), np.empty(total, np.int32), ends, answers)
 
         def write(share, start, stop):
-            kernels.list_fires(self._winners, start, stop, part.tile[ends[start]:ends[stop]],
+            samples.list_fires(self._winners, start, stop, part.tile[ends[start]:ends[stop]],
                                part.neuron[ends[start]:ends[stop]])
 
         if self._keep:
@@ -333,7 +340,7 @@ class _Work:
         stop, result).
         """
         bounds = [count * i // self._threads for i in range(self._threads + 1)]
-        results = _shared_out(self._threads, function, range(self._threads), bounds[:-1], bounds[1:])
+        results = shared_out(self._threads, function, range(self._threads), bounds[:-1], bounds[1:])
         return list(zip(bounds[:-1], bounds[1:], results, strict=True))
 
     def _run_any(self, codes, offsets, transient):
@@ -345,8 +352,8 @@ class _Work:
         tiles, neurons, ends = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(len(offsets), np.int64)
         table = np.empty((np.count_nonzero(codes_here == EventCode.ANSWER), 3), np.int32)
         answer_ends = np.empty(len(offsets), np.int64)
-        kernels.run_events(self._geometry, self._cells, transient, codes, offsets, self._wide_keys, self._fired,
-                           tiles, neurons, ends, table, answer_ends, self.tally)
+        events.run_events(self._geometry, self._cells, transient, codes, offsets, self._wide_keys, self._fired,
+                          tiles, neurons, ends, table, answer_ends, self.tally)
         total, ends = (ends[-1], ends) if self._keep else (0, np.zeros_like(ends))
         self._parts.append(OutputSpikes(tiles[:total].copy(), neurons[:total].copy(), ends,
                                  Answers(*table[:answer_ends[-1]].T.copy(), answer_ends)))
@@ -354,52 +361,6 @@ class _Work:
     def fires(self) -> OutputSpikes:
         """What fired and was answered, of all samples carried out."""
         return _joined(self._parts)
-
-
-def _thread_count(threads):
-    threads = (os.cpu_count() or 1) if threads is None else threads
-    if threads < 1:
-        raise ValueError(f"threads must be at least 1, not {threads!r}")
-    return threads
-
-
-def _groups(tiles, threads):
-    """Bounds of groups of tiles that threads take in turn: large ones first, so that few are handed out, single tiles
-    last, so that all threads finish together.
-    """
-    bounds = [0]
-    while bounds[-1] < tiles:
-        left = tiles - bounds[-1]
-        bounds.append(bounds[-1] + (max(1, left // (2 * threads)) if threads > 1 else left))
-    return bounds
-
-
-@functools.cache
-def _helpers(process):
-    """Threads that wait for work, as many as were ever wanted at once; of this process: a fork takes none along."""
-    return ThreadPoolExecutor(_HELPERS_MAX, f"ohmspike-{process}")
-
-
-def _shared_out(threads, function, *arguments):
-    """``list(map(function, *arguments))``, whose calls this thread and helpers take in turn."""
-    calls = list(zip(*arguments, strict=True))
-    threads = min(threads, len(calls))
-    if threads < 2:
-        return [function(*call) for call in calls]
-    results, turns = [None] * len(calls), itertools.count()
-
-    def help_out():
-        while (turn := next(turns)) < len(calls):
-            results[turn] = function(*calls[turn])
-
-    helping = [_helpers(os.getpid()).submit(help_out) for _ in range(threads - 1)]
-    try:
-        help_out()
-    finally:
-        for helper in helping:
-            if not helper.cancel():  # one that never started has nothing to give
-                helper.result()
-    return results
 
 
 def _joined(parts):
@@ -438,33 +399,3 @@ def _words(name, values, shape, high=(1 << 16) - 1):
     if array.dtype.kind not in "iu" or (array.size and (array.min() < 0 or array.max() > high)):
         raise ValueError(f"{name} must hold integers 0 to {high}")
     return array.astype(np.uint16)
-
-
-def _geometry(chip):
-    row_lines = np.ascontiguousarray(chip.row_lines)
-    order = np.argsort(row_lines, axis=None, kind="stable").astype(np.int32)
-    traces = np.zeros(256, np.int64)
-    traces[:len(chip.trace_table)] = chip.trace_table
-    pulse_bins = np.where(traces > 0, traces * chip.amplitudes >> chip.trace_bits, -1)
-    return kernels.Geometry(
-        lines=chip.lines, tiles=chip.tiles, rows=chip.rows, neurons=chip.neurons, winners=chip.winners,
-        learners=chip.learners, min_spikes=chip.min_spikes, race=chip.fire_mode == "race", top_level=chip.levels - 1,
-        membrane_top=(1 << chip.membrane_bits) - 1, threshold_top=(1 << chip.threshold_bits) - 1,
-        theta_leak=chip.theta_leak, full_scale=(1 << chip.trace_bits) - 1, amplitudes=chip.amplitudes,
-        fraction_bits=chip.fraction_bits, index_bits=(chip.neurons - 1).bit_length(), classes=chip.classes,
-        score_top=(1 << chip.score_bits) - 1,
-        rank_bins=np.array(chip.trace_of_rank, np.int64) * chip.amplitudes >> chip.trace_bits, row_lines=row_lines,
-        sight_offsets=np.r_[0, np.cumsum(np.bincount(row_lines.ravel(), minlength=chip.lines))].astype(np.int64),
-        sight_tiles=order // chip.rows, sight_rows=order % chip.rows, traces=traces, pulse_bins=pulse_bins,
-        flawed=chip.noise_bits > 0 or chip.has_stuck_cells)
-
-
-def _transient(chip):
-    tiles, units = chip.tiles, (chip.tiles, chip.learners)
-    return kernels.Transient(
-        membranes=np.zeros((tiles, chip.neurons), np.uint32), reads=np.zeros(tiles, np.int32),
-        step_reads=np.zeros(tiles, np.int32), fresh=np.ones(tiles, np.bool_), closed=np.zeros(tiles, np.bool_),
-        next_unit=np.zeros(tiles, np.int32), unit_neuron=np.full(units, -1, np.int32),
-        unit_stamp=np.zeros(units, np.int32), line_stamp=np.full(chip.lines, -1, np.int32),
-        scalars=np.zeros(3, np.int64), scores=np.zeros(chip.classes, np.int64),
-        fired=np.zeros(tiles * chip.winners, np.int32))

@@ -1,4 +1,4 @@
-"""The imperfect model: the chip with the flaws of real cells, seeded, cell by cell (docs/analog.md, Non-idealities)."""
+"""The non-ideal model: the chip with real cells and lines, seeded, cell by cell (docs/analog.md, Non-idealities)."""
 
 import dataclasses
 import math
@@ -11,8 +11,8 @@ from ohmspike.chip.events import EventBatch, EventCode, OutputSpikes
 from ohmspike.sim.analog.device import Device, DeviceError, curvature, saturation
 from ohmspike.sim.state import ChipState, written, written_read_out
 
-from . import nonideal_kernels
-from .exact import ExactModel, _shared_out, _Work
+from .exact import ExactModel, Work
+from .kernels.types import CellEffects, Reading, RealCells
 from .nonidealities import IN_HARDWARE, NONIDEALITIES
 
 __all__ = ["NonIdealModel", "NonIdealities", "as_hardware"]
@@ -29,7 +29,7 @@ once for all of them."""
 
 @dataclass(frozen=True)
 class NonIdealities:
-    """Strengths of the flaws of a chip (:data:`NONIDEALITIES`), and the seed of what is drawn once per cell.
+    """Strengths of the non-idealities of a chip (:data:`NONIDEALITIES`), and the seed of what is drawn once per cell.
 
     Raises
     ------
@@ -86,16 +86,16 @@ def _step_spread(device):
 
 
 def as_hardware(chip: Chip, nonidealities: NonIdealities, state: ChipState | None = None) -> tuple[Chip, ChipState]:
-    """The chip whose gates carry the flaws, and its state: what exact model, oracle, RTL and boards take.
+    """The chip whose hardware has the non-idealities, and its state: what exact model, oracle, RTL and boards take.
 
     On whole latency-coded samples it does to the bit what :class:`NonIdealModel` does, as long as no threshold reaches
-    its top; but it takes any events, in either mode. Its thresholds are those of the flawless chip with the offsets
+    its top; but it takes any events, in either mode. Its thresholds are those of the ideal chip with the offsets
     added, shifted to stay at 0 or above (contract 6.3).
 
     Parameters
     ----------
     chip : :class:`~ohmspike.chip.Chip`
-        Flawless, or with a noise register and a mask of its own, which are kept if they will do.
+        Ideal, or with a noise register and a mask of its own, which are kept if they will do.
     nonidealities : :class:`NonIdealities`
         Those of :data:`IN_HARDWARE` alone.
     state : :class:`ChipState`, optional
@@ -104,13 +104,13 @@ def as_hardware(chip: Chip, nonidealities: NonIdealities, state: ChipState | Non
     Raises
     ------
     DeviceError
-        The gates cannot carry a flaw, or the thresholds have no room for it.
+        The hardware cannot have a non-ideality, or the thresholds have no room for it.
     DescriptionError
-        The chip cannot have a flaw.
+        The chip cannot have a non-ideality.
     """
     for name in NONIDEALITIES:
         if name not in IN_HARDWARE and getattr(nonidealities, name):
-            raise DeviceError(f"{name} must be 0 in a chip of gates, which carry {', '.join(IN_HARDWARE)} alone, "
+            raise DeviceError(f"{name} must be 0 in hardware, which has {', '.join(IN_HARDWARE)} alone, "
                               f"not {getattr(nonidealities, name):g}")
     fields = {}
     if nonidealities.c2c:
@@ -119,22 +119,22 @@ def as_hardware(chip: Chip, nonidealities: NonIdealities, state: ChipState | Non
                    "noise_bits": chip.noise_bits if chip.noise_bits >= max(1, wanted) else _NOISE_BITS}
     if nonidealities.stuck:
         fields["stuck_cells"] = "masked"
-    flawed = dataclasses.replace(chip, **fields)
+    hardware = dataclasses.replace(chip, **fields)
     state = ChipState.initial(chip) if state is None else state.copy()
     state.validate(chip)
-    fresh = ChipState.initial(flawed)
-    flaws, rails = _drawn(chip, nonidealities, Device.preset("target65"))
+    fresh = ChipState.initial(hardware)
+    drawn = _draw(chip, nonidealities, Device.preset("target65"))
     if nonidealities.c2c:
         state.write_noise = fresh.write_noise
     if nonidealities.stuck:
-        for mask, levels, rail in zip(("stuck", "read_out_stuck"), ("levels", "read_out"), rails, strict=True):
+        for mask, levels, rail in zip(("stuck", "read_out_stuck"), ("levels", "read_out"), drawn.rails, strict=True):
             held = getattr(state, mask) if chip.has_stuck_cells else getattr(fresh, mask)
             setattr(state, mask, held | (rail >= 0).astype(np.uint8))
             getattr(state, levels)[rail >= 0] = rail[rail >= 0]
     if nonidealities.threshold:
-        _offset(chip, state, flaws.offsets)
-    state.validate(flawed)
-    return flawed, state
+        _offset(chip, state, drawn.reading.offsets)
+    state.validate(hardware)
+    return hardware, state
 
 
 def _offset(chip, state, offsets):
@@ -158,7 +158,7 @@ def _offset(chip, state, offsets):
 
 
 class NonIdealModel(ExactModel):
-    """A chip with flaws. Without any it is the exact model, to the bit.
+    """A chip with real cells and lines. Without any non-ideality it is the exact model, to the bit.
 
     Takes whole latency-coded samples only (contract 9.1), in race mode. What is drawn per cell depends on the seed of
     the nonidealities alone; noise of pulses uses the chip's own random states, noise of reading others. Results do not
@@ -167,8 +167,8 @@ class NonIdealModel(ExactModel):
     Parameters
     ----------
     chip : :class:`~ohmspike.chip.Chip`
-        Race mode, without flaws of its own; fraction_bits of 12 at most, since noise takes the 20 low bits of a random
-        state.
+        Race mode, without non-idealities of its own; fraction_bits of 12 at most, since noise takes the 20 low bits of
+        a random state.
     nonidealities : :class:`NonIdealities`
     state : :class:`ChipState`, optional
         Copied; its levels are written to the cells as :meth:`program` does.
@@ -178,23 +178,24 @@ class NonIdealModel(ExactModel):
     Raises
     ------
     ValueError
-        The chip cannot have flaws, or samples are of another kind.
+        The chip cannot have non-idealities, or samples are of another kind.
     """
 
     def __init__(self, chip: Chip, nonidealities: NonIdealities, state: ChipState | None = None,
                  device: Device | None = None):
         if chip.fire_mode != "race":
-            raise ValueError(f"flaws need fire_mode race, not {chip.fire_mode}")
+            raise ValueError(f"non-idealities need fire_mode race, not {chip.fire_mode}")
         if chip.fraction_bits > NOISE_FRACTION_MAX:
-            raise ValueError(f"flaws need fraction_bits of {NOISE_FRACTION_MAX} at most, not {chip.fraction_bits}")
+            raise ValueError(f"non-idealities need fraction_bits of {NOISE_FRACTION_MAX} at most, "
+                             f"not {chip.fraction_bits}")
         if chip.noise_bits or chip.has_stuck_cells:
-            raise ValueError("flaws need a description without any: noise_bits 0 and stuck_cells none, not "
+            raise ValueError("non-idealities need a description without any: noise_bits 0 and stuck_cells none, not "
                              f"{chip.noise_bits} and {chip.stuck_cells}")
         super().__init__(chip, state)
         self.nonidealities = nonidealities
         self.device = Device.preset("target65") if device is None else device
         self._rng = np.random.default_rng([nonidealities.seed, 2])
-        self._flaws, self._rails = _drawn(chip, nonidealities, self.device)
+        self._drawn = _draw(chip, nonidealities, self.device)
         self.program(self.state)
 
     def program(self, state: ChipState, *, error: float = 0.0) -> None:
@@ -206,7 +207,7 @@ class NonIdealModel(ExactModel):
             Deviation of a written level, share of the range; stuck cells stay at their rail.
         """
         state = state.copy()
-        for name, rails in zip(("levels", "read_out"), self._rails, strict=True):
+        for name, rails in zip(("levels", "read_out"), self._drawn.rails, strict=True):
             levels = getattr(state, name)
             if error:
                 levels[...] = written(levels, self.chip.levels - 1, error, self._rng)
@@ -216,14 +217,14 @@ class NonIdealModel(ExactModel):
 
     def program_read_out(self, levels: np.ndarray) -> None:
         """Write the levels of the read-out, each with an error of deviation ``c2c``."""
-        rails = self._rails[1]
+        rails = self._drawn.rails[1]
         self.state.read_out[...] = np.where(rails < 0, written_read_out(self.chip, levels, self.nonidealities.c2c),
                                             rails)
 
     def drift(self, decades: float, *, share: float, deviation: float = 0.0) -> None:
         """Let every cell lose ``share`` of the range per decade of time, with a deviation per decade, also a share."""
         top = self.chip.levels - 1
-        for name, rails in zip(("levels", "read_out"), self._rails, strict=True):
+        for name, rails in zip(("levels", "read_out"), self._drawn.rails, strict=True):
             levels = getattr(self.state, name)
             moved = levels - decades * top * (share + deviation * self._rng.standard_normal(levels.shape))
             moved = np.clip(np.rint(moved), 0, top).astype(np.uint8)
@@ -232,17 +233,18 @@ class NonIdealModel(ExactModel):
     @property
     def worn(self) -> float:
         """Share of the cells that have had more pulses than they bear."""
-        flaws = self._flaws
-        dead = (flaws.wear >= flaws.limit).sum() + (flaws.read_out_wear >= flaws.read_out_limit).sum()
-        return float(dead) / (flaws.wear.size + flaws.read_out_wear.size)
+        real = self._drawn.real
+        return float(sum((cells.wear >= cells.limit).sum() for cells in real) / sum(cells.wear.size for cells in real))
 
     def pulses(self) -> tuple[np.ndarray, np.ndarray]:
         """Pulses that each cell has had, of the tiles and of the read-out, uint32 in the shapes of their levels."""
-        return self._flaws.wear.copy(), self._flaws.read_out_wear.copy()
+        tiles, read_out = self._drawn.real
+        return tiles.wear.copy(), read_out.wear[0].copy()
 
     def history(self) -> dict[str, np.ndarray]:
         """What goes on across runs beside the state: pulses of every cell, random states of reading."""
-        return {"wear": self._flaws.wear, "read_out_wear": self._flaws.read_out_wear, "noise": self._flaws.noise}
+        tiles, read_out = self._drawn.real
+        return {"wear": tiles.wear, "read_out_wear": read_out.wear[0], "noise": self._drawn.reading.noise}
 
     def restore(self, history: dict[str, np.ndarray]) -> None:
         """Go on from a :meth:`history`."""
@@ -259,80 +261,72 @@ class NonIdealModel(ExactModel):
         finally:
             self.state.learn = learn
 
+    def _cells(self, learn):
+        cells = super()._cells(learn)
+        crossbars = []
+        for crossbar, real, stuck in zip((cells.tiles, cells.read_out), self._drawn.real, self._drawn.stuck,
+                                         strict=True):
+            gain = real.weight_gain.astype(np.int64)
+            crossbars.append(crossbar._replace(
+                weights=((real.level_weights[crossbar.levels] * gain) >> 8).astype(np.int32), real=real,
+                effects=CellEffects(True, _noise_register(self.chip, self.nonidealities), stuck)))
+        return cells._replace(tiles=crossbars[0], read_out=crossbars[1])
+
     def _work(self, cells, keep, threads):
-        work = _FlawedWork(self.chip, self._geometry, cells, keep, threads)
-        work.flaws = flaws = self._flaws
-        work.weights = _effective(flaws.level_weights, cells.levels, flaws.weight_gain)
-        work.read_out_weights = _effective(flaws.level_weights, cells.read_out, flaws.read_out_weight_gain)
-        return work
+        return _WholeSamples(self.chip, self._geometry, cells, keep, threads, self._drawn.reading)
 
 
-class _FlawedWork(_Work):
-    """A run on cells with flaws."""
-
-    flaws: nonideal_kernels.Flaws
-    weights: np.ndarray
-    read_out_weights: np.ndarray
-
-    def _race_tiles(self, count):
-        def carry_out(first, stop):
-            tally = np.zeros_like(self.tally)
-            nonideal_kernels.race_flawed(self._geometry, self._cells, self.flaws, self.weights, self._stamps,
-                                          self._steps, self._dark, count, first, stop, self._winners, tally)
-            return tally
-
-        self.tally += sum(_shared_out(self._threads, carry_out, self._groups[:-1], self._groups[1:]))
-
-    def _answers(self, count, table):
-        nonideal_kernels.read_out_flawed(self._geometry, self._cells, self.flaws, self.read_out_weights, self._winners,
-                                          count, self._asked, self._labels, table, self.tally)
+class _WholeSamples(Work):
+    """A run that takes whole latency-coded samples alone."""
 
     def _run_any(self, codes, offsets, transient):
         if len(codes[offsets[0]:offsets[-1]]):
-            raise ValueError("a chip with flaws takes whole latency-coded samples only (contract 9.1)")
+            raise ValueError("a non-ideal chip takes whole latency-coded samples only (contract 9.1)")
 
 
-def _drawn(chip, nonidealities, device):
-    """The flaws of a chip, and the rails of its cells: -1 where a cell works."""
+@dataclass(frozen=True)
+class _Drawn:
+    """What is drawn for a chip; where there are two, of the tiles and of the read-out, which is one plane of cells."""
+
+    stuck: tuple[np.ndarray, np.ndarray]  # 1 where a cell is stuck
+    rails: tuple[np.ndarray, np.ndarray]  # levels of stuck cells, -1 where a cell works; in the shapes of the state
+    real: tuple[RealCells, RealCells]
+    reading: Reading
+
+
+def _draw(chip, nonidealities, device):
     rng = np.random.default_rng([nonidealities.seed, 1])
     top = chip.levels - 1
-    parts, rails = {}, []
-    shapes = {"": (chip.tiles, chip.rows, chip.neurons), "read_out_": (chip.read_out_rows, chip.classes)}
-    for prefix, shape in shapes.items():
+    level_weights = _warm_weights(chip, device, nonidealities.temperature)
+    parts = []
+    for shape in ((chip.tiles, chip.rows, chip.neurons), (1, chip.read_out_rows, chip.classes)):
         share, rail, step, span, life = (rng.random(shape), rng.random(shape), rng.standard_normal(shape),
                                          rng.standard_normal(shape), rng.random(shape))
         stuck = share < nonidealities.stuck
-        rails.append(np.where(stuck, np.where(rail < 0.5, 0, top), -1).astype(np.int16))
         limit = np.full(shape, _NEVER, np.uint32)
         if nonidealities.endurance:
             pulses = np.sqrt(-np.log1p(-life)) / nonidealities.endurance  # Weibull of shape 2
             limit = np.minimum(np.rint(pulses), float(_NEVER)).astype(np.uint32)
-        parts |= {
-            f"{prefix}stuck": stuck,
-            f"{prefix}step_gain": _gain(np.exp(nonidealities.d2d_step * step)),
-            f"{prefix}weight_gain": _gain(np.maximum(0.0, 1.0 + nonidealities.d2d_range * span)),
-            f"{prefix}wear": np.zeros(shape, np.uint32), f"{prefix}limit": limit}
+        rails = np.where(stuck, np.where(rail < 0.5, 0, top), -1).astype(np.int16)
+        parts.append((stuck.astype(np.uint8), rails, RealCells(
+            step_gain=_gain(np.exp(nonidealities.d2d_step * step)),
+            weight_gain=_gain(np.maximum(0.0, 1.0 + nonidealities.d2d_range * span)),
+            wear=np.zeros(shape, np.uint32), limit=limit, level_weights=level_weights)))
+    stuck, rails, real = zip(*parts, strict=True)
     full = max(1, int(chip.weight_table.max()))
     offsets = np.rint(nonidealities.threshold * full * rng.standard_normal((chip.tiles, chip.neurons)))
-    noise = rng.integers(1, 1 << 32, chip.tiles + 1, dtype=np.uint32)
     swing = device.g_max_s - device.g_min_s
-    return nonideal_kernels.Flaws(
-        **parts, offsets=offsets.astype(np.int32), noise=noise,
-        level_weights=_warm_weights(chip, device, nonidealities.temperature),
-        c2c=_noise_register(chip, nonidealities),
+    reading = Reading(
+        offsets=offsets.astype(np.int32), noise=rng.integers(1, 1 << 32, chip.tiles + 1, dtype=np.uint32),
         read_noise=nonidealities.read_noise * full / NOISE_SIGMA, line_loss=nonidealities.line_ohm * swing / full,
         line_floor=full * device.g_min_s / swing,
-        full_membrane=16 * full / nonidealities.unclamped if nonidealities.unclamped else 0.0), rails
+        full_membrane=16 * full / nonidealities.unclamped if nonidealities.unclamped else 0.0)
+    return _Drawn(stuck, (rails[0], rails[1][0]), real, reading)
 
 
 def _noise_register(chip, nonidealities):
     """The strength ``c2c`` in the units of the register write_noise (contract 5.5)."""
     return round(nonidealities.c2c * (chip.levels - 1) * 2**chip.fraction_bits / NOISE_SIGMA)
-
-
-def _effective(level_weights, levels, gain):
-    """Weights of cells in 1/256."""
-    return ((level_weights[levels] * gain.astype(np.int64)) >> 8).astype(np.int32)
 
 
 def _gain(values):

@@ -42,7 +42,7 @@ def same_as_nonideal(target, nonideal):
     """A target of gates and the nonideal model, both after :func:`learned`: all but thresholds are equal, and these
     are but for what offsets and contract 6.2 account for."""
     ours, theirs = target.state(), nonideal.state()
-    offsets = ours.theta.astype(int) - theirs.theta - nonideal.model._flaws.offsets
+    offsets = ours.theta.astype(int) - theirs.theta - nonideal.model._drawn.reading.offsets
     assert (np.ptp(offsets, axis=1) == 0).all()
     alike = dataclasses.replace(ours, theta=theirs.theta, write_noise=0, stuck=theirs.stuck,
                                 read_out_stuck=theirs.read_out_stuck)
@@ -51,7 +51,7 @@ def same_as_nonideal(target, nonideal):
 
 
 @pytest.mark.parametrize("ideal", [CHIP, HOSTED], ids=["on chip", "on host"])
-def test_a_schedule_on_nonideal_gates_ends_in_the_bits_of_the_imperfect_model(ideal):
+def test_a_schedule_on_nonideal_gates_ends_in_the_bits_of_the_nonideal_model(ideal):
     chip, state = as_hardware(ideal, STRENGTHS)
     target, nonideal = ModelTarget(chip), NonIdealTarget(ideal, STRENGTHS)
     target.load(state)
@@ -60,7 +60,7 @@ def test_a_schedule_on_nonideal_gates_ends_in_the_bits_of_the_imperfect_model(id
 
 
 @pytest.mark.slow
-def test_a_schedule_on_nonideal_rtl_ends_in_the_bits_of_the_imperfect_model():
+def test_a_schedule_on_nonideal_rtl_ends_in_the_bits_of_the_nonideal_model():
     chip, state = as_hardware(HOSTED, STRENGTHS)
     nonideal = NonIdealTarget(HOSTED, STRENGTHS)
     with open_target("rtl", chip) as target:

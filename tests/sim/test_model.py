@@ -1,10 +1,12 @@
 """The exact model against the oracle: output spikes, state and counters, to the bit."""
 
 import dataclasses
-import importlib.util
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +18,7 @@ from ohmspike.sim.model import kernels
 from ohmspike.sim.model.exact import ExactModel
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.state import ChipState, spikes_difference
+from support.planted_kernels import plant
 from support.stimulus import chips, cut, random_samples, random_state, varied
 
 STEP, DECIDE, DARK, END = EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END
@@ -256,17 +259,15 @@ def test_states_tell_their_first_difference():
     assert not one.equal(other) and one.equal(one.copy())
 
 
-# Planted bugs: a wrong operator in a kernel must be seen by the comparison above. (text in kernels.py, wrong text)
+# Planted bugs: a wrong operator in a kernel must be seen by the comparison above. (text of kernels, wrong text)
 PLANTED = {
     "none": ("", ""),
     "random shift": ("x >> np.uint32(17)", "x >> np.uint32(16)"),
-    "set without random": ("level += (np.int64(table[amplitude, level]) + np.int64(x >> shift))",
-                           "level += (np.int64(table[amplitude, level]))"),
-    "reset rounds otherwise": ("np.int32(level) - np.int32((np.uint32(", "np.int32(level) - np.int32((1 + np.uint32("),
-    "set of one bin rounds otherwise": ("np.int32(level) + np.int32((np.uint32(",
-                                        "np.int32(level) + np.int32((99 + np.uint32("),
-    "level wraps": ("level = min(level, top)", "level = level & top"),
-    "clip counted at the rail": ("clipped += level > top", "clipped += level >= top"),
+    "pulse without random": ("moves = entry + np.int64(x >> shift)", "moves = entry"),
+    "pulse of one bin rounds otherwise": ("moves = np.int64(table[", "moves = 99 + np.int64(table["),
+    "level wraps": ("held = max(0, min(moved, top))", "held = moved & top"),
+    "clip counted at the rail": ("return held, moved != held", "return held, moved <= 0 or moved >= top"),
+    "reset in place of set": ("fraction_bits, top_level, 1, column", "fraction_bits, top_level, -1, column"),
     "tie to the highest neuron": ("(index_mask - j)\n", "j\n"),
     "theta not clipped": ("min(raised, top)", "min(raised, top + 1)"),
     "membrane saturates early": ("min(np.int64(membranes[j]), top)", "min(np.int64(membranes[j]), top - 1)"),
@@ -276,7 +277,7 @@ PLANTED = {
     "fires above, not at": ("largest >= cells.theta_base", "largest > cells.theta_base"),
     "no fresh after fire": ("transient.fresh[tile] = True\n", "transient.fresh[tile] = False\n"),
     "unit pointer stands": ("(holder + 1) % geometry.learners", "holder % geometry.learners"),
-    "leak too strong": ("theta[j] >> np.uint32(geometry.theta_leak)", "theta[j] >> np.uint32(geometry.theta_leak - 1)"),
+    "leak too strong": ("theta[j] >> np.uint32(shift)", "theta[j] >> np.uint32(shift - 1)"),
     "dark meets open tiles": ("if transient.closed[tile]:\n                count",
                               "if not transient.closed[tile]:\n                count"),
     "squares of sums": ("2 * transient.step_reads[tile] + 1", "2 * transient.step_reads[tile]"),
@@ -285,35 +286,24 @@ PLANTED = {
     "the higher of equal columns": ("scores[c] > scores[best])", "scores[c] >= scores[best])"),
     "rank 0 sends one pulse less": ("pulses = ranks - rank\n", "pulses = max(1, ranks - rank - 1)\n"),
     "sum of a sample nobody asks of": ("(ranks - rank) * row_sums", "ranks * row_sums"),
-    "ranks not in turn": ("rank = 0 if rank == ranks - 1 else rank + 1", "rank = 0"),
-    "label right on a tie with a lower column": ("(lead == 0 and label < rival)", "lead == 0"),
+    "ranks not in turn": ("np.tile(rank_bins, chip.tiles)", "np.repeat(rank_bins, chip.tiles)"),
+    "label right on a tie with a lower column": ("(lead == 0 and column < rival)", "lead == 0"),
     "stamps in place of ages": ("ages[i] = last_step - stamps", "ages[i] = stamps"),
-    "random state not kept": ("        cells.random[tile] = x\n\n    pulses", "\n    pulses"),
+    "random state not kept": ("        cells.tiles.random[tile] = x\n\n    pulses", "\n    pulses"),
     "noise of another field": ("x >> np.uint32(15) & np.uint32(31)", "x >> np.uint32(16) & np.uint32(31)"),
     "noise not centred": ("np.uint32(31)) - 62)", "np.uint32(31)) - 61)"),
-    "noise rounds to zero": ("+ _noise(x) * noise) >> fraction", "+ _noise(x) * noise) // (1 << fraction) + 1"),
-    "a stuck cell moves": ("if stuck[row, column] == 0:", "if True:"),
-    "only the usual rail is counted": ("over += moved != held", "over += sign * moved > sign * held"),
-    "noise of the read-out": ("cells.write_noise, sign,\n            cells.random[geometry.tiles]",
-                              "0, sign, cells.random[geometry.tiles]"),
-    "ages off by one": ("ages[count] = row, step - stamp", "ages[count] = row, step - stamp + 1"),
+    "noise rounds to zero": ("sign * (moves >> fraction)", "sign * int(moves / (1 << fraction))"),
+    "a stuck cell moves": ("stays = effects.stuck[z, row, j] != 0", "stays = False"),
+    "only the usual rail is counted": ("return held, moved != held", "return held, sign * moved > sign * held"),
+    "noise forgotten": ("moves += noise_of(x) * effects.write_noise", "moves += 0"),
+    "ages off by one": ("geometry.pulse_bins[step - stamp]", "geometry.pulse_bins[step - stamp + 1]"),
 }
 
 
 @pytest.fixture
 def planted(request, tmp_path, monkeypatch):
     """The kernels as plain Python with one bug planted."""
-    right, wrong = PLANTED[request.param]
-    source = Path(kernels.__file__).read_text("utf-8")
-    assert not right or source.count(right) == 1, f"{right!r} is not one place of kernels.py"
-    path = tmp_path / "planted_kernels.py"
-    path.write_text(source.replace(right, wrong) if right else source, "utf-8")
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
-    spec = importlib.util.spec_from_file_location("planted_kernels", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    for name in ("race_chunks", "read_out_samples", "run_events", "scan_samples"):
-        monkeypatch.setattr(kernels, name, getattr(module, name))
+    plant(*PLANTED[request.param], tmp_path, monkeypatch)
     return request.param
 
 
@@ -329,3 +319,25 @@ def test_planted_bugs_are_seen(planted):
     chips_tried = (base, free, taught, flawed)
     found = next(filter(None, (session_difference(chip, seed) for seed in range(25) for chip in chips_tried)), "")
     assert bool(found) == (planted != "none"), found
+
+
+def test_a_cached_kernel_is_of_the_sources_as_they_are(tmp_path):
+    """A kernel is compiled again when a function that it calls, in another file, has changed; otherwise not."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    shutil.copy(Path(kernels.__file__).parent / "compiling.py", folder)
+    (folder / "caller.py").write_text("from .called import value\nfrom .compiling import kernel\n\n\n@kernel\n"
+                                      "def twice():\n    return 2 * value()\n")
+
+    def outcome(value):
+        (folder / "called.py").write_text(f"from .compiling import kernel\n\n\n@kernel\ndef value():\n"
+                                          f"    return {value}\n")
+        code = "from folder.caller import twice\nprint(twice(), sum(twice.stats.cache_hits.values()))"
+        environment = os.environ | {"PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": ""}
+        return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True,
+                              check=True).stdout.split()
+
+    assert outcome(1) == ["2", "0"]
+    assert outcome(1) == ["2", "1"]
+    assert outcome(4) == ["8", "0"]

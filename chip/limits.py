@@ -1,0 +1,15 @@
+"""Constants of the contract that hold for every chip; model, RTL and host take them from here."""
+
+__all__ = ["READS_MAX", "SILENT", "SPLITMIX_INDEX", "SPLITMIX_SEED", "SPLITMIX_STREAM", "STEP_MAX"]
+
+STEP_MAX = 254
+"""Steps one sample may hold (contract 2.3)."""
+
+SILENT = STEP_MAX + 1
+"""Stamp of a line that has not spoken in a sample: stamps are steps, 8 bits wide."""
+
+READS_MAX = 4095
+"""Where the read pulses of a tile saturate, those of a sample and those of a step (contract 3.1a, 8.3)."""
+
+SPLITMIX_SEED, SPLITMIX_STREAM, SPLITMIX_INDEX = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+"""Factors of seed, stream and index in the generator of contract 7.1; the last two also mix its bits."""

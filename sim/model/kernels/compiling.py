@@ -1,0 +1,40 @@
+"""Machine code that is kept on disk as long as no file of this folder changes."""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+__all__ = ["inlined", "kernel"]
+
+
+def kernel(function: Callable) -> Callable:
+    """Compile a function with numba, free of the interpreter's lock, and cache its machine code on disk.
+
+    numba's own ``cache=True`` asks whether the *file of the function* has changed. A kernel holds the code of the
+    functions that it calls too, and these are in other files here, so the stamp of a cached kernel is one of all
+    sources of the folder.
+    """
+    compiled = numba.njit(nogil=True)(function)
+    if not numba.config.DISABLE_JIT:
+        cached = FunctionCache(function)
+        cached._cache_file = IndexDataCacheFile(cached.cache_path, cached._impl.filename_base, _sources())
+        compiled._cache = cached
+    return compiled
+
+
+def inlined(function: Callable) -> Callable:
+    """A part of kernels that numba writes out where it is called, so that what a caller fixes is fixed there."""
+    return numba.njit(inline="always")(function)
+
+
+@cache
+def _sources():
+    """Digest of every source of this folder."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(f"{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()

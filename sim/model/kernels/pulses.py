@@ -1,0 +1,132 @@
+"""SET and RESET pulses, and what else learns: thresholds.
+
+The rule of a pulse stands once, in :func:`_pulsed`. Two loops put it to rows of a column: :func:`pulse_column` for the
+commonest case and fast, :func:`pulse_cells` for any.
+"""
+
+import numpy as np
+
+from .compiling import inlined, kernel
+from .types import BINS, CLIPPED_HIGH, CLIPPED_LOW
+
+__all__ = ["advance", "leak", "lower_column", "noise_of", "pulse_cells", "raise_column", "raise_theta"]
+
+
+@inlined
+def advance(x):
+    """7.2: the next state of xorshift32."""
+    x = np.uint32(x ^ np.uint32(x << np.uint32(13)))
+    x = np.uint32(x ^ np.uint32(x >> np.uint32(17)))
+    return np.uint32(x ^ np.uint32(x << np.uint32(5)))
+
+
+@inlined
+def noise_of(x):
+    """5.5: four of the low five-bit fields of a random state, added up: mean 0, deviation 18.466, at most 62."""
+    return (np.int64(x & np.uint32(31)) + np.int64(x >> np.uint32(5) & np.uint32(31))
+            + np.int64(x >> np.uint32(10) & np.uint32(31)) + np.int64(x >> np.uint32(15) & np.uint32(31)) - 62)
+
+
+@inlined
+def _pulsed(level, sign, moves, fraction, top):
+    """5.2: the level after a pulse that ``moves`` by so many 2^-fraction levels (table, draw and noise), and whether it
+    had to be held at a rail.
+    """
+    moved = level + sign * (moves >> fraction)
+    held = max(0, min(moved, top))
+    return held, moved != held
+
+
+@inlined
+def _pulse_column(levels, weights, weight_table, table, fraction_bits, top_level, sign, column, rows, count, x):
+    """Pulses of one amplitude bin, whose table is ``table``, on the cell of ``column`` in every one of ``rows``.
+    Returns the random state, how many pulses were clipped and the weights before them.
+
+    Few arguments: to hand over all of :class:`Geometry` and :class:`Cells` takes longer than the pulses. Unsigned
+    indices need no check for negative ones.
+    """
+    shift, j, clipped, weight = np.uint32(32 - fraction_bits), np.uint64(column), 0, 0
+    for i in range(count):
+        row = np.uint64(rows[i])
+        level = levels[row, j]
+        weight += np.int64(weights[row, j])
+        x = advance(x)
+        moves = np.int64(table[np.uint64(level)]) + np.int64(x >> shift)
+        held, cut = _pulsed(np.int64(level), sign, moves, fraction_bits, top_level)
+        clipped += cut
+        levels[row, j] = held
+        weights[row, j] = weight_table[np.uint64(held)]
+    return x, clipped, weight
+
+
+@kernel
+def raise_column(levels, weights, weight_table, table, fraction_bits, top_level, column, rows, count, x):
+    """SET pulses, as :func:`_pulse_column`."""
+    return _pulse_column(levels, weights, weight_table, table, fraction_bits, top_level, 1, column, rows, count, x)
+
+
+@kernel
+def lower_column(levels, weights, weight_table, table, fraction_bits, top_level, column, rows, count, x):
+    """RESET pulses, as :func:`_pulse_column`."""
+    return _pulse_column(levels, weights, weight_table, table, fraction_bits, top_level, -1, column, rows, count, x)
+
+
+@kernel
+def pulse_cells(levels, weights, weight_table, table, plane, column, rows, bins, count, fraction, top, sign, x,
+                amplitudes, tally, effects, real):
+    """A pulse of amplitude bin ``bins[i]`` on the cell ``[plane, rows[i], column]`` for every *i*, none where the bin
+    is -1; counted. Returns the random state.
+
+    Real cells move by their own share of the table's entry; one that has worn out draws and counts like any other, and
+    stays.
+    """
+    at, clipped = BINS if sign > 0 else BINS + 2 * amplitudes, 0
+    shift, z, j = np.uint32(32 - fraction), np.uint64(plane), np.uint64(column)
+    for i in range(count):
+        amplitude = bins[i]
+        if amplitude < 0:
+            continue
+        row = np.uint64(rows[i])
+        level, weight = np.int64(levels[z, row, j]), np.int64(weights[z, row, j])
+        entry = np.int64(table[amplitude, level])
+        if real is not None:
+            weight >>= 8
+            entry = (entry * np.int64(real.step_gain[z, row, j])) >> 8
+        x = advance(x)
+        moves = entry + np.int64(x >> shift)
+        if effects.present:  # 5.5
+            moves += noise_of(x) * effects.write_noise
+        held, cut = _pulsed(level, sign, moves, fraction, top)
+        tally[at + amplitude] += 1
+        tally[at + amplitudes + amplitude] += weight
+        clipped += cut
+        stays = False
+        if effects.present:  # 5.6
+            stays = effects.stuck[z, row, j] != 0
+        if real is not None:
+            used = real.wear[z, row, j]
+            stays = stays or used >= real.limit[z, row, j]
+            real.wear[z, row, j] = used + np.uint32(1)
+        if not stays:
+            levels[z, row, j] = held
+            if real is None:
+                weights[z, row, j] = weight_table[held]
+            else:
+                weights[z, row, j] = (real.level_weights[held] * np.int64(real.weight_gain[z, row, j])) >> 8
+    tally[CLIPPED_HIGH if sign > 0 else CLIPPED_LOW] += clipped
+    return x
+
+
+@kernel
+def raise_theta(theta, neuron, step, top):
+    """6.1. Returns whether the threshold was held at its top."""
+    raised = np.int64(theta[neuron]) + step
+    theta[neuron] = min(raised, top)
+    return raised > top
+
+
+@kernel
+def leak(theta, shift):
+    """3.6"""
+    for j in range(theta.shape[0]):
+        theta[j] -= theta[j] >> np.uint32(shift)

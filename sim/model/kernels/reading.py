@@ -1,0 +1,105 @@
+"""Columns that are read, and the race between them."""
+
+import numpy as np
+
+from .compiling import kernel
+from .pulses import advance, noise_of
+
+__all__ = ["add_rows", "race", "read_rows", "with_read_noise"]
+
+
+@kernel
+def add_rows(weights, rows, count, sums):
+    """3.1: add up the weights of ``rows``: several rows a sweep, so that sums are loaded and stored seldom."""
+    neurons = sums.shape[0]
+    row = np.uint64(rows[0])
+    for j in range(neurons):
+        sums[j] = weights[row, np.uint64(j)]
+    i = 1
+    while i + 8 <= count:
+        a, b, c, d = np.uint64(rows[i]), np.uint64(rows[i + 1]), np.uint64(rows[i + 2]), np.uint64(rows[i + 3])
+        e, f, g, h = np.uint64(rows[i + 4]), np.uint64(rows[i + 5]), np.uint64(rows[i + 6]), np.uint64(rows[i + 7])
+        for column in range(neurons):
+            j = np.uint64(column)
+            sums[j] += (weights[a, j] + weights[b, j] + weights[c, j] + weights[d, j]
+                        + weights[e, j] + weights[f, j] + weights[g, j] + weights[h, j])
+        i += 8
+    while i + 2 <= count:
+        a, b = np.uint64(rows[i]), np.uint64(rows[i + 1])
+        for column in range(neurons):
+            j = np.uint64(column)
+            sums[j] += weights[a, j] + weights[b, j]
+        i += 2
+    if i < count:
+        row = np.uint64(rows[i])
+        for column in range(neurons):
+            j = np.uint64(column)
+            sums[j] += weights[row, j]
+
+
+@kernel
+def with_read_noise(added, read_noise, readings, x):
+    """A sum of the weights of so many ``readings``, in 1/256, with their noise; ``x`` is the state just drawn."""
+    return max(0, added + np.int64(np.rint(256.0 * read_noise * np.sqrt(np.float64(readings)) * noise_of(x))))
+
+
+@kernel
+def read_rows(weights, tile, rows, count, reading, sums):
+    """The membranes after reading ``rows`` of a non-ideal chip, in weights. Returns the weights read.
+
+    The bit line is held at row 0: a row loses what the currents of it and of all rows behind it drop on the way. The
+    loss is of first order, ``L = R Σ_m S_m²`` with *S_m* the conductance from row *m* on, taken as ``V² / (V + L)``.
+    """
+    neurons, total, line_loss, full = sums.shape[0], 0, reading.line_loss, reading.full_membrane
+    x = reading.noise[tile]
+    for j in range(neurons):
+        sums[j] = 0
+    for i in range(count):
+        row = np.uint64(rows[i])
+        for j in range(neurons):
+            sums[j] += weights[tile, row, j]
+    for j in range(neurons):
+        added = sums[j]
+        total += added >> 8
+        if line_loss > 0.0 and added > 0:
+            behind, loss, before = 0.0, 0.0, rows[count - 1]
+            for i in range(count - 1, -1, -1):
+                row = rows[i]
+                loss += behind * behind * (before - row)
+                behind += weights[tile, row, j] / 256.0 + reading.line_floor
+                before = row
+            loss += behind * behind * (before + 1)
+            membrane = added / 256.0
+            added = np.int64(np.rint(256.0 * membrane * membrane / (membrane + line_loss * loss)))
+        if full > 0.0:
+            added = np.int64(np.rint(256.0 * full * (1.0 - np.exp(-added / (256.0 * full)))))
+        if reading.read_noise > 0.0:
+            x = advance(x)
+            added = with_read_noise(added, reading.read_noise, count, x)
+        sums[j] = added >> 8
+    reading.noise[tile] = x
+    return total
+
+
+@kernel
+def race(membranes, theta, membrane_top, index_bits, keys, fired):
+    """3.4: the neurons of largest V - θ into ``fired``, falling; ties lowest first. Returns the largest V - θ.
+
+    A key holds V - θ above the complement of the neuron, so that no two are equal and one maximum gives both.
+    """
+    neurons, top = keys.shape[0], membrane_top
+    index_mask = (1 << index_bits) - 1
+    lowest = np.iinfo(keys.dtype).min
+    for j in range(neurons):
+        keys[j] = ((min(np.int64(membranes[j]), top) - np.int64(theta[j])) << index_bits) | (index_mask - j)
+    largest = 0
+    for rank in range(fired.shape[0]):
+        best = keys[0]
+        for j in range(neurons):
+            best = max(best, keys[j])
+        neuron = index_mask - (np.int64(best) & index_mask)
+        fired[rank] = neuron
+        keys[neuron] = lowest
+        if rank == 0:
+            largest = np.int64(best) >> index_bits
+    return largest
