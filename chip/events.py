@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["CODE_MIN", "Answers", "EventBatch", "EventCode", "OutputSpikes", "LABELS_MAX", "checked_labels",
            "label_code"]
+
+L = TypeVar("L", int, np.ndarray)
 
 LABELS_MAX = 255
 """Labels an event can name."""
@@ -30,12 +34,12 @@ CODE_MIN = EventCode.LABEL - (LABELS_MAX - 1)
 """The lowest code there is."""
 
 
-def label_code(label):
+def label_code(label: L) -> L:
     """The code of the event LABEL of a class, or of an array of classes."""
     return EventCode.LABEL - label
 
 
-def checked_labels(labels, samples: int, classes: int) -> np.ndarray:
+def checked_labels(labels: npt.ArrayLike | None, samples: int, classes: int) -> np.ndarray:
     """Labels of samples as an integer array of shape (samples,).
 
     Raises
@@ -43,12 +47,12 @@ def checked_labels(labels, samples: int, classes: int) -> np.ndarray:
     ValueError
         They are of another shape or kind, or no columns of a read-out with so many classes.
     """
-    labels = np.asarray(labels)
-    if labels.shape != (samples,) or labels.dtype.kind not in "iu":
-        raise ValueError(f"labels must be integers of shape ({samples},), not {labels.dtype} of {labels.shape}")
-    if samples and (labels.min() < 0 or labels.max() >= classes):
-        raise ValueError(f"labels must be 0 to classes - 1 = {classes - 1}, not {labels.min()} to {labels.max()}")
-    return labels
+    found = np.asarray(labels)
+    if found.shape != (samples,) or found.dtype.kind not in "iu":
+        raise ValueError(f"labels must be integers of shape ({samples},), not {found.dtype} of {found.shape}")
+    if samples and (found.min() < 0 or found.max() >= classes):
+        raise ValueError(f"labels must be 0 to classes - 1 = {classes - 1}, not {found.min()} to {found.max()}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,8 @@ class Answers:
     @classmethod
     def none(cls, samples: int) -> "Answers":
         """No answers to ``samples`` samples."""
-        return cls(*(np.zeros(0, np.int32) for _ in range(3)), np.zeros(samples + 1, np.int64))
+        none = np.zeros(0, np.int32)
+        return cls(none, none.copy(), none.copy(), np.zeros(samples + 1, np.int64))
 
     def __len__(self):
         return len(self.offsets) - 1

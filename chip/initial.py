@@ -3,6 +3,7 @@
 from enum import IntEnum
 
 import numpy as np
+import numpy.typing as npt
 
 from .description import Chip
 from .limits import SPLITMIX_INDEX, SPLITMIX_SEED, SPLITMIX_STREAM
@@ -20,7 +21,7 @@ class Stream(IntEnum):
     SHIFT = 5
 
 
-def mix(seed: int, stream: int, index) -> np.ndarray:
+def mix(seed: int, stream: int, index: npt.ArrayLike) -> np.ndarray:
     """64 random bits for every ``index`` (uint64 array): the SplitMix64 finaliser over seed, stream and index."""
     start = (seed * SPLITMIX_SEED + stream * SPLITMIX_STREAM) % 2**64
     with np.errstate(over="ignore"):

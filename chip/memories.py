@@ -38,7 +38,11 @@ def full(bits: str) -> Size:
     return Size(f"2^{bits} − 1", lambda chip: (1 << getattr(chip, bits)) - 1)
 
 
-BITS_16, BITS_32, BITS_64 = (Size(f"2^{bits} − 1", lambda chip, bits=bits: (1 << bits) - 1) for bits in (16, 32, 64))
+def _fixed(bits: int) -> Size:
+    return Size(f"2^{bits} − 1", lambda chip: (1 << bits) - 1)
+
+
+BITS_16, BITS_32, BITS_64 = _fixed(16), _fixed(32), _fixed(64)
 
 
 def always(chip: Chip) -> bool:

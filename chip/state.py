@@ -7,9 +7,9 @@ hold, and the tables of docs/link.md and docs/files.md. How to add one: docs/arc
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -108,18 +108,19 @@ class ChipState:
     @classmethod
     def memories(cls) -> list[Memory]:
         """The declarations of all arrays."""
-        return _declared(cls, "memory", Memory)
+        return _memories(cast(Hashable, cls))
 
     @classmethod
     def registers(cls) -> list[Register]:
         """The declarations of all numbers."""
-        return _declared(cls, "register", Register)
+        return _registers(cast(Hashable, cls))
 
     @classmethod
     def initial(cls, chip: Chip) -> "ChipState":
         """The state of a chip before its first sample: seeded levels, thresholds 0, learning off."""
-        return cls(**{entry.name: entry.first_contents(chip) for entry in cls.memories()},
-                   **{entry.name: entry.first_value(chip) for entry in cls.registers()})
+        fields: dict[str, Any] = {entry.name: entry.first_contents(chip) for entry in cls.memories()}
+        fields |= {entry.name: entry.first_value(chip) for entry in cls.registers()}
+        return cls(**fields)
 
     @classmethod
     def of(cls, chip: Chip, arrays: Mapping[str, np.ndarray], registers: Mapping[str, int]) -> "ChipState":
@@ -130,16 +131,18 @@ class ChipState:
         KeyError
             One is missing.
         """
-        found = {entry.name: arrays[entry.name] if entry.present(chip) else entry.first_contents(chip)
-                 for entry in cls.memories()}
-        words = {entry.name: entry.kind(registers[entry.name] if entry.present(chip) else 0)
-                 for entry in cls.registers()}
-        return cls(**found, **words)
+        fields: dict[str, Any] = {
+            entry.name: arrays[entry.name] if entry.present(chip) else entry.first_contents(chip)
+            for entry in cls.memories()}
+        fields |= {entry.name: entry.kind(registers[entry.name] if entry.present(chip) else 0)
+                   for entry in cls.registers()}
+        return cls(**fields)
 
     def copy(self) -> "ChipState":
         """A state of its own with the same contents."""
-        return type(self)(**{name: value.copy() if isinstance(value, np.ndarray) else value
-                             for name, value in self._values().items()})
+        fields: dict[str, Any] = {name: value.copy() if isinstance(value, np.ndarray) else value
+                                  for name, value in self._values().items()}
+        return type(self)(**fields)
 
     def equal(self, other: "ChipState") -> bool:
         """Whether both states are the same to the bit."""
@@ -167,7 +170,7 @@ class ChipState:
                 return f"{label} is {np.asarray(mine)[index]}, expected {np.asarray(theirs)[index]}"
         return ""
 
-    def validate(self, chip: Chip):
+    def validate(self, chip: Chip) -> None:
         """Check that the state belongs to ``chip``.
 
         Raises
@@ -184,15 +187,24 @@ class ChipState:
                 raise ValueError(f"{entry.name} must have shape {shape}, not {array.shape}")
             if array.size and array.max() > top:
                 raise ValueError(f"{entry.name} must be 0 to {top}, not {array.max()}")
-        for entry in self.registers():
-            value, top = getattr(self, entry.name), entry.largest(chip)
+        for register in self.registers():
+            value, top = getattr(self, register.name), register.largest(chip)
             if not 0 <= value <= top:
-                raise ValueError(f"{entry.name} must be 0 to {top}, not {value!r}")
+                raise ValueError(f"{register.name} must be 0 to {top}, not {value!r}")
 
-    def _values(self):
+    def _values(self) -> dict[str, Any]:
         return {spec.name: getattr(self, spec.name) for spec in dataclasses.fields(self)}
 
 
 @functools.cache
-def _declared(cls, key, kind):
-    return [kind(name=spec.name, **spec.metadata[key]) for spec in dataclasses.fields(cls) if key in spec.metadata]
+def _memories(cls: Hashable) -> list[Memory]:
+    return [Memory(name=name, **declared) for name, declared in _declared(cls, "memory")]
+
+
+@functools.cache
+def _registers(cls: Hashable) -> list[Register]:
+    return [Register(name=name, **declared) for name, declared in _declared(cls, "register")]
+
+
+def _declared(cls, key):
+    return [(spec.name, spec.metadata[key]) for spec in dataclasses.fields(cls) if key in spec.metadata]

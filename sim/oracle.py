@@ -50,6 +50,10 @@ class Oracle:
         Copied; the initial state of ``chip`` if absent.
     """
 
+    _step: int
+    _dark: bool
+    _pre_traces: list[int]
+
     def __init__(self, chip: Chip, state: ChipState | None = None):
         self.chip = chip
         self.state = ChipState.initial(chip) if state is None else state.copy()
@@ -83,7 +87,7 @@ class Oracle:
     @property
     def units(self) -> list[list[tuple[int, int] | None]]:
         """Post-trace units per tile: (neuron, trace), or None if never taken."""
-        return [[unit and (unit.neuron, unit.trace) for unit in tile.units] for tile in self._tiles]
+        return [[(unit.neuron, unit.trace) if unit else None for unit in tile.units] for tile in self._tiles]
 
     @property
     def scores(self) -> np.ndarray:
@@ -236,7 +240,9 @@ class Oracle:
 
     def run(self, batch: EventBatch) -> OutputSpikes:
         """Carry out the events of a batch; a sample may begin or end in the middle of one."""
-        fires, answers, offsets = [], [], [(0, 0)]
+        fires: list[tuple[int, int]] = []
+        answers: list[tuple[int, int, int]] = []
+        offsets = [(0, 0)]
         events = {EventCode.STEP: self.step, EventCode.DECIDE: self.decide, EventCode.DARK: self.dark,
                   EventCode.END: self.end}
         for sample in range(len(batch)):
@@ -250,11 +256,12 @@ class Oracle:
             offsets.append((len(fires), len(answers)))
         pairs, triples = np.array(fires, np.int32).reshape(-1, 2), np.array(answers, np.int32).reshape(-1, 3)
         ends = np.array(offsets, np.int64)
-        return OutputSpikes(*pairs.T.copy(), ends[:, 0].copy(), Answers(*triples.T.copy(), ends[:, 1].copy()))
+        (tile, neuron), (label, score, margin) = pairs.T.copy(), triples.T.copy()
+        return OutputSpikes(tile, neuron, ends[:, 0].copy(), Answers(label, score, margin, ends[:, 1].copy()))
 
     # the parts of events
 
-    def _begin_sample(self):
+    def _begin_sample(self) -> None:
         """Everything of 2.2 at its start."""
         self._tiles = [
             _Tile(membranes=[0] * self.chip.neurons, units=[None] * self.chip.learners,
@@ -266,7 +273,8 @@ class Oracle:
         self._step = 0
         self._dark = False
         self._scores = [0] * self.chip.classes
-        self._fired = []  # rows of the read-out and ranks, in the order in which they fired (10.3)
+        # rows of the read-out and ranks, in the order in which they fired (10.3)
+        self._fired: list[tuple[int, int]] = []
 
     def _spike(self, line):
         """3.1"""

@@ -12,7 +12,6 @@ from ohmspike.chip import Chip
 from ohmspike.chip.limits import STEP_MAX
 from ohmspike.chip.wording import did_you_mean
 from ohmspike.host.targets.registry import TARGETS, is_target
-from ohmspike.sim.analog.device import DeviceError
 from ohmspike.sim.model.nonidealities import IN_HARDWARE
 
 if TYPE_CHECKING:
@@ -100,6 +99,7 @@ class Strengths(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> NonIdealities:
         """Strengths and seed as :class:`NonIdealities`, or a usage error."""
+        from ohmspike.sim.analog.device import DeviceError
         from ohmspike.sim.model.nonideal import NonIdealities
 
         if isinstance(value, NonIdealities):

@@ -1,6 +1,7 @@
 """A learned chip in one file: description, state and vote."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from ohmspike.chip.state import ChipState
 from ohmspike.chip.wording import reason
 from ohmspike.host.coding.vote import Vote
 from ohmspike.host.data.formats import UNREADABLE_ERRORS
-from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.atomic import write_arrays as write_npz
 from ohmspike.host.support.errors import UserError
 
 __all__ = ["FORMAT", "load", "read_arrays", "save", "write_arrays"]
@@ -17,12 +18,12 @@ __all__ = ["FORMAT", "load", "read_arrays", "save", "write_arrays"]
 FORMAT = 2
 
 
-def write_arrays(path, arrays: dict[str, np.ndarray]) -> None:
+def write_arrays(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
     """Write a compressed ``.npz``, whole or not at all, and the folder it is in if there is none."""
-    write_whole(path, lambda file: np.savez_compressed(file, **arrays), make_folder=True)
+    write_npz(path, arrays, make_folder=True)
 
 
-def read_arrays(path) -> dict[str, np.ndarray]:
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """All arrays of an ``.npz``; nothing in it is executed.
 
     Raises
@@ -37,7 +38,7 @@ def read_arrays(path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: not a readable .npz file: {reason(error)}") from None
 
 
-def save(path, chip: Chip, state: ChipState, vote: Vote | None = None, **extra: np.ndarray) -> None:
+def save(path: str | Path, chip: Chip, state: ChipState, vote: Vote | None = None, **extra: np.ndarray) -> None:
     """Save a learned chip: an ``.npz`` of plain arrays.
 
     ``header`` is JSON text (``format``, ``chip``, ``digest``, and the registers that the chip has), the rest are the
@@ -54,7 +55,7 @@ def save(path, chip: Chip, state: ChipState, vote: Vote | None = None, **extra: 
     write_arrays(path, {"header": np.array(json.dumps(header)), **arrays, **extra})
 
 
-def load(path, chip: Chip | None = None) -> tuple[Chip, ChipState, Vote | None]:
+def load(path: str | Path, chip: Chip | None = None) -> tuple[Chip, ChipState, Vote | None]:
     """Load what :func:`save` wrote; safe with files from strangers.
 
     Parameters

@@ -2,8 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode, OutputSpikes
@@ -36,8 +38,8 @@ class Target(ABC):
         """Contents of a memory, of shape (rows, columns)."""
 
     @abstractmethod
-    def write(self, memory: str, values) -> None:
-        """Replace the contents of a memory; writing ``counters`` clears them."""
+    def write(self, memory: str, values: npt.ArrayLike | None) -> None:
+        """Replace the contents of a memory; writing ``counters``, for which None will do, clears them."""
 
     @abstractmethod
     def check(self, memory: str, ranges: Sequence[tuple[int, int]] | None = None) -> list[int]:
@@ -51,7 +53,7 @@ class Target(ABC):
         """Cells of a memory, counted along its columns, then its rows."""
 
     @abstractmethod
-    def write_cells(self, memory: str, first: int, values) -> None:
+    def write_cells(self, memory: str, first: int, values: npt.ArrayLike) -> None:
         """Replace cells of a memory, counted alike; writing ``counters`` clears all of them."""
 
     @abstractmethod
@@ -65,10 +67,10 @@ class Target(ABC):
         Without ``report`` it returns the answers alone. ``learn`` is for the tiles: a LABEL teaches in any case.
         """
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def load(self, state: ChipState, *, keep_counters: bool = False) -> None:

@@ -1,10 +1,13 @@
 """A chip behind a link as a target: what boards and the compiled RTL have in common."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from ohmspike.chip import Chip
+from ohmspike.chip.events import EventBatch, OutputSpikes
 from ohmspike.chip.instructions import Opcode, register_names
 from ohmspike.chip.instructions import memory as declaration
 from ohmspike.host.link.programs import programs_of
@@ -32,38 +35,39 @@ class LinkTarget(Target):
         self.session = session
         self._parser = OutputParser(chip)
 
-    def read(self, memory):
+    def read(self, memory: str) -> np.ndarray:
         return self.session.read_memory(memory)
 
-    def write(self, memory, values):
+    def write(self, memory: str, values: npt.ArrayLike | None) -> None:
         shape = declaration(memory).grid(self.chip)
         if memory == "registers":
             self.registers_known = None
         self.session.write_memory(memory, np.asarray(values).reshape(shape))
 
-    def check(self, memory, ranges=None):
+    def check(self, memory: str, ranges: Sequence[tuple[int, int]] | None = None) -> list[int]:
         whole = [(0, math.prod(declaration(memory).grid(self.chip)))]
         return self.session.check_cells(memory, whole if ranges is None else ranges)
 
-    def read_cells(self, memory, first, count):
+    def read_cells(self, memory: str, first: int, count: int) -> np.ndarray:
         return self.session.read_cells(memory, first, count)
 
-    def write_cells(self, memory, first, values):
+    def write_cells(self, memory: str, first: int, values: npt.ArrayLike) -> None:
+        given = np.asarray(values)
         if memory == "registers" and self.registers_known is not None:
-            self.registers_known[first:first + len(values)] = values
-        self.session.write_cells(memory, first, values)
+            self.registers_known[first:first + len(given)] = given
+        self.session.write_cells(memory, first, given)
 
-    def recover(self):
+    def recover(self) -> None:
         self.session.renew()
         self.registers_known = None
         self.end_sample()
 
-    def end_sample(self):
+    def end_sample(self) -> None:
         self._parser = OutputParser(self.chip)
         for _ in self.session.run([bytes([Opcode.END])]):
             pass
 
-    def present(self, batch, *, learn, report=True):
+    def present(self, batch: EventBatch, *, learn: bool, report: bool = True) -> OutputSpikes:
         self._switch(learn=learn, report=report)
         identity = self.session.identity
         programs = programs_of(self.chip, batch, identity.max_request, identity.max_reply - 1, dark=self._parser.dark)
@@ -80,5 +84,5 @@ class LinkTarget(Target):
             self.write("registers", registers)
             self.registers_known = registers
 
-    def close(self):
+    def close(self) -> None:
         pass

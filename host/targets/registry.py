@@ -1,12 +1,16 @@
 """Targets by name."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from ohmspike.chip import Chip
 from ohmspike.host.support.errors import UserError
-from ohmspike.sim.state import ChipState
 
-from .base import Target
+if TYPE_CHECKING:
+    from ohmspike.chip import Chip
+
+    from .base import Target
 
 __all__ = ["TARGETS", "is_target", "open_target"]
 
@@ -20,7 +24,7 @@ def is_target(name: str) -> bool:
 
 
 def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None = None, keep: bool = False,
-                **options) -> Target:
+                **options: Any) -> Target:
     """Open a target by name, in the state before the first sample.
 
     A sample that another host left half done is ended, without learning and without being counted.
@@ -46,6 +50,8 @@ def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None
     if not is_target(name):
         raise UserError(f"target must be one of {', '.join(TARGETS)}, not {name!r}")
     kind, _, port = name.partition(":")
+    from ohmspike.chip.state import ChipState
+
     target: Target
     # only what is opened is imported: each target needs other things
     if kind == "serial":

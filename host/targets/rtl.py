@@ -37,7 +37,7 @@ class RtlTarget(LinkTarget):
         """Clocks since the target was opened."""
         return self.rtl.cycles
 
-    def close(self):
+    def close(self) -> None:
         self.rtl.close()
 
 
@@ -66,5 +66,5 @@ class RtlUartTarget(LinkTarget):
         """Clocks since the target was opened."""
         return self.rtl.cycles
 
-    def close(self):
+    def close(self) -> None:
         self.rtl.close()

@@ -39,7 +39,8 @@ class SerialTarget(LinkTarget):
 
     name = "serial"
 
-    def __init__(self, chip: Chip, *, port: str = "auto", progress: Callable[[str], None] | None = None, **options):
+    def __init__(self, chip: Chip, *, port: str = "auto", progress: Callable[[str], None] | None = None,
+                 **options: float):
         name, _, baud = port.partition("@")
         if baud and not (baud.isdecimal() and int(baud)):
             raise UserError(f"baud rate must be a positive integer, not {baud!r}",
@@ -57,5 +58,5 @@ class SerialTarget(LinkTarget):
             self.port.close()
             raise
 
-    def close(self):
+    def close(self) -> None:
         self.port.close()

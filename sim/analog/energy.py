@@ -350,7 +350,7 @@ class Spread:
     p95: float
 
     @classmethod
-    def of(cls, value, samples) -> "Spread":
+    def of(cls, value: float, samples: np.ndarray) -> "Spread":
         """A value, and the percentiles of its samples."""
         low, high = np.percentile(samples, (5, 95))
         return cls(float(value), float(low), float(high))
