@@ -41,14 +41,15 @@ def _details(chip: Chip, lanes: int | None) -> dict:
 def info(chip_name: str | None, lanes: int | None, as_json: bool) -> None:
     """chips and tools; or one chip: synapses, bits, memory, cycles"""
     if chip_name is None:
-        chips = [_summary(Chip.preset(name)) for name in presets()]
+        chips = [Chip.preset(name) for name in presets()]
         versions = tool_versions()
-        wide = max(len(chip["chip"]) for chip in chips)
+        wide = max(len(chip.name) for chip in chips)
         lines = [f"{'chip':{wide}} {'tiles':>6} {'rows':>5} {'neurons':>8} {'synapses':>9}  fires"]
-        lines += [f"{chip['chip']:{wide}} {chip['tiles']:>6} {chip['rows']:>5} {chip['neurons']:>8} "
-                  f"{chip['synapses']:>9,}  {chip['fire_mode']}" for chip in chips]
+        lines += [f"{chip.name:{wide}} {chip.tiles:>6} {chip.rows:>5} {chip.neurons:>8} {chip.synapses:>9,}  "
+                  f"{chip.fire_mode}" for chip in chips]
         lines += ["", *(f"{name:16} {version}" for name, version in versions.items())]
-        console.show({"chips": chips, "versions": versions}, as_json=as_json, text="\n".join(lines))
+        summaries = [_summary(chip) for chip in chips] if as_json else []  # with digests, which take their time
+        console.show({"chips": summaries, "versions": versions}, as_json=as_json, text="\n".join(lines))
         return
     chip = Chip.load(chip_name)
     details = _details(chip, lanes)
