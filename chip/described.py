@@ -8,7 +8,7 @@ import re
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import tomli_w
 
@@ -36,7 +36,7 @@ class DescriptionError(ValueError):
         self.hint = hint
 
 
-def entry(section: str, kind: type, summary: str, *, default: Any = dataclasses.MISSING, **more) -> Any:
+def entry(section: str, kind: type, summary: str, *, default: Any = dataclasses.MISSING, **more: Any) -> Any:
     """A field of a description.
 
     Parameters
@@ -74,9 +74,9 @@ class Described:
     # fields
 
     @classmethod
-    def specs(cls) -> list[dataclasses.Field]:
+    def specs(cls) -> list[dataclasses.Field[Any]]:
         """The fields of the description, in declaration order; metadata as :func:`entry` took it."""
-        return [spec for spec in dataclasses.fields(cls) if "section" in spec.metadata]
+        return [spec for spec in dataclasses.fields(cast(Any, cls)) if "section" in spec.metadata]
 
     @classmethod
     def key(cls, spec: dataclasses.Field) -> str:
@@ -125,7 +125,7 @@ class Described:
         return cls._read(document, source or cls.WHAT, None, ())
 
     @classmethod
-    def from_toml(cls, path) -> Self:
+    def from_toml(cls, path: str | Path) -> Self:
         """Read a description file.
 
         Raises
@@ -245,7 +245,7 @@ class Described:
 
     def tabled(self, values: dict[str, Any]) -> dict:
         """Values by the names of fields as nested tables, with the keys that files have."""
-        document = {}
+        document: dict[str, Any] = {}
         for spec in self.specs():
             if spec.name in values:
                 section = spec.metadata["section"]

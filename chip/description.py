@@ -69,10 +69,11 @@ class Phase:
     on_host: bool = False
 
     def __post_init__(self):
-        for name, kind, low, high in (("passes", int, 1, 1000), ("learn", bool, 0, 1), ("teach", bool, 0, 1),
-                                      ("on_host", bool, 0, 1), ("shift", int, 0, 16),
-                                      *((name, float, 0.0001, 100.0) for name in (
-                                          "scale", "decay", "read_out_scale", "read_out_decay"))):
+        limits: tuple[tuple[str, type, float, float], ...] = (
+            ("passes", int, 1, 1000), ("learn", bool, 0, 1), ("teach", bool, 0, 1), ("on_host", bool, 0, 1),
+            ("shift", int, 0, 16), ("scale", float, 0.0001, 100.0), ("decay", float, 0.0001, 100.0),
+            ("read_out_scale", float, 0.0001, 100.0), ("read_out_decay", float, 0.0001, 100.0))
+        for name, kind, low, high in limits:
             value = getattr(self, name)
             if kind is float and type(value) is int:
                 object.__setattr__(self, name, value := float(value))
@@ -84,7 +85,7 @@ class Phase:
             raise DescriptionError("a phase on the host must teach and not learn")
 
     @classmethod
-    def from_dict(cls, document) -> "Phase":
+    def from_dict(cls, document: object) -> "Phase":
         """Build a phase from a TOML table; unknown names are refused."""
         names = [spec.name for spec in dataclasses.fields(cls)]
         if not isinstance(document, dict) or (unknown := sorted(set(document) - set(names))):

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ohmspike.host.support import console
-from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.atomic import write_text
 from ohmspike.host.support.errors import UserError
 from ohmspike.sim.analog.device import NOMINAL, Device, devices
 
@@ -57,7 +57,7 @@ def _compared(found: Sequence[Device], chip_name: str, seeds: Sequence[int], ima
         lines = compare_devices(plans, out, scheduler=scheduler, workers=workers, progress=shown)
     table = summary(lines)
     written = [out, *(out.with_suffix(suffix) for suffix in (".md", ".png", ".svg"))]
-    write_whole(written[1], lambda file: file.write(f"{table}\n".encode()))
+    write_text(written[1], f"{table}\n")
     for path in written[2:]:
         comparison_picture(lines, path)
     console.show({"chip": chip.name, "devices": names, "evaluated_on": "validation", "lines": lines}, as_json=as_json,
@@ -121,6 +121,6 @@ def study(measured: str, chip_name: str, seeds: tuple[int, ...], images: int, ba
     made = made_of(chip_of(chip_name, None), found)
     written = [folder / f"{found.name}.toml", folder / "chip.toml"]
     for path, text in zip(written, (found.to_toml(), tomli_w.dumps(made.to_dict())), strict=True):
-        write_whole(path, lambda file, text=text: file.write(text.encode()), make_folder=True)
+        write_text(path, text, make_folder=True)
     _compared([found], chip_name, seeds, images, folder / "study.csv", data_source, scheduler, workers, as_json,
               also=[str(path) for path in written])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ohmspike.chip import Chip
 from ohmspike.host.support.atomic import write_whole
 from ohmspike.sim.analog.lifetime import AGES
 
@@ -18,7 +19,7 @@ def _saved(figure, path):
     write_whole(path, lambda file: figure.savefig(file, format=kind), make_folder=True)
 
 
-def comparison_picture(lines: list[dict], path) -> None:
+def comparison_picture(lines: list[dict], path: str | Path) -> None:
     """Draw accuracy, energy, time, wear and retention of devices side by side; PNG, SVG or PDF by the path's suffix.
 
     Parameters
@@ -96,7 +97,7 @@ def _labelled(axes, places, names):
     _plain(axes)
 
 
-def pulses_picture(chip, pulses: np.ndarray, path) -> None:
+def pulses_picture(chip: Chip, pulses: np.ndarray, path: str | Path) -> None:
     """Draw the pulses that the cells of the tiles had: a map of the tiles on their grid, and a histogram.
 
     Parameters

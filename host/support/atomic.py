@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import UserError
 
-__all__ = ["check_writable", "write_arrays", "write_whole"]
+__all__ = ["check_writable", "write_arrays", "write_text", "write_whole"]
 
 
 def write_whole(path: str | Path, fill: Callable[[BinaryIO], object], *, error: type[UserError] = UserError,
@@ -69,3 +69,8 @@ def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], *, error: t
     """Write a compressed ``.npz`` by :func:`write_whole`."""
     content: dict[str, Any] = dict(arrays)
     return write_whole(path, lambda file: np.savez_compressed(file, **content), error=error, make_folder=make_folder)
+
+
+def write_text(path: str | Path, text: str, *, error: type[UserError] = UserError, make_folder: bool = False) -> Path:
+    """Write a text by :func:`write_whole`."""
+    return write_whole(path, lambda file: file.write(text.encode()), error=error, make_folder=make_folder)

@@ -5,8 +5,10 @@ import json
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy  # its parts are loaded when they are first used
 
 from ohmspike.chip.described import Described, DescriptionError, entry
@@ -240,7 +242,7 @@ class Device(Described):
         """All numbers by name."""
         return {spec.name: getattr(self, spec.name) for spec in self.quantities()}
 
-    def varied(self, provenance: Provenance | None = None, **values) -> "Device":
+    def varied(self, provenance: Provenance | None = None, **values: Any) -> "Device":
         """A copy with other values; those that are numbers come from ``provenance``, the user if absent."""
         measured = {spec.name for spec in self.specs() if spec.metadata["kind"] is not str}
         told = {**dict(self.provenance), **{name: provenance or Provenance() for name in values if name in measured}}
@@ -258,11 +260,11 @@ class Device(Described):
 
     # the read cell
 
-    def conductance(self, x) -> np.ndarray:
+    def conductance(self, x: npt.ArrayLike) -> np.ndarray:
         """Memristor at state ``x``, 0 at the lower rail and 1 at the upper, S."""
         return self.g_min_s + (self.g_max_s - self.g_min_s) * np.asarray(x, float)
 
-    def cell_conductance(self, x) -> np.ndarray:
+    def cell_conductance(self, x: npt.ArrayLike) -> np.ndarray:
         """Memristor and access transistor in series, S."""
         return 1 / (1 / self.conductance(x) + self.access_ohm)
 
@@ -271,7 +273,7 @@ class Device(Described):
         """Time a read pulse has an effect: its width between the halves of its edges."""
         return self.read_s + self.edge_s
 
-    def read_energy(self, x) -> np.ndarray:
+    def read_energy(self, x: npt.ArrayLike) -> np.ndarray:
         """Energy of one read of a cell at state ``x``, J."""
         return self.read_v**2 * self.pulse_s * self.cell_conductance(x)
 
@@ -299,13 +301,14 @@ class Device(Described):
         a = curvature(getattr(self, f"nl_{kind}"))
         return a, saturation(a), getattr(self, f"{kind}_pulses")
 
-    def drive(self, kind: str, cell_volts) -> np.ndarray:
+    def drive(self, kind: str, cell_volts: npt.ArrayLike) -> np.ndarray:
         """Speed of a cell at a voltage, in that of the full pulse: ((v - v_t) / (v_n - v_t))^exponent, 0 below v_t."""
         nominal = getattr(self, f"{kind}_v")
         floor = self.threshold * nominal
         return (np.maximum(np.asarray(cell_volts, float) - floor, 0) / (nominal - floor)) ** self.exponent
 
-    def pulse(self, kind: str, x, amplitude=1.0, width: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    def pulse(self, kind: str, x: npt.ArrayLike, amplitude: npt.ArrayLike = 1.0,
+              width: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """One pulse on a cell, by the midpoint rule: state afterwards and energy drawn, J.
 
         Parameters
@@ -323,17 +326,17 @@ class Device(Described):
         steps = getattr(self, f"{kind}_steps")
         volts = np.asarray(amplitude, float) * getattr(self, f"{kind}_v")
         parts = int(min(4096, max(8, math.ceil(16 * width))))
-        x = np.broadcast_to(np.asarray(x, float), np.broadcast_shapes(np.shape(x), volts.shape)).copy()
-        charge = np.zeros_like(x)
+        state = np.broadcast_to(np.asarray(x, float), np.broadcast_shapes(np.shape(x), volts.shape)).copy()
+        charge = np.zeros_like(state)
         for _ in range(parts):
             if steps:
-                half = self._stepped(kind, x, volts, sign, steps, width / parts / 2)
-                x = self._stepped(kind, x, volts, sign, steps, width / parts, at=half)
+                half = self._stepped(kind, state, volts, sign, steps, width / parts / 2)
+                state = self._stepped(kind, state, volts, sign, steps, width / parts, at=half)
             else:
-                half = self._moved(kind, x, volts, sign, a, b, width / parts / 2 / pulses)
-                x = self._moved(kind, x, volts, sign, a, b, width / parts / pulses, at=half)
+                half = self._moved(kind, state, volts, sign, a, b, width / parts / 2 / pulses)
+                state = self._moved(kind, state, volts, sign, a, b, width / parts / pulses, at=half)
             charge += self.cell_conductance(half)
-        return x, charge / parts * volts**2 * getattr(self, f"{kind}_s") * width / self.efficiency
+        return state, charge / parts * volts**2 * getattr(self, f"{kind}_s") * width / self.efficiency
 
     def _moved(self, kind, x, volts, sign, a, b, share, at=None):
         cell = volts / (1 + self.conductance(x if at is None else at) * self.access_ohm)
@@ -361,7 +364,7 @@ class Device(Described):
 
     def to_dict(self) -> dict:
         """The TOML-shaped nested tables of :meth:`from_dict`: what differs from ``target65``, with sources."""
-        document = {"name": self.name, "summary": self.summary}
+        document: dict[str, Any] = {"name": self.name, "summary": self.summary}
         told = dict(self.provenance)
         for spec in self.specs():
             section, value = spec.metadata["section"], getattr(self, spec.name)
@@ -428,7 +431,7 @@ def curvature(label: float) -> float:
     return math.copysign(math.exp(log_a), label)
 
 
-def droop_of(alpha_squared) -> np.ndarray:
+def droop_of(alpha_squared: npt.ArrayLike) -> np.ndarray:
     """tanh(α)/α of α², 1 at 0."""
     alpha = np.sqrt(np.asarray(alpha_squared, float))
     return np.where(alpha > 1e-6, np.tanh(alpha) / np.maximum(alpha, 1e-6), 1.0)
@@ -477,7 +480,7 @@ def plasticity_tables(device: Device, chip: Chip, set_width: float = 1.0,
 
 
 def matched_widths(device: Device, chip: Chip, *, scale: float = 1.0, at: tuple[float, float] = (0.5, 0.5),
-                   tables=None) -> tuple[float, float]:
+                   tables: tuple[np.ndarray, np.ndarray] | None = None) -> tuple[float, float]:
     """Widths of SET and RESET, in full pulses, with which the device moves as far as the chip's own tables.
 
     They meet at full amplitude and at the states ``at`` (of SET, of RESET). A device of fixed width has no other: 1.
