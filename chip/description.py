@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class Phase:
             ("shift", int, 0, 16), ("scale", float, 0.0001, 100.0), ("decay", float, 0.0001, 100.0),
             ("read_out_scale", float, 0.0001, 100.0), ("read_out_decay", float, 0.0001, 100.0))
         for name, kind, low, high in limits:
-            value = getattr(self, name)
+            value: Any = getattr(self, name)
             if kind is float and type(value) is int:
                 object.__setattr__(self, name, value := float(value))
             if type(value) is not kind or not low <= value <= high:
