@@ -70,7 +70,7 @@ class Phase:
     on_host: bool = False
 
     def __post_init__(self):
-        limits: tuple[tuple[str, type, float, float], ...] = (
+        limits: tuple[tuple[str, Any, float, float], ...] = (
             ("passes", int, 1, 1000), ("learn", bool, 0, 1), ("teach", bool, 0, 1), ("on_host", bool, 0, 1),
             ("shift", int, 0, 16), ("scale", float, 0.0001, 100.0), ("decay", float, 0.0001, 100.0),
             ("read_out_scale", float, 0.0001, 100.0), ("read_out_decay", float, 0.0001, 100.0))
