@@ -1,4 +1,4 @@
-"""The tables of docs/analog.md, made from the declarations: ``python -m ohmspike.sim.analog.reference``."""
+"""The tables of docs/devices.md, made from the declarations: ``python -m ohmspike.sim.analog.reference``."""
 
 import sys
 from pathlib import Path
@@ -41,11 +41,11 @@ def tables() -> str:
         _table(["preset", "what"], [(f"`{device.name}`", device.summary) for device in shown]),
         _table(["preset", "name", "value", "σ", "status and source"], differing),
         "## Components\n", _table(["component", "what"], [(f"`{name}`", what) for name, what in COMPONENTS.items()]),
-        "## Cases\n", _table(["case", "what SPICE judges"], [
+        "## Cases\n", _table(["case", "what SPICE checks"], [
             (name, subject(case).rstrip(".")) for name, case in CASES.items()]),
         "## Measurements\n", FORMAT + "\n\n",
-        "## Published, for context\n", _table(["what", "figure", "source, as told in literature, not verified here"],
-                                              PUBLISHED),
+        "## Published, for context\n",
+        _table(["what", "figure", "source, as stated in the literature, not verified here"], PUBLISHED),
     ]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
@@ -56,5 +56,5 @@ def rewritten(text: str) -> str:
 
 
 if __name__ == "__main__":
-    document = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/analog.md")
+    document = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/devices.md")
     document.write_text(rewritten(document.read_text("utf-8")), "utf-8")

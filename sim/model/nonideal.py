@@ -1,4 +1,4 @@
-"""The non-ideal model: the chip with real cells and lines, seeded, cell by cell (docs/analog.md, Non-idealities)."""
+"""The non-ideal model: the chip with real cells and lines, seeded, cell by cell (docs/nonidealities.md)."""
 
 import dataclasses
 import math
