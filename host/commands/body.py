@@ -104,7 +104,7 @@ def body_of(chip: Chip, given: NonIdealities | None, *, ideal: bool, target: str
         return Body(chip, None, device, None, None)
     from ohmspike.sim.model.nonideal import NonIdealities
 
-    found = NonIdealities.of_device(device, seed=chip.seed)
+    found = NonIdealities.of_device(device, seed=chip.seed, chip=chip)
     strengths = {name: value for name, value in dataclasses.asdict(found).items() if value and name != "seed"}
     if not strengths:
         return Body(chip, None, device, None, None)

@@ -16,12 +16,14 @@ from ohmspike.host.support.units import engineering
 from ohmspike.sim.analog.device import (
     NOMINAL,
     Device,
+    DeviceError,
     chip_with_device,
     curvature,
     devices,
     matched_widths,
     plasticity_tables,
     weight_table,
+    with_states,
 )
 from ohmspike.sim.analog.fit import (
     FORMAT,
@@ -57,7 +59,11 @@ def _quantities(shown):
 
 def _tables(shown, chip):
     widths = matched_widths(shown, chip)
-    set_table, reset_table = plasticity_tables(shown, chip, 1.0, 1.0)
+    try:
+        set_table, reset_table = plasticity_tables(shown, chip, 1.0, 1.0)
+    except DeviceError:  # one pulse goes far: fewer bits of fraction tell it
+        chip = dataclasses.replace(chip, fraction_bits=8)
+        set_table, reset_table = plasticity_tables(shown, chip, 1.0, 1.0)
     return {"chip": chip.name, "weights": weight_table(shown, chip.levels, chip.weight_bits).tolist(),
             "set_levels_per_pulse": (set_table[-1] / 2**chip.fraction_bits).tolist(),
             "reset_levels_per_pulse": (reset_table[-1] / 2**chip.fraction_bits).tolist(),
@@ -79,7 +85,8 @@ def show(name: str | None, chip_name: str, as_json: bool) -> None:
         console.show({"devices": [{"name": d.name, "summary": d.summary, **d.values()} for d in found]},
                      as_json=as_json, text="\n".join(lines))
         return
-    shown, chip = Device.load(name), chip_of(chip_name, None)
+    shown = Device.load(name)
+    chip = with_states(chip_of(chip_name, None), shown)
     values, tables = _quantities(shown), _tables(shown, chip)
     energies = {f"level {level}": float(shown.read_energy(level / (chip.levels - 1)))
                 for level in (0, (chip.levels - 1) // 2, chip.levels - 1)}

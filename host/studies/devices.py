@@ -119,7 +119,7 @@ def run_point(plan: Plan, threads: int | None = 1) -> list[dict[str, Any]]:
     data = _data(plan.data)
     shown, labels = data.train_images[:plan.images], data.train_labels[:plan.images]
     judged, truth = data.test_images, data.test_labels
-    spread = NonIdealities.of_device(device, seed=plan.seed)
+    spread = NonIdealities.of_device(device, seed=plan.seed, chip=chip)
     ideal = ModelTarget(chip, threads=threads)
     learn(ideal, shown, labels)
     lines = []

@@ -17,7 +17,8 @@ from ohmspike.sim.state import ChipState
 from .device import Device, chip_with_device, droop_of, pulse_amplitudes
 from .energy import Activity, OperatingPoint, energies
 from .fit import curve
-from .spice import Netlist, Simulator, pulses
+from .sky130 import after_pulse, spice_after_pulse
+from .spice import Netlist, Simulator, library, pulses
 
 __all__ = ["CASES", "Check", "Scene", "evaluate", "subject"]
 
@@ -430,8 +431,17 @@ def access_transistor(scene: Scene, spice: Simulator) -> list[Check]:
         net.add(f"Rc{row} rail n{row} {1 / g:.9g}", f"Mc{row} n{row} w bl 0 acc w=1u l=1u")
     net.meter("e", "-1*v(rail)*i(Vr)")
     waves = spice.run("v10", net, stop=period, largest=device.pulse_s / 200)
-    expected = (device.read_v**2 * device.pulse_s / (1 / device.conductance(x) + ohm)).sum()
-    return [Check("V10", "read of 16 cells, level-1 NMOS", float(expected), waves.joules("e"), 0.02, "J")]
+    g = device.conductance(x)
+    linear = device.read_v**2 * device.pulse_s / (1 / g + ohm)
+    # triode region with the source at the bit line: g (V - v) = beta ((V_g - V_t) v - v^2 / 2)
+    drive = device.wordline_v - threshold
+    half = drive + g / beta
+    drop = half - np.sqrt(np.maximum(half**2 - 2 * g * device.read_v / beta, 0.0))
+    triode = g * (device.read_v - drop) * device.read_v * device.pulse_s
+    bent = float(abs(1 - linear.sum() / triode.sum()))
+    joules = float(waves.joules("e"))
+    return [Check("V10", "read of 16 cells, level-1 NMOS in its triode region", float(triode.sum()), joules, 0.02, "J"),
+            Check("V10", "the same by a resistance, off as told", float(linear.sum()), joules, bent + 0.02, "J")]
 
 
 def ungated_rows(scene: Scene, spice: Simulator) -> list[Check]:
@@ -458,6 +468,20 @@ def ungated_rows(scene: Scene, spice: Simulator) -> list[Check]:
     return [Check("V11", "membrane, leak of silent cells told", membrane, found, 0.01, "V"),
             Check("V11", "linear model off by more than 20 %: 1", 1, float(abs(linear_v / found - 1) > 0.2), 0.0, "",
                   False)]
+
+
+def published_cell(scene: Scene, spice: Simulator) -> list[Check]:
+    """V13: the published equations of the SKY130 ReRAM, filament and heat, by ngspice and by LSODA."""
+    found = []
+    for number, (filament, volts, limit) in enumerate(((4.8, -1.2, 1e-3), (4.8, -1.4, 1e-3), (4.2, 1.3, 1e-3),
+                                                       (4.2, 1.4, 0.03))):
+        twin, joules = after_pulse(filament, volts, 1e-6)
+        thick, drawn = spice_after_pulse(spice, f"v13-{number + 1}", filament, volts, 1e-6)
+        what = f"from {filament:g} nm, {volts:g} V, 1 µs"
+        found.append(Check("V13", f"filament {what}", twin, thick, limit, "nm", False))
+        if number < 3:  # the last runs away to the thickest filament: when, is a matter of rounding
+            found.append(Check("V13", f"energy {what}", joules, drawn, 0.01, "J"))
+    return found
 
 
 # what a chip does
@@ -704,7 +728,7 @@ def _trace(net, device, name, on, edge, ohm):
 CASES: dict[str, Callable[[Scene, Simulator], list[Check]]] = {
     "V1": read_energy, "V2": membrane_on_bit_line, "V3": held_reset, "V4": fast_reset, "V5": wire_resistance,
     "V6": word_line, "V7": trace, "V8": single_pulses, "V9": trains, "V10": access_transistor, "V11": ungated_rows,
-    "V12": race, "learning": learning_column,
+    "V12": race, "V13": published_cell, "learning": learning_column,
 }
 """The cases by name; each runs ngspice and returns its checks."""
 
@@ -718,8 +742,13 @@ def evaluate(scene: Scene, spice: Simulator, cases: Iterable[str] | None = None,
           progress: Callable[[str], None] | None = None) -> list[Check]:
     """Run cases, all of them if none are named, and return every check."""
     checks = []
+    if spice.keep is not None:
+        spice.keep.mkdir(parents=True, exist_ok=True)
+        (spice.keep / f"{scene.device.name}.lib").write_text(library(scene.device), "utf-8")
     for name in CASES if cases is None else cases:
         if progress is not None:
             progress(f"{name}: {subject(CASES[name])}")
+        spice.remarks = (f"case {name}: {subject(CASES[name])}",
+                         f"chip {scene.chip.name}, device {scene.device.name}, tile {scene.tile}")
         checks += CASES[name](scene, spice)
     return checks

@@ -15,7 +15,7 @@ from ohmspike.chip.described import Described, DescriptionError, entry
 from ohmspike.chip.description import Chip
 
 __all__ = ["Device", "DeviceError", "NOMINAL", "Provenance", "STATUSES", "chip_with_device", "curvature", "devices",
-           "matched_widths", "plasticity_tables", "saturation", "weight_table"]
+           "matched_widths", "plasticity_tables", "saturation", "weight_table", "with_states"]
 
 STATUSES = ("sourced", "literature, unverified", "design choice", "measured", "user")
 """How far a value can be trusted; *sourced* was read at its source, *literature, unverified* is recalled."""
@@ -155,6 +155,8 @@ class Device(Described):
                                 "not add up")
     d2d_label: float = _value("spread", "", 0.0, 5.0, 0.5, 0.0, "sourced", _SIM + ", 3σ = 1.5",
                               "device to device: deviation of the nonlinearity labels")
+    d2d_step: float = _value("spread", "", 0.0, 2.0, 0.0, 0.0, "design choice", "not told",
+                             "device to device: relative deviation of the step, beside that of the labels")
     d2d_range: float = _value("spread", "", 0.0, 2.0, 0.07, 0.0, "sourced", "aihwkit, presets/devices.py",
                               "device to device: relative deviation of the upper rail")
     read_noise: float = _value("spread", "", 0.0, 1.0, 0.01, 0.0, "literature, unverified", "Ambrogio 2014",
@@ -518,7 +520,7 @@ def _width_of(device, kind, x, target):
     return math.exp(scipy.optimize.brentq(miss, high - 16.0, high, xtol=1e-6))
 
 
-def _with_states(chip, device):
+def with_states(chip: Chip, device: Device) -> Chip:
     """The chip with as many levels as the device has states."""
     if device.states != "discrete" or device.levels == chip.levels:
         return chip
@@ -559,7 +561,7 @@ def chip_with_device(chip: Chip, device: Device, *, widths: tuple[float, float] 
     if widths is not None and device.pulse_width == "fixed" and tuple(widths) != (1.0, 1.0):
         raise DeviceError(f"width must be 1 1 for {device.name}, whose pulse_width is fixed, not {widths[0]:g} "
                           f"{widths[1]:g}")
-    base = _with_states(chip, device)
+    base = with_states(chip, device)
     if fraction_bits is not None:
         base = dataclasses.replace(base, fraction_bits=fraction_bits)
     made = {"name": f"{chip.name}-{device.name}", "device": json.dumps(device.to_dict(), sort_keys=True),

@@ -15,10 +15,19 @@ from ohmspike.chip.wording import reason
 
 from .device import Device
 
-__all__ = ["Netlist", "Simulator", "SpiceError", "Waves", "pulses"]
+__all__ = ["Netlist", "Simulator", "SpiceError", "Waves", "library", "memristor_lines", "pulses"]
 
 _OPTIONS = ".options reltol=1e-4 abstol=1e-15 chgtol=1e-18 vntol=1e-7 method=gear"
 _METER = 1e12
+
+
+_LEGEND = (
+    "run it by: ngspice -b FILE; columns of the waveforms are time and the nodes behind wrdata",
+    "V: rails, and pulses of lines as piecewise linear courses; S: switches of word lines; R with a number: cells",
+    "X: memristors with their state; Fm: mirror; Cm: membrane; Rm and others of 1e15 ohm: for convergence alone",
+    f"Bq, Cq, Rq: meters that integrate a power; a node of theirs is the energy in units of {1 / _METER:g} J",
+)
+"""What stands on top of every netlist."""
 
 
 class SpiceError(RuntimeError):
@@ -80,6 +89,45 @@ def pulses(intervals: Iterable[tuple[float, float, float]], edge: float, start: 
     return "pwl(" + " ".join(f"{time:.9g} {value:.9g}" for time, value in points) + ")"
 
 
+def memristor_lines(device: Device) -> list[str]:
+    """The subcircuit ``cell`` (top, bottom, state): ohmic, with the state's speed of docs/analog.md."""
+    def speed(kind, forward):
+        a, b, count = device.rate(kind)
+        nominal = getattr(device, f"{kind}_v")
+        floor = device.threshold * nominal
+        volts = "v(te,be)" if forward else "(-1*v(te,be))"
+        rate = 1 / (count * getattr(device, f"{kind}_s"))
+        sign = "" if forward else "-1*"
+        if steps := getattr(device, f"{kind}_steps"):
+            places = list(zip(np.linspace(0, 1, len(steps)), np.array(steps) * count, strict=True))
+            places = [*places, (1.001, 0.0)] if forward else [(-0.001, 0.0), *places]  # held at the rails
+            points = ",".join(f"{x:.9g},{step:.9g}" for x, step in places)
+            return (f"{sign}{rate:.9g}*((({volts}-{floor:.9g})/{nominal - floor:.9g})^{device.exponent:.9g})"
+                    f"*pwl(v(xs),{points})")
+        return (f"{sign}{rate:.9g}*((({volts}-{floor:.9g})/{nominal - floor:.9g})^{device.exponent:.9g})"
+                f"*({b:.9g}-v(xs))/({a:.9g})")
+
+    up, down = (device.threshold * getattr(device, f"{kind}_v") for kind in ("set", "reset"))
+    return [
+        ".subckt cell te be xs x0=0.5",
+        f"Bi te be i=({device.g_min_s:.9g}+{device.g_max_s - device.g_min_s:.9g}*v(xs))*v(te,be)",
+        f"Bx 0 xs i=1e-9*(v(te,be)>{up:.9g} ? {speed('set', True)}",
+        f"+ : (v(te,be)<-{down:.9g} ? {speed('reset', False)} : 0))",
+        "Cx xs 0 1e-9 ic={x0}", "Rx xs 0 1e15", ".ends"]
+
+
+def library(device: Device) -> str:
+    """A library of a device for one's own netlists: ``.lib FILE cell`` gives the subcircuit ``cell``."""
+    return "\n".join([
+        f"* memristor {device.name}: {device.summary}",
+        "* X1 te be xs cell x0=0.5   top and bottom electrode; v(xs) is the state, 0 at the lower rail, 1 at the upper",
+        f"* {device.g_min_s:.4g} S to {device.g_max_s:.4g} S; SET {device.set_v:g} V, {device.set_s:g} s; RESET "
+        f"{device.reset_v:g} V, {device.reset_s:g} s; below {device.threshold:g} of that nothing moves",
+        f"* the access transistor is not in it: {device.access_ohm:g} ohm in series, switched on",
+        "* the source of every value is in the device's TOML file (ohmspike device show)",
+        ".lib cell", *memristor_lines(device), ".endl cell", ""])
+
+
 class Netlist:
     """A circuit in words, line by line.
 
@@ -120,29 +168,7 @@ class Netlist:
 
     def memristor_model(self, device: Device) -> None:
         """The subcircuit ``cell`` (top, bottom, state): ohmic, with the state's speed of docs/analog.md."""
-        def speed(kind, forward):
-            a, b, count = device.rate(kind)
-            nominal = getattr(device, f"{kind}_v")
-            floor = device.threshold * nominal
-            volts = "v(te,be)" if forward else "(-1*v(te,be))"
-            rate = 1 / (count * getattr(device, f"{kind}_s"))
-            sign = "" if forward else "-1*"
-            if steps := getattr(device, f"{kind}_steps"):
-                places = list(zip(np.linspace(0, 1, len(steps)), np.array(steps) * count, strict=True))
-                places = [*places, (1.001, 0.0)] if forward else [(-0.001, 0.0), *places]  # held at the rails
-                points = ",".join(f"{x:.9g},{step:.9g}" for x, step in places)
-                return (f"{sign}{rate:.9g}*((({volts}-{floor:.9g})/{nominal - floor:.9g})^{device.exponent:.9g})"
-                        f"*pwl(v(xs),{points})")
-            return (f"{sign}{rate:.9g}*((({volts}-{floor:.9g})/{nominal - floor:.9g})^{device.exponent:.9g})"
-                    f"*({b:.9g}-v(xs))/({a:.9g})")
-
-        up, down = (device.threshold * getattr(device, f"{kind}_v") for kind in ("set", "reset"))
-        self.add(
-            ".subckt cell te be xs x0=0.5",
-            f"Bi te be i=({device.g_min_s:.9g}+{device.g_max_s - device.g_min_s:.9g}*v(xs))*v(te,be)",
-            f"Bx 0 xs i=1e-9*(v(te,be)>{up:.9g} ? {speed('set', True)}",
-            f"+ : (v(te,be)<-{down:.9g} ? {speed('reset', False)} : 0))",
-            "Cx xs 0 1e-9 ic={x0}", "Rx xs 0 1e15", ".ends")
+        self.add(*memristor_lines(device))
 
     def text(self, step: float, stop: float, largest: float, output: str = "waves.txt") -> str:
         """The whole netlist with its transient analysis."""
@@ -180,6 +206,7 @@ class Simulator:
             banner = subprocess.run([self.path, "--version"], capture_output=True, text=True, timeout=30).stdout
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SpiceError(f"{self.path}: cannot be run: {reason(error)}") from None
+        self.remarks: tuple[str, ...] = ()
         found = re.search(r"ngspice-(\S+)", banner)
         self.version = found[1] if found else "of unknown version"
 
@@ -198,7 +225,9 @@ class Simulator:
         SpiceError
             ngspice refused the netlist, broke off, or did not give what was asked for.
         """
-        text = netlist.text(largest, stop, largest, f"{name}.txt")
+        title, _, rest = netlist.text(largest, stop, largest, f"{name}.txt").partition("\n")
+        remarks = [f"* {remark}" for remark in (*self.remarks, *_LEGEND)]
+        text = "\n".join([title, *remarks, rest])
         with tempfile.TemporaryDirectory(prefix="ohmspike-spice-") as temporary:
             folder = Path(temporary) if self.keep is None else self.keep
             folder.mkdir(parents=True, exist_ok=True)

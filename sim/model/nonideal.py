@@ -8,7 +8,8 @@ import numpy as np
 
 from ohmspike.chip.description import NOISE_FRACTION_MAX, NOISE_SIGMA, Chip
 from ohmspike.chip.events import EventBatch, EventCode, OutputSpikes
-from ohmspike.sim.analog.device import Device, DeviceError, curvature, saturation
+from ohmspike.sim.analog.device import Device, DeviceError, curvature, matched_widths, saturation
+from ohmspike.sim.analog.energy import mean_annealing
 from ohmspike.sim.state import ChipState, written, written_read_out
 
 from .exact import ExactModel, Work
@@ -58,18 +59,31 @@ class NonIdealities:
             raise DeviceError(f"seed must be an integer of at least 0, not {self.seed!r}")
 
     @classmethod
-    def of_device(cls, device: Device, *, seed: int = 1) -> "NonIdealities":
+    def of_device(cls, device: Device, *, seed: int = 1, chip: Chip | None = None) -> "NonIdealities":
         """What the device's own spread (``[spread]``) comes to: cycle to cycle, step and range of each cell, stuck
         cells, reading and wear.
 
         A deviation of the labels becomes one of the step: the mean square change, over states and both kinds of pulse,
-        of the logarithm of the speed when a label is one deviation steeper. Endurance is told by the pulses at which
-        half of the cells have failed.
+        of the logarithm of the speed when a label is one deviation steeper. On a chip whose updates are several pulses
+        of the device, their deviations add up: ``c2c`` times the root of the pulses of a mean update. Endurance is told
+        by the pulses at which half of the cells have failed.
         """
         pulses = device.endurance_cycles * (device.set_pulses + device.reset_pulses)
-        return cls(c2c=device.c2c, d2d_step=min(_step_spread(device), NONIDEALITIES["d2d_step"][2]),
+        c2c = device.c2c if chip is None else min(1.0, device.c2c * math.sqrt(_update_pulses(device, chip)))
+        return cls(c2c=c2c, d2d_step=min(math.hypot(_step_spread(device), device.d2d_step),
+                                                  NONIDEALITIES["d2d_step"][2]),
                    d2d_range=device.d2d_range, stuck=device.stuck, read_noise=device.read_noise,
                    endurance=min(1.0, math.sqrt(math.log(2)) / pulses), seed=seed)
+
+
+def _update_pulses(device, chip):
+    """Pulses of a mean update, at least one each: SET and RESET, tiles and read-out, as the schedule scales them."""
+    taught = [dataclasses.replace(phase, learn=True, scale=phase.read_out_scale, decay=phase.read_out_decay)
+              for phase in chip.schedule if phase.teach and not phase.on_host]
+    parts = [(chip.plasticity_tables(), mean_annealing(chip.schedule))]
+    parts += [(chip.read_out_tables(), mean_annealing(taught))] if taught else []
+    widths = [width * scale for tables, scale in parts for width in matched_widths(device, chip, tables=tables)]
+    return float(np.mean(np.maximum(widths, 1.0)))
 
 
 def _step_spread(device):

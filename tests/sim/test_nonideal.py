@@ -313,6 +313,13 @@ def test_of_device():
     # labels of 1 and 1.5: a step at a rail changes by a fifth, in the middle by little
     assert found.d2d_step == pytest.approx(0.11, abs=0.01)
     assert NonIdealities.of_device(device.varied(d2d_label=0.0)).d2d_step == 0
+    assert NonIdealities.of_device(device.varied(d2d_label=0.0, d2d_step=0.3)).d2d_step == 0.3
+    # of fine steps an update takes many, and their deviations add up; of coarse ones it takes a part of one
+    tiles = Chip.preset("tiles")
+    fine, coarse = (device.varied(set_pulses=pulses, reset_pulses=pulses, nl_set=0.0, nl_reset=0.0)
+                    for pulses in (6400.0, 6.4))
+    assert NonIdealities.of_device(coarse, chip=tiles).c2c == 0.02
+    assert 0.1 < NonIdealities.of_device(fine, chip=tiles).c2c < 0.4
 
 
 @pytest.mark.parametrize("bad", [{"c2c": -0.1}, {"stuck": 1.5}, {"read_noise": float("nan")}, {"seed": -1},

@@ -22,6 +22,7 @@ from ohmspike.sim.analog.device import (
     saturation,
     weight_table,
 )
+from ohmspike.sim.analog.sky130 import after_pulse, conductance
 from ohmspike.sim.model.exact import ExactModel
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.state import ChipState
@@ -30,8 +31,9 @@ TARGET = Device.preset("target65")
 
 
 def test_presets_are_those_told():
-    assert devices() == ["ag_asi", "alox_hfo2", "epiram", "neurosim_ideal", "pcmo", "seed20fJ", "taox_hfox",
-                         "taox_tio2", "target65"]
+    assert devices() == ["ag_asi", "alox_hfo2", "capacitor", "ecram", "epiram", "gokmen_vlasov", "neurosim_ideal",
+                         "pcm", "pcmo", "reram_es", "reram_sb", "seed20fJ", "sky130_reram", "taox_hfox", "taox_tio2",
+                         "target65"]
 
 
 @pytest.mark.parametrize("name", devices())
@@ -153,7 +155,7 @@ def test_tables_are_steps_of_pulses_in_the_units_of_the_contract():
     assert not set_table[:7].any()  # bins below half of the full amplitude
 
 
-@pytest.mark.parametrize("name", devices())
+@pytest.mark.parametrize("name", [name for name in devices() if Device.preset(name).pulse_width == "free"])
 def test_matched_widths_meet_the_chips_own_steps(name):
     device, chip = Device.preset(name), Chip.preset("tiles")
     for table, own in zip(plasticity_tables(device, chip, *matched_widths(device, chip)), chip.plasticity_tables(),
@@ -164,7 +166,7 @@ def test_matched_widths_meet_the_chips_own_steps(name):
 @pytest.mark.parametrize("name", devices())
 def test_model_and_oracle_agree_on_a_chip_with_a_device(name):
     chip = chip_with_device(dataclasses.replace(Chip.preset("tiny"), patch_height=6, patch_width=6, stride=11),
-                            Device.preset(name))
+                            Device.preset(name), fraction_bits=10 if name == "pcm" else None)
     random = np.random.default_rng(1)
     codes = [np.r_[random.choice(784, 250, replace=False), EventCode.STEP, random.choice(784, 99), EventCode.DECIDE,
                    EventCode.DARK, EventCode.END] for _ in range(3)]
@@ -255,3 +257,33 @@ def test_chips_tell_their_device_and_differ_where_devices_do():
         with pytest.raises(DescriptionError, match="device must be a description"):
             dataclasses.replace(chip, device=wrong)
     assert not TARGET.same_memristor(Device.of_chip(again)) and TARGET.same_memristor(TARGET.varied(bias_a=1e-6))
+
+
+def test_steps_of_aihwkit_devices_are_those_of_its_formulas():
+    sb, es = Device.preset("reram_sb"), Device.preset("reram_es")
+    # soft bounds: dw_min (1 - w / w_max) of a range of 2, from w = -0.75 to 1.25
+    assert float(sb.pulse("set", 0.5)[0]) - 0.5 == pytest.approx(0.002 / 2 * (1 - 0.25 / 1.25), rel=1e-3)
+    assert 0.5 - float(sb.pulse("reset", 0.5)[0]) == pytest.approx(0.002 / 2 * (1 + 0.25 / 0.75), rel=2e-3)
+    # exponential steps at w = 0: z = -0.5; SET is favoured by up_down
+    assert float(es.pulse("set", 0.5)[0]) - 0.5 == pytest.approx(
+        0.00135 / 2 * 1.259359 * (1 + 1.18445 * math.exp(-2.5)), rel=1e-3)
+    assert 0.5 - float(es.pulse("reset", 0.5)[0]) == pytest.approx(
+        0.00135 / 2 * (1 + 0.081404 * math.exp(2.5)), rel=5e-3)
+    assert sb.write_error == pytest.approx(0.056) and sb.c2c == pytest.approx(0.00375)
+    assert es.write_error == pytest.approx(75 * 0.00135 / 2)
+
+
+def test_pulses_of_sky130_switch_or_do_not():
+    made = chip_with_device(Chip.preset("tiles"), Device.preset("sky130_reram"))
+    assert made.levels == 2
+    assert made.set_table[-1][0] / 4096 == pytest.approx(0.9745, abs=1e-3)
+    assert made.reset_table[-1][1] / 4096 == pytest.approx(0.9083, abs=1e-3)
+    low, high = conductance(3.3), conductance(4.9)
+    assert low < 1e-6 and high == pytest.approx(103e-6, rel=0.01)
+
+
+def test_filament_of_sky130_breaks_and_forms():
+    thinner, joules = after_pulse(4.8, -1.2, 1e-6)
+    assert 4.5 < thinner < 4.7 and joules > 0
+    assert after_pulse(4.2, 1.4, 1e-6)[0] == pytest.approx(4.9, abs=1e-3)  # it heats itself and runs away
+    assert after_pulse(4.2, 0.2, 1e-6)[0] == pytest.approx(4.2, abs=1e-6)  # a read leaves it

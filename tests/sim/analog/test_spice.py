@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.sim.analog.cases import CASES, Check, Scene
+from ohmspike.sim.analog.cases import CASES, Check, Scene, judge
 from ohmspike.sim.analog.device import Device
 from ohmspike.sim.analog.spice import Netlist, Simulator, SpiceError, pulses
 from ohmspike.sim.state import ChipState
@@ -50,6 +50,40 @@ def test_planted_wrong_formula_is_caught(monkeypatch, case, name, wrong):
     simulator = Simulator()
     monkeypatch.setattr(Device, name, wrong)
     assert [check for check in CASES[case](scene(), simulator) if not check.ok]
+
+
+@needs_ngspice
+def test_a_transistor_is_told_at_high_conductances_too(monkeypatch):
+    checks = CASES["V10"](scene(g_min_s=10e-6, g_max_s=100e-6, access_ohm=15e3), Simulator())
+    assert all(check.ok for check in checks) and abs(checks[1].deviation) > 0.02 > abs(checks[0].deviation)
+
+
+@needs_ngspice
+def test_kept_netlists_are_commented_and_the_library_of_the_device_runs(tmp_path):
+    simulator = Simulator(keep=tmp_path / "kept")
+    assert all(check.ok for check in judge(scene(), simulator, ["V6"]))
+    text = next((tmp_path / "kept").glob("*.cir")).read_text()
+    assert "* case V6: charging a word line" in text and "* chip tiles, device target65" in text
+    assert "* run it by: ngspice -b FILE" in text
+    # a SET pulse on the cell of the library moves it as far as the device says
+    net = Netlist("a cell of the library")
+    net.add(f".lib {tmp_path / 'kept' / 'target65.lib'} cell", "X1 te 0 xs cell x0=0.5")
+    net.source("p", "te", pulses([(1e-9, 11e-9, 1.2)], 1e-11))
+    net.probe("xs")
+    device = Device.preset("target65").varied(access_ohm=0.0)
+    found = Simulator().run("library", net, stop=12e-9, largest=5e-11).last("xs")
+    assert found == pytest.approx(float(device.pulse("set", 0.5)[0]), abs=2e-4)
+
+
+@needs_ngspice
+def test_planted_wrong_value_of_the_published_cell_is_caught(monkeypatch):
+    from ohmspike.sim.analog import sky130
+
+    twin = [sky130.after_pulse(filament, volts, 1e-6) for filament, volts in ((4.8, -1.2), (4.8, -1.4), (4.2, 1.3),
+                                                                             (4.2, 1.4))]
+    monkeypatch.setattr("ohmspike.sim.analog.cases.after_pulse", lambda *_: twin.pop(0))
+    monkeypatch.setattr(sky130, "_GAMMA", (16.4, -1.25))
+    assert [check for check in CASES["V13"](scene(), Simulator()) if not check.ok]
 
 
 def test_check_knows_shares_absolutes_and_nothing():
