@@ -1,10 +1,8 @@
 """From a chip to the bitstream of a board, with a report of what it takes and how fast it is."""
 
-import importlib.metadata
 import json
 import re
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ohmspike.chip import Chip
+from ohmspike.chip.versions import versions_of
 from ohmspike.chip.wording import did_you_mean
 from ohmspike.hdl.flow.synth import BUDGETS, counted, preparation
 from ohmspike.hdl.flow.toolchain import ToolchainError, find_script, run_tool, tool_environment, warm_yosys
@@ -289,10 +288,4 @@ def _cycles(layout):
 
 
 def _versions():
-    found = {"python": sys.version.split()[0]}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return versions_of(_PACKAGES)

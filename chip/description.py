@@ -11,18 +11,16 @@ from typing import Any
 import numpy as np
 
 from .described import Described, DescriptionError, entry, toml_text
-from .limits import READS_MAX, STEP_MAX
+from .limits import READS_MAX, TABLE_MAX
 from .wording import did_you_mean
 
-__all__ = ["Chip", "DescriptionError", "NOISE_FRACTION_MAX", "NOISE_SIGMA", "Phase", "STEP_MAX", "presets"]
+__all__ = ["Chip", "DescriptionError", "NOISE_FRACTION_MAX", "NOISE_SIGMA", "Phase", "presets"]
 
 NOISE_SIGMA = math.sqrt(4 * (32**2 - 1) / 12)
 """Standard deviation of the noise of a pulse, a sum of four 5-bit numbers, before it is scaled (contract 5.5)."""
 
 NOISE_FRACTION_MAX = 12
 """Fraction bits beyond which the noise of a pulse would take bits of its draw."""
-
-_WORD = (1 << 16) - 1
 
 
 def _integer(section, low, high, summary, *, structure=True, default=dataclasses.MISSING):
@@ -259,12 +257,12 @@ class Chip(Described):
             if len(table) != self.amplitudes:
                 raise DescriptionError(f"{name} must have amplitudes = {self.amplitudes} rows, not {len(table)}")
             for row in table:
-                self._check_entries(name, row, self.levels, _WORD)
+                self._check_entries(name, row, self.levels, TABLE_MAX)
         taught = ("read_out_set_step", "read_out_reset_step") if self.classes else ()
         for name in ("set_step", "reset_step", *taught):
             peak = getattr(self, name) * (self.levels - 1) * 2**self.fraction_bits
-            if round(peak) > _WORD:
-                limit = _WORD / ((self.levels - 1) * 2**self.fraction_bits)
+            if round(peak) > TABLE_MAX:
+                limit = TABLE_MAX / ((self.levels - 1) * 2**self.fraction_bits)
                 raise DescriptionError(f"{name} must be at most {limit:.4f} for {self.levels} levels and fraction_bits "
                                        f"= {self.fraction_bits}, not {getattr(self, name)!r}")
 
@@ -393,7 +391,7 @@ class Chip(Described):
         for kind, distance in (("set", conductance), ("reset", 1 - conductance)):
             step, bound, given = (getattr(self, f"{prefix}{kind}_{what}") for what in ("step", "bound", "table"))
             table = gain * step * np.exp(-bound * distance) if given is None else scale * np.array(given, float)
-            tables.append(np.minimum(np.rint(table), _WORD).astype(np.uint16))
+            tables.append(np.minimum(np.rint(table), TABLE_MAX).astype(np.uint16))
         return tables[0], tables[1]
 
     @cached_property

@@ -4,8 +4,8 @@ from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmspike.chip.description import STEP_MAX
 from ohmspike.chip.instructions import STATUS_WORDS
+from ohmspike.chip.limits import STEP_MAX
 
 from .access import HostAccess
 from .answers import Answers

@@ -7,11 +7,9 @@ from amaranth.lib import data
 from amaranth.utils import bits_for
 
 from ohmspike.chip import Chip
+from ohmspike.chip.limits import SILENT
 
 __all__ = ["Layout", "SILENT", "default_lanes", "small_lanes"]
-
-SILENT = 255
-"""Stamp of a line that has not spiked in this sample."""
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from amaranth.lib import data, enum
 
 from ohmspike.chip.instructions import BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS
+from ohmspike.chip.limits import READS_MAX
 
 from .layout import Layout
 
 __all__ = ["COUNTER_BITS", "EventKind", "READS_MAX", "access_shape", "answer_shape", "counter_peaks", "event_shape",
            "output_spike_shape"]
 
-READS_MAX = 4095
 COUNTER_BITS = 64
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ohmspike.chip import Chip
+from ohmspike.chip.markdown import markdown_table
 from ohmspike.hdl.fast.timing import FastTiming
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.shared.timing import Timing, all_units
@@ -92,7 +93,7 @@ def report(presets: dict[str, Sequence[tuple[int, int]]], spikes: int = 150) -> 
     """The clocks of presets with a read-out as a Markdown table, for each of their choices of lanes and level ports."""
     heads = ["chip (live tiles)", "lanes", "ports", "visit", "sweep", "race", "next", "DECIDE", "DECIDE, learning",
              "DARK", "ANSWER", "LABEL, taught", "END", "image", "image, learning", "image, taught"]
-    lines = [heads, ["---"] * len(heads)]
+    lines = []
     for name, choices in presets.items():
         chip = Chip.preset(name)
         visits, live = synthetic_image(chip, spikes)
@@ -105,8 +106,8 @@ def report(presets: dict[str, Sequence[tuple[int, int]]], spikes: int = 150) -> 
                      timing.dark(all_units(chip, live)), timing.answer(), timing.label(count * chip.winners),
                      timing.end(), image(layout, visits, live, learn=False, answered=True),
                      image(layout, visits, live, learn=True), image(layout, visits, live, learn=False, taught=True)]
-            lines.append([f"{name} ({count})", *(f"{value:,}" for value in costs)])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+            lines.append([f"{name} ({count})", *costs])
+    return markdown_table(heads, lines)
 
 
 if __name__ == "__main__":

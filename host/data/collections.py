@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from .dataset import Dataset
+from .dataset import Dataset, validation_count
 from .formats import UNPACKING_ERRORS, DataError, Progress, read_arrays_of, read_idx
 
 __all__ = ["COLLECTIONS", "Collection"]
@@ -80,7 +80,7 @@ def load_collection(collection: Collection, directory: str | Path | None, progre
     contents = _from_cache(collection, tell) if directory is None else _from_folder(collection, Path(directory))
     train, train_labels, test, test_labels = (read_idx(contents[name], name=name) for name in collection.files)
     return Dataset(train, train_labels, test, test_labels, collection.name,
-                   validation_last=min(10_000, len(train) // 6))
+                   validation_last=validation_count(len(train)))
 
 
 def collection_in(folder: Path) -> Collection | None:

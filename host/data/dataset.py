@@ -109,7 +109,7 @@ class Dataset(Generic[S]):
         if self.validation_last:
             kept, out = np.split(np.arange(count), [count - self.validation_last])
         else:
-            kept, out = held_out(count, labels, min(10_000, max(1, count // 6)), seed)
+            kept, out = held_out(count, labels, max(1, validation_count(count)), seed)
         return dataclasses.replace(
             self, train_images=self.train_images[kept], test_images=self.train_images[out], held_out=False,
             validation_last=0, train_labels=None if labels is None else labels[kept],
@@ -124,6 +124,11 @@ class Dataset(Generic[S]):
             raise DataError(f"{self.name}: images must be {chip.plane_height}x{chip.plane_width} for the chip "
                             f"{chip.name}, not {height}x{width}",
                             hint=f"describe a chip with plane = {{ height = {height}, width = {width} }}")
+
+
+def validation_count(count: int) -> int:
+    """How many of the training samples judge hyper-parameters: a sixth, 10,000 at most."""
+    return min(10_000, count // 6)
 
 
 def held_out(count: int, labels: np.ndarray | None, wanted: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode, OutputSpikes, label_code
+from ohmspike.chip.markdown import markdown_table
 from ohmspike.host.link.frames import LinkError
 from ohmspike.host.link.ports import CompiledPort
 from ohmspike.host.link.session import LinkSession
@@ -132,9 +133,7 @@ class FaultReport:
         """The table of docs/boards.md."""
         heads = ["where", "bits", "faults", *VERDICTS.values(), "reset needed", "exact afterwards"]
         keys = ["class", "bits", "faults", *VERDICTS, "reset", "exact"]
-        lines = [heads, ["---"] * len(heads), *([f"{row[key]:,}" if key != "class" else row[key] for key in keys]
-                                                for row in self.rows())]
-        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        return markdown_table(heads, ([row[key] for key in keys] for row in self.rows()))
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from ohmspike.chip.events import CODE_MIN, EventBatch, EventCode
 from ohmspike.chip.instructions import ANSWER_BYTES, Opcode, neuron_bytes, tile_bytes
 
 from .frames import LinkError
+from .sample import followed, outputs_spikes
 
 __all__ = ["programs_of"]
-STEP, DECIDE = int(EventCode.STEP), int(EventCode.DECIDE)
-DARK, END = int(EventCode.DARK), int(EventCode.END)
 ANSWER, LABEL = int(EventCode.ANSWER), int(EventCode.LABEL)
 _SPIKE, _FRAME, _TEACH = int(Opcode.SPIKE), int(Opcode.FRAME), int(Opcode.LABEL)
 _OPCODE_OF = np.zeros(6, np.uint8)  # by the negative of the event code
@@ -24,11 +23,11 @@ _LINE_MAX = 0xFFFF
 
 
 def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int, *,
-                dark: bool = False) -> list[bytes]:
+                sample: tuple[int, bool] = (0, False)) -> list[bytes]:
     """Programs that carry out the events of a batch, none longer or more talkative than the chip's buffers.
 
     A run of spikes on ascending lines becomes a FRAME where that is shorter; not in a dark sample, where each spike
-    is refused by itself (contract 3.8). ``dark`` tells that the batch begins in such a sample.
+    is refused by itself (contract 3.8). ``sample`` is step and darkness of the sample in which the batch begins.
 
     Raises
     ------
@@ -44,12 +43,10 @@ def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int
     if talk > max_output:
         raise LinkError(f"the output spikes of an event may take {talk} bytes, but a reply holds {max_output}",
                         hint="build the chip with a larger max_reply")
-    step_talk = talk if chip.fire_mode == "threshold" else 0
-    decide_talk = talk if chip.fire_mode == "race" else 0
     answer_talk = ANSWER_BYTES if chip.classes else 0
     codes = _codes(chip, batch)
     data, ends = _assemble(codes, chip.lines, frame_bytes, frame_bytes <= max_request, max_request, max_output,
-                           step_talk, decide_talk, answer_talk, dark)
+                           talk, answer_talk, chip.fire_mode == "race", *sample)
     data = data.tobytes()
     ends = ends.tolist()
     return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
@@ -68,7 +65,7 @@ def _codes(chip, batch):
 
 
 @numba.njit(cache=True)
-def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, step_talk, decide_talk, answer_talk,
+def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, spikes_talk, answer_talk, race, step,
               dark):
     data = np.zeros(3 * len(codes) + 1, np.uint8)
     ends = np.empty(len(codes) + 1, np.int64)
@@ -84,10 +81,10 @@ def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, ste
             run += 1
         looked = max(looked, i + run)
         framed = may_frame and not dark and 3 * run > frame_bytes
-        dark = (dark or code == DARK) and code != END
         need = frame_bytes if framed else 3 if code >= 0 else 2 if code <= LABEL else 1
-        says = (step_talk if code == STEP else decide_talk if code == DECIDE
+        says = (spikes_talk if outputs_spikes(code, step, dark, race)
                 else answer_talk if code == ANSWER else 0)
+        step, dark = followed(code, step, dark)
         if size + need - start > max_request or talk + says > max_output:
             ends[programs] = size
             programs += 1

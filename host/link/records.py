@@ -6,10 +6,10 @@ import numpy as np
 from ohmspike.chip import Chip
 from ohmspike.chip.events import Answers, EventBatch, EventCode, OutputSpikes
 from ohmspike.chip.instructions import ANSWER_BYTES, neuron_bytes, tile_bytes
-from ohmspike.chip.limits import STEP_MAX
 
 from .frames import LinkError
-from .programs import ANSWER, DARK, DECIDE, END, STEP
+from .programs import ANSWER
+from .sample import followed, outputs_spikes
 
 __all__ = ["OutputParser"]
 
@@ -22,9 +22,9 @@ class OutputParser:
         self._sample = np.zeros(2, np.int64)  # step, dark: a batch may end in the middle of a sample
 
     @property
-    def dark(self) -> bool:
-        """Whether the events so far ended in a dark sample."""
-        return bool(self._sample[1])
+    def sample(self) -> tuple[int, bool]:
+        """Step and darkness of the sample in which the events so far ended."""
+        return int(self._sample[0]), bool(self._sample[1])
 
     def parse(self, output: bytes, batch: EventBatch, *, report: bool = True) -> OutputSpikes:
         """The output spikes and answers in the joined outputs of the programs of a batch.
@@ -73,12 +73,11 @@ def _parse(data, codes, starts, sample, answers, report, race, winners, tile_siz
     offsets, answer_offsets = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.int64)
     none = (1 << 8 * tile_size) - 1
     at, count, given = 0, 0, 0
+    step, dark = sample[0], sample[1] != 0
     for s in range(len(starts) - 1):
         for i in range(starts[s], starts[s + 1]):
             code = codes[i]
-            dark = sample[1] != 0
-            has_output = report and not dark and (
-                (code == DECIDE and race) or (code == STEP and not race and sample[0] < STEP_MAX))
+            has_output = report and outputs_spikes(code, step, dark, race)
             while has_output:
                 if at >= len(data):
                     return tiles[:count], neurons[:count], offsets, answer_offsets, at + 1  # too short
@@ -97,11 +96,7 @@ def _parse(data, codes, starts, sample, answers, report, race, winners, tile_siz
                 answers[given, 1], answers[given, 2] = _number(data, at + 1, 3), _number(data, at + 4, 3)
                 at += ANSWER_BYTES
                 given += 1
-            elif code == STEP and not dark and sample[0] < STEP_MAX:
-                sample[0] += 1
-            elif code == DARK:
-                sample[1] = 1
-            elif code == END:
-                sample[0] = sample[1] = 0
+            step, dark = followed(code, step, dark)
         offsets[s + 1], answer_offsets[s + 1] = count, given
+    sample[0], sample[1] = step, dark
     return tiles[:count], neurons[:count], offsets, answer_offsets, at

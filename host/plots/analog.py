@@ -12,11 +12,11 @@ from ohmspike.host.support.atomic import write_whole
 from ohmspike.sim.analog.fit import Fit, Measurement
 from ohmspike.sim.model.nonidealities import NONIDEALITIES
 
+from .style import ACCENT, DPI, EMBER, INK, NIGHT, QUIET, SOFT
+
 __all__ = ["energy_picture", "fit_picture", "robustness_picture"]
 
-_INK, _SOFT, _QUIET, _ACCENT, _NIGHT = "#22252b", "#6b7280", "#cdd2da", "#d8344f", "#4b3f72"
-_PHASES = (_ACCENT, _NIGHT, "#ec6a4c", _SOFT, _QUIET)
-_DPI = 120
+_PHASES = (ACCENT, NIGHT, EMBER, SOFT, QUIET)
 _STRENGTH_OF = {name: meaning for name, (meaning, *_) in NONIDEALITIES.items()} | {
     "drift": "share of the range that cells lose after learning, deviation as large"}
 _LEAST_SPAN = 4.0
@@ -24,17 +24,17 @@ _LEAST_SPAN = 4.0
 
 
 def _figure(width, height, title, note):
-    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    figure.text(0.06, 1 - 0.35 / height, title, fontsize=14, fontweight="bold", color=_INK, va="center")
-    figure.text(0.06, 1 - 0.62 / height, note, fontsize=9, color=_SOFT, va="center")
+    figure.text(0.06, 1 - 0.35 / height, title, fontsize=14, fontweight="bold", color=INK, va="center")
+    figure.text(0.06, 1 - 0.62 / height, note, fontsize=9, color=SOFT, va="center")
     return figure
 
 
 def _plain(axes):
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_QUIET)
-    axes.tick_params(labelsize=8, color=_QUIET, labelcolor=_INK)
+    axes.spines[["left", "bottom"]].set_color(QUIET)
+    axes.tick_params(labelsize=8, color=QUIET, labelcolor=INK)
 
 
 def fit_picture(measured: Measurement, fit: Fit, path: str | Path) -> None:
@@ -54,27 +54,27 @@ def fit_picture(measured: Measurement, fit: Fit, path: str | Path) -> None:
     grid = figure.add_gridspec(2, 2, height_ratios=[3, 1], left=0.08, right=0.97, top=0.83, bottom=0.09, hspace=0.16,
                                wspace=0.14)
     span = device.g_max_s - device.g_min_s
-    for column, (kind, name, colour) in enumerate((("set", "Potentiation", _ACCENT), ("reset", "Depression", _NIGHT))):
+    for column, (kind, name, colour) in enumerate((("set", "Potentiation", ACCENT), ("reset", "Depression", NIGHT))):
         above, below = figure.add_subplot(grid[0, column]), figure.add_subplot(grid[1, column])
         for branch in measured.of(kind):
             above.plot(branch.pulses, branch.conductance * 1e6, ".", color=colour, markersize=3, alpha=0.35)
             below.plot(branch.pulses, (branch.conductance - fit.expected(kind, branch.pulses)) / span * 100, ".",
                        color=colour, markersize=3, alpha=0.35)
         if kind not in fit.rms:
-            above.set_title(f"{name} was not measured", loc="left", fontsize=10.5, color=_SOFT)
+            above.set_title(f"{name} was not measured", loc="left", fontsize=10.5, color=SOFT)
             for axes in (above, below):
                 axes.set_axis_off()
             continue
         pulses = np.linspace(0, getattr(device, f"{kind}_pulses"), 200)
-        above.plot(pulses, fit.expected(kind, pulses) * 1e6, color=_INK, linewidth=1.4)
-        below.axhline(0, color=_INK, linewidth=1)
+        above.plot(pulses, fit.expected(kind, pulses) * 1e6, color=INK, linewidth=1.4)
+        below.axhline(0, color=INK, linewidth=1)
         above.set_title(f"{name}, rms {fit.rms[kind]:.2%} of the range", loc="left", fontsize=10.5, fontweight="bold",
-                        color=_INK)
+                        color=INK)
         above.set_xticklabels([])
-        below.set_xlabel("pulses", fontsize=9, color=_INK)
+        below.set_xlabel("pulses", fontsize=9, color=INK)
         if column == 0:
-            above.set_ylabel("conductance, µS", fontsize=9, color=_INK)
-            below.set_ylabel("left, %", fontsize=9, color=_INK)
+            above.set_ylabel("conductance, µS", fontsize=9, color=INK)
+            below.set_ylabel("left, %", fontsize=9, color=INK)
         for axes in (above, below):
             _plain(axes)
     write_whole(path, lambda file: figure.savefig(file, format=picture))
@@ -104,11 +104,11 @@ def energy_picture(found: dict, path: str | Path) -> None:
         # a median may lie outside what it is nominally
         bars = np.maximum(np.array([value - low, high - value])[:, drawn], 0)
         axes.barh(places[drawn], value[drawn], height * 0.9, color=colour, label=phase, xerr=bars,
-                  error_kw={"ecolor": _SOFT, "elinewidth": 1, "capsize": 2})
+                  error_kw={"ecolor": SOFT, "elinewidth": 1, "capsize": 2})
     axes.set_yticks(np.arange(len(names)), [name.replace("_", " ") for name in names])
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.set_xlabel("pJ an image", fontsize=9, color=_INK)
+    axes.set_xlabel("pJ an image", fontsize=9, color=INK)
     axes.legend(frameon=False, fontsize=8.5)
     _plain(axes)
     beside = figure.add_subplot(grid[0, 1])
@@ -116,11 +116,11 @@ def energy_picture(found: dict, path: str | Path) -> None:
     total = sum(phase["total_j"]["value"] for phase in phases.values())
     for place, entry in enumerate(shown):
         low, high = (entry[key] / total * 100 - 100 for key in ("low_j", "high_j"))
-        beside.barh(place, high - low, 0.7, left=low, color=_QUIET)
-    beside.axvline(0, color=_INK, linewidth=1)
+        beside.barh(place, high - low, 0.7, left=low, color=QUIET)
+    beside.axvline(0, color=INK, linewidth=1)
     beside.set_yticks(range(len(shown)), [entry["value"] for entry in shown])
     beside.invert_yaxis()
-    beside.set_xlabel("total, %, one sigma lower and higher", fontsize=9, color=_INK)
+    beside.set_xlabel("total, %, one sigma lower and higher", fontsize=9, color=INK)
     _plain(beside)
     write_whole(path, lambda file: figure.savefig(file, format="png"))
 
@@ -153,7 +153,7 @@ def robustness_picture(lines: list[dict], path: str | Path) -> None:
     for index, name in enumerate(shown):
         axes = figure.add_subplot(grid[index // columns, index % columns])
         strengths = [0.0, *sorted({line["strength"] for line in lines if line["nonideality"] == name})]
-        for mode, colour in (("learned", _NIGHT), ("relearned", "#ec6a4c"), ("programmed", _SOFT)):
+        for mode, colour in (("learned", NIGHT), ("relearned", EMBER), ("programmed", SOFT)):
             found = [[100 * line["accuracy"] for line in lines if line["mode"] == mode
                       and (line["nonideality"], line["strength"]) in ((name, strength), ("ideal", strength))]
                      for strength in strengths]
@@ -164,13 +164,13 @@ def robustness_picture(lines: list[dict], path: str | Path) -> None:
             axes.fill_between(places, [min(each) for each in values], [max(each) for each in values], color=colour,
                               alpha=0.18, linewidth=0)
         axes.set_xticks(range(len(strengths)), [f"{strength:g}" for strength in strengths])
-        axes.set_title(name, loc="left", fontsize=10.5, fontweight="bold", color=_INK)
+        axes.set_title(name, loc="left", fontsize=10.5, fontweight="bold", color=INK)
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, high - _LEAST_SPAN), high + 0.2)
-        axes.set_xlabel(textwrap.fill(_STRENGTH_OF.get(name, ""), 52), fontsize=7.5, color=_SOFT, loc="left")
+        axes.set_xlabel(textwrap.fill(_STRENGTH_OF.get(name, ""), 52), fontsize=7.5, color=SOFT, loc="left")
         _plain(axes)
         if index == 0:
             figure.legend(*axes.get_legend_handles_labels(), loc="upper right", ncols=3, frameon=False, fontsize=9)
         if index % columns == 0:
-            axes.set_ylabel("accuracy, %", fontsize=9, color=_INK)
+            axes.set_ylabel("accuracy, %", fontsize=9, color=INK)
     write_whole(path, lambda file: figure.savefig(file, format="png"), make_folder=True)

@@ -17,12 +17,11 @@ from ohmspike.host.coding.images import latency_events
 from ohmspike.host.support.atomic import write_whole
 from ohmspike.sim.state import ChipState
 
+from .style import ACCENT, DPI, INK, NIGHT, PAPER, QUIET, SOFT, WINNERS
+
 __all__ = ["conductance_maps", "prequential", "race"]
 
 _CONDUCTANCE = colormaps["magma"].with_extremes(bad="white")
-_INK, _SOFT, _QUIET, _PAPER, _ACCENT, _NIGHT = "#22252b", "#6b7280", "#cdd2da", "#eef0f3", "#d8344f", "#4b3f72"
-_WINNERS = ("#d8344f", "#ec6a4c", "#f59a57", "#f8bd6e", "#f7d894")
-_DPI = 120
 _BARS = 40
 
 
@@ -96,7 +95,7 @@ def _mapped(canvas, chip, note):
     left, right, top, bottom = 36, 120, 92, 36
     inner = max(columns * scale, 640), max(rows * scale, 240)
     width, height = inner[0] + left + right, inner[1] + top + bottom
-    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((left / width, 1 - (top + rows * scale) / height, columns * scale / width,
                             rows * scale / height))
@@ -107,12 +106,12 @@ def _mapped(canvas, chip, note):
     beside = figure.add_axes(((left + inner[0] + 28) / width, 1 - (top + length) / height, 16 / width,
                               length / height))
     bar = figure.colorbar(drawn, cax=beside, ticks=np.unique(np.linspace(0, chip.levels - 1, 5).round()))
-    bar.set_label("conductance level", fontsize=9, color=_INK)
+    bar.set_label("conductance level", fontsize=9, color=INK)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=8, length=3, color=_SOFT, labelcolor=_INK)
+    bar.ax.tick_params(labelsize=8, length=3, color=SOFT, labelcolor=INK)
     figure.text(left / width, 1 - 42 / height, f"Chip {chip.name}: learned conductances", fontsize=14,
-                fontweight="bold", color=_INK)
-    figure.text(left / width, 1 - 68 / height, note, fontsize=9, color=_SOFT)
+                fontweight="bold", color=INK)
+    figure.text(left / width, 1 - 68 / height, note, fontsize=9, color=SOFT)
     return figure
 
 
@@ -142,17 +141,17 @@ def prequential(chip: Chip, curve: list[tuple[int, float]], images: int, path: s
         raise ValueError("curve must have a point, not none")
     shown, right = np.array(curve, float).T
     wrong = np.maximum(100 * (1 - right), 0.1)  # a log scale has no 0
-    figure = Figure(figsize=(8.4, 4.4), dpi=_DPI, facecolor="white")
+    figure = Figure(figsize=(8.4, 4.4), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.09, 0.13, 0.87, 0.68))
     for edge in np.arange(images, shown[-1], images):
-        axes.axvline(edge, color=_QUIET, linewidth=1)
-    axes.plot(shown, wrong, color=_ACCENT, linewidth=1, alpha=0.45)
+        axes.axvline(edge, color=QUIET, linewidth=1)
+    axes.plot(shown, wrong, color=ACCENT, linewidth=1, alpha=0.45)
     span = min(10, len(wrong))
     smooth = np.convolve(wrong, np.ones(span) / span, mode="valid")
-    axes.plot(shown[span - 1:], smooth, color=_INK, linewidth=1.8)
+    axes.plot(shown[span - 1:], smooth, color=INK, linewidth=1.8)
     axes.annotate(f"{smooth[-1]:.1f} %", (shown[-1], smooth[-1]), (-4, 8), textcoords="offset points", ha="right",
-                  fontsize=10, color=_INK, fontweight="bold")
+                  fontsize=10, color=INK, fontweight="bold")
     axes.set_yscale("log")
     low, high = wrong.min() * 0.8, wrong.max() * 1.25
     axes.set_ylim(low, high)
@@ -162,16 +161,16 @@ def prequential(chip: Chip, curve: list[tuple[int, float]], images: int, path: s
     axes.yaxis.set_major_formatter("{x:g} %")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlim(0, shown[-1] * 1.01)
-    axes.set_xlabel("images presented", fontsize=9, color=_INK)
-    axes.set_ylabel("answered wrong, before the label was taught", fontsize=9, color=_INK)
-    axes.tick_params(labelsize=8, which="both", color=_QUIET, labelcolor=_INK)
+    axes.set_xlabel("images presented", fontsize=9, color=INK)
+    axes.set_ylabel("answered wrong, before the label was taught", fontsize=9, color=INK)
+    axes.tick_params(labelsize=8, which="both", color=QUIET, labelcolor=INK)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_QUIET)
-    figure.text(0.09, 0.93, f"Chip {chip.name}: error while it is taught", fontsize=14, fontweight="bold", color=_INK)
+    axes.spines[["left", "bottom"]].set_color(QUIET)
+    figure.text(0.09, 0.93, f"Chip {chip.name}: error while it is taught", fontsize=14, fontweight="bold", color=INK)
     figure.text(0.09, 0.875, f"every 1,000 images (red) and the mean of the last {span} of them (black); a line after "
                 "each pass" if shown[-1] > images else
                 f"every 1,000 images (red) and the mean of the last {span} of them (black); each image is seen once",
-                fontsize=9, color=_SOFT)
+                fontsize=9, color=SOFT)
     _save(figure, path)
 
 
@@ -226,7 +225,7 @@ def race(chip: Chip, state: ChipState, image: np.ndarray, path: str | Path) -> N
     """
     decision = _decide(chip, state, image)
     tile = int(decision.reads.argmax())
-    figure = Figure(figsize=(13.5, 8), dpi=_DPI, facecolor="white")
+    figure = Figure(figsize=(13.5, 8), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, 3, width_ratios=[1, 0.66, 1.85], left=0.022, right=0.982, top=0.875, bottom=0.055,
                                wspace=0.2, hspace=0.2)
@@ -235,15 +234,15 @@ def race(chip: Chip, state: ChipState, image: np.ndarray, path: str | Path) -> N
     _draw_spikes(figure.add_subplot(grid[:, 1]), chip, decision.bins)
     _draw_race(figure.add_subplot(grid[:, 2]), chip, state, decision, tile)
     figure.suptitle(f"Chip {chip.name}: how one image is decided", x=0.022, y=0.975, ha="left", fontsize=14,
-                    fontweight="bold", color=_INK)
+                    fontweight="bold", color=INK)
     _save(figure, path)
 
 
 def _titled(axes, title, note=""):
-    axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=_INK, pad=22 if note else 8)
+    axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=INK, pad=22 if note else 8)
     if note:
         axes.annotate(note, (0, 1), (0, 7), xycoords="axes fraction", textcoords="offset points", fontsize=8.5,
-                      color=_SOFT)
+                      color=SOFT)
 
 
 def _bare(axes):
@@ -258,7 +257,7 @@ def _draw_pixels(axes, chip, image, tile):
     note = f"{chip.plane_height} × {chip.plane_width} lines"
     if chip.tiles > 1:
         y, x = divmod(int(chip.row_lines[tile, 0]), chip.plane_width)
-        axes.add_patch(Rectangle((x - 0.5, y - 0.5), chip.patch_width, chip.patch_height, fill=False, color=_ACCENT,
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), chip.patch_width, chip.patch_height, fill=False, color=ACCENT,
                                  linewidth=2))
         note += f", framed: tile {tile}"
     _bare(axes)
@@ -272,12 +271,12 @@ def _draw_winners(axes, chip, state, decision, tile):
         ranked: list[str | None] = [None] * chip.tiles
         maps = np.stack([_patches(chip, state.levels, t, decision.order[t, :1])[0] for t in range(chip.tiles)])
         maps = np.where(decision.live[:, None, None], maps, np.nan)
-        ranked[tile] = _ACCENT if decision.live[tile] else None
+        ranked[tile] = ACCENT if decision.live[tile] else None
         title, note = "First winner of every tile", f"what it learned; grey: silent, {(~decision.live).sum()} tiles"
     else:
         winners = chip.winners if decision.live[0] else 0
         gap, columns = 3, int(np.ceil(np.sqrt(max(winners, 1))))
-        ranked = [_WINNERS[min(rank, len(_WINNERS) - 1)] for rank in range(winners)]
+        ranked = [WINNERS[min(rank, len(WINNERS) - 1)] for rank in range(winners)]
         maps = _patches(chip, state.levels, 0, decision.order[0, :winners]).astype(float)
         title, note = "Winners", "what they learned, in the order in which they fired"
         if not winners:
@@ -285,7 +284,7 @@ def _draw_winners(axes, chip, state, decision, tile):
             note = "none" if chip.fire_mode == "race" else "none: neurons fire by threshold"
     canvas = _mosaic(maps, columns, gap)
     places = np.isfinite(_mosaic(np.ones_like(maps), columns, gap))
-    axes.imshow(np.where(places, 1.0, np.nan), cmap=ListedColormap([_PAPER]), interpolation="nearest")
+    axes.imshow(np.where(places, 1.0, np.nan), cmap=ListedColormap([PAPER]), interpolation="nearest")
     axes.imshow(canvas, cmap=_CONDUCTANCE.with_extremes(bad=(0, 0, 0, 0)), vmin=0, vmax=chip.levels - 1,
                 interpolation="nearest")
     for index, colour in enumerate(ranked):
@@ -306,23 +305,23 @@ def _draw_spikes(axes, chip, bins):
     raster = np.full((chip.lines, chip.latency_bins), np.nan)
     raster[np.flatnonzero(~dark), bins[~dark]] = 1
     shown = {"interpolation": "nearest", "aspect": "auto", "origin": "upper"}
-    for content, left, right, colour in ((raster, 0, last, _ACCENT),
-                                         (np.where(dark, 1.0, np.nan)[:, None], beyond, beyond + wide, _NIGHT)):
+    for content, left, right, colour in ((raster, 0, last, ACCENT),
+                                         (np.where(dark, 1.0, np.nan)[:, None], beyond, beyond + wide, NIGHT)):
         axes.imshow(content, cmap=ListedColormap([colour]), **shown, extent=(left, right, chip.lines, 0))
     for edge in range(1, last):
-        axes.axvline(edge, color=_QUIET, linewidth=0.8)
+        axes.axvline(edge, color=QUIET, linewidth=0.8)
     axes.set_xlim(0, beyond + wide)
     axes.set_ylim(chip.lines, 0)
     labelled = range(0, last, -(-last // 4))
     axes.set_xticks([*(b + 0.5 for b in labelled), beyond + wide / 2],
                     [*(f"bin {b}" if b == 0 else f"{b}" for b in labelled), "dark"])
-    axes.set_ylabel("line", fontsize=9, color=_INK)
-    axes.tick_params(labelsize=8, length=0, labelcolor=_INK)
+    axes.set_ylabel("line", fontsize=9, color=INK)
+    axes.tick_params(labelsize=8, length=0, labelcolor=INK)
     axes.spines[:].set_visible(False)
     if chip.fire_mode == "race":
-        axes.axvline(decide, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.axvline(decide, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
         axes.annotate("DECIDE", (decide, chip.lines), (0, -16), textcoords="offset points", fontsize=8,
-                      fontweight="bold", color=_INK, va="top", ha="center", annotation_clip=False)
+                      fontweight="bold", color=INK, va="top", ha="center", annotation_clip=False)
     _titled(axes, "Spikes", f"{(~dark).sum()} bright lines, then {dark.sum()} dark ones")
 
 
@@ -336,25 +335,25 @@ def _draw_race(axes, chip, state, decision, tile):
     if chip.fire_mode != "race":
         floor, start = min(worst, 0), 1.1 * max(best, state.theta_base, 10)
     places = np.arange(len(order))
-    colours = [_WINNERS[min(rank, len(_WINNERS) - 1)] if rank < winners else _QUIET for rank in range(len(order))]
+    colours = [WINNERS[min(rank, len(WINNERS) - 1)] if rank < winners else QUIET for rank in range(len(order))]
     axes.bar(places, scores[order] - floor, bottom=floor, color=colours, width=0.82)
     for rank in range(winners):
         axes.annotate(f"{order[rank]}", (rank, scores[order[rank]]), (0, 3), textcoords="offset points", ha="center",
-                      fontsize=8, color=_INK, fontweight="bold" if rank == 0 else "normal")
+                      fontsize=8, color=INK, fontweight="bold" if rank == 0 else "normal")
     right = len(order) - 0.4
     where = f"tile {tile}" if chip.tiles > 1 else "the crossbar"
     if winners:
         end = int(scores[order[winners - 1]])
-        axes.fill_between((-0.6, right), end, start, color=_ACCENT, alpha=0.05, linewidth=0)
-        axes.axhline(start, color=_SOFT, linewidth=1)
-        axes.axhline(end, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.fill_between((-0.6, right), end, start, color=ACCENT, alpha=0.05, linewidth=0)
+        axes.axhline(start, color=SOFT, linewidth=1)
+        axes.axhline(end, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
         at = -0.6 + 0.62 * (right + 0.6)
-        axes.annotate("", (at, end), (at, start), arrowprops={"arrowstyle": "-|>", "color": _INK, "linewidth": 1.4})
+        axes.annotate("", (at, end), (at, start), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.4})
         axes.annotate("the reference falls", (at, (start + end) / 2), (9, 0), textcoords="offset points", fontsize=9,
-                      color=_INK, va="center")
+                      color=INK, va="center")
         axes.annotate(f"{winners} fired: it stops, all others are inhibited" if winners > 1 else
                       "one fired: it stops, all others are inhibited", (right, end), (0, -5),
-                      textcoords="offset points", fontsize=8.5, color=_SOFT, va="top", ha="right")
+                      textcoords="offset points", fontsize=8.5, color=SOFT, va="top", ha="right")
         title = f"Race in {where}"
         note = f"{decision.reads[tile]} reads; the {winners} winners with their numbers" if winners > 1 else \
             f"{decision.reads[tile]} reads; the winner with its number"
@@ -362,20 +361,20 @@ def _draw_race(axes, chip, state, decision, tile):
         title = f"No race in {where}"
         note = f"{decision.reads[tile]} reads, it takes part from {max(1, chip.min_spikes)} on"
     else:
-        axes.axhline(state.theta_base, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.axhline(state.theta_base, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
         title, note = f"Membranes of {where}", f"{decision.reads[tile]} reads; dashed: θ0, from which a neuron fires"
     axes.set_xlim(-0.6, right)
     axes.set_ylim(floor, start + 0.02 * span)
     shown = f"the best {len(order)} of {chip.neurons} neurons" if len(order) < chip.neurons else \
         f"all {chip.neurons} neurons"
     axes.set_xlabel(f"{shown}, in the order in which the reference meets them" if winners else
-                    f"{shown}, highest first", fontsize=9, color=_INK)
+                    f"{shown}, highest first", fontsize=9, color=INK)
     axes.set_ylabel("V − θ, θ counted from the smallest of the tile" if chip.fire_mode == "race" else "V − θ",
-                    fontsize=9, color=_INK)
+                    fontsize=9, color=INK)
     axes.set_xticks([])
-    axes.tick_params(labelsize=8, color=_QUIET, labelcolor=_INK)
+    axes.tick_params(labelsize=8, color=QUIET, labelcolor=INK)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
-    axes.spines["left"].set_color(_QUIET)
+    axes.spines["left"].set_color(QUIET)
     _titled(axes, title, note)
 
 

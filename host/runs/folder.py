@@ -1,10 +1,8 @@
 """Run folders: what a run was, with what, and what came out."""
 
 import datetime
-import importlib.metadata
 import json
 import os
-import platform
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from ohmspike.chip.versions import versions_of
 from ohmspike.host.support.atomic import write_arrays, write_whole
 from ohmspike.host.support.errors import UserError
 
@@ -26,13 +25,7 @@ class RunError(UserError):
 
 def tool_versions() -> dict[str, str]:
     """Versions of Python and of every package that results depend on."""
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    return versions
+    return versions_of(_PACKAGES)
 
 
 class RunFolder:

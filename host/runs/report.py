@@ -5,11 +5,13 @@ import html
 import json
 import tempfile
 from pathlib import Path
+from string import Template
 
 from ohmspike.chip.instructions import COUNTERS
 from ohmspike.chip.wording import reason
 from ohmspike.host.plots.analog import energy_picture
 from ohmspike.host.plots.chip import conductance_maps
+from ohmspike.host.plots.style import ACCENT, INK, PAPER, QUIET, SOFT
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.units import engineering
 from ohmspike.sim.analog.device import Device
@@ -19,16 +21,16 @@ from .learned import load
 
 __all__ = ["page"]
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #22252b; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
+_STYLE = Template("""
+body { font: 15px/1.5 system-ui, sans-serif; color: $ink; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem; margin-bottom: 0 } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem }
-.note { color: #6b7280 } .figures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.4rem 0 }
-.figures div { border: 1px solid #cdd2da; border-radius: .5rem; padding: .6rem 1rem; min-width: 8rem }
+.note { color: $soft } .figures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.4rem 0 }
+.figures div { border: 1px solid $quiet; border-radius: .5rem; padding: .6rem 1rem; min-width: 8rem }
 .figures b { display: block; font-size: 1.4rem } table { border-collapse: collapse; font-size: .9rem }
-th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #eef0f3; vertical-align: top }
+th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid $paper; vertical-align: top }
 td.number { text-align: right; font-variant-numeric: tabular-nums } img { max-width: 100% } details { margin: .6rem 0 }
-.bar { background: #d8344f; height: .6rem; display: inline-block }
-"""
+.bar { background: $accent; height: .6rem; display: inline-block }
+""").substitute(ink=INK, soft=SOFT, quiet=QUIET, paper=PAPER, accent=ACCENT)
 
 
 def _cell(value):

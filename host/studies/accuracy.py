@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ohmspike.chip import Chip
+from ohmspike.chip.markdown import markdown_table
 from ohmspike.host.coding.images import Encoding
 from ohmspike.host.data.dataset import Dataset
 from ohmspike.host.learning.classify import classify, train_vote
@@ -190,7 +191,7 @@ def table(runs: list[dict]) -> str:
                  "on-line, last 1,000"]
         timed = group == "chips"  # a speed stands once: of levels and codes accuracy is the question
         heads += ["learning", "images/s"] * timed
-        lines = [heads, ["---"] * len(heads)]
+        lines = []
         for same in _by_label(chosen):
             first = same[0]
             lines.append([
@@ -201,22 +202,17 @@ def table(runs: list[dict]) -> str:
                 spread([run["on_line"] for run in same if run["on_line"] is not None]),
                 *[f"{statistics.median(run['seconds'] for run in same):.0f} s",
                   f"{statistics.median(run['images_per_s'] for run in same):,.0f}"] * timed])
-        parts.append(_markdown(lines))
+        parts.append(markdown_table(heads, lines))
     for same in _by_label([run for run in runs if run.get("noise")]):
         shares = list(same[0]["noise"])
-        lines = [[f"`{same[0]['label']}`, pixels replaced at random", "0 %", *(f"{float(s):.0%}" for s in shares)],
-                 ["---"] * (2 + len(shares)),
-                 ["read-out", spread([run["read_out"] for run in same]),
-                  *(spread([run["noise"][share] for run in same]) for share in shares)]]
-        parts.append(_markdown(lines))
-    parts.append(_markdown([["published (not run here)", "test set", "source"], ["---"] * 3, *map(list, PUBLISHED)]))
+        parts.append(markdown_table(
+            [f"`{same[0]['label']}`, pixels replaced at random", "0 %", *(f"{float(s):.0%}" for s in shares)],
+            [["read-out", spread([run["read_out"] for run in same]),
+              *(spread([run["noise"][share] for run in same]) for share in shares)]]))
+    parts.append(markdown_table(["published (not run here)", "test set", "source"], PUBLISHED))
     return "\n".join(parts)
 
 
 def _by_label(runs) -> Iterator[list[dict]]:
     for label in dict.fromkeys(run["label"] for run in runs):
         yield [run for run in runs if run["label"] == label]
-
-
-def _markdown(lines):
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

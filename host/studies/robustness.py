@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from ohmspike.chip import Chip
+from ohmspike.chip.markdown import markdown_table
 from ohmspike.host.data.images import load_dataset
 from ohmspike.host.learning.classify import classify
 from ohmspike.host.learning.run import learn, schedule_of
@@ -273,10 +274,10 @@ def summary(lines: list[dict]) -> str:
         return engineering(float(np.mean(found)), "J") if found else "–"
 
     names = [*MODES, "learning an image", "answering one"]
-    rows = ["| non-ideality | strength | " + " | ".join(names) + " |", "| --- " * (2 + len(names)) + "|"]
+    rows = []
     for which in sorted({(line["nonideality"], line["strength"]) for line in lines},
                         key=lambda pair: (list(STRENGTHS).index(pair[0]), pair[1])):
         cells = [which[0], f"{which[1]:g}", *(accuracy(*which, mode) for mode in MODES), energy("learn_j", *which),
                  energy("infer_j", *which)]
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+        rows.append(cells)
+    return markdown_table(["non-ideality", "strength", *names], rows)

@@ -70,7 +70,8 @@ class LinkTarget(Target):
     def present(self, batch: EventBatch, *, learn: bool, report: bool = True) -> OutputSpikes:
         self._switch(learn=learn, report=report)
         identity = self.session.identity
-        programs = programs_of(self.chip, batch, identity.max_request, identity.max_reply - 1, dark=self._parser.dark)
+        programs = programs_of(self.chip, batch, identity.max_request, identity.max_reply - 1,
+                               sample=self._parser.sample)
         return self._parser.parse(b"".join(self.session.run(programs)), batch, report=report)
 
     def _switch(self, **wanted):

@@ -13,17 +13,19 @@ import scipy  # its parts are loaded when they are first used
 
 from ohmspike.chip.described import Described, DescriptionError, entry
 from ohmspike.chip.description import Chip
+from ohmspike.chip.limits import TABLE_MAX
 
-__all__ = ["Device", "DeviceError", "NOMINAL", "Provenance", "STATUSES", "chip_with_device", "curvature", "devices",
-           "matched_widths", "plasticity_tables", "saturation", "weight_table", "with_states"]
+__all__ = ["Device", "DeviceError", "NOMINAL", "Provenance", "STATUSES", "WIRE_PER_KELVIN", "chip_with_device",
+           "curvature", "devices", "matched_widths", "plasticity_tables", "saturation", "weight_table",
+           "with_states"]
 
 STATUSES = ("sourced", "literature, unverified", "design choice", "measured", "user")
 """How far a value can be trusted; *sourced* was read at its source, *literature, unverified* is recalled."""
 
-_WORD = (1 << 16) - 1
 _LEVELS_MAX = 256
 _LABEL_SCALE = 10.1015
-_WIRE_PER_KELVIN = 0.00451
+WIRE_PER_KELVIN = 0.00451
+"""Relative rise of the resistance of a wire with temperature, from 300 K on."""
 
 _SIM = "MLP+NeuroSim V3.0"
 _TCAD = "NeuroSim, TCAD 2018, Table I"
@@ -290,7 +292,7 @@ class Device(Described):
 
     def wire_ohm(self) -> float:
         """Wire between two cells at the device's temperature, Ω."""
-        return self.wire_ohm_per_um * self.pitch_um * (1 + _WIRE_PER_KELVIN * (self.temperature_k - 300))
+        return self.wire_ohm_per_um * self.pitch_um * (1 + WIRE_PER_KELVIN * (self.temperature_k - 300))
 
     def droop(self, active: float, cells: int, conductance: float) -> float:
         """Share of the charge left by the resistance of a bit line: tanh(α)/α, α² = active · cells · g · R."""
@@ -470,11 +472,11 @@ def plasticity_tables(device: Device, chip: Chip, set_width: float = 1.0,
     for kind, width in (("set", set_width), ("reset", reset_width)):
         moved = np.minimum(np.abs(device.pulse(kind, x, amplitude, width)[0] - x), 1.0) * (chip.levels - 1)
         tables.append(table := np.rint(moved * 2**chip.fraction_bits).astype(np.int64))
-        if table.max() > _WORD:
-            enough = math.floor(math.log2(_WORD / moved.max()))
+        if table.max() > TABLE_MAX:
+            enough = math.floor(math.log2(TABLE_MAX / moved.max()))
             raise DeviceError(
                 f"a {kind.upper()} pulse of {device.name} must move a cell by at most "
-                f"{_WORD / 2**chip.fraction_bits:.2f} of {chip.levels} levels in a table of fraction_bits = "
+                f"{TABLE_MAX / 2**chip.fraction_bits:.2f} of {chip.levels} levels in a table of fraction_bits = "
                 f"{chip.fraction_bits}, not {moved.max():.2f}",
                 hint=f"fraction_bits = {enough} holds it (--fraction-bits of `ohmspike device chip`); a device of few "
                      f'states says so by states = "discrete" under [cell]')

@@ -10,7 +10,7 @@ import numpy as np
 from ohmspike.chip.description import Chip, Phase
 from ohmspike.chip.instructions import current_counters
 
-from .device import Device, droop_of, matched_widths, pulse_amplitudes
+from .device import WIRE_PER_KELVIN, Device, droop_of, matched_widths, pulse_amplitudes
 
 __all__ = ["CLAIM_J", "COMPONENTS", "LEFT_OUT", "Activity", "Estimate", "OperatingPoint", "PUBLISHED", "Spread",
            "design_share", "durations", "elasticities", "energies", "estimate", "facts", "mean_annealing",
@@ -296,7 +296,7 @@ def energies(chip: Chip, device: Device, activity: Activity, point: OperatingPoi
     # reads
     total = base * activity.reads + slope * activity.read_weight
     mean = total / activity.reads if activity.reads else 0.0
-    wire = v["wire_ohm_per_um"] * v["pitch_um"] * (1 + 0.00451 * (v["temperature_k"] - 300))
+    wire = v["wire_ohm_per_um"] * v["pitch_um"] * (1 + WIRE_PER_KELVIN * (v["temperature_k"] - 300))
     charge = v["read_v"] * (v["read_s"] + v["edge_s"]) * total * droop_of(point.active_rows * chip.rows * mean * wire)
     per_cell = v["gate_f"] + v["wire_f_per_um"] * v["pitch_um"]
 

@@ -17,6 +17,7 @@ from ohmspike.host.link.frames import FrameReader, LinkError, encode_frame
 from ohmspike.host.link.ports import CompiledPort
 from ohmspike.host.link.programs import programs_of
 from ohmspike.host.link.records import OutputParser
+from ohmspike.host.link.sample import followed, outputs_spikes
 from ohmspike.host.link.session import LinkSession
 from ohmspike.host.targets.linked import LinkTarget
 from ohmspike.sim.oracle import Oracle
@@ -231,6 +232,23 @@ def test_programs_keep_to_the_buffers_and_give_the_events_of_the_batch(seed, req
     assert spikes_difference(spikes, oracle.run(batch)) == ""
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from([EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END]), max_size=40),
+       st.sampled_from([0, 250, 254, 300]), st.sampled_from([RACE, FREE]))
+def test_the_rule_of_what_outputs_spikes_is_that_of_the_oracle(codes, steps, chip):
+    oracle, step, dark = Oracle(chip), 0, False
+    acts = {EventCode.STEP: oracle.step, EventCode.DECIDE: oracle.decide, EventCode.DARK: oracle.dark,
+            EventCode.END: oracle.end}
+    for code in [EventCode.STEP] * steps + codes:
+        refused = oracle.counter("refused")
+        acts[code]()
+        deciding = code == (EventCode.DECIDE if chip.fire_mode == "race" else EventCode.STEP)
+        assert outputs_spikes(int(code), step, dark, chip.fire_mode == "race") == (
+            deciding and oracle.counter("refused") == refused)
+        step, dark = followed(int(code), step, dark)
+        assert dark == oracle.is_dark
+
+
 def test_a_long_ascending_run_travels_as_a_frame():
     batch = EventBatch(np.r_[np.arange(20), -4].astype(np.int32), np.array([0, 21]))
     (program,) = programs_of(RACE, batch, 512, 511)
@@ -258,7 +276,7 @@ def test_a_batch_may_begin_in_a_dark_sample():
     oracle.state.theta_base = oracle.state.theta_step = 0
     for codes in ([-1] * 250, [-1] * 6, [3, -3], [*range(30), -2, -1], [-4, *range(30), -2, -4]):
         batch = EventBatch(np.array(codes, np.int32), np.array([0, len(codes)]))
-        programs = programs_of(RACE, batch, 64, 64, dark=parser.dark)
+        programs = programs_of(RACE, batch, 64, 64, sample=parser.sample)
         spikes = parser.parse(b"".join(device.run(program)[:-1] for program in programs), batch)
         assert spikes_difference(spikes, oracle.run(batch)) == ""
     assert device.oracle.state.differences(oracle.state) == "" and oracle.counter("refused") == 34

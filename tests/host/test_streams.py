@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ohmspike.chip import Chip, Phase
-from ohmspike.chip.description import STEP_MAX
 from ohmspike.chip.events import EventCode
 from ohmspike.chip.instructions import counter_names
+from ohmspike.chip.limits import STEP_MAX
 from ohmspike.host.coding.streams import stream_events
 from ohmspike.host.data.formats import DataError
 from ohmspike.host.data.streams import Stream, load_stream
