@@ -12,7 +12,8 @@ from ohmspike.chip.initial import Stream, mix
 from ohmspike.chip.limits import SPLITMIX_INDEX, SPLITMIX_SEED, SPLITMIX_STREAM, STEP_MAX
 from ohmspike.host.support.errors import UserError
 
-__all__ = ["Encode", "Encoding", "latency_events", "rate_events", "sample_suffix", "shifted", "stretched"]
+__all__ = ["Encode", "Encoding", "latency_bins", "latency_events", "rate_events", "sample_suffix", "shifted",
+           "stretched"]
 
 LOW_MAX, HIGH_MIN = 32, 192
 """An image is stretched if its darkest pixel is above the first, or its brightest below the second (contract 9.4)."""
@@ -105,11 +106,20 @@ def latency_events(chip: Chip, images: np.ndarray, *, learn: bool, labels: np.nd
         raise UserError(f"the latency code ends in a DECIDE, which {chip.name} does not take: it fires at a threshold",
                         hint="take the rate code: --encoding rate, or Encoding(steps=32)")
     pixels = _pixels(chip, images)
+    suffix = sample_suffix(chip, len(pixels), learn, labels, answer)
+    return EventBatch(*_latency(pixels, _bin_table(chip), chip.latency_bins, suffix))
+
+
+def latency_bins(chip: Chip, images: np.ndarray) -> np.ndarray:
+    """In which bin of the latency code each line spikes, −1 where it does not: int16 of shape (samples, lines)."""
+    return _bin_table(chip)[_pixels(chip, images)]
+
+
+def _bin_table(chip):
+    """The bin of every value of a pixel."""
     values = np.arange(256)
     bins = (255 - values) * chip.latency_bins // (255 - chip.dark_level) if chip.dark_level < 255 else values * 0
-    bin_of = np.where(values > chip.dark_level, bins, -1).astype(np.int16)
-    suffix = sample_suffix(chip, len(pixels), learn, labels, answer)
-    return EventBatch(*_latency(pixels, bin_of, chip.latency_bins, suffix))
+    return np.where(values > chip.dark_level, bins, -1).astype(np.int16)
 
 
 @numba.njit(cache=True)

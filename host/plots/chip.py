@@ -12,8 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ohmspike.chip import Chip
-from ohmspike.chip.events import EventCode
-from ohmspike.host.coding.images import latency_events
+from ohmspike.host.coding.images import latency_bins
 from ohmspike.host.support.atomic import write_whole
 from ohmspike.sim.state import ChipState
 
@@ -189,10 +188,7 @@ class _Decision:
 
 
 def _decide(chip, state, image):
-    codes = latency_events(chip, np.asarray(image)[None], learn=False).codes
-    steps = np.cumsum(codes == EventCode.STEP)
-    bins = np.full(chip.lines, -1)
-    bins[codes[codes >= 0]] = steps[codes >= 0]
+    bins = latency_bins(chip, np.asarray(image)[None])[0].astype(int)
     seen = (bins >= 0)[chip.row_lines]
     sums = np.stack([state.weight[levels[spiked]].sum(axis=0, dtype=np.int64)
                      for levels, spiked in zip(state.levels, seen, strict=True)])
