@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ohmspike.host.support import console
-from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.atomic import write_text
 from ohmspike.host.support.errors import UserError
 
 from .options import Choice, TargetName, encoding_of, encoding_options, json_option
@@ -143,4 +143,4 @@ def _write(out, answers, leads, known, labels):
     for sample, (answer, lead, sure) in enumerate(zip(answers, leads, known, strict=True)):
         writer.writerow([sample, int(answer) if sure else "", f"{lead:g}"]
                         + ([int(labels[sample])] if labels is not None else []))
-    write_whole(out, lambda file: file.write(text.getvalue().encode()), make_folder=True)
+    write_text(out, text.getvalue(), make_folder=True)

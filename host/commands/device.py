@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from ohmspike.host.support import console
-from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.atomic import write_text
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.units import engineering
 from ohmspike.sim.analog.device import (
@@ -166,7 +166,7 @@ def fit(files: tuple[Path, ...], name: str | None, base: str, only_preview: bool
         fit_picture(measured, found, plot)
     refused = found.verdict == NOT_THIS_KIND and not accept
     if out is not None and not refused:
-        write_whole(out, lambda file: file.write(found.device.to_toml().encode()))
+        write_text(out, found.device.to_toml())
     written = [path for path in (out if not refused else None, plot) if path is not None]
     _show_fit(measured, found, written, as_json)
     if refused:
@@ -247,7 +247,7 @@ def chip(name: str, chip_name: str, seed: int | None, width: tuple[float, float]
     The chip keeps the device: what learns on it has the device's non-idealities, and its energy is the device's.
     """
     made = chip_with_device(chip_of(chip_name, seed), Device.load(name), widths=width, fraction_bits=fraction_bits)
-    write_whole(out, lambda file: file.write(made.to_toml().encode()))
+    write_text(out, made.to_toml())
     console.say(f"written {out}; use it with --chip {out}")
 
 

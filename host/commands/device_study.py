@@ -114,13 +114,11 @@ def study(measured: str, chip_name: str, seeds: tuple[int, ...], images: int, ba
     Fits the device, makes a chip of it, learns with all of its non-idealities, programs it once for comparison, lets it
     age, and prices everything.
     """
-    import tomli_w
-
     found = _device(measured, base)
     folder = out or Path("runs") / f"study-{found.name}"
     made = made_of(chip_of(chip_name, None), found)
     written = [folder / f"{found.name}.toml", folder / "chip.toml"]
-    for path, text in zip(written, (found.to_toml(), tomli_w.dumps(made.to_dict())), strict=True):
+    for path, text in zip(written, (found.to_toml(), made.to_toml()), strict=True):
         write_text(path, text, make_folder=True)
     _compared([found], chip_name, seeds, images, folder / "study.csv", data_source, scheduler, workers, as_json,
               also=[str(path) for path in written])

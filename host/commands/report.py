@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ohmspike.host.support import console
-from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.atomic import write_text
 
 from .energy import device_of, device_option
 
@@ -25,5 +25,5 @@ def report(run: Path, device_name: str, out: Path | None) -> None:
     out = out or run / "report.html"
     ran = read_run(run)
     text = page(ran, device_of(ran.chip, device_name))
-    write_whole(out, lambda file: file.write(text.encode()))
+    write_text(out, text)
     console.say(f"written {out}")

@@ -10,7 +10,7 @@ import click
 
 from ohmspike.host.studies.spaces import SPACES
 from ohmspike.host.support import console
-from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.atomic import write_text
 
 from .options import (
     Choice,
@@ -64,7 +64,7 @@ def search(chip_name: str, seed: int | None, data_source: str | None, study_file
                              progress=lambda done, total, best: shown(done, total))
     best = suggested(chip, study.best_params)
     if out is not None:
-        write_whole(out, lambda file: file.write(best.to_toml().encode()), make_folder=True)
+        write_text(out, best.to_toml(), make_folder=True)
     result = {"chip": chip.name, "study": str(study_file), "trials": len(study.trials), "evaluated_on": "validation",
               "images": held, "nonidealities": nonidealities and dataclasses.asdict(nonidealities),
               "accuracy": study.best_value, "rates": study.best_params}

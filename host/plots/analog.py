@@ -5,14 +5,12 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from ohmspike.host.support.atomic import write_whole
 from ohmspike.sim.analog.fit import Fit, Measurement
 from ohmspike.sim.model.nonidealities import NONIDEALITIES
 
-from .style import ACCENT, DPI, EMBER, INK, NIGHT, QUIET, SOFT
+from .palette import ACCENT, EMBER, INK, NIGHT, QUIET, SOFT
+from .style import plain, saved, titled
 
 __all__ = ["energy_picture", "fit_picture", "robustness_picture"]
 
@@ -21,20 +19,6 @@ _STRENGTH_OF = {name: meaning for name, (meaning, *_) in NONIDEALITIES.items()} 
     "drift": "share of the range that cells lose after learning, deviation as large"}
 _LEAST_SPAN = 4.0
 """Points of accuracy that an axis shows at least: what seeds do is not to look like what a non-ideality does."""
-
-
-def _figure(width, height, title, note):
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    figure.text(0.06, 1 - 0.35 / height, title, fontsize=14, fontweight="bold", color=INK, va="center")
-    figure.text(0.06, 1 - 0.62 / height, note, fontsize=9, color=SOFT, va="center")
-    return figure
-
-
-def _plain(axes):
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(QUIET)
-    axes.tick_params(labelsize=8, color=QUIET, labelcolor=INK)
 
 
 def fit_picture(measured: Measurement, fit: Fit, path: str | Path) -> None:
@@ -46,11 +30,10 @@ def fit_picture(measured: Measurement, fit: Fit, path: str | Path) -> None:
         The file cannot be written.
     """
     device = fit.device
-    picture = "svg" if Path(path).suffix.lower() == ".svg" else "png"
     note = (f"{fit.points} points, the fit is {fit.verdict}; labels {device.nl_set:.2f} and {device.nl_reset:.2f}; a "
             f"pulse misses by {device.c2c:.2%} of the range, a reading by "
             f"{device.read_noise:.2%}, a write by {device.write_error:.2%}")
-    figure = _figure(9, 6, f"Device {device.name}", note)
+    figure = titled(9, 6, f"Device {device.name}", note)
     grid = figure.add_gridspec(2, 2, height_ratios=[3, 1], left=0.08, right=0.97, top=0.83, bottom=0.09, hspace=0.16,
                                wspace=0.14)
     span = device.g_max_s - device.g_min_s
@@ -76,8 +59,8 @@ def fit_picture(measured: Measurement, fit: Fit, path: str | Path) -> None:
             above.set_ylabel("conductance, µS", fontsize=9, color=INK)
             below.set_ylabel("left, %", fontsize=9, color=INK)
         for axes in (above, below):
-            _plain(axes)
-    write_whole(path, lambda file: figure.savefig(file, format=picture))
+            plain(axes)
+    saved(figure, path)
 
 
 def energy_picture(found: dict, path: str | Path) -> None:
@@ -88,7 +71,7 @@ def energy_picture(found: dict, path: str | Path) -> None:
     UserError
         The file cannot be written.
     """
-    figure = _figure(11, 5, f"Chip {found['chip']} on {found['device']}: energy of an image",
+    figure = titled(11, 5, f"Chip {found['chip']} on {found['device']}: energy of an image",
                      f"{found['note']}; whiskers from the 5th to the 95th percentile")
     grid = figure.add_gridspec(1, 2, width_ratios=[3, 2], left=0.12, right=0.97, top=0.78, bottom=0.11, wspace=0.35)
     axes = figure.add_subplot(grid[0, 0])
@@ -110,7 +93,7 @@ def energy_picture(found: dict, path: str | Path) -> None:
     axes.set_xscale("log")
     axes.set_xlabel("pJ an image", fontsize=9, color=INK)
     axes.legend(frameon=False, fontsize=8.5)
-    _plain(axes)
+    plain(axes)
     beside = figure.add_subplot(grid[0, 1])
     shown = found["tornado"][:8]
     total = sum(phase["total_j"]["value"] for phase in phases.values())
@@ -121,8 +104,8 @@ def energy_picture(found: dict, path: str | Path) -> None:
     beside.set_yticks(range(len(shown)), [entry["value"] for entry in shown])
     beside.invert_yaxis()
     beside.set_xlabel("total, %, one sigma lower and higher", fontsize=9, color=INK)
-    _plain(beside)
-    write_whole(path, lambda file: figure.savefig(file, format="png"))
+    plain(beside)
+    saved(figure, path)
 
 
 def robustness_picture(lines: list[dict], path: str | Path) -> None:
@@ -145,7 +128,7 @@ def robustness_picture(lines: list[dict], path: str | Path) -> None:
     seeds = len({line["seed"] for line in lines})
     height = 1.6 + 2.5 * rows
     seeds_shown = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed"
-    figure = _figure(10, height, f"Non-idealities of {lines[0]['chip']}",
+    figure = titled(10, height, f"Non-idealities of {lines[0]['chip']}",
                      f"accuracy on validation images against the strength of a non-ideality; {seeds_shown}; "
                      f"strength 0 is the ideal chip")
     grid = figure.add_gridspec(rows, columns, left=0.07, right=0.98, top=1 - 1.15 / height, bottom=0.75 / height,
@@ -168,9 +151,9 @@ def robustness_picture(lines: list[dict], path: str | Path) -> None:
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, high - _LEAST_SPAN), high + 0.2)
         axes.set_xlabel(textwrap.fill(_STRENGTH_OF.get(name, ""), 52), fontsize=7.5, color=SOFT, loc="left")
-        _plain(axes)
+        plain(axes)
         if index == 0:
             figure.legend(*axes.get_legend_handles_labels(), loc="upper right", ncols=3, frameon=False, fontsize=9)
         if index % columns == 0:
             axes.set_ylabel("accuracy, %", fontsize=9, color=INK)
-    write_whole(path, lambda file: figure.savefig(file, format="png"), make_folder=True)
+    saved(figure, path, make_folder=True)

@@ -5,18 +5,16 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ohmspike.chip import Chip
 from ohmspike.host.coding.images import latency_bins
-from ohmspike.host.support.atomic import write_whole
 from ohmspike.sim.state import ChipState
 
-from .style import ACCENT, DPI, INK, NIGHT, PAPER, QUIET, SOFT, WINNERS
+from .palette import ACCENT, DPI, INK, NIGHT, PAPER, QUIET, SOFT, WINNERS
+from .style import blank, saved
 
 __all__ = ["conductance_maps", "prequential", "race"]
 
@@ -68,7 +66,7 @@ def conductance_maps(chip: Chip, levels: np.ndarray, usage: np.ndarray, path: st
         canvas = _mosaic(tiles, chip.grid_width, 4)
         note = (f"{chip.grid_height} × {chip.grid_width} tiles at their places; of each the {shown} most used of "
                 f"{chip.neurons} neurons, {chip.rows} cells each")
-    _save(_mapped(canvas, chip, note), path)
+    saved(_mapped(canvas, chip, note), path)
 
 
 def _patches(chip, levels, tile, neurons):
@@ -94,8 +92,7 @@ def _mapped(canvas, chip, note):
     left, right, top, bottom = 36, 120, 92, 36
     inner = max(columns * scale, 640), max(rows * scale, 240)
     width, height = inner[0] + left + right, inner[1] + top + bottom
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = blank(width / DPI, height / DPI)
     axes = figure.add_axes((left / width, 1 - (top + rows * scale) / height, columns * scale / width,
                             rows * scale / height))
     drawn = axes.imshow(canvas, cmap=_CONDUCTANCE, vmin=0, vmax=chip.levels - 1, interpolation="nearest",
@@ -140,8 +137,7 @@ def prequential(chip: Chip, curve: list[tuple[int, float]], images: int, path: s
         raise ValueError("curve must have a point, not none")
     shown, right = np.array(curve, float).T
     wrong = np.maximum(100 * (1 - right), 0.1)  # a log scale has no 0
-    figure = Figure(figsize=(8.4, 4.4), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = blank(8.4, 4.4)
     axes = figure.add_axes((0.09, 0.13, 0.87, 0.68))
     for edge in np.arange(images, shown[-1], images):
         axes.axvline(edge, color=QUIET, linewidth=1)
@@ -170,7 +166,7 @@ def prequential(chip: Chip, curve: list[tuple[int, float]], images: int, path: s
                 "each pass" if shown[-1] > images else
                 f"every 1,000 images (red) and the mean of the last {span} of them (black); each image is seen once",
                 fontsize=9, color=SOFT)
-    _save(figure, path)
+    saved(figure, path)
 
 
 # how one image is decided
@@ -221,8 +217,7 @@ def race(chip: Chip, state: ChipState, image: np.ndarray, path: str | Path) -> N
     """
     decision = _decide(chip, state, image)
     tile = int(decision.reads.argmax())
-    figure = Figure(figsize=(13.5, 8), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = blank(13.5, 8)
     grid = figure.add_gridspec(2, 3, width_ratios=[1, 0.66, 1.85], left=0.022, right=0.982, top=0.875, bottom=0.055,
                                wspace=0.2, hspace=0.2)
     _draw_pixels(figure.add_subplot(grid[0, 0]), chip, image, tile)
@@ -231,7 +226,7 @@ def race(chip: Chip, state: ChipState, image: np.ndarray, path: str | Path) -> N
     _draw_race(figure.add_subplot(grid[:, 2]), chip, state, decision, tile)
     figure.suptitle(f"Chip {chip.name}: how one image is decided", x=0.022, y=0.975, ha="left", fontsize=14,
                     fontweight="bold", color=INK)
-    _save(figure, path)
+    saved(figure, path)
 
 
 def _titled(axes, title, note=""):
@@ -372,7 +367,3 @@ def _draw_race(axes, chip, state, decision, tile):
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.spines["left"].set_color(QUIET)
     _titled(axes, title, note)
-
-
-def _save(figure, path):
-    write_whole(path, lambda file: figure.savefig(file, format="png"))

@@ -6,17 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.host.support.atomic import write_whole
 from ohmspike.sim.analog.lifetime import AGES
 
-from .analog import _ACCENT, _INK, _NIGHT, _QUIET, _SOFT, _figure, _plain
+from .palette import ACCENT, EMBER, INK, NIGHT, QUIET, SOFT
+from .style import plain, saved, titled
 
 __all__ = ["comparison_picture", "pulses_picture"]
-
-
-def _saved(figure, path):
-    kind = Path(path).suffix.lstrip(".") or "png"
-    write_whole(path, lambda file: figure.savefig(file, format=kind), make_folder=True)
 
 
 def comparison_picture(lines: list[dict], path: str | Path) -> None:
@@ -35,7 +30,7 @@ def comparison_picture(lines: list[dict], path: str | Path) -> None:
     devices = list(dict.fromkeys(line["device"] for line in lines))
     seeds = len({line["seed"] for line in lines})
     height = 2.6 + 0.42 * len(devices)
-    figure = _figure(14, height, f"Devices on {lines[0]['chip'].removesuffix('-' + devices[0])}",
+    figure = titled(14, height, f"Devices on {lines[0]['chip'].removesuffix('-' + devices[0])}",
                      f"validation images; mean and range of {seeds} seed{'s' if seeds > 1 else ''}; energies and times "
                      "are those of an image, a model")
     grid = figure.add_gridspec(1, 5, left=0.1, right=0.985, top=1 - 1.2 / height, bottom=0.75 / height, wspace=0.12)
@@ -51,50 +46,50 @@ def comparison_picture(lines: list[dict], path: str | Path) -> None:
             middle = np.array([np.mean(each) for each in found])
             spread = np.array([middle - [min(each) for each in found], [max(each) for each in found] - middle])
             axes.barh(places + (index - (len(series) - 1) / 2) * tall, middle, tall * 0.9, color=colour, label=label,
-                      xerr=spread if seeds > 1 else None, error_kw={"ecolor": _SOFT, "elinewidth": 1, "capsize": 2})
+                      xerr=spread if seeds > 1 else None, error_kw={"ecolor": SOFT, "elinewidth": 1, "capsize": 2})
 
     panels = (
-        ("accuracy, %", [("learned", "accuracy", _NIGHT, "learned"), ("programmed", "accuracy", _QUIET, "programmed")],
+        ("accuracy, %", [("learned", "accuracy", NIGHT, "learned"), ("programmed", "accuracy", QUIET, "programmed")],
          100.0, "linear"),
-        ("energy, pJ", [("learned", "learn_j", _ACCENT, "learning"), ("learned", "infer_j", _SOFT, "answering")],
+        ("energy, pJ", [("learned", "learn_j", ACCENT, "learning"), ("learned", "infer_j", SOFT, "answering")],
          1e12, "log"),
-        ("time, µs", [("learned", "learn_s", _ACCENT, "learning"), ("learned", "infer_s", _SOFT, "answering")],
+        ("time, µs", [("learned", "learn_s", ACCENT, "learning"), ("learned", "infer_s", SOFT, "answering")],
          1e6, "log"))
     for column, (what, series, scale, axis) in enumerate(panels):
         axes = figure.add_subplot(grid[0, column])
         bars(axes, series, scale)
         axes.set_xscale(axis)
-        axes.set_xlabel(what, fontsize=9, color=_INK)
+        axes.set_xlabel(what, fontsize=9, color=INK)
         axes.legend(frameon=False, fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1)
         _labelled(axes, places, devices if column == 0 else None)
     wear = figure.add_subplot(grid[0, 3])
     lives = [min(values(device, "learned", "images until 0.1 %")) for device in devices]
     finite = [life for life in lives if math.isfinite(life)]
     wear.barh(places, [life if math.isfinite(life) else max(finite, default=1.0) for life in lives], 0.6,
-              color=[_NIGHT if math.isfinite(life) else _QUIET for life in lives])
+              color=[NIGHT if math.isfinite(life) else QUIET for life in lives])
     wear.set_xscale("log")
-    wear.set_xlabel("images until 0.1 % is worn", fontsize=9, color=_INK)
+    wear.set_xlabel("images until 0.1 % is worn", fontsize=9, color=INK)
     _labelled(wear, places, None)
     kept = figure.add_subplot(grid[0, 4])
     for place, device in enumerate(devices):
-        colour = (_NIGHT, _ACCENT, "#ec6a4c", _SOFT)[place % 4]
+        colour = (NIGHT, ACCENT, EMBER, SOFT)[place % 4]
         for how, style in (("", "o-"), (", learning on", "o--")):
             course = [np.mean(values(device, "learned", name)) * 100
                       for name in ("accuracy", *(f"after {age}{how}" for age in AGES))]
             kept.plot(range(1 + len(AGES)), course, style, color=colour, markersize=3, linewidth=1.2,
                       alpha=1 if place < 4 else 0.5, label=None if how else device)
     kept.set_xticks(range(1 + len(AGES)), ["new", *(age.split()[-1] for age in AGES)])
-    kept.set_xlabel("accuracy, %; dashed: learning on", fontsize=9, color=_INK)
+    kept.set_xlabel("accuracy, %; dashed: learning on", fontsize=9, color=INK)
     if len(devices) > 1:
         kept.legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1)
-    _plain(kept)
-    _saved(figure, path)
+    plain(kept)
+    saved(figure, path, make_folder=True)
 
 
 def _labelled(axes, places, names):
     axes.set_yticks(places, names or [""] * len(places))
     axes.invert_yaxis()
-    _plain(axes)
+    plain(axes)
 
 
 def pulses_picture(chip: Chip, pulses: np.ndarray, path: str | Path) -> None:
@@ -110,7 +105,7 @@ def pulses_picture(chip: Chip, pulses: np.ndarray, path: str | Path) -> None:
         The file cannot be written.
     """
     most = pulses.max(axis=2).reshape(chip.grid_height, chip.grid_width, chip.patch_height, chip.patch_width)
-    figure = _figure(11, 5, f"Pulses of the cells of {chip.name}",
+    figure = titled(11, 5, f"Pulses of the cells of {chip.name}",
                      f"mean {pulses.mean():,.1f}, most {int(pulses.max()):,}; a pixel is a row of a tile, its most "
                      "used cell")
     grid = figure.add_gridspec(1, 2, left=0.06, right=0.97, top=0.8, bottom=0.13, wspace=0.2)
@@ -120,9 +115,9 @@ def pulses_picture(chip: Chip, pulses: np.ndarray, path: str | Path) -> None:
     axes.set_yticks([])
     figure.colorbar(shown, ax=axes, fraction=0.046)
     beside = figure.add_subplot(grid[0, 1])
-    beside.hist(pulses.ravel(), bins=60, color=_NIGHT)
+    beside.hist(pulses.ravel(), bins=60, color=NIGHT)
     beside.set_yscale("log")
-    beside.set_xlabel("pulses of a cell", fontsize=9, color=_INK)
-    beside.set_ylabel("cells", fontsize=9, color=_INK)
-    _plain(beside)
-    _saved(figure, path)
+    beside.set_xlabel("pulses of a cell", fontsize=9, color=INK)
+    beside.set_ylabel("cells", fontsize=9, color=INK)
+    plain(beside)
+    saved(figure, path, make_folder=True)

@@ -11,7 +11,7 @@ from ohmspike.chip.instructions import COUNTERS
 from ohmspike.chip.wording import reason
 from ohmspike.host.plots.analog import energy_picture
 from ohmspike.host.plots.chip import conductance_maps
-from ohmspike.host.plots.style import ACCENT, INK, PAPER, QUIET, SOFT
+from ohmspike.host.plots.palette import ACCENT, INK, PAPER, QUIET, SOFT
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.units import engineering
 from ohmspike.sim.analog.device import Device

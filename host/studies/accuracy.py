@@ -16,7 +16,7 @@ from ohmspike.host.coding.images import Encoding
 from ohmspike.host.data.dataset import Dataset
 from ohmspike.host.learning.classify import classify, train_vote
 from ohmspike.host.learning.run import learn, schedule_of, warm_up
-from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.atomic import write_text
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.registry import open_target
 
@@ -168,7 +168,7 @@ class Results:
         self.runs.append(run)
         if self._path is not None:
             lines = "".join(json.dumps(run) + "\n" for run in self.runs)
-            write_whole(self._path, lambda file: file.write(lines.encode()), make_folder=True)
+            write_text(self._path, lines, make_folder=True)
         return run
 
 

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from ohmspike.chip import Chip
+from ohmspike.chip.markdown import markdown_table
 from ohmspike.chip.state import ChipState
 from ohmspike.host.data.images import load_dataset
 from ohmspike.host.learning.classify import classify
 from ohmspike.host.learning.run import learn, schedule_of
-from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.atomic import write_text
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.units import engineering
 from ohmspike.host.targets.model import ModelTarget
@@ -247,7 +248,7 @@ def _write(path, lines):
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    write_whole(path, lambda file: file.write(text.getvalue().encode()), make_folder=True)
+    write_text(path, text.getvalue(), make_folder=True)
 
 
 def _count(value):
@@ -281,6 +282,5 @@ def summary(lines: list[dict[str, Any]]) -> str:
                lambda d, name=name: _count(min(over(d, "learned", f"images until {name}")))) for name in WORN),
             *((f"after {age}{how}", lambda d, age=age, how=how: accuracy(d, "learned", f"after {age}{how}"))
               for how in ("", ", learning on") for age in AGES)]
-    table = ["| | " + " | ".join(devices) + " |", "| --- " * (1 + len(devices)) + "|"]
-    return "\n".join(table + [f"| {name} | " + " | ".join(told(device) for device in devices) + " |"
-                              for name, told in rows])
+    table = markdown_table(["", *devices], [[name, *(told(device) for device in devices)] for name, told in rows])
+    return table.rstrip()

@@ -18,7 +18,7 @@ from ohmspike.chip.markdown import markdown_table
 from ohmspike.host.data.images import load_dataset
 from ohmspike.host.learning.classify import classify
 from ohmspike.host.learning.run import learn, schedule_of
-from ohmspike.host.support.atomic import write_whole
+from ohmspike.host.support.atomic import write_text
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.units import engineering
 from ohmspike.host.targets.model import ModelTarget
@@ -252,7 +252,7 @@ def _write(path, lines):
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    write_whole(path, lambda file: file.write(text.getvalue().encode()), make_folder=True)
+    write_text(path, text.getvalue(), make_folder=True)
 
 
 def summary(lines: list[dict]) -> str:
@@ -280,4 +280,4 @@ def summary(lines: list[dict]) -> str:
         cells = [which[0], f"{which[1]:g}", *(accuracy(*which, mode) for mode in MODES), energy("learn_j", *which),
                  energy("infer_j", *which)]
         rows.append(cells)
-    return markdown_table(["non-ideality", "strength", *names], rows)
+    return markdown_table(["non-ideality", "strength", *names], rows).rstrip()

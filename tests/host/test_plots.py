@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from ohmspike.chip import Chip
@@ -125,7 +126,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(plots.Figure, "savefig", full)
+    monkeypatch.setattr(Figure, "savefig", full)
     with pytest.raises(UserError, match="race.png: cannot be written: No space left on device"):
         race(chip, state_of(chip), image_of(chip), tmp_path / "race.png")
     assert not list(tmp_path.iterdir())
