@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ohmspike.chip import Chip
+from ohmspike.chip.description import NOISE_FRACTION_MAX
 from ohmspike.host.support import console
 from ohmspike.host.support.errors import UserError
-from ohmspike.sim.analog.device import Device, DeviceError, chip_with_device
+from ohmspike.sim.analog.device import NOMINAL, Device, DeviceError, chip_with_device
 from ohmspike.sim.model.nonidealities import IN_HARDWARE
 
 from .options import with_nonidealities
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ohmspike.sim.model.nonideal import NonIdealities
     from ohmspike.sim.state import ChipState
 
-__all__ = ["Body", "body_of", "ideal_option", "made_of", "made_of_option"]
+__all__ = ["Body", "body_of", "ideal_option", "made_of", "made_of_option", "pulses_option"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Body:
     strengths : dict or None
         Strengths of what is wrong, for a checkpoint and a run folder.
     nonidealities : NonIdealities or None
-        Of the device, for the non-ideal model.
+        For the non-ideal model: of the device, or none at all where only the pulses of cells are to be counted.
     """
 
     chip: Chip
@@ -64,8 +65,7 @@ class Body:
             return open_target(target, self.chip, progress=progress)
         from ohmspike.host.targets.nonideal import NonIdealTarget
 
-        assert self.device is not None
-        return NonIdealTarget(self.chip, self.nonidealities, self.device)
+        return NonIdealTarget(self.chip, self.nonidealities, self.device or Device.preset(NOMINAL))
 
 
 def made_of(chip: Chip, named: str | Device | None) -> Chip:
@@ -88,26 +88,36 @@ def made_of(chip: Chip, named: str | Device | None) -> Chip:
         return chip_with_device(chip, device, fraction_bits=int(bits[1]))
 
 
-def body_of(chip: Chip, given: NonIdealities | None, *, ideal: bool, target: str, whole_images: bool) -> Body:
+def body_of(chip: Chip, given: NonIdealities | None, *, ideal: bool, target: str, whole_images: bool,
+            pulses: bool = False) -> Body:
     """What a command learns on: a chip of a device has all of its non-idealities, by default.
+
+    Pulses of cells are counted on chips of a device, and where ``pulses`` asks for it: by the non-ideal model, which is
+    the exact one to the bit without non-idealities, at half its speed.
 
     Raises
     ------
     UserError
         The target, or the coding, cannot have them.
     """
+    from ohmspike.sim.model.nonideal import NonIdealities
+
     device = Device.of_chip(chip)
+    countable = (given is None and target == "model" and chip.fire_mode == "race" and whole_images
+                 and chip.fraction_bits <= NOISE_FRACTION_MAX and not chip.noise_bits and not chip.has_stuck_cells)
+    if pulses and not countable:
+        raise UserError("pulses of cells are counted by --target model, on latency-coded images and chips that race, "
+                        "without --nonidealities alone", hint="leave --pulses away")
+    none = NonIdealities() if countable and (pulses or device is not None) else None
     if given is not None:
         made, initial = with_nonidealities(chip, given)
         return Body(made, initial, device, dataclasses.asdict(given), None)
     if device is None or ideal:
-        return Body(chip, None, device, None, None)
-    from ohmspike.sim.model.nonideal import NonIdealities
-
+        return Body(chip, None, device, None, none)
     found = NonIdealities.of_device(device, seed=chip.seed, chip=chip)
     strengths = {name: value for name, value in dataclasses.asdict(found).items() if value and name != "seed"}
     if not strengths:
-        return Body(chip, None, device, None, None)
+        return Body(chip, None, device, None, none)
     if target != "model":
         raise UserError(f"target must be model for all non-idealities of {device.name} "
                         f"({', '.join(strengths)}), not {target}",
@@ -122,4 +132,6 @@ def body_of(chip: Chip, given: NonIdealities | None, *, ideal: bool, target: str
 made_of_option = click.option(
     "--device", "device_name", default=None, metavar="NAME|FILE",
     help="device that the chip is made of (see `ohmspike device show`)  [default: the chip's own, if any]")
+pulses_option = click.option("--pulses", "count_pulses", is_flag=True,
+                             help="count the pulses of every cell, as on chips of a device; half as fast")
 ideal_option = click.option("--ideal", is_flag=True, help="leave out the non-idealities of the device")

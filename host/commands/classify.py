@@ -10,6 +10,7 @@ from ohmspike.host.support import console
 from ohmspike.host.support.atomic import write_text
 from ohmspike.host.support.errors import UserError
 
+from .body import body_of, ideal_option
 from .options import Choice, TargetName, encoding_of, encoding_options, json_option
 
 __all__ = ["classify"]
@@ -29,10 +30,11 @@ SHOWN = 20
               help="lead over the second best class below which the answer is \"don't know\"  [default: any lead]")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None,
               help="CSV file for the answers: sample, answer (empty: don't know), lead, and label if there is one")
+@ideal_option
 @encoding_options
 @json_option
 def classify(learned: Path, data_source: str, target_name: str, read_out: str, margin: float | None, out: Path | None,
-             encoding: str, steps: int, peak: float, as_json: bool) -> None:
+             ideal: bool, encoding: str, steps: int, peak: float, as_json: bool) -> None:
     """answers of the chip saved in LEARNED (learned.npz of a run) for images or spikes"""
     import numpy as np
 
@@ -42,7 +44,6 @@ def classify(learned: Path, data_source: str, target_name: str, read_out: str, m
     from ohmspike.host.learning.classify import decisions
     from ohmspike.host.learning.confusion import evaluation, matrix_text
     from ohmspike.host.runs.learned import load
-    from ohmspike.host.targets.registry import open_target
 
     chip, state, vote = load(learned)
     samples, labels, name = _samples(data_source, chip)
@@ -62,7 +63,11 @@ def classify(learned: Path, data_source: str, target_name: str, read_out: str, m
         code = Encoding(steps=steps, peak=peak)
     else:
         code = encoding_of(encoding, steps, peak)
-    with open_target(target_name, chip, progress=console.status) as target:
+    learner = body_of(chip, None, ideal=ideal or target_name != "model", target=target_name,
+                      whole_images=isinstance(code, Encoding) and encoding == "latency")
+    if learner.device is not None:
+        console.status(learner.summary)
+    with learner.open(target_name, console.status) as target:
         target.load(state)
         with console.progress("classifying") as shown:
             answers, leads = decisions(target, samples, vote if read_out == "vote" else None, encoding=code,

@@ -13,7 +13,7 @@ import numpy as np
 from ohmspike.host.support import console
 from ohmspike.host.support.errors import Interrupted, UserError
 
-from .body import body_of, ideal_option, made_of, made_of_option
+from .body import body_of, ideal_option, made_of, made_of_option, pulses_option
 from .options import (
     RenamedOptions,
     chip_of,
@@ -38,6 +38,7 @@ __all__ = ["learn"]
 @chip_option
 @made_of_option
 @ideal_option
+@pulses_option
 @target_option
 @seed_option
 @data_option
@@ -59,10 +60,10 @@ __all__ = ["learn"]
 @click.option("--spikes", is_flag=True,
               help="keep output spikes, answers and labels of the test images in the run folder")
 @json_option
-def learn(chip_name: str, device_name: str | None, ideal: bool, target: str, seed: int | None, data_source: str | None,
-          images: int | None, passes: int | None, labels: bool, test_images: int | None, validate: bool, encoding: str,
-          steps: int, peak: float, nonidealities: NonIdealities | None, out: Path, checkpoint: Path | None,
-          resume: bool, spikes: bool, as_json: bool) -> None:
+def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bool, target: str, seed: int | None,
+          data_source: str | None, images: int | None, passes: int | None, labels: bool, test_images: int | None,
+          validate: bool, encoding: str, steps: int, peak: float, nonidealities: NonIdealities | None, out: Path,
+          checkpoint: Path | None, resume: bool, spikes: bool, as_json: bool) -> None:
     """learn MNIST or --data, then classify by the read-out of the chip and by a neuron vote (alias: mnist)"""
     from ohmspike.host.coding.streams import StreamEncoding
     from ohmspike.host.data.samples import load_samples
@@ -85,7 +86,7 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, target: str, see
     is_stream = isinstance(data.train_images, Stream)
     code: Encode = StreamEncoding() if is_stream else encoding_of(encoding, steps, peak)
     learner = body_of(made, nonidealities, ideal=ideal, target=target,
-                      whole_images=not is_stream and encoding == "latency")
+                      whole_images=not is_stream and encoding == "latency", pulses=count_pulses)
     chip, strengths = learner.chip, learner.strengths
     taught = labels and data.classes is not None and any(phase.teach for phase in chip.schedule)
     data.check(chip, labels_for="the read-out (--no-labels learns without)" if taught else None)
@@ -145,7 +146,7 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, target: str, see
         "accuracy": accuracy, "read_out": read_out, "accuracy_vote": accuracies.get("vote"), "data": data.name,
         "evaluated_on": "validation" if validate else "held-out" if data.held_out else "test", "labels": taught,
         "encoding": "stream" if is_stream else encoding, "nonidealities": strengths,
-        "device": learner.device and learner.device.name, "ideal": learner.nonidealities is None,
+        "device": learner.device and learner.device.name, "ideal": learner.strengths is None,
         "train_images": len(train), "test_images": len(test),
         "schedule": [dataclasses.asdict(phase) for phase in schedule_of(chip, passes=passes, labelled=taught)],
         "prequential": learned.prequential, "resumed": learned.resumed,

@@ -94,6 +94,12 @@ def test_chip_file_of_a_device_has_them_too(ohmspike, files, tmp_path):
         assert max(pulses["tiles"].max(), pulses["read_out"].max()) == metrics["pulses_per_cell"]["max"] > 0
         given = sum(count for name, count in metrics["counters_learn"].items() if "_pulses[" in name)
         assert pulses["tiles"].sum() + pulses["read_out"].sum() == given
+    # the saved chip answers with the same cells as it learned with, or as an ideal one
+    code, out, err = ohmspike("classify", f"{run}/learned.npz", "--data", data, "--json")
+    assert code == 0 and "non-idealities: c2c 0.0488" in err, err
+    assert json.loads(out)["accuracy"] == pytest.approx(metrics["accuracy"], abs=0.1)
+    code, _, err = ohmspike("classify", f"{run}/learned.npz", "--data", data, "--ideal")
+    assert code == 0 and "none, an ideal chip" in err, err
     code, _, err = ohmspike("mnist", "--chip", made, "--data", data, "--out", tmp_path, "--target", "rtl")
     assert code == 1 and "target must be model for all non-idealities of ag_asi" in err and "--ideal" in err
     code, _, err = ohmspike("mnist", "--chip", made, "--data", data, "--out", tmp_path, "--encoding", "rate")
@@ -131,3 +137,16 @@ def test_an_interrupted_run_on_a_device_ends_in_the_same_bits(bars, tmp_path):
         assert np.array_equal(kept, again.history()[name]), name
     with pytest.raises(UserError, match="cannot go on from a run of the non-ideal model"):
         learn(ModelTarget(chip), images, labels, checkpoint=path, resume=True)
+
+
+def test_pulses_are_counted_where_they_are_asked_for_and_change_no_bit(ohmspike, files, tmp_path):
+    data, chip = files
+    runs = []
+    for options in ((), ("--pulses",)):
+        code, out, err = ohmspike("learn", "--chip", chip, "--data", data, "--out", tmp_path, "--json", *options)
+        assert code == 0, err
+        runs.append(json.loads(out))
+    assert runs[0]["counters"] == runs[1]["counters"] and runs[0]["accuracy"] == runs[1]["accuracy"]
+    assert "pulses_per_cell" not in runs[0] and runs[1]["pulses_per_cell"]["max"] > 0 and runs[1]["ideal"]
+    code, _, err = ohmspike("learn", "--chip", chip, "--data", data, "--pulses", "--target", "rtl")
+    assert code == 1 and "pulses of cells are counted by --target model" in err
