@@ -208,14 +208,14 @@ class Described:
     @classmethod
     def _field(cls, section, key, source):
         specs = [spec for spec in cls.specs() if spec.metadata["section"] == section]
-        found = next((spec.name for spec in specs if key in (spec.name, spec.name.removeprefix(f"{section}_"))), None)
-        if found is None:
+        match = next((spec.name for spec in specs if key in (spec.name, spec.name.removeprefix(f"{section}_"))), None)
+        if match is None:
             expected = sorted(cls.key(spec) for spec in specs)
             sections = sorted({spec.metadata["section"] for spec in cls.specs()} - {""})
             told = f"expected one of {', '.join(expected)}" if expected else f"sections are {', '.join(sections)}"
             raise cls.ERROR(f"{source}: unknown field {f'[{section}] ' if section else ''}{key}; {told}",
                             hint=did_you_mean(key, expected) if expected else did_you_mean(section, sections))
-        return found
+        return match
 
     @classmethod
     def _base(cls, name, source, folder, chain):

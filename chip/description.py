@@ -412,10 +412,10 @@ class Chip(Described):
     @property
     def structure(self) -> dict:
         """Fields that decide the gates, by name."""
-        found = {name: getattr(self, name) for name in self.structure_fields() if name not in self._absent_fields}
+        structure = {name: getattr(self, name) for name in self.structure_fields() if name not in self._absent_fields}
         if self.weight_store == "fixed":
-            found["weights"] = self.weight_table.tolist()
-        return found
+            structure["weights"] = self.weight_table.tolist()
+        return structure
 
     @cached_property
     def structure_digest(self) -> str:

@@ -47,12 +47,12 @@ def checked_labels(labels: npt.ArrayLike | None, samples: int, classes: int) -> 
     ValueError
         They are of another shape or kind, or no columns of a read-out with so many classes.
     """
-    found = np.asarray(labels)
-    if found.shape != (samples,) or found.dtype.kind not in "iu":
-        raise ValueError(f"labels must be integers of shape ({samples},), not {found.dtype} of {found.shape}")
-    if samples and (found.min() < 0 or found.max() >= classes):
-        raise ValueError(f"labels must be 0 to classes - 1 = {classes - 1}, not {found.min()} to {found.max()}")
-    return found
+    array = np.asarray(labels)
+    if array.shape != (samples,) or array.dtype.kind not in "iu":
+        raise ValueError(f"labels must be integers of shape ({samples},), not {array.dtype} of {array.shape}")
+    if samples and (array.min() < 0 or array.max() >= classes):
+        raise ValueError(f"labels must be 0 to classes - 1 = {classes - 1}, not {array.min()} to {array.max()}")
+    return array
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,8 @@ def link_tables() -> str:
             *((column, *pair) for column, pair in enumerate(COUNTERS.items())),
             *((f"{len(COUNTERS)} + {kind} A + bin", name, what)
               for kind, (name, what) in enumerate(BIN_COUNTERS.items())),
-            *((f"{len(COUNTERS)} + {len(BIN_COUNTERS)} A + {place}", name, what)
-              for place, (name, what) in enumerate(READ_OUT_COUNTERS.items()))]),
+            *((f"{len(COUNTERS)} + {len(BIN_COUNTERS)} A + {index}", name, what)
+              for index, (name, what) in enumerate(READ_OUT_COUNTERS.items()))]),
         "A is the number of amplitude bins of the chip. The last ones are there if the chip has a read-out.\n\n",
         "## Status words\n", markdown_table(["column", "name", "meaning"], [
             (column, *pair) for column, pair in enumerate(STATUS_WORDS.items())]),

@@ -8,8 +8,8 @@ __all__ = ["did_you_mean", "reason"]
 
 def did_you_mean(given: str, known: Iterable[str]) -> str | None:
     """A hint that names what is spelled most like ``given``; None if nothing is."""
-    found = difflib.get_close_matches(given.lower(), list(known), n=1)
-    return f"did you mean {found[0]}?" if found else None
+    matches = difflib.get_close_matches(given.lower(), list(known), n=1)
+    return f"did you mean {matches[0]}?" if matches else None
 
 
 def reason(error: Exception) -> str:

@@ -86,8 +86,8 @@ def stream_events(chip: Chip, stream: Stream, *, learn: bool, width: float | Non
     order = np.lexsort((stream.line, bins, samples))
     rank = np.arange(len(samples)) - stream.offsets[samples]  # of a spike in its sample, once they are in order
     codes[offsets[samples] + rank + bins[order]] = stream.line[order]  # bin b is preceded by b STEPs
-    for place in range(suffix.shape[1]):
-        codes[offsets[1:] - 1 - place] = suffix[:, -1 - place]
+    for index in range(suffix.shape[1]):
+        codes[offsets[1:] - 1 - index] = suffix[:, -1 - index]
     return EventBatch(codes, offsets)
 
 

@@ -114,8 +114,8 @@ def body_of(chip: Chip, given: NonIdealities | None, *, ideal: bool, target: str
         return Body(made, initial, device, dataclasses.asdict(given), None)
     if device is None or ideal:
         return Body(chip, None, device, None, none)
-    found = NonIdealities.of_device(device, seed=chip.seed, chip=chip)
-    strengths = {name: value for name, value in dataclasses.asdict(found).items() if value and name != "seed"}
+    spread = NonIdealities.of_device(device, seed=chip.seed, chip=chip)
+    strengths = {name: value for name, value in dataclasses.asdict(spread).items() if value and name != "seed"}
     if not strengths:
         return Body(chip, None, device, None, none)
     if target != "model":
@@ -126,7 +126,7 @@ def body_of(chip: Chip, given: NonIdealities | None, *, ideal: bool, target: str
     if chip.fire_mode != "race" or not whole_images:
         raise UserError(f"the non-idealities of {device.name} need latency-coded images and a chip that races",
                         hint="--ideal leaves them out")
-    return Body(chip, None, device, dataclasses.asdict(found), found)
+    return Body(chip, None, device, dataclasses.asdict(spread), spread)
 
 
 made_of_option = click.option(

@@ -84,11 +84,11 @@ def classify(learned: Path, data_source: str, target_name: str, read_out: str, m
     text.append(f"{chip.name}, {read_out}: {len(answers):,} samples of {name}"
                 + (f", {result['unknown']:,} of them unknown" if result["unknown"] else ""))
     if labels is not None:
-        found = evaluation(labels[known], answers[known], max(chip.classes, int(labels.max(initial=0)) + 1))
+        facts = evaluation(labels[known], answers[known], max(chip.classes, int(labels.max(initial=0)) + 1))
         right = int((answers[known] == labels[known]).sum())
-        result |= {"accuracy": right / len(answers), "accuracy_of_known": right / max(1, int(known.sum())), **found}
+        result |= {"accuracy": right / len(answers), "accuracy_of_known": right / max(1, int(known.sum())), **facts}
         text += [f"{result['accuracy']:.2%} right" + (f", {result['accuracy_of_known']:.2%} of those it knew"
-                                                      if result["unknown"] else ""), "", *matrix_text(found)]
+                                                      if result["unknown"] else ""), "", *matrix_text(facts)]
     if out is not None:
         _write(out, answers, leads, known, labels)
         text.append(f"answers in {out}")

@@ -45,9 +45,9 @@ def difference_of(a: Target, b: Target, images: np.ndarray, labels: np.ndarray |
     """
     taught = labels if learn and a.chip.classes else None
     batch = code(a.chip, images, learn=learn, first_sample=first, labels=taught, answer=bool(a.chip.classes))
-    found = spikes_difference(a.present(batch, learn=learn), b.present(batch, learn=learn))
-    if found:
-        return f"output spikes: {found}"
+    difference = spikes_difference(a.present(batch, learn=learn), b.present(batch, learn=learn))
+    if difference:
+        return f"output spikes: {difference}"
     return a.state().differences(b.state(), host_only_last=True)
 
 
@@ -63,8 +63,8 @@ def _first_difference(a, b, images, labels, code, *, learn, progress):
             for index in range(len(chunk)):
                 image = chunk[index:index + 1]
                 label = None if known is None else known[index:index + 1]
-                if found := difference_of(a, b, image, label, code, learn=learn, first=start + index):
-                    return {"image": start + index, "what": found}
+                if difference := difference_of(a, b, image, label, code, learn=learn, first=start + index):
+                    return {"image": start + index, "what": difference}
             return {"image": start, "what": f"{whole} (only if {len(chunk)} images are presented at once)"}
         progress(start + len(chunk), len(images))
     return None

@@ -25,7 +25,7 @@ def _together(model, rtl, images, *, labels=None, description):
     from ohmspike.host.coding.images import Encoding
 
     learn_on = labels is not None
-    code, seconds, found = Encoding(), {"model": 0.0, "rtl": 0.0}, []
+    code, seconds, presented = Encoding(), {"model": 0.0, "rtl": 0.0}, []
     with console.progress(description) as shown:
         for first in range(0, len(images), CHUNK):
             labels_chunk = labels[first:first + CHUNK] if learn_on and model.chip.classes else None
@@ -40,9 +40,9 @@ def _together(model, rtl, images, *, labels=None, description):
                 where = f"images {first} to {first + CHUNK - 1}"
                 raise UserError(f"RTL and model differ in the output spikes or answers of {where}: {difference}",
                                 hint="ohmspike compare finds the first image that differs")
-            found.append(spikes["rtl"])
+            presented.append(spikes["rtl"])
             shown(min(first + CHUNK, len(images)), len(images))
-    return found, seconds
+    return presented, seconds
 
 
 def _equal_states(model, rtl):

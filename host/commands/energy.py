@@ -57,9 +57,9 @@ def _consistent(figure):
     return ", consistent" if figure["p95"] < 10 * figure["p5"] else ", within its wide spread"
 
 
-def _text(found):
-    lines = [f"{found['chip']} on {found['device']}: {found['note']}; in brackets the 5th and 95th percentile"]
-    for name, phase in found["phases"].items():
+def _text(bill):
+    lines = [f"{bill['chip']} on {bill['device']}: {bill['note']}; in brackets the 5th and 95th percentile"]
+    for name, phase in bill["phases"].items():
         images = max(phase["images"], 1)
         lines += ["", f"{name}, {phase['images']:,.0f} images: {_range(phase['total_j']).strip()}",
                   f"  {'an image':14}   share"]
@@ -75,25 +75,25 @@ def _text(found):
         lines += [f"    {meaning:46} {_range(figure):34} {figure['times_claim']:.3g} times"
                   f"{_consistent(figure)}" for meaning, figure in phase["claims"].items()]
     lines += ["", "what it rests on"]
-    lines += [f"  {name:54} {value:.4g}" for name, value in found["facts"].items()]
-    electrons = found["facts"]["electrons of one unit of weight"]
+    lines += [f"  {name:54} {value:.4g}" for name, value in bill["facts"].items()]
+    electrons = bill["facts"]["electrons of one unit of weight"]
     if electrons < _FEW_ELECTRONS:
         lines.append(f"  warning: one unit of weight is {electrons:.2g} electrons; noise of that size is not in the "
                      f"accuracy")
-    chosen = found["design_choices"]
+    chosen = bill["design_choices"]
     lines.append(f"  {chosen['bill']:.0%} of the total stands in proportion to a design choice, "
                  f"{chosen['uncertainty']:.0%} of the width of its error bar comes of design choices")
-    lines.append(f"  left out: {'; '.join(found['left_out'])}")
+    lines.append(f"  left out: {'; '.join(bill['left_out'])}")
     lines += ["", "learning and inference together, if one value is one sigma lower, higher"]
     lines += [f"  {entry['value']:18} {_joules(entry['low_j']):>9} – {_joules(entry['high_j']):9} {entry['status']}"
-              for entry in found["tornado"][:8]]
-    twin = found["twin"]
+              for entry in bill["tornado"][:8]]
+    twin = bill["twin"]
     lines += ["", f"the digital twin itself, assuming {twin['assumed_watts']:g} W at "
                   f"{engineering(twin['assumed_hertz'], 'Hz')}, clocks {twin['clocks']}"]
     lines += [f"  {name:12} {_joules(value):>9} an image, {twin['clocks_per_image'][name]:,.0f} clocks"
               for name, value in twin["image_j"].items()]
     lines += ["", "published, for context (as stated there)"]
-    lines += [f"  {entry['what']:42} {entry['figure']:52} {entry['source']}" for entry in found["published"]]
+    lines += [f"  {entry['what']:42} {entry['figure']:52} {entry['source']}" for entry in bill["published"]]
     return "\n".join(lines)
 
 
@@ -109,9 +109,9 @@ def _text(found):
 def energy(run: Path, device_name: str, twin_watts: float, twin_hertz: float, plot: Path | None, as_json: bool) -> None:
     """what a run would cost on the analog chip, by component, with error bars"""
     ran = read_run(run)
-    found = energy_of(ran, device_of(ran.chip, device_name), twin_watts=twin_watts, twin_hertz=twin_hertz)
+    bill = energy_of(ran, device_of(ran.chip, device_name), twin_watts=twin_watts, twin_hertz=twin_hertz)
     if plot is not None:
         from ohmspike.host.plots.analog import energy_picture
 
-        energy_picture(found, plot)
-    console.show(found, as_json=as_json, text=_text(found))
+        energy_picture(bill, plot)
+    console.show(bill, as_json=as_json, text=_text(bill))

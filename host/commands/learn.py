@@ -138,7 +138,7 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bo
             infer_seconds = time.perf_counter() - started
         counters = body.counters()
         output_spikes = body.present(code(chip, test, learn=False), learn=False) if spikes else None
-    accuracies = {name: float((found == test_labels).mean()) for name, found in answers.items()}
+    accuracies = {name: float((predicted == test_labels).mean()) for name, predicted in answers.items()}
     read_out = list(accuracies)[-1] if accuracies else None
     accuracy = accuracies[read_out] if read_out is not None else None
     metrics = {

@@ -88,18 +88,18 @@ def collection_in(folder: Path) -> Collection | None:
     if not any((folder / name).exists() for name in (_NAMES[0], f"{_NAMES[0]}.gz")):
         return None
     content, path = _idx_file(folder, _NAMES[0], "the four IDX files of a built-in data set")
-    found = hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256(content).hexdigest()
     if not content.startswith(b"\0\0\x08"):
         known = " or ".join(f"{known.files[_NAMES[0]]} ({known.title})" for known in COLLECTIONS.values())
-        raise DataError(f"{path}: not an IDX file; SHA-256 of {_NAMES[0]} must be {known}, not {found}",
+        raise DataError(f"{path}: not an IDX file; SHA-256 of {_NAMES[0]} must be {known}, not {digest}",
                         hint="fetch the file again, or bring own images in a form that docs/data.md names")
-    return next((collection for collection in COLLECTIONS.values() if collection.files[_NAMES[0]] == found), None)
+    return next((collection for collection in COLLECTIONS.values() if collection.files[_NAMES[0]] == digest), None)
 
 
 def _verified(collection, name, content, where):
-    found = hashlib.sha256(content).hexdigest()
-    if found != collection.files[name]:
-        raise DataError(f"{where}: SHA-256 of {name} must be {collection.files[name]}, not {found}",
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != collection.files[name]:
+        raise DataError(f"{where}: SHA-256 of {name} must be {collection.files[name]}, not {digest}",
                         hint="the file is damaged or another one: remove it")
     return content
 

@@ -61,9 +61,9 @@ class Dataset(Generic[S]):
     @property
     def classes(self) -> int | None:
         """The largest label + 1; None without labels."""
-        found = [int(labels.max()) for labels in (self.train_labels, self.test_labels)
+        highest = [int(labels.max()) for labels in (self.train_labels, self.test_labels)
                  if labels is not None and len(labels)]
-        return None if self.train_labels is None else 1 + max(found)
+        return None if self.train_labels is None else 1 + max(highest)
 
     def labels(self) -> tuple[np.ndarray, np.ndarray]:
         """Labels of the training and the test samples, as a :class:`DataError` if there are none."""
@@ -156,9 +156,9 @@ def held_out(count: int, labels: np.ndarray | None, wanted: int, seed: int) -> t
     if labels is not None:
         # Every class in shares as even as can be: samples sorted by how far into their class they come.
         shuffled = np.asarray(labels)[order]
-        place = np.zeros(count)
+        rank = np.zeros(count)
         for label in np.unique(shuffled):
             members = np.flatnonzero(shuffled == label)
-            place[members] = (np.arange(len(members)) + 0.5) / len(members)
-        order = order[np.argsort(place, kind="stable")]
+            rank[members] = (np.arange(len(members)) + 0.5) / len(members)
+        order = order[np.argsort(rank, kind="stable")]
     return np.sort(order[wanted:]), np.sort(order[:wanted])

@@ -171,16 +171,16 @@ class _Campaign:
             self._port.wait(1)
             data = self._port.read()
             silent = 0 if data else silent + 1
-            found = None
+            reply = None
             for number, came, content in self._reader.feed(data):
                 self.report.replies[FrameKind(came).name] += 1
-                if came == answer and number == seq and found is None:
-                    found = content
+                if came == answer and number == seq and reply is None:
+                    reply = content
                 elif came != FrameKind.NAK:
                     raise self._error(f"{FrameKind(came).name} {number} came, which nobody asked for")
-            if found is not None:
+            if reply is not None:
                 self._expected = (seq + 1) & 0xFFFF
-                return found
+                return reply
             if silent == _SILENT:
                 break
         raise self._error(f"{FrameKind(kind).name} {seq} was not answered")

@@ -93,9 +93,9 @@ def scrub(target: Target, state: ChipState, *, restore: bool = False, counters: 
 def _pass(target, wanted, state, report, counters, progress, *, rewrite=False):
     """Once through all memories: what differs; rewritten on request."""
     found = []
-    for place, (name, cells) in enumerate(wanted.items()):
+    for index, (name, cells) in enumerate(wanted.items()):
         if progress is not None:
-            progress(place, len(wanted))
+            progress(index, len(wanted))
         if name == "registers":
             cells = _with_switches(target, cells)
         if rewrite and not report.damages and name != "weight":
@@ -130,7 +130,7 @@ def _damages(target, name, cells, ranges, report):
     entry, flat = memory(name), cells.ravel()
     data = flat.astype(f"<u{entry.cell_bytes}")
     leaf = max(1, _LEAF_BYTES // entry.cell_bytes)
-    found = []
+    damages = []
     while ranges:
         sums = target.check(name, ranges)
         report.checks += len(sums)
@@ -145,8 +145,8 @@ def _damages(target, name, cells, ranges, report):
             now = target.read_cells(name, first, count)
             for index in np.flatnonzero(now != flat[first:first + count]).tolist():
                 row, column = divmod(first + index, cells.shape[1])
-                found.append(Damage(name, row, column, int(now[index]), int(flat[first + index])))
-    return found
+                damages.append(Damage(name, row, column, int(now[index]), int(flat[first + index])))
+    return damages
 
 
 def _rewrite(target, name, cells, damages):

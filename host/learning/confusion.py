@@ -37,15 +37,15 @@ def evaluation(labels: np.ndarray, answers: np.ndarray, classes: int) -> dict:
             "wrong": [[int(s), int(labels[s]), int(answers[s])] for s in wrong]}
 
 
-def matrix_text(found: dict) -> list[str]:
+def matrix_text(facts: dict) -> list[str]:
     """The matrix as lines of text, a class a line, for up to 20 classes; else the classes with the lowest recall."""
-    recall = found["recall"]
-    if found["confusion"] is None or len(recall) > 20:
+    recall = facts["recall"]
+    if facts["confusion"] is None or len(recall) > 20:
         worst = sorted((value, label) for label, value in enumerate(recall) if value is not None)[:10]
         return ["lowest recall: " + ", ".join(f"class {label} {value:.1%}" for value, label in worst)]
-    width = max(5, *(len(str(count)) + 1 for row in found["confusion"] for count in row))
+    width = max(5, *(len(str(count)) + 1 for row in facts["confusion"] for count in row))
     lines = ["class" + "".join(f"{label:>{width}}" for label in range(len(recall))) + "   recall"]
-    for label, row in enumerate(found["confusion"]):
+    for label, row in enumerate(facts["confusion"]):
         share = "" if recall[label] is None else f"{recall[label]:9.1%}"
         lines.append(f"{label:>5}" + "".join(f"{count or '·':>{width}}" for count in row) + share)
     return lines

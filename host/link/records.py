@@ -48,11 +48,11 @@ class OutputParser:
             report, chip.fire_mode == "race", chip.winners, tile_bytes(chip), neuron_bytes(chip))
         if used != len(output):
             raise LinkError(f"output spikes and answers must take {used} bytes, not {len(output)}")
-        for name, found, count in (("tile of an output spike", tile, chip.tiles),
+        for name, numbers, count in (("tile of an output spike", tile, chip.tiles),
                                    ("neuron of an output spike", neuron, chip.neurons),
                                    ("label of an answer", answers[:, 0], chip.classes)):
-            if len(found) and found.max() >= count:
-                raise LinkError(f"{name} must be 0 to {count - 1}, not {found.max()}")
+            if len(numbers) and numbers.max() >= count:
+                raise LinkError(f"{name} must be 0 to {count - 1}, not {numbers.max()}")
         label, score, margin = answers.T.copy()
         return OutputSpikes(tile, neuron, offsets, Answers(label, score, margin, answer_offsets))
 

@@ -42,15 +42,15 @@ def find_boards() -> list[FoundBoard]:
 
     Boards that share a converter and its description are all listed; the link tells which chip is there.
     """
-    found = []
+    boards = []
     for port in sorted(list_ports.comports(), key=lambda port: port.device):
         for board in BOARDS.values():
             usb = board.usb
             text = f"{port.product or ''} {port.description or ''}"
             if ((port.vid, port.pid) == (usb.vendor, usb.product) and re.search(usb.text, text)
                     and _interface(port) == usb.interface):
-                found.append(FoundBoard(port.device, board.name, board.baud, port.description or ""))
-    return found
+                boards.append(FoundBoard(port.device, board.name, board.baud, port.description or ""))
+    return boards
 
 
 def find_board() -> FoundBoard:
@@ -61,10 +61,10 @@ def find_board() -> FoundBoard:
     UserError
         There is none, or more than one port.
     """
-    found = find_boards()
-    ports = {board.port for board in found}
+    boards = find_boards()
+    ports = {board.port for board in boards}
     if len(ports) == 1:
-        return found[0]
+        return boards[0]
     if not ports:
         have = ", ".join(sorted(port.device for port in list_ports.comports())) or "none"
         raise UserError(f"no known board is connected; serial ports: {have}",
@@ -191,8 +191,8 @@ def _ends(data):
 def _reason(error):
     """What the system said, without the ceremony."""
     text = getattr(error, "strerror", None) or str(error)
-    found = re.search(r"\[Errno \d+\] ([^:']+)", text)
-    return (found[1] if found else text.splitlines()[0] if text else type(error).__name__).strip()
+    match = re.search(r"\[Errno \d+\] ([^:']+)", text)
+    return (match[1] if match else text.splitlines()[0] if text else type(error).__name__).strip()
 
 
 def _hint(error):

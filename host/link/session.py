@@ -136,10 +136,10 @@ class LinkSession:
     def _another_chip(self):
         common = [name for name in IDENTITY_WORDS if "optional" not in Chip.__dataclass_fields__[name].metadata]
         words, = self.run([self._burst(Opcode.READ, self._memory("identity")[0], 0, len(common), len(common))])
-        found = dict(zip(common, np.frombuffer(words, "<u2").tolist(), strict=True))
+        identity = dict(zip(common, np.frombuffer(words, "<u2").tolist(), strict=True))
         options = {name: Chip.__dataclass_fields__[name].metadata.get("options") for name in common}
         differences = []
-        for name, word in found.items():
+        for name, word in identity.items():
             choices = options[name]
             value = word if choices is None else choices[word] if word < len(choices) else f"choice {word}"
             if value != getattr(self._chip, name):
@@ -266,12 +266,12 @@ class LinkSession:
 
     def _ask_again(self, damaged):
         """Ask for the oldest reply if it seems to be lost: replies come oldest first."""
-        place = next((i for i, flight in enumerate(self._flights) if flight.reply is None), None)
-        if place is None or self._flights[place].asked:
+        oldest = next((i for i, flight in enumerate(self._flights) if flight.reply is None), None)
+        if oldest is None or self._flights[oldest].asked:
             return
-        if damaged or any(flight.reply is not None for flight in list(self._flights)[place:]):
-            self._resend([self._flights[place]])
-            self._flights[place].asked = True
+        if damaged or any(flight.reply is not None for flight in list(self._flights)[oldest:]):
+            self._resend([self._flights[oldest]])
+            self._flights[oldest].asked = True
 
     def _resend(self, flights):
         for flight in flights:
@@ -328,12 +328,12 @@ class LinkSession:
             cells += count
         data = _sized(b"".join(self.run(programs)), CHECK_BYTES * len(pieces), f"checksums of {name}")
         sums = np.frombuffer(data, "<u4").tolist()
-        found = [0] * len(ranges)
+        checksums = [0] * len(ranges)
         for (index, _, count), crc in zip(pieces, sums, strict=True):
             # of a piece and what comes before it: the CRC is linear but for its start value
             zeros = bytes(count * entry.cell_bytes)
-            found[index] = zlib.crc32(zeros, found[index]) ^ zlib.crc32(zeros) ^ crc
-        return found
+            checksums[index] = zlib.crc32(zeros, checksums[index]) ^ zlib.crc32(zeros) ^ crc
+        return checksums
 
     def write_memory(self, name: str, values: npt.ArrayLike) -> None:
         """Replace the contents of a memory by an integer array of shape (rows, columns)."""

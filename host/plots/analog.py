@@ -63,7 +63,7 @@ def fit_picture(measured: Measurement, fit: Fit, path: str | Path) -> None:
     saved(figure, path)
 
 
-def energy_picture(found: dict, path: str | Path) -> None:
+def energy_picture(bill: dict, path: str | Path) -> None:
     """Draw what ``ohmspike energy`` found: the components of an image, and the values that matter most.
 
     Raises
@@ -71,22 +71,22 @@ def energy_picture(found: dict, path: str | Path) -> None:
     UserError
         The file cannot be written.
     """
-    figure = titled(11, 5, f"Chip {found['chip']} on {found['device']}: energy of an image",
-                     f"{found['note']}; whiskers from the 5th to the 95th percentile")
+    figure = titled(11, 5, f"Chip {bill['chip']} on {bill['device']}: energy of an image",
+                     f"{bill['note']}; whiskers from the 5th to the 95th percentile")
     grid = figure.add_gridspec(1, 2, width_ratios=[3, 2], left=0.12, right=0.97, top=0.78, bottom=0.11, wspace=0.35)
     axes = figure.add_subplot(grid[0, 0])
-    phases = found["phases"]
+    phases = bill["phases"]
     names = list(next(iter(phases.values()))["components_j"])
     height = 0.8 / len(phases)
     for index, (phase, colour) in enumerate(zip(phases, itertools.cycle(_PHASES))):
         figures, images = phases[phase]["components_j"], max(phases[phase]["images"], 1)
-        places = np.arange(len(names)) + (index - (len(phases) - 1) / 2) * height
+        rows = np.arange(len(names)) + (index - (len(phases) - 1) / 2) * height
         value, low, high = (np.array([figures[name][key] for name in names]) / images * 1e12
                             for key in ("value", "p5", "p95"))
         drawn = value > 0
         # a median may lie outside what it is nominally
         bars = np.maximum(np.array([value - low, high - value])[:, drawn], 0)
-        axes.barh(places[drawn], value[drawn], height * 0.9, color=colour, label=phase, xerr=bars,
+        axes.barh(rows[drawn], value[drawn], height * 0.9, color=colour, label=phase, xerr=bars,
                   error_kw={"ecolor": SOFT, "elinewidth": 1, "capsize": 2})
     axes.set_yticks(np.arange(len(names)), [name.replace("_", " ") for name in names])
     axes.invert_yaxis()
@@ -95,11 +95,11 @@ def energy_picture(found: dict, path: str | Path) -> None:
     axes.legend(frameon=False, fontsize=8.5)
     plain(axes)
     beside = figure.add_subplot(grid[0, 1])
-    shown = found["tornado"][:8]
+    shown = bill["tornado"][:8]
     total = sum(phase["total_j"]["value"] for phase in phases.values())
-    for place, entry in enumerate(shown):
+    for row, entry in enumerate(shown):
         low, high = (entry[key] / total * 100 - 100 for key in ("low_j", "high_j"))
-        beside.barh(place, high - low, 0.7, left=low, color=QUIET)
+        beside.barh(row, high - low, 0.7, left=low, color=QUIET)
     beside.axvline(0, color=INK, linewidth=1)
     beside.set_yticks(range(len(shown)), [entry["value"] for entry in shown])
     beside.invert_yaxis()
@@ -137,14 +137,14 @@ def robustness_picture(lines: list[dict], path: str | Path) -> None:
         axes = figure.add_subplot(grid[index // columns, index % columns])
         strengths = [0.0, *sorted({line["strength"] for line in lines if line["nonideality"] == name})]
         for mode, colour in (("learned", NIGHT), ("relearned", EMBER), ("programmed", SOFT)):
-            found = [[100 * line["accuracy"] for line in lines if line["mode"] == mode
+            accuracies = [[100 * line["accuracy"] for line in lines if line["mode"] == mode
                       and (line["nonideality"], line["strength"]) in ((name, strength), ("ideal", strength))]
                      for strength in strengths]
-            places = [place for place, values in enumerate(found) if values]
-            values = [found[place] for place in places]
-            axes.plot(places, [np.mean(each) for each in values], "o-", color=colour, markersize=3.5, linewidth=1.4,
+            positions = [position for position, values in enumerate(accuracies) if values]
+            values = [accuracies[position] for position in positions]
+            axes.plot(positions, [np.mean(each) for each in values], "o-", color=colour, markersize=3.5, linewidth=1.4,
                       label=mode)
-            axes.fill_between(places, [min(each) for each in values], [max(each) for each in values], color=colour,
+            axes.fill_between(positions, [min(each) for each in values], [max(each) for each in values], color=colour,
                               alpha=0.18, linewidth=0)
         axes.set_xticks(range(len(strengths)), [f"{strength:g}" for strength in strengths])
         axes.set_title(name, loc="left", fontsize=10.5, fontweight="bold", color=INK)

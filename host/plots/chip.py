@@ -274,8 +274,8 @@ def _draw_winners(axes, chip, state, decision, tile):
             maps = np.full((1, chip.patch_height, chip.patch_width), np.nan)
             note = "none" if chip.fire_mode == "race" else "none: neurons fire by threshold"
     canvas = _mosaic(maps, columns, gap)
-    places = np.isfinite(_mosaic(np.ones_like(maps), columns, gap))
-    axes.imshow(np.where(places, 1.0, np.nan), cmap=ListedColormap([PAPER]), interpolation="nearest")
+    mask = np.isfinite(_mosaic(np.ones_like(maps), columns, gap))
+    axes.imshow(np.where(mask, 1.0, np.nan), cmap=ListedColormap([PAPER]), interpolation="nearest")
     axes.imshow(canvas, cmap=_CONDUCTANCE.with_extremes(bad=(0, 0, 0, 0)), vmin=0, vmax=chip.levels - 1,
                 interpolation="nearest")
     for index, colour in enumerate(ranked):
@@ -325,9 +325,9 @@ def _draw_race(axes, chip, state, decision, tile):
     floor, start = worst - 0.08 * span, best + 0.16 * span
     if chip.fire_mode != "race":
         floor, start = min(worst, 0), 1.1 * max(best, state.theta_base, 10)
-    places = np.arange(len(order))
+    positions = np.arange(len(order))
     colours = [WINNERS[min(rank, len(WINNERS) - 1)] if rank < winners else QUIET for rank in range(len(order))]
-    axes.bar(places, scores[order] - floor, bottom=floor, color=colours, width=0.82)
+    axes.bar(positions, scores[order] - floor, bottom=floor, color=colours, width=0.82)
     for rank in range(winners):
         axes.annotate(f"{order[rank]}", (rank, scores[order[rank]]), (0, 3), textcoords="offset points", ha="center",
                       fontsize=8, color=INK, fontweight="bold" if rank == 0 else "normal")

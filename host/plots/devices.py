@@ -34,7 +34,7 @@ def comparison_picture(lines: list[dict], path: str | Path) -> None:
                      f"validation images; mean and range of {seeds} seed{'s' if seeds > 1 else ''}; energies and times "
                      "are those of an image, a model")
     grid = figure.add_gridspec(1, 5, left=0.1, right=0.985, top=1 - 1.2 / height, bottom=0.75 / height, wspace=0.12)
-    places = np.arange(len(devices))
+    positions = np.arange(len(devices))
 
     def values(device, mode, name):
         return [line[name] for line in lines if (line["device"], line["mode"]) == (device, mode)]
@@ -42,10 +42,10 @@ def comparison_picture(lines: list[dict], path: str | Path) -> None:
     def bars(axes, series, scale):
         tall = 0.8 / len(series)
         for index, (mode, name, colour, label) in enumerate(series):
-            found = [[scale * value for value in values(device, mode, name)] for device in devices]
-            middle = np.array([np.mean(each) for each in found])
-            spread = np.array([middle - [min(each) for each in found], [max(each) for each in found] - middle])
-            axes.barh(places + (index - (len(series) - 1) / 2) * tall, middle, tall * 0.9, color=colour, label=label,
+            series_values = [[scale * value for value in values(device, mode, name)] for device in devices]
+            middle = np.array([np.mean(each) for each in series_values])
+            spread = np.array([middle - [min(each) for each in series_values], [max(each) for each in series_values] - middle])
+            axes.barh(positions + (index - (len(series) - 1) / 2) * tall, middle, tall * 0.9, color=colour, label=label,
                       xerr=spread if seeds > 1 else None, error_kw={"ecolor": SOFT, "elinewidth": 1, "capsize": 2})
 
     panels = (
@@ -61,15 +61,15 @@ def comparison_picture(lines: list[dict], path: str | Path) -> None:
         axes.set_xscale(axis)
         axes.set_xlabel(what, fontsize=9, color=INK)
         axes.legend(frameon=False, fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1)
-        _labelled(axes, places, devices if column == 0 else None)
+        _labelled(axes, positions, devices if column == 0 else None)
     wear = figure.add_subplot(grid[0, 3])
     lives = [min(values(device, "learned", "images until 0.1 %")) for device in devices]
     finite = [life for life in lives if math.isfinite(life)]
-    wear.barh(places, [life if math.isfinite(life) else max(finite, default=1.0) for life in lives], 0.6,
+    wear.barh(positions, [life if math.isfinite(life) else max(finite, default=1.0) for life in lives], 0.6,
               color=[NIGHT if math.isfinite(life) else QUIET for life in lives])
     wear.set_xscale("log")
     wear.set_xlabel("images until 0.1 % is worn", fontsize=9, color=INK)
-    _labelled(wear, places, None)
+    _labelled(wear, positions, None)
     kept = figure.add_subplot(grid[0, 4])
     for place, device in enumerate(devices):
         colour = (NIGHT, ACCENT, EMBER, SOFT)[place % 4]
@@ -86,8 +86,8 @@ def comparison_picture(lines: list[dict], path: str | Path) -> None:
     saved(figure, path, make_folder=True)
 
 
-def _labelled(axes, places, names):
-    axes.set_yticks(places, names or [""] * len(places))
+def _labelled(axes, positions, names):
+    axes.set_yticks(positions, names or [""] * len(positions))
     axes.invert_yaxis()
     plain(axes)
 

@@ -150,17 +150,17 @@ def _schedule(run):
 
 
 def _phase(chip, device, activity, point):
-    found = estimate(chip, device, activity, point)
+    bill = estimate(chip, device, activity, point)
     seconds = durations(chip, device, activity, point)
     return {
         "image_s": {name: value / activity.images for name, value in seconds.items()} if activity.images else {},
         "images": activity.images, "synaptic_reads": activity.reads, "input_spikes": activity.input_spikes,
-        "output_spikes": activity.output_spikes, "total_j": found.total.to_dict(),
-        "components_j": {name: {**spread.to_dict(), "share": spread.value / found.total.value if found.total.value
-                                else 0.0, "what": COMPONENTS[name]} for name, spread in found.components.items()},
-        "per_j": {name: spread.to_dict() for name, spread in found.per.items()},
+        "output_spikes": activity.output_spikes, "total_j": bill.total.to_dict(),
+        "components_j": {name: {**spread.to_dict(), "share": spread.value / bill.total.value if bill.total.value
+                                else 0.0, "what": COMPONENTS[name]} for name, spread in bill.components.items()},
+        "per_j": {name: spread.to_dict() for name, spread in bill.per.items()},
         "claims": {name: {**spread.to_dict(), "times_claim": spread.value / CLAIM_J,
-                          "consistent": spread.p5 <= CLAIM_J <= spread.p95} for name, spread in found.claims.items()
+                          "consistent": spread.p5 <= CLAIM_J <= spread.p95} for name, spread in bill.claims.items()
                    if "learning" not in name or activity.set_pulses.sum() + activity.reset_pulses.sum()},
     }
 

@@ -73,20 +73,20 @@ def load(path: str | Path, chip: Chip | None = None) -> tuple[Chip, ChipState, V
         header = json.loads(str(arrays["header"]))
         if header["format"] != FORMAT:
             raise UserError(f"{path}: file format must be {FORMAT}, not {header['format']!r}")
-        found = Chip.from_dict(header["chip"], source=str(path))
-        if found.digest != header["digest"]:
-            raise UserError(f"{path}: digest of the description must be {header['digest']}, not {found.digest}")
-        state = ChipState.of(found, arrays, header)
-        state.validate(found)
-        vote = None if "vote" not in arrays else Vote(_vote_table(arrays["vote"], found))
+        saved = Chip.from_dict(header["chip"], source=str(path))
+        if saved.digest != header["digest"]:
+            raise UserError(f"{path}: digest of the description must be {header['digest']}, not {saved.digest}")
+        state = ChipState.of(saved, arrays, header)
+        state.validate(saved)
+        vote = None if "vote" not in arrays else Vote(_vote_table(arrays["vote"], saved))
     except KeyError as error:
         raise UserError(f"{path}: not a saved chip: {reason(error)} is missing") from None
     except (DescriptionError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a saved chip: {reason(error)}") from None
-    if chip is not None and chip.digest != found.digest:
-        raise UserError(f"{path}: holds another chip: digest {found.digest[:16]} ({found.name}), expected "
+    if chip is not None and chip.digest != saved.digest:
+        raise UserError(f"{path}: holds another chip: digest {saved.digest[:16]} ({saved.name}), expected "
                         f"{chip.digest[:16]} ({chip.name})")
-    return found, state, vote
+    return saved, state, vote
 
 
 def _vote_table(table, chip):

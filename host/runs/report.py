@@ -71,7 +71,7 @@ def _flat(document, prefix=""):
             yield f"{prefix}{name}", value if isinstance(value, int | float | str) else json.dumps(value)
 
 
-def _figures(run, found):
+def _figures(run, bill):
     shown = []
     for name, label, text in (("accuracy", "accuracy", "{:.2%}"),
                               ("images_per_s_learn", "images/s, learning", "{:,.0f}"),
@@ -79,7 +79,7 @@ def _figures(run, found):
         if run.metrics.get(name) is not None:
             shown.append((label, text.format(run.metrics[name])))
     shown += [(f"an image, {phase}", engineering(figures["per_j"]["image"]["value"], "J"))
-              for phase, figures in found["phases"].items() if "image" in figures["per_j"]]
+              for phase, figures in bill["phases"].items() if "image" in figures["per_j"]]
     return "".join(f"<div><b>{html.escape(value)}</b>{html.escape(label)}</div>" for label, value in shown)
 
 
@@ -91,10 +91,10 @@ def _part(name, part, images):
             f'<td>{html.escape(part["what"])}</td></tr>')
 
 
-def _energy(found):
-    parts = [f'<p class="note">On device {html.escape(found["device"])}; {found["note"]}. Brackets: 5th and 95th '
+def _energy(bill):
+    parts = [f'<p class="note">On device {html.escape(bill["device"])}; {bill["note"]}. Brackets: 5th and 95th '
              'percentile of the values\' spread.</p>']
-    for phase, figures in found["phases"].items():
+    for phase, figures in bill["phases"].items():
         images = max(figures["images"], 1)
         rows = "".join(_part(name, part, images) for name, part in figures["components_j"].items() if part["value"])
         parts.append(f"<h3>{phase}, an image of {figures['images']:,.0f}</h3><table><tbody>{rows}</tbody></table>")
@@ -128,8 +128,8 @@ def page(run: Run, device: Device) -> str:
     UserError
         Something in the folder cannot be read.
     """
-    found = energy_of(run, device)
-    energy_drawn = _drawn(lambda path: energy_picture(found, path))
+    bill = energy_of(run, device)
+    energy_drawn = _drawn(lambda path: energy_picture(bill, path))
     try:
         versions, pictures = json.loads((run.path / "versions.json").read_text("utf-8")), _pictures(run)
     except (OSError, ValueError) as error:
@@ -147,10 +147,10 @@ def page(run: Run, device: Device) -> str:
 <h1>{html.escape(chip.name)}</h1>
 <p class="note">{chip.tiles} tiles of {chip.rows} × {chip.neurons}, {chip.synapses:,} synapses; run
 {html.escape(run.path.resolve().name)}; digest {chip.digest[:16]}</p>
-<div class="figures">{_figures(run, found)}</div>
+<div class="figures">{_figures(run, bill)}</div>
 <h2>What it learned</h2>{pictures or '<p class="note">no pictures in the folder</p>'}
-<h2>Energy of the analog chip</h2>{_image(energy_drawn, "energy")}{_energy(found)}
-<h2>What it rests on</h2>{_table(["", ""], found["facts"].items())}
+<h2>Energy of the analog chip</h2>{_image(energy_drawn, "energy")}{_energy(bill)}
+<h2>What it rests on</h2>{_table(["", ""], bill["facts"].items())}
 <h2>Metrics</h2>{_table(["", ""], metrics)}
 <h2>Counters</h2>{counters}
 <details><summary>Chip description</summary>{_table(["field", "value"], _flat(chip.to_dict()))}</details>

@@ -61,22 +61,22 @@ class Case:
 
 def cases(groups: list[str]) -> list[Case]:
     """The lines of the tables asked for, of ``chips``, ``levels``, ``codes``, and ``size``, which takes its time."""
-    found = []
+    chosen = []
     if "chips" in groups:
-        found += [Case("chips", name, Chip.preset(name), noise=name == "tiles") for name in (
+        chosen += [Case("chips", name, Chip.preset(name), noise=name == "tiles") for name in (
             "paper100", "paper400", "paper", "up5k", "tiles", "tiles-online", "tiles-annealed", "tiles84", "tiles128",
             "tiles200", "patches")]
     if "size" in groups:
-        found += [Case("chips", "wide", Chip.preset("wide"))]
+        chosen += [Case("chips", "wide", Chip.preset("wide"))]
     tiles = Chip.preset("tiles")
     if "levels" in groups:
-        found += [Case("levels", f"{levels} levels", dataclasses.replace(
+        chosen += [Case("levels", f"{levels} levels", dataclasses.replace(
             tiles, name=f"tiles-{levels}", levels=levels)) for levels in (64, 32, 16, 8, 4, 2)]
     if "codes" in groups:
-        found += [Case("codes", "latency, 1 bin, dark last", tiles),
+        chosen += [Case("codes", "latency, 1 bin, dark last", tiles),
                   Case("codes", "latency, 4 bins, dark last", dataclasses.replace(tiles, latency_bins=4)),
                   Case("codes", "rate, 16 steps", _short(tiles), Encoding(steps=16, peak=0.25))]
-    return found
+    return chosen
 
 
 def _short(chip):
@@ -111,10 +111,10 @@ def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None
         def right(images, by):
             return float((classify(target, images, by, encoding=case.encoding) == test_labels).mean())
 
-        found = {"vote": right(data.test_images, vote),
+        accuracies = {"vote": right(data.test_images, vote),
                  "read_out": right(data.test_images, None) if taught else None}
         if case.noise:
-            found["noise"] = {str(share): right(noisy(data.test_images, share, seed), None if taught else vote)
+            accuracies["noise"] = {str(share): right(noisy(data.test_images, share, seed), None if taught else vote)
                               for share in NOISE}
     phases = schedule_of(chip)
     return {"group": case.group, "label": case.label, "digest": chip.digest, "seed": seed,
@@ -124,7 +124,7 @@ def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None
             "on_line": learned.prequential[-1][1] if learned.prequential else None,
             "prequential": [list(point) for point in learned.prequential],
             "seconds": learned.seconds, "images_per_s": learned.images / learned.seconds,
-            "threads": threads or os.cpu_count(), **found}
+            "threads": threads or os.cpu_count(), **accuracies}
 
 
 class Results:

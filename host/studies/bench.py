@@ -183,8 +183,8 @@ def main(names: tuple[str, ...], images: int, rtl_images: int, lanes: int | None
         sys.stdout.write(f"{'chip':10} {'body':22} {'learning':>12} {'inference':>12}   images/s, best of {_REPEATS}\n")
     for name in names:
         chip = Chip.load(name)
-        found: dict[str, Any] = {}
-        chips_found[name] = found
+        of_chip: dict[str, Any] = {}
+        chips_found[name] = of_chip
 
         def batches(count, learn, chip=chip):
             parts = (pictures[first:min(first + 1000, count)] for first in range(0, count, 1000))
@@ -202,12 +202,12 @@ def main(names: tuple[str, ...], images: int, rtl_images: int, lanes: int | None
             bytes_moved.append(bytes_per_image(chip, targets[0].counters()))
         for at, (name_of_body, (_, chips)) in enumerate(bodies.items()):
             learning, inference = (chips * speed[at] for speed in speeds)
-            found[name_of_body] = {"learning": learning, "inference": inference}
+            of_chip[name_of_body] = {"learning": learning, "inference": inference}
             ratios = f"{learning / speeds[0][0]:.2f} and {inference / speeds[1][0]:.2f} times one thread"
             row(name, name_of_body, learning, inference, ratios if at else "")
         for limit, speed in (("limit, memory", memory), ("limit, cache, 1 thread", cache)):
-            found[limit] = {"learning": speed / bytes_moved[0], "inference": speed / bytes_moved[1]}
-            row(name, limit, found[limit]["learning"], found[limit]["inference"],
+            of_chip[limit] = {"learning": speed / bytes_moved[0], "inference": speed / bytes_moved[1]}
+            row(name, limit, of_chip[limit]["learning"], of_chip[limit]["inference"],
                 f"{bytes_moved[0]:,.0f} and {bytes_moved[1]:,.0f} bytes an image, {speed / 1e9:.1f} GB/s")
         if rtl_images:
             with RtlTarget(chip, lanes=lanes, small=small, progress=console.status) as target:
@@ -216,15 +216,15 @@ def main(names: tuple[str, ...], images: int, rtl_images: int, lanes: int | None
                 [inference] = measure([target], batches(rtl_images, False), learn=False)
                 answered, learned = (clocks_per_image(target, batches(rtl_images, how), learn=how)
                                      for how in (False, True))
-                found["RTL, compiled"] = {"learning": learning, "inference": inference, "clocks_answered": answered,
+                of_chip["RTL, compiled"] = {"learning": learning, "inference": inference, "clocks_answered": answered,
                                           "clocks_learned": learned}
                 row(name, "RTL, compiled", learning, inference, f"{answered:,.0f} and {learned:,.0f} clocks an image")
         for baseline in BASELINES if baseline_seconds and chip.tiles == 1 and chip.lines == 784 else ():
-            found[baseline] = result = measure_baseline(baseline, chip.neurons, pictures[:1000], baseline_seconds)
+            of_chip[baseline] = result = measure_baseline(baseline, chip.neurons, pictures[:1000], baseline_seconds)
             if "error" in result:
                 row(name, baseline, note=f"not measured: {result['error']}")
             else:
-                result["ratio"] = found["model, threads: 1"]["learning"] / result["images_per_s"]
+                result["ratio"] = of_chip["model, threads: 1"]["learning"] / result["images_per_s"]
                 row(name, f"{baseline} {result['version']}", result["images_per_s"], None,
                     f"the model on one thread: {result['ratio']:,.0f} times as many ({result['how']})")
     if as_json:

@@ -100,18 +100,18 @@ def aged(target: NonIdealTarget, state: ChipState, device: Device, shown: np.nda
 
     Every cell loses ``retention_drift`` of the range per decade of time, from a second on. The target is left aged.
     """
-    found, chip = {}, target.chip
+    results, chip = {}, target.chip
     for age, seconds in AGES.items():
         target.nonideal.program(state)
         target.nonideal.drift(decades(seconds), share=device.retention_drift)
-        found[f"after {age}"] = float((classify(target, judged) == truth).mean())
+        results[f"after {age}"] = float((classify(target, judged) == truth).mean())
         target.chip = once_more(chip)
         try:
             learn(target, shown[:REFRESH], labels[:REFRESH])
         finally:
             target.chip = chip
-        found[f"after {age}, learning on"] = float((classify(target, judged) == truth).mean())
-    return found
+        results[f"after {age}, learning on"] = float((classify(target, judged) == truth).mean())
+    return results
 
 
 def run_point(plan: Plan, threads: int | None = 1) -> list[dict[str, Any]]:
@@ -210,10 +210,10 @@ def compare_devices(plans: Sequence[Plan], path: Path, *, scheduler: str | None 
         with client_of(scheduler, workers) as client:
             _data(missing[0].data)  # a data set that cannot be had is an error here, not on the workers
             futures = [client.submit(run_point, plan, retries=10, pure=False) for plan in missing]
-            for found in carried_out(client, futures, before, len(plans), progress):
-                lines += found
+            for lines_of_one in carried_out(client, futures, before, len(plans), progress):
+                lines += lines_of_one
                 _write(path, lines)
-    order = {plan.key: place for place, plan in enumerate(plans)}
+    order = {plan.key: index for index, plan in enumerate(plans)}
     return sorted((line for line in lines if line["key"] in order), key=lambda line: order[line["key"]])
 
 
@@ -261,14 +261,14 @@ def summary(lines: list[dict[str, Any]]) -> str:
         return [line[name] for line in lines if (line["device"], line["mode"]) == (device, mode)]
 
     def accuracy(device, mode, name="accuracy"):
-        found = [100 * value for value in over(device, mode, name)]
-        if not found:
+        values = [100 * value for value in over(device, mode, name)]
+        if not values:
             return "–"
-        return f"{np.mean(found):.2f} %" + (f" ({min(found):.2f}, {max(found):.2f})" if len(found) > 1 else "")
+        return f"{np.mean(values):.2f} %" + (f" ({min(values):.2f}, {max(values):.2f})" if len(values) > 1 else "")
 
     def mean(device, name, unit):
-        found = over(device, "learned", name)
-        return engineering(float(np.mean(found)), unit) if found else "–"
+        numbers = over(device, "learned", name)
+        return engineering(float(np.mean(numbers)), unit) if numbers else "–"
 
     devices = list(dict.fromkeys(line["device"] for line in lines))
     rows = [("learned on the chip", lambda d: accuracy(d, "learned")),

@@ -57,7 +57,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    found = []
+    entries = []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         try:
             kept = json.loads(line)
@@ -65,8 +65,8 @@ def read(path: Path) -> list[dict[str, Any]]:
                 raise ValueError("machine, options or chips is missing")
         except ValueError as error:
             raise UserError(f"{path}: line {number} is not a benchmark: {error}", hint="remove the line") from None
-        found.append(kept)
-    return found
+        entries.append(kept)
+    return entries
 
 
 def last_alike(lines: list[dict[str, Any]], now: dict[str, Any]) -> dict[str, Any] | None:
@@ -89,9 +89,9 @@ def comparison(before: dict[str, Any] | None, now: dict[str, Any]) -> str:
         return "no earlier benchmark of such a machine with these options"
     lines = [f"against {before.get('commit') or 'unknown code'} of {before.get('time', 'unknown time')}, images/s"]
     for chip, bodies in now["chips"].items():
-        for body, found in bodies.items():
+        for body, speeds in bodies.items():
             for what in ("learning", "inference"):
-                new, old = found.get(what), before["chips"].get(chip, {}).get(body, {}).get(what)
+                new, old = speeds.get(what), before["chips"].get(chip, {}).get(body, {}).get(what)
                 if not new or not old or body.startswith("limit"):
                     continue
                 mark = "  slower" if new < SLOWER * old else ""

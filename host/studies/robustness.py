@@ -210,8 +210,8 @@ def run_study(plan: Plan, wanted: list[Point], path: Path, *, scheduler: str | N
                       for seed in dict.fromkeys(point.seed for point in missing)}
             futures = [client.submit(run_point, plan, point, ideals[point.seed], retries=10, pure=False)
                        for point in missing]
-            for found in carried_out(client, futures, len(wanted) - len(missing), len(wanted), progress):
-                lines += found
+            for point_lines in carried_out(client, futures, len(wanted) - len(missing), len(wanted), progress):
+                lines += point_lines
                 _write(path, lines)
     keys = {plan.key(point) for point in wanted}
     return [line for line in lines if line["key"] in keys]
@@ -266,12 +266,12 @@ def summary(lines: list[dict]) -> str:
                 if (line["nonideality"], line["strength"], line["mode"]) == (nonideality, strength, mode)]
 
     def accuracy(effect, strength, mode):
-        found = [100 * value for value in values(effect, strength, mode, "accuracy")]
-        return f"{np.mean(found):.2f} % ({min(found):.2f}, {max(found):.2f})" if found else "–"
+        accuracies = [100 * value for value in values(effect, strength, mode, "accuracy")]
+        return f"{np.mean(accuracies):.2f} % ({min(accuracies):.2f}, {max(accuracies):.2f})" if accuracies else "–"
 
     def energy(name, effect, strength):
-        found = values(effect, strength, "learned", name)
-        return engineering(float(np.mean(found)), "J") if found else "–"
+        joules = values(effect, strength, "learned", name)
+        return engineering(float(np.mean(joules)), "J") if joules else "–"
 
     names = [*MODES, "learning an image", "answering one"]
     rows = []

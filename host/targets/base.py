@@ -185,9 +185,9 @@ def _loaded(chip):
 
 def expected_memories(chip: Chip, state: ChipState) -> dict[str, np.ndarray]:
     """What the memories of a chip hold in a state, but for the counters, as (rows, columns) by name."""
-    found = {entry.name: array_of(chip, state, entry.name) for entry in ChipState.memories()
+    memories = {entry.name: array_of(chip, state, entry.name) for entry in ChipState.memories()
              if entry.rows(chip) and entry.name != "counters"}
-    return found | {"registers": _registers_of(chip, state).reshape(1, -1)}
+    return memories | {"registers": _registers_of(chip, state).reshape(1, -1)}
 
 
 def _registers_of(chip, state):

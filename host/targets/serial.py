@@ -47,10 +47,10 @@ class SerialTarget(LinkTarget):
                             hint=f"serial:{name}@115200, for example")
         rate = BAUD
         if name in ("", "auto"):
-            found = find_board()
-            name, rate = found.port, found.baud
+            board = find_board()
+            name, rate = board.port, board.baud
             if progress is not None:
-                progress(f"{BOARDS[found.board].title} on {name}")
+                progress(f"{BOARDS[board.board].title} on {name}")
         self.port = SerialPort(name, int(baud or rate), report=progress, **options)
         try:
             super().__init__(chip, LinkSession(self.port, chip))
