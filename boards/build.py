@@ -199,8 +199,8 @@ def _synthesised(command, folder):
 def _resources(board, folder):
     cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
     budget = BUDGETS[board.device]
-    resources = counted(cells, budget)
-    return {name: {"used": resources[name], "available": available} for name, (available, _) in budget.resources.items()}
+    used = counted(cells, budget)
+    return {name: {"used": used[name], "available": available} for name, (available, _) in budget.resources.items()}
 
 
 _REMEDIES = {

@@ -42,9 +42,9 @@ def comparison_picture(lines: list[dict], path: str | Path) -> None:
     def bars(axes, series, scale):
         tall = 0.8 / len(series)
         for index, (mode, name, colour, label) in enumerate(series):
-            series_values = [[scale * value for value in values(device, mode, name)] for device in devices]
-            middle = np.array([np.mean(each) for each in series_values])
-            spread = np.array([middle - [min(each) for each in series_values], [max(each) for each in series_values] - middle])
+            drawn = [[scale * value for value in values(device, mode, name)] for device in devices]
+            middle = np.array([np.mean(each) for each in drawn])
+            spread = np.array([middle - [min(each) for each in drawn], [max(each) for each in drawn] - middle])
             axes.barh(positions + (index - (len(series) - 1) / 2) * tall, middle, tall * 0.9, color=colour, label=label,
                       xerr=spread if seeds > 1 else None, error_kw={"ecolor": SOFT, "elinewidth": 1, "capsize": 2})
 
