@@ -27,9 +27,9 @@ def _fitted(path: Path, base: str) -> Device:
     verdict = getattr(found, "verdict", "good")
     if verdict != "good":
         reasons = "; ".join(doubt.reason for doubt in getattr(found, "doubts", ()))
-        if verdict != "poor":
+        if verdict != "poor" and found.device.states != "discrete":
             raise UserError(f"{path}: {verdict}: {reasons}", hint="ohmspike device fit tells more")
-        console.say(f"warning: {path}: the fit is poor: {reasons}")
+        console.say(f"warning: {path}: the fit is {verdict}: {reasons}")
     return found.device
 
 

@@ -529,7 +529,7 @@ def with_states(chip: Chip, device: Device) -> Chip:
     if device.levels > _LEVELS_MAX:
         raise DeviceError(f"levels of a device of discrete states must be at most {_LEVELS_MAX}, not {device.levels}",
                           hint='states = "continuous" takes so many for a continuum')
-    tables = dict.fromkeys(("set_table", "reset_table", "read_out_set_table", "read_out_reset_table"))
+    tables: dict[str, Any] = dict.fromkeys(("set_table", "reset_table", "read_out_set_table", "read_out_reset_table"))
     weights = np.rint(np.arange(device.levels) / (device.levels - 1) * ((1 << chip.weight_bits) - 1)).astype(int)
     return dataclasses.replace(chip, levels=device.levels, weights=tuple(weights.tolist()), **tables)
 
@@ -566,8 +566,9 @@ def chip_with_device(chip: Chip, device: Device, *, widths: tuple[float, float] 
     base = with_states(chip, device)
     if fraction_bits is not None:
         base = dataclasses.replace(base, fraction_bits=fraction_bits)
-    made = {"name": f"{chip.name}-{device.name}", "device": json.dumps(device.to_dict(), sort_keys=True),
-            "weights": tuple(weight_table(device, base.levels, base.weight_bits).tolist())}
+    made: dict[str, Any] = {"name": f"{chip.name}-{device.name}",
+                            "device": json.dumps(device.to_dict(), sort_keys=True),
+                            "weights": tuple(weight_table(device, base.levels, base.weight_bits).tolist())}
     if device.pulse_width == "fixed":
         made["schedule"] = tuple(map(_constant, chip.schedule))
     for prefix, own in (("", base.plasticity_tables), *([("read_out_", base.read_out_tables)] if chip.classes else ())):

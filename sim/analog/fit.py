@@ -252,7 +252,8 @@ def _binary(measured, name, base, access_ohm, switched):
     whole = Provenance(0.0, "design choice", "not in series with what was measured")
     device = base.varied(told, **values).varied(whole, access_ohm=access_ohm)
     summary = f"two states, of {len(measured.branches)} branches of {file}"
-    device = dataclasses.replace(device, name=name, summary=summary, set_steps=(), reset_steps=())
+    device = dataclasses.replace(device, name=name, summary=summary, set_steps=(), reset_steps=(), states="discrete",
+                                 pulse_width="fixed")
     points = sum(len(branch.pulses) for branch in measured.branches)
     count = math.sqrt(points / 2)
     errors = {"g_min_s": scatter * (high - low) / count, "g_max_s": scatter * (high - low) / count,

@@ -73,6 +73,19 @@ def test_study_leads_from_a_file_to_accuracy_energy_lifetime_and_a_figure(ohmspi
     assert code == 1 and "not mine twice" in err
 
 
+def test_a_measured_binary_device_learns_as_one(ohmspike, files, tmp_path):
+    data, chip = files
+    rows = [f"{cycle},{branch},{pulse},{high if (branch == 'LTP') == (pulse > 0) else 1.0}" for cycle in range(10)
+            for branch in ("LTP", "LTD") for pulse in range(21) for high in [50.0]]
+    (tmp_path / "switch.csv").write_text("cycle,branch,pulse,conductance (uS)\n" + "\n".join(rows) + "\n")
+    code, out, err = ohmspike("device", "study", tmp_path / "switch.csv", "--chip", chip, "--data", data, "--images",
+                              300, "--out", tmp_path / "s", "--json")
+    assert code == 0 and "this device is binary" in err, err
+    made = Chip.load(str(tmp_path / "s" / "chip.toml"))
+    assert made.levels == 2 and Device.of_chip(made).states == "discrete"
+    assert json.loads(out)["lines"][0]["accuracy"] > 0.4
+
+
 def test_points_that_are_there_are_not_run_again(files, tmp_path, monkeypatch):
     data, _ = files
     device = Device.preset("ag_asi")
