@@ -5,8 +5,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .device import NOMINAL, Device, DeviceError, Provenance
 from .fitting.course import Course, measured_course
@@ -64,7 +66,7 @@ class Fit:
     by_device: dict = dataclasses.field(default_factory=dict)
     course: Course | None = dataclasses.field(default=None, repr=False, compare=False)
 
-    def expected(self, kind: str, pulses) -> np.ndarray:
+    def expected(self, kind: str, pulses: npt.ArrayLike) -> np.ndarray:
         """Fitted conductance after so many pulses from the rail, S."""
         if self.curve == "measured" and self.course is not None:
             return self.device.conductance(self.course.means[kind](pulses))
@@ -119,7 +121,7 @@ def fit_device(measured: Measurement, name: str, base: Device | None = None, *, 
         found = by_course
     shown = _Shown(measured, whole, found, course if by_course else None, unit, span)
     noise = split(whole, found, read_noise)
-    tested = systematic(whole, found, course.steps if by_course else None)
+    tested = systematic(whole, found, course.steps if by_course and course is not None else None)
     doubts = doubts_of(whole, found, bool(by_course), shown.rms(), tested)
     notes += [found.process.words, noise.how] + ([f"noise of a pulse follows its step: {found.law}"]
                                                  if found.law != "pulse" else [])
@@ -145,7 +147,8 @@ def _devices(measured, span, unit, fixed, progress):
     labels = measured.devices
     if len(labels) == 1:
         return most_likely(readings_of(measured.branches, span, unit), fixed=fixed), None, {}
-    found, known = {}, None
+    found: dict[str, Any] = {}
+    known = None
     for done, label in enumerate(labels):
         if done == _KNOWN_PROCESS:
             counted = [each.process for each in found.values()]

@@ -1,6 +1,7 @@
 """Whether errors are honest: devices of known values simulated, fitted, and counted where two errors hold the truth."""
 
 import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,7 +102,8 @@ def draw_and_fit(case: Case, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return values, np.array([*found.errors[2:4], found.errors[0] * unit, top * unit, *found.errors[4:]])
 
 
-def coverage(case: Case, seeds: int, *, run=map, first: int = 1) -> Coverage:
+def coverage(case: Case, seeds: int, *, run: Callable[..., Iterable[tuple[np.ndarray, np.ndarray]]] = map,
+             first: int = 1) -> Coverage:
     """Fit as many simulated measurements; ``run`` maps, as :func:`map` does, perhaps in other processes."""
     found = list(run(functools.partial(draw_and_fit, case), range(first, first + seeds)))
     values, errors = (np.array(column) for column in zip(*found, strict=True))

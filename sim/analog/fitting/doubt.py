@@ -1,11 +1,13 @@
 """Whether a fit is to be believed: what nonsense looks like before it, and what a bad fit looks like behind it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy  # its parts are loaded when they are first used
 
+from ..measured.curves import Measurement
 from .search import Found, Readings, simulate
 
 __all__ = ["NOT_THIS_KIND", "Doubt", "doubts_of", "flat", "systematic", "two_states", "verdict"]
@@ -30,21 +32,21 @@ class Doubt:
     grave: bool = False
 
 
-def verdict(doubts) -> str:
+def verdict(doubts: Sequence[Doubt]) -> str:
     """``good``, ``poor`` or ``not this kind of device``."""
     return NOT_THIS_KIND if any(doubt.grave for doubt in doubts) else POOR if doubts else GOOD
 
 
 # before a fit
 
-def flat(measured) -> str | None:
+def flat(measured: Measurement) -> str | None:
     """Why pulses move nothing, or None: branches end no farther from where they began than readings scatter."""
     moved, noise = [], []
     for branch in measured.branches:
         part = max(1, len(branch.conductance) // 4)
         g = branch.conductance
         moved.append((g[-part:].mean() - g[:part].mean()) * (1 if branch.kind == "set" else -1))
-        scatter = np.std(np.diff(g)) / math.sqrt(2)
+        scatter = float(np.std(np.diff(g))) / math.sqrt(2)
         noise.append(scatter * math.sqrt(2 / part))
     mean, unsure = float(np.mean(moved)), float(np.sqrt(np.mean(np.square(noise)) / len(noise)))
     if mean > 3 * unsure:
@@ -55,7 +57,7 @@ def flat(measured) -> str | None:
             f"they began, readings scatter by {scatter:.2g} S about {typical:.3g} S")
 
 
-def two_states(measured) -> tuple[float, float, float] | None:
+def two_states(measured: Measurement) -> tuple[float, float, float] | None:
     """Low and high conductance and scatter of a device that only switches between two states, or None."""
     values = np.concatenate([branch.conductance for branch in measured.branches])
     low, high = np.quantile(values, 0.1), np.quantile(values, 0.9)
@@ -85,7 +87,7 @@ def _at_first(branch):
 
 # behind a fit
 
-def systematic(readings: Readings, found: Found, steps=None) -> tuple[float, float, float]:
+def systematic(readings: Readings, found: Found, steps: np.ndarray | None = None) -> tuple[float, float, float]:
     """How far the mean course is off what the fitted device would do, shares of the range, rms.
 
     Returns

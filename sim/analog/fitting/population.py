@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["Spread", "pooled"]
 
@@ -26,7 +27,7 @@ class Spread:
     apart_error: float
 
 
-def pooled(values, errors) -> Spread:
+def pooled(values: npt.ArrayLike, errors: npt.ArrayLike) -> Spread:
     """Random-effects mean and spread (DerSimonian and Laird 1986, doi 10.1016/0197-2456(86)90046-2).
 
     Parameters

@@ -3,13 +3,15 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import scipy  # its parts are loaded when they are first used
 
 from ..device import curvature, saturation
+from ..measured.curves import Branch
 from .process import CONTINUED, LOOSE, RAIL, Process
 
 __all__ = ["Found", "NAMES", "PLACES", "Readings", "curve", "formula_steps", "most_likely", "readings_of",
@@ -60,7 +62,7 @@ class Readings:
                                             ("values", "pulses", "kinds", "begins", "position")})
 
 
-def readings_of(branches, span: dict[str, float], unit: float) -> Readings:
+def readings_of(branches: Sequence[Branch], span: dict[str, float], unit: float) -> Readings:
     """Readings of branches in their order; a branch follows on one of the same cell and of the other kind."""
     columns, last = [], None
     for branch in branches:
@@ -76,7 +78,7 @@ def readings_of(branches, span: dict[str, float], unit: float) -> Readings:
     return Readings(values, steps, kinds, begins, position, unit, (int(span["set"]), int(span["reset"])))
 
 
-def curve(kind: str, label: float, share) -> np.ndarray:
+def curve(kind: str, label: float, share: npt.ArrayLike) -> np.ndarray:
     """State, 0 to 1, after a share of the pulses from rail to rail."""
     a = curvature(label)
     b, share = saturation(a), np.asarray(share, float)
@@ -85,7 +87,7 @@ def curve(kind: str, label: float, share) -> np.ndarray:
     return b - (b - 1) * np.exp(share / a)
 
 
-def formula_steps(labels, span) -> np.ndarray:
+def formula_steps(labels: Sequence[float] | np.ndarray, span: Sequence[float]) -> np.ndarray:
     """What a pulse adds to each state of the tables by NeuroSim's curve, of shape (2, states); RESET's is below 0."""
     steps = np.empty((2, STATES))
     for kind, sign in ((0, 1), (1, -1)):
@@ -118,7 +120,7 @@ class Surprise:
         self.steps = (lambda labels: formula_steps(labels, readings.span)) if steps is None else steps
         self.expected, self.deviation = np.empty(len(readings.values)), np.empty(len(readings.values))
 
-    def __call__(self, guess, foresee: bool = False) -> float:
+    def __call__(self, guess: np.ndarray, foresee: bool = False) -> float:
         """Of (g_min, range, labels, logarithms of both deviations)."""
         from .filters import gaussian, on_grid  # they bring a compiler
 
@@ -137,7 +139,8 @@ class Surprise:
         return cost + len(seen) * math.log(guess[1]) + 0.5 * (_BLUR * c2c / anew) ** 2
 
 
-def simulate(readings: Readings, found: "Found", random, steps: np.ndarray | None = None) -> np.ndarray:
+def simulate(readings: Readings, found: "Found", random: np.random.Generator,
+             steps: np.ndarray | None = None) -> np.ndarray:
     """Readings that the fitted device might have given in place of the measured ones, as states, shape (points,)."""
     from .filters import simulated
 

@@ -1,6 +1,7 @@
 """Numbers as people and instruments write them: decimal comma or point, thousands, and what stands for nothing."""
 
 import re
+from collections.abc import Iterable
 
 __all__ = ["MISSING", "Marks", "is_number", "marks_of"]
 
@@ -54,7 +55,7 @@ class Marks:
             return None
 
 
-def marks_of(cells) -> Marks:
+def marks_of(cells: Iterable[str]) -> Marks:
     """Find decimal mark and thousands mark in the number-like cells of a table."""
     comma_decimal = point_decimal = False
     for cell in cells:

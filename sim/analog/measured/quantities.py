@@ -4,6 +4,7 @@ import numpy as np
 
 from ..device import DeviceError
 from .curves import Options
+from .tables import Table
 from .words import UNITS, unit_of
 
 __all__ = ["conductances"]
@@ -15,7 +16,7 @@ _PLAUSIBLE = 2e-3
 _DIMENSION = {"conductance": "S", "resistance": "ohm", "current": "A"}
 
 
-def conductances(table, k, options: Options, read) -> tuple[np.ndarray, str]:
+def conductances(table: Table, k: int, options: Options, read: np.ndarray | None) -> tuple[np.ndarray, str]:
     """A column in S, NaN without a reading, and what was assumed.
 
     Parameters

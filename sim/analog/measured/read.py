@@ -27,7 +27,7 @@ _FEWEST = 4
 _ORDER = re.compile(r"(\d+)")
 
 
-def read_measurement(*paths, options: Options | None = None) -> Measurement:
+def read_measurement(*paths: str | Path, options: Options | None = None) -> Measurement:
     """Read measured curves.
 
     Parameters

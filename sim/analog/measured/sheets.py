@@ -49,7 +49,7 @@ class Sheet:
     form: str = ""
 
 
-def sheets_of(path) -> list[Sheet]:
+def sheets_of(path: str | Path) -> list[Sheet]:
     """All tables of a file.
 
     Raises
