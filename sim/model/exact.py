@@ -1,6 +1,7 @@
 """The exact model: the contract compiled to machine code, identical to the oracle and to the RTL to the bit."""
 
 import numpy as np
+import numpy.typing as npt
 
 from ohmspike.chip.description import Chip
 from ohmspike.chip.events import CODE_MIN, Answers, EventBatch, EventCode, OutputSpikes, checked_labels
@@ -8,7 +9,17 @@ from ohmspike.chip.instructions import counter_names, register
 from ohmspike.sim.state import ChipState
 
 from .kernels import events, read_out, samples
-from .kernels.types import TALLY, CellEffects, Cells, Crossbar, geometry_of, transient_of
+from .kernels.types import (
+    TALLY,
+    CellEffects,
+    Cells,
+    Crossbar,
+    Geometry,
+    Reading,
+    Transient,
+    geometry_of,
+    transient_of,
+)
 from .threads import shared_out, thread_count, tile_groups
 
 __all__ = ["ExactModel"]
@@ -52,24 +63,24 @@ class ExactModel:
 
     # tables and registers
 
-    def set_tables(self, set_table, reset_table):
+    def set_tables(self, set_table: npt.ArrayLike, reset_table: npt.ArrayLike) -> None:
         """Reload the SET and RESET tables (contract 5.4)."""
         shape = (self.chip.amplitudes, self.chip.levels)
         self.state.set, self.state.reset = _words("set", set_table, shape), _words("reset", reset_table, shape)
 
-    def set_read_out_tables(self, set_table, reset_table):
+    def set_read_out_tables(self, set_table: npt.ArrayLike, reset_table: npt.ArrayLike) -> None:
         """Reload the SET and RESET tables of the read-out (contract 10.6)."""
         shape = self.state.read_out_set.shape
         self.state.read_out_set = _words("read_out_set", set_table, shape)
         self.state.read_out_reset = _words("read_out_reset", reset_table, shape)
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: npt.ArrayLike) -> None:
         """Reload the weight table."""
         if self.chip.weight_store == "fixed":
             raise ValueError("weights of a chip with weight_store fixed cannot be changed")
         self.state.weight = _words("weights", weights, (self.chip.levels,), (1 << self.chip.weight_bits) - 1)
 
-    def set_theta_step(self, theta_step: int):
+    def set_theta_step(self, theta_step: int) -> None:
         """Write the register h (contract 6.1)."""
         top = register("theta_step").largest(self.chip)
         if not 0 <= theta_step <= top:
@@ -172,7 +183,7 @@ class ExactModel:
                                   labels.astype(np.int16), np.empty(chip.classes, np.int64),
                                   np.empty(chip.tiles * chip.winners, np.int32), table, tally)
         self._count(tally)
-        return Answers(*table.T.copy(), np.arange(count + 1))
+        return _answers_of(table, np.arange(count + 1))
 
     def _work(self, cells, keep, threads):
         return Work(self.chip, self._geometry, cells, keep, threads)
@@ -210,16 +221,16 @@ class ExactModel:
 class Work:
     """Buffers and results of one run, its tiles shared among threads. ``reading`` is None in the exact model."""
 
-    def __init__(self, chip, geometry, cells, keep, threads=1, reading=None):
+    def __init__(self, chip: Chip, geometry: Geometry, cells: Cells, keep: bool, threads: int = 1,
+                 reading: Reading | None = None):
         self._geometry, self._cells, self._keep, self._threads = geometry, cells, keep, threads
         self._reading = reading
         self.tally = np.zeros(len(counter_names(chip)), np.int64)
         sum_top = chip.rows * ((1 << chip.weight_bits) - 1)
         key_bits = 1 + max(chip.membrane_bits, chip.threshold_bits) + geometry.index_bits
         narrow = sum_top < 1 << 16 and key_bits <= 32 and cells.tiles.weights.dtype == np.uint8
-        self._sum_type, self._key_type = (np.uint16, np.int32) if narrow else (np.uint32, np.int64)
-        if reading is not None:
-            self._sum_type, self._key_type = np.int64, np.int64
+        types = (np.uint16, np.int32) if narrow else (np.uint32, np.int64)
+        self._sum_type, self._key_type = map(np.dtype, types if reading is None else (np.int64, np.int64))
         self._groups = tile_groups(chip.tiles, threads)
         self._wide_keys = np.empty(chip.neurons, np.int64)
         self._chunk = max(1, min(_BLOCK, _CHUNK_BYTES // chip.lines))
@@ -231,9 +242,10 @@ class Work:
         self._labels = np.empty(block, np.int16)
         self._winners = np.empty((chip.tiles, block, chip.winners), np.int16)
         self._fired = np.empty(chip.winners, np.int16)
-        self._parts = []
+        self._parts: list[OutputSpikes] = []
 
-    def run(self, codes, offsets, first, stop, transient, between_samples):
+    def run(self, codes: np.ndarray, offsets: np.ndarray, first: int, stop: int, transient: Transient,
+            between_samples: bool) -> bool:
         """Carry out samples ``first`` to ``stop``; return whether the chip is between two samples afterwards."""
         sample, stretch = first, 1
         while sample < stop:
@@ -303,7 +315,7 @@ class Work:
         asked = self._asked[:count]
         ends = np.zeros(count + 1, np.int64)
         np.cumsum(asked, out=ends[1:])
-        return Answers(*table[asked].T.copy(), ends)
+        return _answers_of(table[asked], ends)
 
     def _answers(self, count, table):
         """Read the read-out into ``table``, and teach it."""
@@ -356,11 +368,17 @@ class Work:
                           tiles, neurons, ends, table, answer_ends, self.tally)
         total, ends = (ends[-1], ends) if self._keep else (0, np.zeros_like(ends))
         self._parts.append(OutputSpikes(tiles[:total].copy(), neurons[:total].copy(), ends,
-                                 Answers(*table[:answer_ends[-1]].T.copy(), answer_ends)))
+                                 _answers_of(table[:answer_ends[-1]], answer_ends)))
 
     def fires(self) -> OutputSpikes:
         """What fired and was answered, of all samples carried out."""
         return _joined(self._parts)
+
+
+def _answers_of(table, offsets):
+    """Answers from a table of label, score and margin, of shape (answers, 3)."""
+    label, score, margin = table.T.copy()
+    return Answers(label, score, margin, offsets)
 
 
 def _joined(parts):
@@ -372,8 +390,9 @@ def _joined(parts):
         return [np.concatenate(column) if column else np.empty(0, np.int32) for column in arrays]
 
     answers = [part.answers for part in parts]
-    return OutputSpikes(*chained(parts, "tile", "neuron"), _running(parts),
-                 Answers(*chained(answers, "label", "score", "margin"), _running(answers)))
+    tile, neuron = chained(parts, "tile", "neuron")
+    label, score, margin = chained(answers, "label", "score", "margin")
+    return OutputSpikes(tile, neuron, _running(parts), Answers(label, score, margin, _running(answers)))
 
 
 def _running(parts):

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -126,7 +127,7 @@ def as_hardware(chip: Chip, nonidealities: NonIdealities, state: ChipState | Non
         if name not in IN_HARDWARE and getattr(nonidealities, name):
             raise DeviceError(f"{name} must be 0 in hardware, which has {', '.join(IN_HARDWARE)} alone, "
                               f"not {getattr(nonidealities, name):g}")
-    fields = {}
+    fields: dict[str, Any] = {}
     if nonidealities.c2c:
         wanted = _noise_register(chip, nonidealities).bit_length()
         fields |= {"write_noise": float(nonidealities.c2c),
@@ -326,7 +327,7 @@ def _draw(chip, nonidealities, device):
             step_gain=_gain(np.exp(nonidealities.d2d_step * step)),
             weight_gain=_gain(np.maximum(0.0, 1.0 + nonidealities.d2d_range * span)),
             wear=np.zeros(shape, np.uint32), limit=limit, level_weights=level_weights)))
-    stuck, rails, real = zip(*parts, strict=True)
+    masks, held, real = zip(*parts, strict=True)
     full = max(1, int(chip.weight_table.max()))
     offsets = np.rint(nonidealities.threshold * full * rng.standard_normal((chip.tiles, chip.neurons)))
     swing = device.g_max_s - device.g_min_s
@@ -335,7 +336,7 @@ def _draw(chip, nonidealities, device):
         read_noise=nonidealities.read_noise * full / NOISE_SIGMA, line_loss=nonidealities.line_ohm * swing / full,
         line_floor=full * device.g_min_s / swing,
         full_membrane=16 * full / nonidealities.unclamped if nonidealities.unclamped else 0.0)
-    return _Drawn(stuck, (rails[0], rails[1][0]), real, reading)
+    return _Drawn(masks, (held[0], held[1][0]), real, reading)
 
 
 def _noise_register(chip, nonidealities):

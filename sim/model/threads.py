@@ -3,8 +3,9 @@
 import functools
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 __all__ = ["shared_out", "thread_count", "tile_groups"]
 
@@ -42,7 +43,7 @@ def _helpers(process):
     return ThreadPoolExecutor(_HELPERS_MAX, f"ohmspike-{process}")
 
 
-def shared_out(threads: int, function: Callable, *arguments) -> list:
+def shared_out(threads: int, function: Callable, *arguments: Iterable[Any]) -> list:
     """``list(map(function, *arguments))``, whose calls this thread and helpers take in turn."""
     calls = list(zip(*arguments, strict=True))
     threads = min(threads, len(calls))

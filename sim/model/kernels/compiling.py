@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
@@ -18,8 +19,9 @@ def kernel(function: Callable) -> Callable:
     functions that it calls too, and these are in other files here, so the stamp of a cached kernel is one of all
     sources of the folder.
     """
-    compiled = numba.njit(nogil=True)(function)
-    if not numba.config.DISABLE_JIT:
+    compiled: Any = numba.njit(nogil=True)(function)
+    config: Any = numba.config
+    if not config.DISABLE_JIT:
         cached = FunctionCache(function)
         cached._cache_file = IndexDataCacheFile(cached.cache_path, cached._impl.filename_base, _sources())
         compiled._cache = cached
