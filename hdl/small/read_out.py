@@ -14,8 +14,9 @@ __all__ = ["SerialReadOut"]
 
 
 class SerialReadOut(CommonReadOut):
-    """Add up read pulses on rows of the read-out, and find the best column (contract 10), like
-    :class:`~ohmspike.hdl.fast.read_out.ReadOut`.
+    """Add up read pulses on rows of the read-out, and find the best column (contract 10).
+
+    Like :class:`~ohmspike.hdl.fast.read_out.ReadOut`.
 
     The levels lie in the array, the scores in a memory. *p* pulses on a cell add ``p * weight`` at once, which is what
     *p* saturating additions come to::

@@ -348,8 +348,9 @@ class Work:
         return part
 
     def _shared(self, function, count):
-        """Call ``function(share, start, stop)`` with a share of ``count`` samples for every thread; a list of (start,
-        stop, result).
+        """Call ``function(share, start, stop)`` with a share of ``count`` samples for every thread.
+
+        Returns a list of (start, stop, result).
         """
         bounds = [count * i // self._threads for i in range(self._threads + 1)]
         results = shared_out(self._threads, function, range(self._threads), bounds[:-1], bounds[1:])

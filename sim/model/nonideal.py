@@ -61,8 +61,9 @@ class NonIdealities:
 
     @classmethod
     def of_device(cls, device: Device, *, seed: int = 1, chip: Chip | None = None) -> "NonIdealities":
-        """What the device's own spread (``[spread]``) comes to: cycle to cycle, step and range of each cell, stuck
-        cells, reading and wear.
+        """What the device's own spread (``[spread]``) comes to.
+
+        Cycle to cycle, step and range of each cell, stuck cells, reading and wear.
 
         A deviation of the labels becomes one of the step: the mean square change, over states and both kinds of pulse,
         of the logarithm of the speed when a label is one deviation steeper. On a chip whose updates are several pulses
@@ -349,8 +350,10 @@ def _gain(values):
 
 
 def _warm_weights(chip, device, kelvin):
-    """Weights in 1/256 at ``kelvin`` above the reference: conductance rises by Arrhenius' law, fully at the lower rail
-    and not at all at the upper; what the lower rail conducts more shows as weight.
+    """Weights in 1/256 at ``kelvin`` above the reference.
+
+    Conductance rises by Arrhenius' law, fully at the lower rail and not at all at the upper; what the lower rail
+    conducts more shows as weight.
     """
     weights = chip.weight_table.astype(np.float64)
     full = max(weights.max(), 1.0)

@@ -27,8 +27,9 @@ def thread_count(threads: int | None) -> int:
 
 
 def tile_groups(tiles: int, threads: int) -> list[int]:
-    """Bounds of groups of tiles that threads take in turn: large ones first, so that few are handed out, single tiles
-    last, so that all threads finish together.
+    """Bounds of groups of tiles that threads take in turn.
+
+    Large ones first, so that few are handed out, single tiles last, so that all threads finish together.
     """
     bounds = [0]
     while bounds[-1] < tiles:

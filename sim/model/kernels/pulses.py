@@ -29,8 +29,9 @@ def noise_of(x):
 
 @inlined
 def _pulsed(level, sign, moves, fraction, top):
-    """5.2: the level after a pulse that ``moves`` by so many 2^-fraction levels (table, draw and noise), and whether it
-    had to be held at a rail.
+    """5.2: the level after a pulse, and whether it had to be held at a rail.
+
+    The pulse ``moves`` the cell by so many 2^-fraction levels: table, draw and noise.
     """
     moved = level + sign * (moves >> fraction)
     held = max(0, min(moved, top))
@@ -40,6 +41,7 @@ def _pulsed(level, sign, moves, fraction, top):
 @inlined
 def _pulse_column(levels, weights, weight_table, table, fraction_bits, top_level, sign, column, rows, count, x):
     """Pulses of one amplitude bin, whose table is ``table``, on the cell of ``column`` in every one of ``rows``.
+
     Returns the random state, how many pulses were clipped and the weights before them.
 
     Few arguments: to hand over all of :class:`Geometry` and :class:`Cells` takes longer than the pulses. Unsigned
@@ -74,8 +76,9 @@ def lower_column(levels, weights, weight_table, table, fraction_bits, top_level,
 @kernel
 def pulse_cells(levels, weights, weight_table, table, plane, column, rows, bins, count, fraction, top, sign, x,
                 amplitudes, tally, effects, real):
-    """A pulse of amplitude bin ``bins[i]`` on the cell ``[plane, rows[i], column]`` for every *i*, none where the bin
-    is -1; counted. Returns the random state.
+    """A pulse of amplitude bin ``bins[i]`` on the cell ``[plane, rows[i], column]`` for every *i*, counted.
+
+    None where the bin is -1. Returns the random state.
 
     Real cells move by their own share of the table's entry; one that has worn out draws and counts like any other, and
     stays.

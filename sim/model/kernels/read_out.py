@@ -72,8 +72,9 @@ def _read_scores(reading, stream, readings, top, scores):
 
 @kernel
 def _read_unasked(weights, winners, first, stop):
-    """10.3 where nobody asks for single scores and no weight changes: the sum of all scores will do. Returns how many
-    decisions there were, and that sum before it is held.
+    """10.3 where nobody asks for single scores and no weight changes: the sum of all scores will do.
+
+    Returns how many decisions there were, and that sum before it is held.
     """
     tiles, ranks, neurons = winners.shape[0], winners.shape[2], weights.shape[1] // winners.shape[0]
     decisions, total, row_sums = 0, 0, np.empty(neurons, np.int64)
