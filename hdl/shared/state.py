@@ -4,13 +4,13 @@ from amaranth import Signal
 from amaranth.utils import bits_for
 
 from ohmspike.chip import Chip
-from ohmspike.chip.instructions import register_names
+from ohmspike.chip.instructions import register, register_names
 
 __all__ = ["Registers", "Sample"]
 
 
 class Registers:
-    """The registers that the host reads and writes (docs/link.md).
+    """The registers that the host reads and writes (docs/link.md), as wide as they are declared.
 
     Parameters
     ----------
@@ -19,22 +19,19 @@ class Registers:
 
     def __init__(self, chip: Chip):
         self.names = register_names(chip)
-        self.learn = Signal()
-        self.report = Signal(init=1)
-        self.theta_step = Signal(16)
-        self.theta_base = Signal(chip.threshold_bits)
-        self.margin = Signal(chip.score_bits)
-        self.write_noise = Signal(chip.noise_bits)
+        self.learn, self.report, self.theta_step, self.theta_base, self.margin, self.write_noise = (
+            Signal(entry.bits(chip), init=entry.reset, name=entry.name) for entry in map(register, (
+                "learn", "report", "theta_step", "theta_base", "margin", "write_noise")))
 
     def access(self, m, access, result):
         """The register that is addressed comes out on ``result``, and takes the data of a write."""
         with m.Switch(access.column[:bits_for(len(self.names) - 1)]):
             for address, name in enumerate(self.names):
-                register = getattr(self, name)
+                held = getattr(self, name)
                 with m.Case(address):
-                    m.d.comb += result.eq(register)
+                    m.d.comb += result.eq(held)
                     with m.If(access.write):
-                        m.d.sync += register.eq(access.data[:len(register)])
+                        m.d.sync += held.eq(access.data[:len(held)])
 
 
 class Sample:
