@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from ohmspike.chip import Chip
 from ohmspike.sim.analog.lifetime import AGES
@@ -87,6 +88,7 @@ def comparison_picture(lines: list[dict], path: str | Path) -> None:
 
 
 def _labelled(axes, positions, names):
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(positions, names or [""] * len(positions))
     axes.invert_yaxis()
     plain(axes)
