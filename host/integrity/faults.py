@@ -43,7 +43,7 @@ CLASSES = {
     "post-trace units": r"executor\.core\.units$",
     "line stamps": r"executor\.core\.lines$",
     "rows that fired, scores": r"executor\.core\.read_out\.(fired|score_\d+)$",
-    "FSM of core and decoder": r"executor\..*(?<!tile)_state$",
+    "FSM of core and decoder": r"executor\..*(event|visit|walk|sweep|read_out|program)_state$",
     "other flip-flops of core and decoder": r"executor\.",
     "FSM of the link": r"link\..*fsm_state$",
     "buffers of the link": r"link\.(requests|replies)\.slots\.memory$",
@@ -54,6 +54,7 @@ CLASSES = {
 _PATIENCE = 30_000
 _SAMPLES = 3
 _ATTEMPTS = 3
+_FSM_BITS = 8
 
 
 def class_of(site: FaultSite) -> str:
@@ -205,6 +206,9 @@ class Campaign:
         """Every FSM into every other code, legal or not, at any clock."""
         for name in CLASSES:
             for site in self.classes[name] if name.startswith("FSM") else ():
+                if site.bits > _FSM_BITS:
+                    raise UserError(f"the states of an FSM must have up to {_FSM_BITS} bits, not {site.bits}: "
+                                    f"{site.name} is none")
                 for mask in range(1, 1 << site.bits):
                     yield site, 0, mask, int(self._rng.integers(self._clocks))
 

@@ -7,6 +7,7 @@ import pytest
 from ohmspike.hdl.top.chip import ChipTop
 from ohmspike.host.commands import cli
 from ohmspike.host.integrity.faults import CLASSES, FAULTS_CHIP, Campaign, FaultReport, Outcome, class_of
+from ohmspike.host.support.errors import UserError
 from ohmspike.sim.rtl.build import faults_rtl
 from ohmspike.sim.rtl.compiled import FaultSite
 
@@ -33,6 +34,16 @@ def test_a_small_campaign_leaves_no_chip_wrong(power_up):
     assert not wrong, wrong
     verdicts = {outcome.verdict for outcomes in campaign.report.outcomes.values() for outcome in outcomes}
     assert verdicts >= {"masked", "detected_by_link", "detected_by_scrub"}
+
+
+@pytest.mark.slow
+def test_a_wide_register_is_not_taken_for_an_fsm(power_up):
+    campaign = Campaign(FAULTS_CHIP, power_up, seed=11)
+    assert len(list(campaign.codes())) < 200
+    wide = next(site for site in campaign.sites if site.name == "executor.core.sought_state")
+    campaign.classes["FSM of core and decoder"].append(wide)
+    with pytest.raises(UserError, match="8 bits, not 36: executor.core.sought_state is none"):
+        list(campaign.codes())
 
 
 @pytest.mark.slow

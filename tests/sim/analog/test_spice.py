@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ohmspike.chip import Chip
-from ohmspike.sim.analog.cases import CASES, Check, Scene, judge
+from ohmspike.sim.analog.cases import CASES, Check, Scene, evaluate
 from ohmspike.sim.analog.device import Device
 from ohmspike.sim.analog.spice import Netlist, Simulator, SpiceError, pulses
 from ohmspike.sim.state import ChipState
@@ -61,7 +61,7 @@ def test_a_transistor_is_told_at_high_conductances_too(monkeypatch):
 @needs_ngspice
 def test_kept_netlists_are_commented_and_the_library_of_the_device_runs(tmp_path):
     simulator = Simulator(keep=tmp_path / "kept")
-    assert all(check.ok for check in judge(scene(), simulator, ["V6"]))
+    assert all(check.ok for check in evaluate(scene(), simulator, ["V6"]))
     text = next((tmp_path / "kept").glob("*.cir")).read_text()
     assert "* case V6: charging a word line" in text and "* chip tiles, device target65" in text
     assert "* run it by: ngspice -b FILE" in text
@@ -81,7 +81,7 @@ def test_planted_wrong_value_of_the_published_cell_is_caught(monkeypatch):
 
     twin = [sky130.after_pulse(filament, volts, 1e-6) for filament, volts in ((4.8, -1.2), (4.8, -1.4), (4.2, 1.3),
                                                                              (4.2, 1.4))]
-    monkeypatch.setattr("ohmspike.sim.analog.cases.after_pulse", lambda *_: twin.pop(0))
+    monkeypatch.setattr("ohmspike.sim.analog.cases.writing.after_pulse", lambda *_: twin.pop(0))
     monkeypatch.setattr(sky130, "_GAMMA", (16.4, -1.25))
     assert [check for check in CASES["V13"](scene(), Simulator()) if not check.ok]
 
