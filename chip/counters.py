@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from .description import Chip
 
-__all__ = ["BIN_COUNTERS", "COUNTERS", "READ_OUT_COUNTERS", "counter_name", "counter_names",
+__all__ = ["ACCUMULATE_COUNTERS", "BIN_COUNTERS", "COUNTERS", "READ_OUT_COUNTERS", "counter_name", "counter_names",
            "current_counters"]
 
 COUNTERS = {
@@ -40,7 +40,7 @@ READ_OUT_COUNTERS = {
     "read_out_reads": "read pulses on rows of the read-out",
     "read_out_sum": "sum of the weights of all reads of the read-out",
 }
-"""Counters of chips with a read-out; they come last."""
+"""Counters of chips with a read-out; they come behind those of the amplitude bins."""
 
 BIN_COUNTERS = {
     "set_pulses": "SET pulses of this amplitude bin, those on the read-out too",
@@ -50,9 +50,17 @@ BIN_COUNTERS = {
 }
 
 
+ACCUMULATE_COUNTERS = {
+    "accumulations": "changes of the counters beside cells of the tiles",
+    "read_out_accumulations": "changes of the counters beside cells of the read-out",
+    "read_out_pulses": "SET and RESET pulses on the read-out",
+}
+"""Counters of chips that accumulate before they pulse; behind all others."""
+
+
 def counter_names(chip: Chip) -> list[str]:
     """All counters of a chip in address order."""
-    return _names(chip.amplitudes, chip.classes > 0)
+    return _names(chip.amplitudes, chip.classes > 0, chip.accumulates)
 
 
 def current_counters(counters: Mapping[str, int]) -> dict[str, int]:
@@ -60,11 +68,12 @@ def current_counters(counters: Mapping[str, int]) -> dict[str, int]:
     return {FORMER_COUNTERS.get(name, name): count for name, count in counters.items()}
 
 
-def counter_name(index: int, amplitudes: int) -> str:
-    """The counter at an address, of a chip with that many amplitude bins."""
-    return _names(amplitudes, True)[index]
+def counter_name(index: int, amplitudes: int, read_out: bool) -> str:
+    """The counter at an address, of a chip with that many amplitude bins, with a read-out or without."""
+    return _names(amplitudes, read_out, True)[index]
 
 
-def _names(amplitudes, read_out):
+def _names(amplitudes, read_out, accumulates):
     bins = [f"{name}[{bin_}]" for name in BIN_COUNTERS for bin_ in range(amplitudes)]
-    return [*COUNTERS, *bins, *(READ_OUT_COUNTERS if read_out else ())]
+    return [*COUNTERS, *bins, *(READ_OUT_COUNTERS if read_out else ()),
+            *(ACCUMULATE_COUNTERS if accumulates else ())]

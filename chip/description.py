@@ -31,9 +31,9 @@ def _real(section, low, high, summary, default):
     return entry(section, float, summary, default=default, low=low, high=high, structure=False)
 
 
-def _nonideality(kind, default, summary, **limits):
-    """A structure field of section ``cell`` that is no part of a chip's identity as long as it has its default."""
-    return entry("cell", kind, summary, default=default, structure=True, optional=True, **limits)
+def _option(section, kind, default, summary, *, structure=True, **limits):
+    """A field that is no part of a chip's identity as long as it has its default."""
+    return entry(section, kind, summary, default=default, structure=structure, optional=True, **limits)
 
 
 def _choice(section, options, summary, default):
@@ -49,8 +49,9 @@ class Phase:
     """A part of a learning schedule: passes over the training images, with what learns and how fast.
 
     Rates of the tiles (their tables and ``theta_step``) are scaled by ``scale * decay ** p``, *p* the passes done in
-    this phase, fractions included; those of the read-out alike. Images are shown up to ``shift`` lines off their
-    place, each way (contract 9.3).
+    this phase, fractions included; those of the read-out alike. Where pulses are accumulated, thresholds rise in place
+    of tables that fall (:meth:`Chip.accumulate_rates`). Images are shown up to ``shift`` lines off their place, each
+    way (contract 9.3).
 
     With ``on_host`` the host teaches a copy of the read-out by what the tiles answer, with the rule and the tables of
     the chip but without non-idealities, and writes it when the phase is over: each cell is then written once, not
@@ -130,9 +131,12 @@ class Chip(Described):
     weight_bits: int = _integer("cell", 1, 12, "width of an entry of the weight table", default=6)
     weight_store: str = _choice("cell", ("memory", "fixed"), "weight table in a loadable memory, or fixed in gates",
                                 "memory")
-    noise_bits: int = _nonideality(int, 0, "write noise: width of the register write_noise; 0 is none", low=0, high=16)
-    stuck_cells: str = _nonideality(str, "none", "stuck cells: none, or those that a loadable mask tells",
-                                    options=("none", "masked"))
+    noise_bits: int = _option("cell", int, 0, "write noise: width of the register write_noise; 0 is none", low=0,
+                              high=16)
+    stuck_cells: str = _option("cell", str, "none", "stuck cells: none, or those that a loadable mask tells",
+                               options=("none", "masked"))
+    accumulate_bits: int = _option("cell", int, 0, "accumulate, then pulse: width of the counter beside every cell of "
+                                   "the tiles; 0 is none", low=0, high=8)
     fire_mode: str = _choice("fire", ("race", "threshold"), "race at DECIDE, or threshold at every STEP", "race")
     membrane_bits: int = _integer("fire", 4, 24, "width of a membrane potential, unsigned, saturating", default=16)
     threshold_bits: int = _integer("fire", 4, 24, "width of an adaptive threshold, unsigned, saturating", default=20)
@@ -144,6 +148,7 @@ class Chip(Described):
     classes: int = _integer("read_out", 0, 255, "columns of the read-out crossbar, one per class; 0 is no read-out",
                             default=0)
     score_bits: int = _integer("read_out", 8, 24, "width of a class's score, unsigned, saturating", default=16)
+    read_out_accumulate_bits: int = _option("read_out", int, 0, "as accumulate_bits, for the read-out", low=0, high=8)
 
     set_step: float = _real("plasticity", 0.0, 1.0, "full SET pulse on an erased cell, fraction of the range", 0.1)
     set_bound: float = _real("plasticity", 0.0, 20.0, "soft bound of SET: step * exp(-bound * g)", 3.0)
@@ -153,6 +158,10 @@ class Chip(Described):
     read_out_set_bound: float = _real("read_out", 0.0, 20.0, "as set_bound, for the read-out", 0.0)
     read_out_reset_step: float = _real("read_out", 0.0, 1.0, "as reset_step, for the read-out", 0.016)
     read_out_reset_bound: float = _real("read_out", 0.0, 20.0, "as reset_bound, for the read-out", 0.0)
+    accumulate_threshold: int = _option("cell", int, 0, "count of a cell at which it gets its pulse", structure=False,
+                                        low=0, high=127)
+    read_out_accumulate_threshold: int = _option("read_out", int, 0, "as accumulate_threshold, for the read-out",
+                                                 structure=False, low=0, high=127)
     write_noise: float = _real("cell", 0.0, 1.0, "deviation of every pulse, fraction of the range", 0.0)
     margin: int = _integer("read_out", 0, (1 << 24) - 1, "lead of the label's score below which a label teaches",
                            structure=False, default=1000)
@@ -237,6 +246,17 @@ class Chip(Described):
             raise DescriptionError(f"theta_base must fit threshold_bits = {self.threshold_bits}, not {self.theta_base}")
         if self.margin >> self.score_bits and self.classes:
             raise DescriptionError(f"margin must fit score_bits = {self.score_bits}, not {self.margin}")
+        if self.read_out_accumulate_bits and not self.classes:
+            raise DescriptionError("read_out_accumulate_bits must be 0 without a read-out, "
+                                   f"not {self.read_out_accumulate_bits}")
+        for prefix in ("", "read_out_"):
+            bits, threshold = (getattr(self, f"{prefix}accumulate_{what}") for what in ("bits", "threshold"))
+            if bits == 1:
+                raise DescriptionError(f"{prefix}accumulate_bits must be 0 (none) or 2 to 8, not 1")
+            low, high = (1, (1 << bits - 1) - 1) if bits else (0, 0)
+            if not low <= threshold <= high:
+                raise DescriptionError(f"{prefix}accumulate_threshold must be {low} to {high} for "
+                                       f"{prefix}accumulate_bits = {bits}, not {threshold}")
 
     def _check_tables(self):
         if self.weights is None and self.levels > 1 << self.weight_bits:
@@ -358,6 +378,28 @@ class Chip(Described):
     def has_stuck_cells(self) -> bool:
         """Every cell has a mask bit that tells whether it is stuck (contract 5.6)."""
         return self.stuck_cells == "masked"
+
+    @property
+    def accumulates(self) -> bool:
+        """Pulses are counted before they are given, in the tiles or in the read-out (contract 5.7)."""
+        return self.accumulate_bits > 0 or self.read_out_accumulate_bits > 0
+
+    def accumulate_rates(self, crossbar: str, scale: float) -> tuple[float, int]:
+        """How the tiles (``crossbar`` ``""``) or the read-out (``"read_out_"``) learn at a rate scaled by ``scale``.
+
+        Where pulses are accumulated their threshold is divided by ``scale``, so that they stay as large and come less
+        often; only beyond the largest threshold do they become smaller.
+
+        Returns
+        -------
+        tables, threshold
+            Scale of the plasticity tables, and the register ``accumulate_threshold``; 0 where nothing is accumulated.
+        """
+        bits, threshold = (getattr(self, f"{crossbar}accumulate_{what}") for what in ("bits", "threshold"))
+        if not bits:
+            return scale, 0
+        wanted, top = threshold / scale, (1 << bits - 1) - 1
+        return min(1.0, top / wanted), max(1, min(top, round(wanted)))
 
     # tables
 

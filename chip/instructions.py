@@ -78,16 +78,22 @@ STATUS_WORDS = {
 }
 """Read-only words of the implementation (not of the contract), 32 bits each."""
 
-_OPTIONAL = [name for name in Chip.structure_fields() if "optional" in Chip.__dataclass_fields__[name].metadata]
+_OPTIONAL = ["noise_bits", "stuck_cells", "accumulate_bits", "read_out_accumulate_bits"]
+"""Optional structure fields, in the order in which they came to be."""
 
 IDENTITY_WORDS = [name for name in Chip.structure_fields() if name not in _OPTIONAL] + _OPTIONAL
 """Structure fields by which a chip identifies itself, 16 bits each; a choice is the index of its option. Optional
-ones come last, in chips with any (:func:`identity_words`)."""
+ones come last, as far as a chip has any (:func:`identity_words`)."""
 
 
 def identity_words(chip: Chip) -> list[str]:
-    """The structure fields by which a chip identifies itself, in address order."""
-    return IDENTITY_WORDS if any(name in chip.structure for name in _OPTIONAL) else IDENTITY_WORDS[:-len(_OPTIONAL)]
+    """The structure fields by which a chip identifies itself, in address order.
+
+    The optional ones reach to the last that the chip has, so that a chip keeps its words when newer ones come; the
+    first two came together.
+    """
+    held = [at for at, name in enumerate(_OPTIONAL) if name in chip.structure]
+    return IDENTITY_WORDS[:len(IDENTITY_WORDS) - len(_OPTIONAL) + (max(2, held[-1] + 1) if held else 0)]
 
 
 REGISTERS = sorted([*ChipState.registers(), Register(

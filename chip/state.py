@@ -33,6 +33,11 @@ def _register(**declaration) -> Any:
     return field(metadata={"register": declaration})
 
 
+def _half(bits):
+    """The largest signed number of as many bits as this field tells; 0 of none."""
+    return Size(f"2^({bits} − 1) − 1", lambda chip: max(0, (1 << getattr(chip, bits) >> 1) - 1))
+
+
 def _fixed_weights(chip):
     return chip.weight_store == "fixed"
 
@@ -104,6 +109,22 @@ class ChipState:
     read_out_stuck: np.ndarray = _memory(
         code=14, dimensions=(_READ_OUT_ROWS, "classes"), cell_bytes=1, top=1, host_only=True,
         present=_has_stuck_cells, summary="1: the cell of the read-out is stuck; of a chip with stuck cells")
+    accumulated: np.ndarray = _memory(
+        code=15, dimensions=("tiles", "rows", "neurons"), cell_bytes=1, top=full("accumulate_bits"),
+        present=lambda chip: chip.accumulate_bits > 0,
+        summary="count beside every cell, two's complement of accumulate_bits; of a chip that accumulates in the tiles")
+    read_out_accumulated: np.ndarray = _memory(
+        code=16, dimensions=(_READ_OUT_ROWS, "classes"), cell_bytes=1, top=full("read_out_accumulate_bits"),
+        present=lambda chip: chip.read_out_accumulate_bits > 0,
+        summary="count beside every cell of the read-out, alike; of a chip that accumulates there")
+    accumulate_threshold: int = _register(
+        column=6, top=_half("accumulate_bits"), present=lambda chip: chip.accumulate_bits > 0,
+        initial=lambda chip: chip.accumulate_threshold,
+        summary="count at which a cell gets its pulse; of a chip that accumulates in the tiles")
+    read_out_accumulate_threshold: int = _register(
+        column=7, top=_half("read_out_accumulate_bits"), present=lambda chip: chip.read_out_accumulate_bits > 0,
+        initial=lambda chip: chip.read_out_accumulate_threshold,
+        summary="the same for the read-out; of a chip that accumulates there")
 
     @classmethod
     def memories(cls) -> list[Memory]:
@@ -165,7 +186,7 @@ class ChipState:
             where = np.argwhere(np.asarray(mine) != np.asarray(theirs))
             if len(where):
                 index = tuple(int(i) for i in where[0])
-                label = f"counter {counter_name(index[0], len(self.set))}" if name == "counters" else name
+                label = f"counter {self._counter_name(index[0])}" if name == "counters" else name
                 label += f"[{', '.join(map(str, index))}]" if index and name != "counters" else ""
                 return f"{label} is {np.asarray(mine)[index]}, expected {np.asarray(theirs)[index]}"
         return ""
@@ -191,6 +212,9 @@ class ChipState:
             value, top = getattr(self, register.name), register.largest(chip)
             if not 0 <= value <= top:
                 raise ValueError(f"{register.name} must be 0 to {top}, not {value!r}")
+
+    def _counter_name(self, index):
+        return counter_name(index, len(self.set), self.read_out.shape[1] > 0)
 
     def _values(self) -> dict[str, Any]:
         return {spec.name: getattr(self, spec.name) for spec in dataclasses.fields(self)}

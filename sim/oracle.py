@@ -198,8 +198,8 @@ class Oracle:
                         if unit is not None and unit.trace > 0:
                             for row, line in enumerate(self.chip.row_lines[t].tolist()):
                                 if not self._spiked[line]:
-                                    self._pulse(t, row, unit.neuron, unit.trace, -1)
-                                    self._count("reset_rows")  # 8.4
+                                    given = self._pulse(t, row, unit.neuron, unit.trace, -1)
+                                    self._count("reset_rows", int(given))  # 8.4
         self._dark = True
         return []
 
@@ -343,16 +343,40 @@ class Oracle:
                 self._pulse(t, row, neuron, self._pre_traces[line], +1)
 
     def _pulse(self, t, row, neuron, trace, sign):
-        """A SET pulse (sign +1) or a RESET pulse (sign -1) of amplitude ``trace`` on a cell of a tile."""
+        """A SET pulse (sign +1) or a RESET pulse (sign -1) of amplitude ``trace`` on a cell of a tile.
+
+        Returns whether it was given: where pulses are accumulated (5.7), it may only be counted.
+        """
+        if self.chip.accumulate_bits:
+            amount = self._bin(trace) + 1
+            if not self._accumulated("", self.state.accumulated, (t, row, neuron), sign * amount):
+                return False
+            trace = self._full_scale
         table = self.state.set if sign > 0 else self.state.reset
         moved = self._pulsed(int(self.state.levels[t, row, neuron]), table, trace, sign, t)
         if not (self.chip.has_stuck_cells and self.state.stuck[t, row, neuron]):  # 5.6
             self.state.levels[t, row, neuron] = moved
+        return True
+
+    def _accumulated(self, crossbar, counts, cell, amount):
+        """5.7: whether the count beside a cell reaches the threshold when it changes by ``amount``."""
+        self._count(f"{crossbar}accumulations")  # 8.8
+        bits = getattr(self.chip, f"{crossbar}accumulate_bits")
+        threshold = getattr(self.state, f"{crossbar}accumulate_threshold")
+        count = int(counts[cell])
+        count = (count - 2**bits if count >= 2**(bits - 1) else count) + amount
+        reached = count >= threshold if amount > 0 else count <= -threshold
+        counts[cell] = 0 if reached else count % 2**bits
+        return reached
+
+    def _bin(self, trace):
+        """5.1"""
+        return trace * self.chip.amplitudes // 2**self.chip.trace_bits
 
     def _pulsed(self, level, table, trace, sign, stream):
         """5.2: the level after a pulse, if the cell is not stuck."""
         kind = "set" if sign > 0 else "reset"
-        amplitude = trace * self.chip.amplitudes // 2**self.chip.trace_bits  # 5.1
+        amplitude = self._bin(trace)  # 5.1
         self._count(f"{kind}_pulses[{amplitude}]")  # 8.7
         self._count(f"{kind}_weight[{amplitude}]", int(self.state.weight[level]))  # 8.7
         moved = int(table[amplitude, level]) + self._draw(stream)
@@ -376,8 +400,15 @@ class Oracle:
         self._fired.append((row, rank))
 
     def _teach(self, row, rank, column, sign):
-        """10.5: a pulse of the amplitude of 10.3."""
+        """10.5: a pulse of the amplitude of 10.3, or what 5.7 makes of it."""
         trace = math.ceil(self._full_scale * (self.chip.winners - rank) / self.chip.winners)
+        if self.chip.read_out_accumulate_bits:
+            amount = self.chip.winners - rank
+            if not self._accumulated("read_out_", self.state.read_out_accumulated, (row, column), sign * amount):
+                return
+            trace = self._full_scale
+        if self.chip.accumulates:
+            self._count("read_out_pulses")  # 8.8
         table = self.state.read_out_set if sign > 0 else self.state.read_out_reset
         moved = self._pulsed(int(self.state.read_out[row, column]), table, trace, sign, self.chip.tiles)
         if not (self.chip.has_stuck_cells and self.state.read_out_stuck[row, column]):  # 5.6

@@ -6,7 +6,7 @@ from amaranth import Cat, Const, unsigned
 from amaranth.lib import data
 from amaranth.utils import bits_for
 
-from ohmspike.chip import Chip
+from ohmspike.chip import Chip, DescriptionError
 from ohmspike.chip.limits import SILENT
 
 __all__ = ["Layout", "SILENT", "default_lanes", "small_lanes"]
@@ -31,6 +31,8 @@ class Layout:
     ------
     ValueError
         ``lanes`` is not 1 to the number of neurons, or ``level_ports`` not 1 or 2.
+    DescriptionError
+        The chip accumulates before it pulses (contract 5.7).
     """
 
     chip: Chip
@@ -40,6 +42,10 @@ class Layout:
     def __post_init__(self):
         if not 1 <= self.lanes <= self.chip.neurons:
             raise ValueError(f"lanes must be 1 to neurons = {self.chip.neurons}, not {self.lanes!r}")
+        if self.chip.accumulates:
+            raise DescriptionError("accumulate_bits must be 0 in the RTL, which gives every pulse at once, not "
+                                   f"{max(self.chip.accumulate_bits, self.chip.read_out_accumulate_bits)}",
+                                   hint="the model accumulates: --target model")
         if self.level_ports not in (1, 2):
             raise ValueError(f"level_ports must be 1 or 2, not {self.level_ports!r}")
 

@@ -111,18 +111,31 @@ class Target(ABC):
         self.count_from(counters)
 
     def set_rates(self, scale: float) -> None:
-        """Reload the plasticity tables of the tiles and the homeostasis step, all scaled (annealing)."""
-        set_table, reset_table = self.chip.plasticity_tables(scale)
-        self.write("set", set_table)
-        self.write("reset", reset_table)
-        registers = self.read("registers").ravel()
-        registers[register_names(self.chip).index("theta_step")] = int(self.chip.theta_step * scale + 0.5)
+        """Let the tiles learn and their homeostasis step at rates scaled by ``scale`` (annealing).
+
+        Their tables are reloaded; tiles that accumulate are given their pulses later instead, at a higher threshold
+        (:meth:`~ohmspike.chip.Chip.accumulate_rates`).
+        """
+        tables, threshold = self.chip.accumulate_rates("", scale)
+        for name, table in zip(("set", "reset"), self.chip.plasticity_tables(tables), strict=True):
+            self.write(name, table)
+        self._write_registers(theta_step=int(self.chip.theta_step * scale + 0.5), accumulate_threshold=threshold)
+
+    def _write_registers(self, **values):
+        """Write some registers; those that the chip does not have are left out."""
+        registers, names = self.read("registers").ravel(), register_names(self.chip)
+        for name, value in values.items():
+            if name in names:
+                registers[names.index(name)] = value
         self.write("registers", registers)
 
     def set_read_out_rates(self, scale: float) -> None:
-        """Reload the plasticity tables of the read-out, scaled."""
-        for name, table in zip(("read_out_set", "read_out_reset"), self.chip.read_out_tables(scale), strict=True):
+        """Let the read-out learn at rates scaled by ``scale``, as :meth:`set_rates`."""
+        tables, threshold = self.chip.accumulate_rates("read_out_", scale)
+        for name, table in zip(("read_out_set", "read_out_reset"), self.chip.read_out_tables(tables), strict=True):
             self.write(name, table)
+        if threshold:
+            self._write_registers(read_out_accumulate_threshold=threshold)
 
     def program_read_out(self, levels: np.ndarray) -> None:
         """Write levels of the read-out, as a device would take them.

@@ -9,17 +9,7 @@ from ohmspike.chip.instructions import counter_names, register
 from ohmspike.sim.state import ChipState
 
 from .kernels import events, read_out, samples
-from .kernels.types import (
-    TALLY,
-    CellEffects,
-    Cells,
-    Crossbar,
-    Geometry,
-    Reading,
-    Transient,
-    geometry_of,
-    transient_of,
-)
+from .kernels.types import CellEffects, Cells, Crossbar, Geometry, Reading, Transient, geometry_of, transient_of
 from .threads import shared_out, thread_count, tile_groups
 
 __all__ = ["ExactModel"]
@@ -57,9 +47,6 @@ class ExactModel:
         self._geometry = geometry_of(chip)
         self._transient = transient_of(chip)
         self._between_samples = True
-        names = counter_names(chip)
-        tally = list(TALLY) + names[len(TALLY):]
-        self._tally_order = np.array([tally.index(name) for name in names])
 
     # tables and registers
 
@@ -205,17 +192,23 @@ class ExactModel:
             weight_table, state.theta, int(state.theta_step), int(state.theta_base), bool(learn), int(state.margin))
 
     def _effects(self):
-        """What pulses meet in the tiles, and in the read-out (contract 5.5, 5.6)."""
-        state = self.state
-        present = self.chip.noise_bits > 0 or self.chip.has_stuck_cells
-        stuck, read_out_stuck = state.stuck, state.read_out_stuck
-        if present and not self.chip.has_stuck_cells:
-            stuck, read_out_stuck = np.zeros_like(state.levels), np.zeros_like(state.read_out)
-        noise = int(state.write_noise)
-        return CellEffects(present, noise, stuck), CellEffects(present, noise, read_out_stuck[None])
+        """What pulses meet in the tiles, and in the read-out (contract 5.5 to 5.7)."""
+        chip, state, effects = self.chip, self.state, []
+        names = counter_names(chip)
+        for prefix, levels, ranks in (("", state.levels, 0), ("read_out_", state.read_out[None], chip.winners)):
+            half = 1 << getattr(chip, f"{prefix}accumulate_bits") >> 1
+            stuck, counts = (getattr(state, f"{prefix}{name}") for name in ("stuck", "accumulated"))
+            stuck, counts = (stuck[None], counts[None]) if ranks else (stuck, counts)
+            present = chip.noise_bits > 0 or chip.has_stuck_cells or half > 0 or (chip.accumulates and ranks > 0)
+            if present and not chip.has_stuck_cells:
+                stuck = np.zeros(levels.shape, np.uint8)
+            effects.append(CellEffects(
+                present, int(state.write_noise), stuck, half, int(getattr(state, f"{prefix}accumulate_threshold")),
+                counts, ranks, names.index(f"{prefix}accumulations") if chip.accumulates else -1))
+        return effects
 
     def _count(self, tally):
-        self.state.counters += tally[self._tally_order].view(np.uint64)
+        self.state.counters += tally.view(np.uint64)
 
 
 class Work:

@@ -14,7 +14,7 @@ from ohmspike.sim.analog.energy import mean_annealing
 from ohmspike.sim.state import ChipState, written, written_read_out
 
 from .exact import ExactModel, Work
-from .kernels.types import CellEffects, Reading, RealCells
+from .kernels.types import Reading, RealCells
 from .nonidealities import IN_HARDWARE, NONIDEALITIES
 
 __all__ = ["NonIdealModel", "NonIdealities", "as_hardware"]
@@ -285,7 +285,8 @@ class NonIdealModel(ExactModel):
             gain = real.weight_gain.astype(np.int64)
             crossbars.append(crossbar._replace(
                 weights=((real.level_weights[crossbar.levels] * gain) >> 8).astype(np.int32), real=real,
-                effects=CellEffects(True, _noise_register(self.chip, self.nonidealities), stuck)))
+                effects=crossbar.effects._replace(
+                    present=True, write_noise=_noise_register(self.chip, self.nonidealities), stuck=stuck)))
         return cells._replace(tiles=crossbars[0], read_out=crossbars[1])
 
     def _work(self, cells, keep, threads):

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ohmspike.chip import Chip, DescriptionError, Phase, presets
+from ohmspike.chip.counters import counter_names
 from ohmspike.chip.described import Described, entry, toml_text
-from ohmspike.chip.instructions import IDENTITY_WORDS, REGISTERS, identity_words, memory, register_names
+from ohmspike.chip.instructions import _OPTIONAL, IDENTITY_WORDS, REGISTERS, identity_words, memory, register_names
 
 BASE = Chip(name="base", plane_height=8, plane_width=6, patch_height=3, patch_width=2, stride=2, neurons=4, winners=2)
 
@@ -332,7 +333,7 @@ def test_nonidealities_are_no_part_of_a_chip_without_them():
     tiles = Chip.preset("tiles")
     assert tiles.digest.startswith("53b1770fd9b59687") and tiles.structure_digest.startswith("6a95fcf459960214")
     assert not {"noise_bits", "stuck_cells", "write_noise"} & set(tiles.to_dict()["cell"])
-    assert identity_words(tiles) == IDENTITY_WORDS[:-2] and register_names(tiles) == ALL_REGISTERS[:-1]
+    assert identity_words(tiles) == IDENTITY_WORDS[:-4] and register_names(tiles) == ALL_REGISTERS[:-3]
     assert not any(memory(name).rows(tiles) for name in ("stuck", "read_out_stuck"))
 
 
@@ -342,7 +343,8 @@ def test_nonidealities_are_structure_and_their_strength_is_not():
     loud = vary(noise_bits=12, write_noise=0.1)
     assert loud.structure_digest == noisy.structure_digest and loud.digest != noisy.digest
     assert loud.noise_register == round(0.1 * 63 * 4096 / 18.466) == 1397 and BASE.noise_register == 0
-    assert identity_words(noisy) == IDENTITY_WORDS and register_names(noisy) == ALL_REGISTERS
+    assert identity_words(noisy) == IDENTITY_WORDS[:-2] and register_names(noisy) == ALL_REGISTERS[:-2]
+    assert identity_words(masked) == IDENTITY_WORDS[:-2]
     assert register_names(masked) == register_names(BASE)
     assert (memory("stuck").rows(masked), memory("read_out_stuck").rows(masked)) == (masked.tiles * masked.rows, 0)
     assert memory("read_out_stuck").rows(vary(stuck_cells="masked", classes=2)) == masked.read_out_rows
@@ -361,6 +363,51 @@ def test_nonidealities_are_structure_and_their_strength_is_not():
 def test_bad_nonidealities_are_refused(fields, message):
     with pytest.raises(DescriptionError, match=message):
         vary(**fields)
+
+
+# accumulation
+
+
+def test_accumulation_is_no_part_of_a_chip_without_it():
+    assert not BASE.accumulates and not any("accumul" in name for name in counter_names(BASE))
+    assert not any("accumulate" in name for section in BASE.to_dict().values() if isinstance(section, dict)
+                   for name in section)
+    assert [memory(name).rows(BASE) for name in ("accumulated", "read_out_accumulated")] == [0, 0]
+    assert set(_OPTIONAL) == {spec.name for spec in Chip.specs() if spec.metadata["structure"]
+                              and "optional" in spec.metadata}
+
+
+def test_accumulation_is_structure_and_its_threshold_is_not():
+    tiles = vary(classes=2, accumulate_bits=5, accumulate_threshold=8)
+    both = dataclasses.replace(tiles, read_out_accumulate_bits=3, read_out_accumulate_threshold=3)
+    assert len({chip.structure_digest for chip in (vary(classes=2), tiles, both)}) == 3
+    later = dataclasses.replace(tiles, accumulate_threshold=15)
+    assert later.structure_digest == tiles.structure_digest and later.digest != tiles.digest
+    assert identity_words(tiles) == IDENTITY_WORDS[:-1] and identity_words(both) == IDENTITY_WORDS
+    assert counter_names(both)[-3:] == ["accumulations", "read_out_accumulations", "read_out_pulses"]
+    assert register_names(both)[-2:] == ["accumulate_threshold", "read_out_accumulate_threshold"]
+    assert both.to_dict()["cell"]["accumulate_bits"] == 5 and both.to_dict()["read_out"]["accumulate_threshold"] == 3
+    assert Chip.from_dict(tomllib.loads(both.to_toml())) == both
+
+
+@pytest.mark.parametrize("fields, message", [
+    ({"accumulate_bits": 1}, r"^accumulate_bits must be 0 \(none\) or 2 to 8, not 1$"),
+    ({"accumulate_bits": 4}, "^accumulate_threshold must be 1 to 7 for accumulate_bits = 4, not 0$"),
+    ({"accumulate_bits": 4, "accumulate_threshold": 8},
+     "^accumulate_threshold must be 1 to 7 for accumulate_bits = 4, not 8$"),
+    ({"accumulate_threshold": 1}, "^accumulate_threshold must be 0 to 0 for accumulate_bits = 0, not 1$"),
+    ({"read_out_accumulate_bits": 4}, "^read_out_accumulate_bits must be 0 without a read-out, not 4$"),
+])
+def test_bad_accumulation_is_refused(fields, message):
+    with pytest.raises(DescriptionError, match=message):
+        vary(**fields)
+
+
+def test_rates_of_accumulation_fall_by_the_threshold():
+    chip = vary(accumulate_bits=5, accumulate_threshold=6)
+    assert chip.accumulate_rates("", 1.0) == (1.0, 6) and chip.accumulate_rates("", 0.5) == (1.0, 12)
+    assert chip.accumulate_rates("", 0.1) == (15 / 60, 15) and chip.accumulate_rates("", 100.0) == (1.0, 1)
+    assert vary().accumulate_rates("", 0.5) == (0.5, 0)
 
 
 # geometry and tables

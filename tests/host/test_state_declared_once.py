@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ADDED = '''
     dummy: np.ndarray = _memory(
-        code=15, dimensions=("tiles", "classes"), cell_bytes=2, top=full("weight_bits"), summary="a dummy memory")
-    gain: int = _register(column=6, top=7, initial=lambda chip: 3, summary="a dummy register")
+        code=40, dimensions=("tiles", "classes"), cell_bytes=2, top=full("weight_bits"), summary="a dummy memory")
+    gain: int = _register(column=40, top=7, initial=lambda chip: 3, summary="a dummy register")
 '''
 PROGRAM = '''
 import dataclasses, json, sys, types
@@ -74,7 +74,7 @@ found["documents"] = ["a dummy memory" in file_tables(), "`gain`" in file_tables
                       "a dummy register" in link_tables()]
 decoder = Decoder(Layout(chip, 4))
 cases = rtlil.convert(decoder, ports=[decoder.program.payload.as_value()], emit_src=False)
-found["decoded"] = "8'00001111" in cases
+found["decoded"] = "8'00101000" in cases
 print(json.dumps(found))
 '''
 

@@ -63,6 +63,9 @@ def session_difference(chip: Chip, seed: int, runs: int = 4) -> str:
         if rng.random() < 0.2:
             noise = int(rng.integers(0, 1 << int(rng.integers(0, chip.noise_bits + 1))))
             model.state.write_noise = oracle.state.write_noise = noise
+        if rng.random() < 0.2 and chip.accumulate_bits:
+            threshold = int(rng.integers(0, 1 << chip.accumulate_bits - 1))
+            model.state.accumulate_threshold = oracle.state.accumulate_threshold = threshold
     return ""
 
 
@@ -296,6 +299,15 @@ PLANTED = {
     "a stuck cell moves": ("stays = effects.stuck[z, row, j] != 0", "stays = False"),
     "only the usual rail is counted": ("return held, moved != held", "return held, sign * moved > sign * held"),
     "noise forgotten": ("moves += noise_of(x) * effects.write_noise", "moves += 0"),
+    "a count reaches its threshold one late": ("if sign * count_of < effects.threshold:",
+                                               "if sign * count_of <= effects.threshold:"),
+    "a count stays": ("effects.counts[z, row, j] = 0", "effects.counts[z, row, j] = count_of & 1"),
+    "a count has no sign": ("effects.half) - effects.half + sign", "0) + sign"),
+    "a given pulse keeps its amplitude": ("            amplitude = amplitudes - 1\n", ""),
+    "ranks count alike": ("effects.ranks - i % effects.ranks if", "effects.ranks if"),
+    "amplitudes count alike": ("else amplitude + 1\n", "else 1\n"),
+    "pulses of the read-out not counted": ("tally[effects.tally + 1] += given", "tally[effects.tally + 1] += count"),
+    "rows that only count": ("local[RESET_ROWS] += given", "local[RESET_ROWS] += rows - reads"),
     "ages off by one": ("geometry.pulse_bins[step - stamp]", "geometry.pulse_bins[step - stamp + 1]"),
 }
 
@@ -316,7 +328,9 @@ def test_planted_bugs_are_seen(planted):
     free = varied(base, fire_mode="threshold", winners=1, learners=2, theta_base=3)
     taught = varied(base, classes=3, score_bits=8, margin=2, read_out_set_step=0.4, read_out_reset_step=0.4)
     flawed = varied(taught, noise_bits=8, stuck_cells="masked")
-    chips_tried = (base, free, taught, flawed)
+    counting = varied(flawed, accumulate_bits=4, accumulate_threshold=5, read_out_accumulate_bits=3,
+                      read_out_accumulate_threshold=3)
+    chips_tried = (base, free, taught, flawed, counting)
     found = next(filter(None, (session_difference(chip, seed) for seed in range(25) for chip in chips_tried)), "")
     assert bool(found) == (planted != "none"), found
 

@@ -35,11 +35,22 @@ class NonIdealOracle(Oracle):
         self.stuck, self.offsets, self.write_noise = drawn.stuck, drawn.reading.offsets, noise_register(model)
 
     def _pulse(self, t, row, neuron, trace, sign):
+        if self.chip.accumulate_bits:
+            if not self._accumulated("", self.state.accumulated, (t, row, neuron), sign * (self._bin(trace) + 1)):
+                return False
+            trace = self._full_scale
         table = self.state.set if sign > 0 else self.state.reset
         self._move(self.state.levels, 0, (t, row, neuron), table, trace, sign, t)
+        return True
 
     def _teach(self, row, rank, column, sign):
-        trace = -(-self._full_scale * (self.chip.winners - rank) // self.chip.winners)
+        trace, amount = -(-self._full_scale * (self.chip.winners - rank) // self.chip.winners), self.chip.winners - rank
+        if self.chip.read_out_accumulate_bits:
+            if not self._accumulated("read_out_", self.state.read_out_accumulated, (row, column), sign * amount):
+                return
+            trace = self._full_scale
+        if self.chip.accumulates:
+            self._count("read_out_pulses")
         table = self.state.read_out_set if sign > 0 else self.state.read_out_reset
         self._move(self.state.read_out[None], 1, (0, row, column), table, trace, sign, self.chip.tiles)
 

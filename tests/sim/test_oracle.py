@@ -33,6 +33,69 @@ def counted(oracle) -> dict[str, int]:
     return {name: oracle.counter(name) for name in counter_names(oracle.chip) if oracle.counter(name)}
 
 
+# 5.7: accumulation
+
+
+def counts(oracle):
+    """Counts beside the cells of the only tile, as numbers."""
+    half = 1 << oracle.chip.accumulate_bits - 1
+    return ((oracle.state.accumulated[0].astype(int) ^ half) - half).tolist()
+
+
+def test_counts_add_up_amplitudes_and_a_cell_gets_one_full_pulse_for_them():
+    oracle = small(accumulate_bits=5, accumulate_threshold=6)
+    oracle.state.theta_step = 0
+    before = int(oracle.state.random[0])
+    for line in (0, 1):
+        oracle.spike(line)
+        oracle.step()  # line 0 then has a trace of 3, bin 0, line 1 one of 7, bin 1
+    oracle.decide()
+    assert counts(oracle) == [[1, 0], [2, 0], [0, 0]] and (oracle.state.levels == 8).all()
+    assert oracle.state.random[0] == before, "a pulse that is only counted draws nothing"
+    assert counted(oracle) | {"set_events": 1, "accumulations": 2} == counted(oracle)
+    oracle.dark()  # line 2 never spiked: a RESET pulse of full amplitude, bin 3, counts 4
+    assert counts(oracle) == [[1, 0], [2, 0], [-4, 0]] and oracle.counter("reset_rows") == 0
+    oracle.end()
+    oracle.spike(2)
+    oracle.decide()
+    assert counts(oracle) == [[1, 0], [2, 0], [0, 0]], "what contradicts itself cancels"
+    oracle.dark()
+    assert counts(oracle) == [[-3, 0], [-2, 0], [0, 0]]
+    oracle.end()
+    oracle.spike(2)
+    oracle.decide()
+    oracle.dark()
+    assert counts(oracle) == [[0, 0], [0, 0], [4, 0]], "at -6 or below it is given"
+    assert oracle.state.levels[0].tolist() == [[4, 8], [4, 8], [8, 8]]
+    assert [oracle.counter(name) for name in ("reset_rows", "reset_pulses[3]", "accumulations")] == [2, 2, 9]
+
+
+def test_a_threshold_that_is_lowered_acts_at_the_next_pulse():
+    oracle = small(accumulate_bits=5, accumulate_threshold=15)
+    oracle.state.accumulated[0, 0, 0] = 14
+    oracle.state.accumulate_threshold = 3
+    oracle.spike(0)
+    oracle.decide()
+    assert counts(oracle) == [[0, 0], [0, 0], [0, 0]] and oracle.state.levels[0, 0, 0] == 12
+
+
+def test_ranks_count_in_the_read_out():
+    oracle = small(winners=2, classes=2, margin=255, score_bits=8, read_out_set_step=0.0, read_out_reset_step=0.0,
+                   read_out_accumulate_bits=4, read_out_accumulate_threshold=4)
+    oracle.state.learn = False
+    oracle.state.read_out_set[:] = oracle.state.read_out_reset[:] = 256 * np.arange(1, 5)[:, None]
+    for taught, expected in ((1, [[2, -2], [1, -1]]), (2, [[0, 0], [2, -2]]), (3, [[2, -2], [3, -3]])):
+        oracle.spike(0)
+        oracle.decide()
+        oracle.label(0)
+        oracle.end()
+        held = oracle.state.read_out_accumulated.astype(int)
+        assert ((held ^ 8) - 8).tolist() == expected, taught
+    assert oracle.state.read_out.tolist() == [[12, 4], [8, 8]], "one pulse of the largest bin for the first rank"
+    assert oracle.counter("read_out_accumulations") == 12 and oracle.counter("read_out_pulses") == 2
+    assert oracle.counter("accumulations") == 0
+
+
 # 2, 3.1: reading
 
 

@@ -12,8 +12,11 @@ from ohmspike.sim.state import ChipState
 
 @st.composite
 def chips(draw):
-    """Small chips from all over the description: both fire modes, odd geometries, rails close to each other, flaws."""
-    return random_chip(draw(st.integers(0, 2**32 - 1), label="chip seed"), draw(st.sampled_from(["race", "threshold"])))
+    """Small chips from all over the description: both fire modes, odd geometries, rails close to each other, write
+    noise, stuck cells, accumulation."""
+    seed = draw(st.integers(0, 2**32 - 1), label="chip seed")
+    chip = random_chip(seed, draw(st.sampled_from(["race", "threshold"])))
+    return accumulating(chip, np.random.default_rng([seed, 1])) if draw(st.booleans()) else chip
 
 
 def random_chip(seed: int, mode: str) -> Chip:
@@ -49,6 +52,16 @@ def random_chip(seed: int, mode: str) -> Chip:
         stuck_cells=str(rng.choice(["none", "none", "masked"])), seed=int(rng.integers(1, 2**40)))
 
 
+def accumulating(chip: Chip, rng: np.random.Generator) -> Chip:
+    """``chip`` accumulating before it pulses, in the tiles, in the read-out or in both."""
+    fields = {}
+    for prefix in ("", "read_out_"):
+        bits = int(rng.choice([0, 2, 3, 5, 8])) if chip.classes or not prefix else 0
+        fields[f"{prefix}accumulate_bits"] = bits
+        fields[f"{prefix}accumulate_threshold"] = int(rng.integers(1, 1 << bits - 1)) if bits else 0
+    return dataclasses.replace(chip, **fields)
+
+
 def _table(rng, amplitudes, levels):
     return tuple(map(tuple, rng.integers(0, 1 << int(rng.integers(1, 17)), (amplitudes, levels)).tolist()))
 
@@ -65,6 +78,9 @@ def random_state(chip: Chip, rng: np.random.Generator) -> ChipState:
     state.write_noise = int(rng.integers(0, 1 << int(rng.integers(0, chip.noise_bits + 1))))
     for mask in (state.stuck, state.read_out_stuck):
         mask[:] = rng.random(mask.shape) < 0.2
+    for prefix in ("", "read_out_"):
+        counts, bits = getattr(state, f"{prefix}accumulated"), getattr(chip, f"{prefix}accumulate_bits")
+        counts[:] = rng.integers(0, 1 << bits, counts.shape)
     return state
 
 

@@ -214,12 +214,13 @@ def _recharge_post(geometry, transient, tile, neuron, tally):
 
 @kernel
 def _pulse(geometry, cells, transient, tile, neuron, sign, table, count, tally):
-    """A pulse on the cell of ``neuron`` in each of the first ``count`` rows of the scratch."""
+    """Pulses on cells of ``neuron`` in the first ``count`` rows of the scratch. Returns how many were given."""
     crossbar = cells.tiles
-    crossbar.random[tile] = pulse_cells(
+    crossbar.random[tile], given = pulse_cells(
         crossbar.levels, crossbar.weights, cells.weight_table, table, tile, neuron, transient.rows, transient.bins,
         count, geometry.fraction_bits, geometry.top_level, sign, crossbar.random[tile], geometry.amplitudes, tally,
         crossbar.effects, crossbar.real)
+    return given
 
 
 @kernel
@@ -258,8 +259,8 @@ def _go_dark(geometry, cells, transient, tally):
                         amplitude = geometry.pulse_bins[step - transient.unit_stamp[tile, unit]]
                         if amplitude >= 0:
                             transient.bins[:count] = amplitude
-                            _pulse(geometry, cells, transient, tile, neuron, -1, cells.tiles.reset_table, count, tally)
-                            tally[RESET_ROWS] += count
+                            tally[RESET_ROWS] += _pulse(geometry, cells, transient, tile, neuron, -1,
+                                                        cells.tiles.reset_table, count, tally)
     transient.scalars[1] = 1
 
 

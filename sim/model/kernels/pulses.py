@@ -78,18 +78,28 @@ def pulse_cells(levels, weights, weight_table, table, plane, column, rows, bins,
                 amplitudes, tally, effects, real):
     """A pulse of amplitude bin ``bins[i]`` on the cell ``[plane, rows[i], column]`` for every *i*, counted.
 
-    None where the bin is -1. Returns the random state.
+    None where the bin is -1. Returns the random state and how many pulses were given.
 
     Real cells move by their own share of the table's entry; one that has worn out draws and counts like any other, and
     stays.
     """
-    at, clipped = BINS if sign > 0 else BINS + 2 * amplitudes, 0
+    at, clipped, given = BINS if sign > 0 else BINS + 2 * amplitudes, 0, 0
     shift, z, j = np.uint32(32 - fraction), np.uint64(plane), np.uint64(column)
     for i in range(count):
         amplitude = bins[i]
         if amplitude < 0:
             continue
         row = np.uint64(rows[i])
+        if effects.present and effects.half > 0:  # 5.7
+            tally[effects.tally] += 1
+            amount = effects.ranks - i % effects.ranks if effects.ranks > 0 else amplitude + 1
+            count_of = (np.int64(effects.counts[z, row, j]) ^ effects.half) - effects.half + sign * amount
+            if sign * count_of < effects.threshold:
+                effects.counts[z, row, j] = count_of & (2 * effects.half - 1)
+                continue
+            effects.counts[z, row, j] = 0
+            amplitude = amplitudes - 1
+        given += 1
         level, weight = np.int64(levels[z, row, j]), np.int64(weights[z, row, j])
         entry = np.int64(table[amplitude, level])
         if real is not None:
@@ -117,7 +127,9 @@ def pulse_cells(levels, weights, weight_table, table, plane, column, rows, bins,
             else:
                 weights[z, row, j] = (real.level_weights[held] * np.int64(real.weight_gain[z, row, j])) >> 8
     tally[CLIPPED_HIGH if sign > 0 else CLIPPED_LOW] += clipped
-    return x
+    if effects.present and effects.ranks > 0 and effects.tally >= 0:  # 8.8
+        tally[effects.tally + 1] += given
+    return x, given
 
 
 @kernel

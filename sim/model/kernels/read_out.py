@@ -127,7 +127,7 @@ def label(geometry, cells, scores, fired, count, column, tally):
 def _teach(geometry, cells, fired, count, column, sign, table, tally):
     """10.5: a pulse on one column of every row that fired."""
     crossbar = cells.read_out
-    crossbar.random[0] = pulse_cells(
+    crossbar.random[0], _ = pulse_cells(
         crossbar.levels, crossbar.weights, cells.weight_table, table, 0, column, fired, geometry.listed_bins, count,
         geometry.fraction_bits, geometry.top_level, sign, crossbar.random[0], geometry.amplitudes, tally,
         crossbar.effects, crossbar.real)

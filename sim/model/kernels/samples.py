@@ -188,8 +188,9 @@ def race_samples(geometry, cells, reading, stamps, steps, dark, count, first_til
                             set_weights += read
                             set_pulses += reads
                         else:
-                            x = pulse_cells(all_levels, all_weights, weight_table, set_tables, tile, fired[rank],
-                                            spoken, bins, reads, fraction, top, 1, x, amplitudes, local, effects, real)
+                            x, _ = pulse_cells(all_levels, all_weights, weight_table, set_tables, tile, fired[rank],
+                                               spoken, bins, reads, fraction, top, 1, x, amplitudes, local, effects,
+                                               real)
                     if dark[sample]:  # 3.5: every unit was taken at DECIDE, by rank
                         for rank in range(learners):
                             if plain:
@@ -198,11 +199,12 @@ def race_samples(geometry, cells, reading, stamps, steps, dark, count, first_til
                                 clipped_low += over
                                 reset_weights += read
                                 reset_pulses += rows - reads
+                                given = rows - reads
                             else:
-                                x = pulse_cells(all_levels, all_weights, weight_table, reset_tables, tile, fired[rank],
-                                                silent, fresh, rows - reads, fraction, top, -1, x, amplitudes, local,
-                                                effects, real)
-                        local[RESET_ROWS] += learners * (rows - reads)
+                                x, given = pulse_cells(all_levels, all_weights, weight_table, reset_tables, tile,
+                                                       fired[rank], silent, fresh, rows - reads, fraction, top, -1, x,
+                                                       amplitudes, local, effects, real)
+                            local[RESET_ROWS] += given
             if leaks:
                 leak(theta, geometry.theta_leak)
         cells.tiles.random[tile] = x

@@ -60,6 +60,11 @@ class CellEffects(NamedTuple):
     present: bool  # in this chip; else the rest is not looked at
     write_noise: int  # the register (5.5)
     stuck: np.ndarray  # as levels: 1 where a cell is stuck (5.6)
+    half: int  # half of the range of a count, 0 if the crossbar does not accumulate (5.7)
+    threshold: int  # the register
+    counts: np.ndarray  # as levels
+    ranks: int  # in the read-out: rank q counts so many minus q; 0 in the tiles, where bin a counts a + 1
+    tally: int  # counter of changes of counts, in the read-out followed by that of pulses; -1 if there is none
 
 
 class RealCells(NamedTuple):
