@@ -13,10 +13,11 @@ import numpy.typing as npt
 from .device import NOMINAL, Device, DeviceError, Provenance
 from .fitting.course import Course, measured_course
 from .fitting.doubt import NOT_THIS_KIND, Doubt, doubts_of, flat, systematic, two_states, verdict
-from .fitting.noise import Split, split
+from .fitting.noise import Split, lasting, split
 from .fitting.population import pooled
 from .fitting.process import Process
 from .fitting.search import NAMES, Found, Readings, curve, most_likely, readings_of
+from .fitting.table import device_of_steps
 from .measured.curves import NAMES_OF_KINDS, Branch, Measurement, Options
 from .measured.read import FORMAT, preview, read_measurement
 
@@ -26,8 +27,10 @@ __all__ = ["Branch", "Fit", "FORMAT", "Measurement", "NOT_THIS_KIND", "Options",
 _LAWS = ("pulse", "sqrt_step", "step")
 _LAW_GAIN, _COURSE_GAIN, _COURSE_OFF = 6.0, 10.0, 0.03
 """How much likelier another law of noise, or the measured course, must be; how far off the formula must be, too."""
+_KNOTS = 10
 _KNOWN_PROCESS = 4
 """Devices whose process is searched; the others are taken to have the one that most of them have."""
+_PASSING = tuple(Process(start=start) for start in (0, 1, 2))
 _INHERITED = ("d2d_label", "d2d_range", "read_noise", "write_error", "endurance_cycles", "retention_drift")
 
 
@@ -100,6 +103,8 @@ def fit_device(measured: Measurement, name: str, base: Device | None = None, *, 
         The readings are no device at all: they are all the same, nothing but noise, or negative.
     """
     base = Device.preset(NOMINAL) if base is None else base
+    if measured.steps and not measured.branches:
+        return _stepped(measured, name, base, access_ohm)
     _possible(measured)
     span = {kind: max((float(round(branch.pulses[-1])) for branch in measured.of(kind)),
                       default=getattr(base, f"{kind}_pulses")) for kind in ("set", "reset")}
@@ -116,7 +121,14 @@ def fit_device(measured: Measurement, name: str, base: Device | None = None, *, 
     found = _law(whole if told is None else readings_of(measured.part(measured.devices[0]).branches, span, unit), found,
                  fixed, told)
     course = None if fixed else measured_course(whole)
-    by_course = _course_wins(whole, found, course, curve_of, told)
+    adds_up = lasting(whole, found, course) if course is not None and told is None else None
+    if adds_up is not None:
+        notes.append(f"errors of pulses fade over some pulses (the structure function saturates): {adds_up:.2%} of the "
+                     f"range a pulse adds up, not {found.values[4]:.2%}; the rest is taken as drawn anew")
+        # a share of the range: with free rails the search would widen the range for it
+        rails = {"g_min": course.g_min, "range": course.g_range, "c2c": math.log(max(adds_up, 1e-5))}
+        found = _with_c2c(most_likely(whole, fixed=fixed | rails, processes=_PASSING), adds_up, whole)
+    by_course = _course_wins(whole, found, course, curve_of, told, adds_up)
     if by_course:
         found = by_course
     shown = _Shown(measured, whole, found, course if by_course else None, unit, span)
@@ -132,9 +144,6 @@ def fit_device(measured: Measurement, name: str, base: Device | None = None, *, 
 
 def _possible(measured):
     """Refuse what no fit can come of."""
-    if not measured.branches:
-        raise DeviceError(f"{measured.source}: holds steps ΔG and no curves; read curves, or use the steps with "
-                          f"fit_steps")
     values = np.concatenate([branch.conductance for branch in measured.branches])
     if np.ptp(values) == 0:
         raise DeviceError(f"{measured.source}: conductance must change, and is {values[0]:g} S throughout")
@@ -200,17 +209,33 @@ def _law(readings, found, fixed, told):
     return best
 
 
-def _course_wins(readings, found, course, curve_of, told):
+def _with_c2c(found, c2c, readings):
+    """The same with a deviation that the structure function told, unsure by half of it, and rails of the course."""
+    values, covariance = found.values.copy(), found.covariance.copy()
+    values[4] = c2c
+    covariance[4, :] = covariance[:, 4] = 0.0
+    covariance[4, 4] = (c2c / 2) ** 2
+    # a rail is the mean of a knot's readings, and of what pulses between knots have added up
+    each = len(readings.values) / np.sum(readings.begins > 0) / _KNOTS
+    covariance[0, 0] = covariance[1, 1] = (values[5] ** 2 / each + c2c**2 * each) * values[1] ** 2
+    return dataclasses.replace(found, values=values, covariance=covariance)
+
+
+def _course_wins(readings, found, course, curve_of, told, adds_up):
     """The device by its measured steps if they explain the readings much better, or are asked for; None otherwise."""
     if course is None or curve_of == "formula":
         if curve_of == "measured":
             raise DeviceError("measured steps need potentiation and depression, and one of them is missing")
         return None
-    processes = [Process(start=start) for start in (0, 1, 2)]
+    processes = list(_PASSING)
+    given = {"g_min": course.g_min, "range": course.g_range}
+    if adds_up is not None:
+        given["c2c"] = math.log(max(adds_up, 1e-5))
     if found.process.held:
         processes.append(found.process)
     other = most_likely(readings, law=found.law, steps=lambda _: course.steps, processes=tuple(processes),
-                        fixed={"g_min": course.g_min, "range": course.g_range})
+                        fixed=given)
+    other = other if adds_up is None else _with_c2c(other, adds_up, readings)
     if curve_of == "auto":
         cost = found.cost if told is None else most_likely(readings, processes=(found.process,)).cost
         off = _apart(readings, found, course)
@@ -268,6 +293,27 @@ def _binary(measured, name, base, access_ohm, switched):
                verdict([doubt]), (doubt,), "formula", ("levels = 2, one pulse from state to state",))
 
 
+def _stepped(measured, name, base, access_ohm):
+    """A device of tables of steps; the branch without one is the base's."""
+    found = device_of_steps(measured.steps, measured.source)
+    file = Path(measured.source.split(",")[0]).name
+    told = Provenance(0.0, "measured", f"steps of {file}")
+    values = {"g_min_s": found.low, "g_max_s": found.high, "c2c": min(found.c2c, 1.0), "read_noise": 0.0,
+              "levels": int(np.clip(min(found.pulses.values()), 2, 65536))}
+    for kind, speed in found.speeds.items():
+        values |= {f"{kind}_steps": tuple(speed.tolist()), f"{kind}_pulses": found.pulses[kind],
+                   f"nl_{kind}": found.labels[kind]}
+    whole = Provenance(0.0, "design choice", "what was measured is taken as the whole cell")
+    device = base.varied(told, **values).varied(whole, access_ohm=access_ohm)
+    device = dataclasses.replace(device, name=name, summary=f"steps of {file}", provenance=_in_order(device._about))
+    notes = [f"no steps of {NAMES_OF_KINDS[kind]}: its curve is that of {base.name}"
+             for kind in ("set", "reset") if kind not in found.speeds]
+    points = sum(len(steps.step) for steps in measured.steps)
+    doubts = [Doubt(f"a pulse misses by {found.c2c:.0%} of the range", "measure the same cell again")] \
+        if found.c2c > 0.15 else []
+    return Fit(device, {"c2c": found.error}, {}, points, verdict(doubts), tuple(doubts), "measured", tuple(notes))
+
+
 def _in_order(told):
     """Provenance in the order of the device's values, as files have it."""
     return tuple((spec.name, told[spec.name]) for spec in dataclasses.fields(Device) if spec.name in told)
@@ -310,8 +356,8 @@ class _Shown:
                   "c2c": found.values[4], "read_noise": noise.read, "write_error": noise.write}
         errors = {"g_min_s": error[0] * unit, "g_max_s": top, "nl_set": error[2], "nl_reset": error[3], "c2c": error[4],
                   "read_noise": noise.read_error, "write_error": noise.write_error}
-        for key in fixed:
-            del errors[key]
+        for key in (*fixed, *(("nl_set", "nl_reset") if self.course is not None else ())):
+            errors.pop(key, None)
         file = Path(self.measured.source.split(",")[0]).name
         spread = {}
         if told is not None:

@@ -1,19 +1,68 @@
 """What of the error does not add up belongs to writing, and what to reading: repeated readings tell."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import scipy  # its parts are loaded when they are first used
 
+from .course import Course, measured_course
 from .process import CONTINUED
-from .search import Found, Readings
+from .search import Found, Readings, simulate
 
-__all__ = ["Split", "split"]
+__all__ = ["Split", "lasting", "split", "structure"]
 
 _FEWEST = 3
 _SURE = 0.977
 """One-sided level of two standard errors."""
+
+
+_REPLICAS, _SATURATED, _FEWEST_LAGS, _LONGEST = 30, 0.75, 5, 64
+
+
+def structure(readings: Readings, course: Course) -> tuple[np.ndarray, np.ndarray]:
+    """Structure function of what readings are off their mean course: lags in pulses, and the mean square difference.
+
+    An error that adds up makes it grow with the lag; one that is drawn anew leaves it flat. In shares of the range;
+    lags double, up to an eighth of a branch and 64 readings.
+    """
+    states = (readings.values - course.g_min) / course.g_range
+    for k, kind in enumerate(("set", "reset")):
+        here = readings.kinds == k
+        states[here] -= course.means[kind](readings.position[here])
+    cuts = np.flatnonzero(readings.begins > 0)
+    parts = np.split(states, cuts[1:])
+    step = float(np.median(readings.pulses[readings.pulses > 0]))
+    lags = [lag for lag in 2 ** np.arange(7) if lag <= min(_LONGEST, max(len(part) for part in parts) // 8)]
+    means = [np.mean(np.concatenate([(part[lag:] - part[:-lag]) ** 2 for part in parts if len(part) > lag]))
+             for lag in lags]
+    return np.array(lags) * step, np.array(means)
+
+
+def lasting(readings: Readings, found: Found, course: Course) -> float | None:
+    """Deviation of a pulse that adds up even over many pulses, where that is less than the likelihood takes it for.
+
+    A likelihood of a random walk and of errors drawn anew is ruled by neighbouring readings. Errors that fade over some
+    pulses look like a random walk there, and do not at longer lags: the structure function saturates. Replicas of the
+    fitted device say how it would grow. None if it grows so.
+    """
+    lags, seen = structure(readings, course)
+    if len(lags) < _FEWEST_LAGS:
+        return None
+    random, replicas = np.random.default_rng(11), []
+    for _ in range(_REPLICAS):
+        values = found.values[0] + found.values[1] * simulate(readings, found, random)
+        other = dataclasses.replace(readings, values=values)
+        own = measured_course(other)
+        if own is not None:
+            replicas.append(structure(other, own)[1] * (own.g_range / course.g_range) ** 2)
+    if len(replicas) < _REPLICAS // 2:
+        return None
+    grown = np.array([each[-1] - each[0] for each in replicas])
+    if seen[-1] - seen[0] >= min(_SATURATED * np.median(grown), grown.min()):
+        return None
+    return math.sqrt(max(seen[-1] - seen[-2], 0.0) / (lags[-1] - lags[-2]))
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,10 @@ _BOUNDS = ((None, None), (1e-3, None), (-_LABEL, _LABEL), (-_LABEL, _LABEL),
 _SCALES = np.array([0.01, 0.01, 0.2, 0.2, 0.1, 0.1])
 _HOPELESS, _PLAUSIBLE = 20.0, 8.0
 """A process so much less likely than the best is not searched, or has no say in the end."""
+_AWAY = 1.5
+"""Deviations of a pulse by which the range of held cells is unsure for each visit to a rail, with few readings."""
+_HEDGE = 3.0
+"""With few readings evidence is rough: differences of it count by so much less."""
 _FEW, _SLIDES = 400, (0.04, 0.08, 0.16, 0.32)
 """Up to so many readings rails are slid; how far, in shares of the range."""
 _FIRST_STEPS, _FAR = 30, 120.0
@@ -335,12 +339,14 @@ def most_likely(readings: Readings, *, law: str = "pulse", steps: Callable | Non
              for process, (place, _) in _plausible(reached)]
     if len(readings.values) <= _FEW:
         found = [_slid(make(each.process, each.plane.centre), each, bounds) for each in _foremost(found)]
+        return _agreed(found, _HEDGE)
     return _agreed(found)
 
 
 def _foremost(found):
-    """The likeliest three: sliding rails takes time."""
-    return sorted(found, key=lambda each: each.cost)[:3]
+    """The likeliest two of cells that are held and of cells that are not: sliding rails takes time."""
+    ranked = sorted(found, key=lambda each: each.cost)
+    return [each for held in (True, False) for each in [other for other in ranked if other.process.held == held][:2]]
 
 
 def _slid(cost, found, bounds):
@@ -377,6 +383,10 @@ def _slid(cost, found, bounds):
         covariance += slid - own
         evidence += (costs.min() - found.cost) - math.log(weights.sum() / (wide * math.sqrt(2 * math.pi)))
     values[4:] = np.maximum(values[4:], _LEAST)
+    if found.process.held:
+        # where noise carries a held cell away from its rail for longer than a branch, no slope of the likelihood tells
+        visits = max(np.sum(cost.readings.begins > 0) / 2, 1)
+        covariance[1, 1] += (_AWAY * values[4] * values[1]) ** 2 / visits
     least = np.minimum(np.diag(found.covariance), np.diag(whole) + 1)
     covariance[np.diag_indices(6)] = np.maximum(np.diag(covariance), 0.25 * least)
     return dataclasses.replace(found, values=values, covariance=covariance, evidence=evidence)
@@ -389,14 +399,14 @@ def _plausible(reached):
             if costs[process] <= least + _PLAUSIBLE]
 
 
-def _agreed(found):
+def _agreed(found, hedge=1.0):
     """The best process with values and covariance over all that are plausible, by their evidence.
 
     Evidence is the likelihood times the volume of values that share it (Laplace's approximation): a process whose rails
-    rest on single readings is likely at one point and nowhere else.
+    rest on single readings is likely at one point and nowhere else. ``hedge`` above 1 trusts it less.
     """
     lead = [each.evidence + (_HEAD_START if each.process.held else 0.0) for each in found]
-    weight = np.exp(min(lead) - np.array(lead))
+    weight = np.exp((min(lead) - np.array(lead)) / hedge)
     weight /= weight.sum()
     best = found[int(np.argmin(lead))]
     values = sum(w * each.values for w, each in zip(weight, found, strict=True))

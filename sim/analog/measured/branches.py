@@ -14,8 +14,8 @@ from .words import branch_of
 __all__ = ["branches_of"]
 
 _FEWEST = 4
-_TURN = 0.4
-"""Share of the range by which a train must come back before it counts as turned."""
+_TURN, _QUIET = 0.4, 0.012
+"""Share of the range by which a train must come back before it counts as turned, and what noise may be left then."""
 
 
 def branches_of(table: Table, options: Options) -> list[Branch]:
@@ -229,6 +229,7 @@ def _train(table, series, pulses, rows, device, cycle):
 
 def _turns(values):
     """Where a train turns: extremes that it leaves by more than a share of its range; with both ends."""
+    values = _smoothed(values)
     wide = _TURN * (np.quantile(values, 0.98) - np.quantile(values, 0.02))
     cuts, extreme, rising = [0], 0, None
     for place in range(1, len(values)):
@@ -242,6 +243,20 @@ def _turns(values):
             cuts.append(extreme + 1)
             extreme, rising = place, not rising
     return [*cuts, len(values)]
+
+
+def _smoothed(values):
+    """A running mean, as wide as noise asks for: noise makes neighbouring differences run against each other."""
+    differences = np.diff(values)
+    if len(differences) < 8:
+        return values
+    span = np.quantile(values, 0.98) - np.quantile(values, 0.02)
+    noise = max(-float(np.mean(differences[1:] * differences[:-1])), 0.0)
+    width = int(min(noise / (_QUIET * span) ** 2, len(values) // 20)) if span > 0 else 1
+    if width < 2:
+        return values
+    padded = np.pad(values, (width // 2, width - 1 - width // 2), mode="edge")
+    return np.convolve(padded, np.ones(width) / width, "valid")
 
 
 def _count(table, left_out):

@@ -9,6 +9,7 @@ from ohmspike.sim.analog.fitting.course import measured_course
 from ohmspike.sim.analog.fitting.population import pooled
 from ohmspike.sim.analog.fitting.process import CONTINUED, RAIL, Process
 from ohmspike.sim.analog.fitting.search import Surprise, most_likely, readings_of
+from ohmspike.sim.analog.measured.curves import Steps
 
 
 def stepped(x, kind, label, pulses, held):
@@ -113,6 +114,51 @@ def test_noise_is_split_where_states_were_read_twice():
     plain = fit_device(measured(both), "mine", read_noise=0.01)
     assert plain.device.write_error == pytest.approx(0.04, rel=0.25) and plain.device.read_noise == 0.01
     assert plain.device.c2c < 0.02
+
+
+def fading(points=1000, seed=1):
+    """One long branch of each kind whose errors fade over some pulses, and hardly add up."""
+    random, branches = np.random.default_rng(seed), []
+    for kind in ("set", "reset"):
+        error, seen = 0.0, []
+        for share in np.linspace(0, 1, points):
+            error = 0.93 * error + 0.025 * random.standard_normal()
+            course = share if kind == "set" else 1 - share
+            seen.append(1e-6 + 4e-6 * (course + error + 0.03 * random.standard_normal()))
+        branches.append(Branch(kind, np.arange(points * 1.0), np.array(seen)))
+    return branches
+
+
+@pytest.mark.slow
+def test_errors_that_fade_are_no_random_walk():
+    fit = fit_device(measured(fading()), "mine")
+    assert any("structure function saturates" in note for note in fit.notes)
+    assert fit.device.c2c < 0.01 and 0.03 < fit.device.write_error < 0.09
+
+
+@pytest.mark.slow
+def test_errors_that_add_up_are_told_as_such():
+    fit = fit_device(measured(synthetic(labels=(0.5, -0.5), c2c=0.01, reading=0.02, cycles=1, pulses=300)), "mine")
+    assert not any("structure function" in note for note in fit.notes)
+    assert abs(fit.device.c2c - 0.01) < 4 * fit.errors["c2c"]
+
+
+def stairs(kind, label=2.0, pulses=50):
+    """Steps at conductances, as a table of them tells."""
+    a = curvature(label if kind == "set" else -label)
+    states = np.linspace(0, 1, 21)
+    sign = 1 if kind == "set" else -1
+    moved = (saturation(a) - states) * -np.expm1(-sign / (pulses * a))
+    return Steps(kind, np.repeat(1e-6 + 4e-6 * states, 2), np.repeat(4e-6 * moved, 2) + np.tile([2e-8, -2e-8], 21))
+
+
+def test_tables_of_steps_make_a_device():
+    fit = fit_device(Measurement("dg.csv", (), steps=(stairs("set"), stairs("reset"))), "mine")
+    assert fit.device.nl_set == pytest.approx(2.0, abs=0.3) and fit.device.nl_reset == pytest.approx(-2.0, abs=0.3)
+    assert fit.device.set_pulses == pytest.approx(50, rel=0.05) and len(fit.device.reset_steps) == 33
+    assert fit.device.c2c == pytest.approx(2e-8 / 4e-6 * np.sqrt(2), rel=0.1)
+    with pytest.raises(DeviceError, match="steps of potentiation must be above 0 S, not -"):
+        fit_device(Measurement("dg.csv", (), steps=(Steps("set", np.linspace(1e-6, 5e-6, 9), -np.ones(9)),)), "mine")
 
 
 @pytest.mark.slow

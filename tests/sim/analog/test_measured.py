@@ -187,6 +187,14 @@ def test_train_that_nothing_is_told_of_is_cut_where_it_turns(tmp_path):
     assert any("cut where conductance turns" in note for note in measured.notes)
 
 
+def test_noise_does_not_turn_a_branch(tmp_path):
+    random = np.random.default_rng(1)
+    up = 1 + 4 * np.linspace(0, 1, 800) + 0.35 * random.standard_normal(800)
+    down = 5 - 4 * np.linspace(0, 1, 800) + 0.35 * random.standard_normal(800)
+    measured = read(tmp_path, "\n".join(f"{a:.4f},{b:.4f}" for a, b in zip(up, down, strict=True)), unit="uS")
+    assert [(branch.kind, len(branch.pulses)) for branch in measured.branches] == [("set", 800), ("reset", 800)]
+
+
 @pytest.mark.parametrize("preamble", ["", '"Test","pulse train"\n"Vread = 0.1 V",""\n'])
 def test_dump_of_voltage_and_current_is_segmented(tmp_path, preamble):
     rows = ["Time (s),Voltage (V),Current (A)"]
