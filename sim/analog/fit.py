@@ -27,7 +27,8 @@ __all__ = ["Branch", "Fit", "FORMAT", "Measurement", "NOT_THIS_KIND", "Options",
 _LAWS = ("pulse", "sqrt_step", "step")
 _LAW_GAIN, _COURSE_GAIN, _COURSE_OFF = 6.0, 10.0, 0.03
 """How much likelier another law of noise, or the measured course, must be; how far off the formula must be, too."""
-_KNOTS = 10
+_KNOTS, _COURSE_READINGS = 10, 24
+"""Of a measured course; and readings below which none is taken by itself: any curve goes through them."""
 _KNOWN_PROCESS = 4
 """Devices whose process is searched; the others are taken to have the one that most of them have."""
 _PASSING = tuple(Process(start=start) for start in (0, 1, 2))
@@ -223,7 +224,7 @@ def _with_c2c(found, c2c, readings):
 
 def _course_wins(readings, found, course, curve_of, told, adds_up):
     """The device by its measured steps if they explain the readings much better, or are asked for; None otherwise."""
-    if course is None or curve_of == "formula":
+    if course is None or curve_of == "formula" or (curve_of == "auto" and len(readings.values) < _COURSE_READINGS):
         if curve_of == "measured":
             raise DeviceError("measured steps need potentiation and depression, and one of them is missing")
         return None

@@ -129,15 +129,21 @@ def _transitions(after, spread, low, step, nodes, ends_at_rail):
                 upper = 1.0 if reached == nodes - 1 else _share((reached + 0.5) * h, mean, deviation)
                 shares[kind, node, index] = upper - below
                 below = upper
+            # states within half a bin of a rail are not at it: their mean is a quarter of a bin away
+            if begin == 0:
+                inside = 0.25 * (_share(h / 2, mean, deviation) - _share(0.0, mean, deviation))
+                shares[kind, node, 0] -= inside
+                shares[kind, node, 1] += inside
+            if begin + width == nodes:
+                inside = 0.25 * (_share(1.0, mean, deviation) - _share(1.0 - h / 2, mean, deviation))
+                shares[kind, node, width - 1] -= inside
+                shares[kind, node, width - 2] += inside
     return first, shares
 
 
 @njit(cache=True)
 def _seen_from(reading_value, place, h, deviation):
     """Density of a reading from a node's bin."""
-    if deviation > 1.5 * h:
-        z = (reading_value - place) / deviation
-        return math.exp(-0.5 * z * z) / (deviation * 2.5066282746310002)
     above = _share(place + h / 2, reading_value, deviation)
     return max(above - _share(place - h / 2, reading_value, deviation), 0.0) / h
 
@@ -158,7 +164,7 @@ def on_grid(seen, pulses, kinds, begins, after, spread, low, step, reading, star
         Fill ``expected`` and ``deviation``; without, states far from a reading are left out, which is much faster.
     """
     h = 1.0 / (nodes - 1)
-    noise = math.sqrt(max(reading, 0.09 * h * h))
+    noise = math.sqrt(max(reading - h * h / 12, 0.09 * h * h))  # the mean over a bin adds h² / 12
     first, shares = _transitions(after, spread, low, step, nodes, ends_at_rail)
     width = shares.shape[2]
     now, then = np.zeros(nodes), np.zeros(nodes)

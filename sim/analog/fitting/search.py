@@ -200,7 +200,7 @@ class Found:
 
 
 def _nodes(guess):
-    return int(min(2500, max(60, math.ceil(2.5 / math.exp(guess[4])), math.ceil(0.6 / math.exp(guess[5])))))
+    return int(min(2500, max(60, math.ceil(3 / math.exp(guess[4])), math.ceil(1.2 / math.exp(guess[5])))))
 
 
 def _first_guess(readings):
