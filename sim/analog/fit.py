@@ -123,7 +123,7 @@ def fit_device(measured: Measurement, name: str, base: Device | None = None, *, 
                  fixed, told)
     course = None if fixed else measured_course(whole)
     adds_up = lasting(whole, found, course) if course is not None and told is None else None
-    if adds_up is not None:
+    if course is not None and adds_up is not None:
         notes.append(f"errors of pulses fade over some pulses (the structure function saturates): {adds_up:.2%} of the "
                      f"range a pulse adds up, not {found.values[4]:.2%}; the rest is taken as drawn anew")
         # a share of the range: with free rails the search would widen the range for it
@@ -299,8 +299,8 @@ def _stepped(measured, name, base, access_ohm):
     found = device_of_steps(measured.steps, measured.source)
     file = Path(measured.source.split(",")[0]).name
     told = Provenance(0.0, "measured", f"steps of {file}")
-    values = {"g_min_s": found.low, "g_max_s": found.high, "c2c": min(found.c2c, 1.0), "read_noise": 0.0,
-              "levels": int(np.clip(min(found.pulses.values()), 2, 65536))}
+    values: dict[str, Any] = {"g_min_s": found.low, "g_max_s": found.high, "c2c": min(found.c2c, 1.0),
+                              "read_noise": 0.0, "levels": int(np.clip(min(found.pulses.values()), 2, 65536))}
     for kind, speed in found.speeds.items():
         values |= {f"{kind}_steps": tuple(speed.tolist()), f"{kind}_pulses": found.pulses[kind],
                    f"nl_{kind}": found.labels[kind]}
