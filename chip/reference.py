@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from .counters import BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS
+from .counters import ACCUMULATE_COUNTERS, BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS
 from .description import Chip
 from .instructions import (
     IDENTITY_WORDS,
@@ -60,13 +60,17 @@ def link_tables() -> str:
         "many bits of a cell as its range asks for.\n\n",
         "## Registers\n", markdown_table(["column", "name", "range", "after a reset", "meaning"], [
             (entry.column, entry.name, entry.range_text, entry.reset, entry.summary) for entry in REGISTERS]),
+        "A register that a chip does not have takes no column: those behind it move up.\n\n",
         "## Counters\n", markdown_table(["column", "name", "counts"], [
             *((column, *pair) for column, pair in enumerate(COUNTERS.items())),
             *((f"{len(COUNTERS)} + {kind} A + bin", name, what)
               for kind, (name, what) in enumerate(BIN_COUNTERS.items())),
             *((f"{len(COUNTERS)} + {len(BIN_COUNTERS)} A + {index}", name, what)
-              for index, (name, what) in enumerate(READ_OUT_COUNTERS.items()))]),
-        "A is the number of amplitude bins of the chip. The last ones are there if the chip has a read-out.\n\n",
+              for index, (name, what) in enumerate(READ_OUT_COUNTERS.items())),
+            *((f"{len(COUNTERS)} + {len(BIN_COUNTERS)} A + R + {index}", name, what)
+              for index, (name, what) in enumerate(ACCUMULATE_COUNTERS.items()))]),
+        "A is the number of amplitude bins of the chip. Counters of a read-out are there if the chip has one: R is "
+        f"{len(READ_OUT_COUNTERS)} then, else 0. The last ones are there if the chip accumulates.\n\n",
         "## Status words\n", markdown_table(["column", "name", "meaning"], [
             (column, *pair) for column, pair in enumerate(STATUS_WORDS.items())]),
         "## Identity words\n", markdown_table(["column", "field", "meaning"], [

@@ -99,6 +99,17 @@ class FastAccess(HostAccess):
                                  mask.write.data.eq(mask.read.data), mask.write.en.eq(access.write)]
                     m.d.comb += mask.write.data[lane].eq(access.data[0])
 
+        places = {"accumulated": (self.level_address, access.neuron.lane), "read_out_accumulated": (row, column)}
+        for name, counts in storage.counts.items():
+            address, lane = places[name]
+            with m.Case(CODE[name]):
+                m.d.comb += [
+                    self.result.eq(counts.read.data[lane]),
+                    counts.write.addr.eq(address),
+                    *all_lanes(counts.write, access.data),
+                    counts.write.en.eq(Mux(access.write, 1 << lane, 0)),
+                ]
+
     def _counter(self, m):
         m.d.comb += self.result.eq(self.storage.counters.value)
         with m.If(self.access.write):

@@ -4,6 +4,7 @@ from amaranth import Mux, Signal
 
 from ohmspike.hdl.shared.core import CommonCore
 from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.shared.logic import narrow
 from ohmspike.hdl.shared.ports import EventKind
 
 from .access import FastAccess
@@ -146,6 +147,20 @@ class Core(CommonCore):
         if storage.read_out_stuck:
             m.d.comb += [storage.read_out_stuck.read.addr.eq(storage.read_out.address),
                          pulses.read_out_stuck.eq(storage.read_out_stuck.read.data)]
+
+    def _accumulation(self, m):
+        """The counts are read with the levels, and written two clocks later."""
+        super()._accumulation(m)
+        storage, pulses = self.storage, self.storage.pulses
+        for name, (_, read, write) in storage.counts.items():
+            taught = name != "accumulated"
+            m.d.comb += [
+                read.addr.eq(storage.read_out.address if taught else storage.levels.read.addr),
+                (pulses.read_out_counts if taught else pulses.level_counts).eq(read.data),
+                narrow(write.addr, pulses.count_address),
+                *all_lanes(write, pulses.count_written),
+                write.en.eq(pulses.read_out_count_write if taught else pulses.level_count_write),
+            ]
 
     # sequence
 

@@ -19,8 +19,10 @@ class Pulses(CommonPulses):
 
         0 fetch     level word and line stamp are addressed; in the read-out the row listed at the index asked before
         1 select    the lane's level is picked; stamp -> trace -> is there a pulse, of which bin?
-        2 look up   table entry and weight are addressed; the random state advances if there is a pulse
-        3 sum       table[bin][level] + u; with write noise (5.5) also its product, noise * write_noise
+        2 look up   table entry and weight are addressed; the random state advances if there is a pulse. With
+                    accumulation (5.7) the count beside the cell tells whether it is given
+        3 sum       table[bin][level] + u; with write noise (5.5) also its product, noise * write_noise; the count is
+                    written
         4 step      level +- step, held at the rails; counted
         5 write     the cell alone, unless it is stuck (5.6)
 
@@ -68,6 +70,15 @@ class Pulses(CommonPulses):
         The register; of chips with write noise.
     level_stuck, read_out_stuck : :py:`In`
         Which cells of the words in ``level_data`` and ``read_out_data`` are stuck; of chips with stuck cells.
+    accumulate_threshold, read_out_accumulate_threshold : :py:`In`
+        The registers; of chips that accumulate in the tiles, or in the read-out, like all that follows.
+    level_counts, read_out_counts : :py:`In`
+        The counts beside the cells of the words in ``level_data`` and ``read_out_data``.
+    count_address, count_written, level_count_write, read_out_count_write : :py:`Out`
+        Where a count is written, what, and in which lanes of which memory; ``count_written`` is as wide as the wider
+        of both, the other takes its low bits.
+    accumulations, read_out_accumulations, read_out_pulses : :py:`Out(1)`
+        What was done, for the counters of these names.
     """
 
     def __init__(self, layout: Layout):
@@ -92,6 +103,14 @@ class Pulses(CommonPulses):
         }
         if layout.chip.has_stuck_cells:
             members |= {"level_stuck": In(layout.stuck_word), "read_out_stuck": In(layout.read_out_stuck_word)}
+        if layout.chip.accumulates:
+            members |= {"count_address": Out(max(layout.level_address.width, layout.read_out_row.width)),
+                        "level_count_write": Out(layout.lanes), "accumulations": Out(1),
+                        "read_out_count_write": Out(max(1, layout.chip.classes)), "read_out_accumulations": Out(1)}
+        if layout.chip.accumulate_bits:
+            members["level_counts"] = In(layout.accumulated_word)
+        if layout.chip.read_out_accumulate_bits:
+            members["read_out_counts"] = In(layout.read_out_accumulated_word)
         super().__init__(layout, members)
 
     def elaborate(self, platform):
@@ -152,14 +171,19 @@ class Pulses(CommonPulses):
         bin_ = Signal(max(1, layout.bin.width))
         if layout.bin.width:
             m.d.comb += bin_.eq(trace[-layout.bin.width:])
+        given = selected
+        if chip.accumulates:
+            given, bin_, counted = self._counted(m, sweep, selected, bin_, rank, teaching, resetting)
         tables, weight = self._tables(m, self.idle, level, bin_, teaching)
         drawn = xorshift(m, random)
-        with m.If(selected):
+        with m.If(given):
             m.d.sync += random.eq(drawn)
         level_3, bin_3, pulse_3 = Signal.like(level), Signal.like(bin_), Signal()
-        m.d.sync += [level_3.eq(level), bin_3.eq(bin_), pulse_3.eq(selected)]
+        m.d.sync += [level_3.eq(level), bin_3.eq(bin_), pulse_3.eq(given)]
 
-        # stage 3: sum
+        # stage 3: sum; the count is written
+        if chip.accumulates:
+            self._write_count(m, counted, lane_3, addresses[3], teaching)
         entry = Mux(resetting, tables["reset"].data, tables["set"].data)
         fraction = random[32 - chip.fraction_bits:]  # the state after this pulse's draw
         moved = entry + fraction
@@ -181,6 +205,8 @@ class Pulses(CommonPulses):
             self.pulse_weight.eq(weight_4),
             self.clipped.eq(pulse_4 & clipped),
         ]
+        if chip.accumulates:
+            m.d.comb += self.read_out_pulses.eq(pulse_4 & teaching)
 
         # stage 5: write
         place_5 = Signal(max(layout.lanes, chip.classes))
@@ -193,6 +219,36 @@ class Pulses(CommonPulses):
             narrow(self.read_out_write_address, addresses[-1]),
         ]
         return m
+
+    def _counted(self, m, sweep, selected, bin_, rank, teaching, resetting):
+        """What accumulation makes of a pulse in the stage *look up*: whether it is given, its bin, is a count changed.
+
+        The counts are picked in the stage *select*.
+        """
+        chip = self._layout.chip
+        count, row_count, amount = Signal(chip.accumulate_bits), Signal(chip.read_out_accumulate_bits), Signal(
+            range(chip.winners + 1))
+        m.d.sync += amount.eq(chip.winners - rank)
+        if chip.accumulate_bits:
+            m.d.sync += count.eq(self.level_counts[sweep.lane])
+        if chip.read_out_accumulate_bits:
+            m.d.sync += row_count.eq(self.read_out_counts[sweep.lane])
+        counted, kept, given, bin_ = self._accumulate(m, selected, count, row_count, bin_, amount, teaching=teaching,
+                                                      resetting=resetting)
+        m.d.sync += self.count_written.eq(kept)
+        return given, bin_, counted
+
+    def _write_count(self, m, counted, lane, address, teaching):
+        """Write the count in the stage *sum*, in which ``lane`` and ``address`` are."""
+        changes = delayed(m, counted)
+        place = Mux(changes, 1 << lane, 0)
+        m.d.comb += [
+            narrow(self.count_address, address),
+            narrow(self.level_count_write, Mux(teaching, 0, place)),
+            narrow(self.read_out_count_write, Mux(teaching, place, 0)),
+            self.accumulations.eq(changes & ~teaching),
+            self.read_out_accumulations.eq(changes & teaching),
+        ]
 
     def _stuck(self, m, lane, teaching):
         """Whether the cell is stuck, in the stage *step*."""

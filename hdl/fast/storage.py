@@ -45,6 +45,10 @@ class FastStorage(CommonStorage):
             memories["stuck"] = of(layout.stuck_word, layout.level_depth)
             if chip.classes:
                 memories["read_out_stuck"] = of(layout.read_out_stuck_word, chip.read_out_rows)
+        if chip.accumulate_bits:
+            memories["accumulated"] = of(layout.accumulated_word, layout.level_depth, granularity=1)
+        if chip.read_out_accumulate_bits:
+            memories["read_out_accumulated"] = of(layout.read_out_accumulated_word, chip.read_out_rows, granularity=1)
         super().__init__(
             layout, memories, race=Race(layout), pulses=Pulses(layout), counters=CounterBank(counter_peaks(layout)),
             read_out=ReadOut(layout) if chip.classes else None)

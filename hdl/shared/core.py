@@ -4,6 +4,7 @@ from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ohmspike.chip.counters import ACCUMULATE_COUNTERS
 from ohmspike.chip.instructions import STATUS_WORDS
 from ohmspike.chip.limits import STEP_MAX
 
@@ -83,6 +84,7 @@ class CommonCore(wiring.Component):
         self._race_feed(m)
         self._read_out(m)
         self._flaws(m)
+        self._accumulation(m)
         self.host_access.paths(m)
         self._background(m)
         with m.FSM(init="CLEAR", name="event") as fsm:
@@ -110,6 +112,9 @@ class CommonCore(wiring.Component):
         self._count_bins(m)
         count(m, "clipped_high", pulses.clipped & ~pulses.pulse_reset)
         count(m, "clipped_low", pulses.clipped & pulses.pulse_reset)
+        if self.layout.chip.accumulates:
+            for name in ACCUMULATE_COUNTERS:
+                count(m, name, getattr(pulses, name))
 
     def _read_out(self, m):
         """Fires of ranks 0 to K - 1 send K to 1 pulses; the pulse generator and the host share what is left."""
@@ -299,6 +304,12 @@ class CommonCore(wiring.Component):
 
     def _flaws(self, m):
         """Connections of write noise and stuck cells that are not among the paths."""
+
+    def _accumulation(self, m):
+        """Connections of the counts beside cells."""
+        for name in self.storage.counts:
+            register = name.replace("accumulated", "accumulate_threshold")
+            m.d.comb += getattr(self.storage.pulses, register).eq(getattr(self.registers, register))
 
     def _background(self, m):
         """What goes on beside the sequence of events."""

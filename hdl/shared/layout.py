@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Const, unsigned
+from amaranth import Cat, Const, signed, unsigned
 from amaranth.lib import data
 from amaranth.utils import bits_for
 
-from ohmspike.chip import Chip, DescriptionError
+from ohmspike.chip import Chip
 from ohmspike.chip.limits import SILENT
 
 __all__ = ["Layout", "SILENT", "default_lanes", "small_lanes"]
@@ -31,8 +31,6 @@ class Layout:
     ------
     ValueError
         ``lanes`` is not 1 to the number of neurons, or ``level_ports`` not 1 or 2.
-    DescriptionError
-        The chip accumulates before it pulses (contract 5.7).
     """
 
     chip: Chip
@@ -42,10 +40,6 @@ class Layout:
     def __post_init__(self):
         if not 1 <= self.lanes <= self.chip.neurons:
             raise ValueError(f"lanes must be 1 to neurons = {self.chip.neurons}, not {self.lanes!r}")
-        if self.chip.accumulates:
-            raise DescriptionError("accumulate_bits must be 0 in the RTL, which gives every pulse at once, not "
-                                   f"{max(self.chip.accumulate_bits, self.chip.read_out_accumulate_bits)}",
-                                   hint="the model accumulates: --target model")
         if self.level_ports not in (1, 2):
             raise ValueError(f"level_ports must be 1 or 2, not {self.level_ports!r}")
 
@@ -102,6 +96,11 @@ class Layout:
     def stuck_word(self):
         """Which cells of a level word are stuck."""
         return data.ArrayLayout(1, self.lanes)
+
+    @property
+    def accumulated_word(self):
+        """The counts beside a level word, of a chip that accumulates in the tiles (contract 5.7)."""
+        return data.ArrayLayout(unsigned(self.chip.accumulate_bits), self.lanes)
 
     @property
     def weight(self):
@@ -192,6 +191,17 @@ class Layout:
     @property
     def read_out_stuck_word(self):
         return data.ArrayLayout(1, max(1, self.chip.classes))
+
+    @property
+    def read_out_accumulated_word(self):
+        """The counts beside a word of the read-out, of a chip that accumulates there; as wide as that word."""
+        return data.ArrayLayout(unsigned(self.chip.read_out_accumulate_bits),
+                                self.lanes if self.small else max(1, self.chip.classes))
+
+    @property
+    def count(self):
+        """A count that the pulse generator changes: of the tiles or of the read-out, whichever is wider."""
+        return signed(max(self.chip.accumulate_bits, self.chip.read_out_accumulate_bits))
 
     @property
     def fire_count(self):

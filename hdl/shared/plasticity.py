@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .layout import SILENT, Layout
 from .logic import lookup
 
-__all__ = ["PulseMode", "TraceLookup", "delayed", "noise_of", "noisy", "stepped_level", "xorshift"]
+__all__ = ["PulseMode", "TraceLookup", "accumulated", "delayed", "noise_of", "noisy", "stepped_level", "xorshift"]
 
 
 class PulseMode(enum.Enum, shape=3):
@@ -18,6 +18,13 @@ class PulseMode(enum.Enum, shape=3):
     CELL = 2  # one RESET, amplitude the unit's trace (contract 3.1b)
     POTENTIATE_LABEL = 4  # SET in the read-out where a row fired, amplitude the trace of its rank (contract 10.5)
     DEPRESS_RIVAL = 5  # RESET alike
+
+
+def accumulated(count, amount, threshold, *, lower):
+    """The count beside a cell after it changed by ``amount``, and whether its pulse is due (contract 5.7)."""
+    changed = Mux(lower, count - amount, count + amount)
+    due = Mux(lower, changed <= -threshold, changed >= threshold)
+    return Mux(due, 0, changed), due
 
 
 def noise_of(state):

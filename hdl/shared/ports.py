@@ -2,7 +2,7 @@
 
 from amaranth.lib import data, enum
 
-from ohmspike.chip.instructions import BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS
+from ohmspike.chip.counters import ACCUMULATE_COUNTERS, BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS
 from ohmspike.chip.limits import READS_MAX
 
 from .layout import Layout
@@ -69,4 +69,6 @@ def counter_peaks(layout: Layout) -> dict[str, int]:
     if chip.classes:
         peaks |= dict.fromkeys(READ_OUT_COUNTERS, 1)
         peaks |= {"read_out_reads": chip.winners, "read_out_sum": weight * chip.classes * chip.winners}
+    if chip.accumulates:
+        peaks |= dict.fromkeys(ACCUMULATE_COUNTERS, 1)
     return peaks

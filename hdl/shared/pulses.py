@@ -1,13 +1,13 @@
 """What both pulse generators share: their ports, and the tables of steps and weights."""
 
-from amaranth import Cat, Mux, unsigned
+from amaranth import Cat, Const, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .accumulator import WeightTable
 from .layout import Layout
-from .plasticity import PulseMode
+from .plasticity import PulseMode, accumulated
 
 __all__ = ["CommonPulses"]
 
@@ -53,8 +53,17 @@ class CommonPulses(wiring.Component):
             "pulse_weight": Out(layout.weight),
             "clipped": Out(1),
             **({"write_noise": In(layout.chip.noise_bits)} if layout.noisy else {}),
+            **self._counts(),
             **members,
         })
+
+    def _counts(self):
+        """Ports of accumulation that both forms have."""
+        chip = self._layout.chip
+        bits = {"accumulate_threshold": chip.accumulate_bits,
+                "read_out_accumulate_threshold": chip.read_out_accumulate_bits}
+        ports = {name: In(width - 1) for name, width in bits.items() if width}
+        return ports | {"count_written": Out(self._layout.count.width), "read_out_pulses": Out(1)} if ports else {}
 
     def _tables(self, m, idle, level, bin_, teaching):
         """Tables and weights: addressed by the level and bin of a pulse, or by the host while idle.
@@ -89,3 +98,45 @@ class CommonPulses(wiring.Component):
             self.weight_value.eq(weights.weight),
         ]
         return tables, weights.weight
+
+    def _accumulate(self, m, selected, count, row_count, bin_, amount_of_rank, *, teaching, resetting):
+        """What accumulation makes of the pulse of a row (contract 5.7), in a chip that accumulates; combinational.
+
+        Parameters
+        ----------
+        selected, bin_
+            Whether another chip would give it, and of which amplitude bin.
+        count, row_count
+            The counts beside its cell, in the tile and in the read-out; of no use where they do not accumulate.
+        amount_of_rank
+            What a row of its rank counts in the read-out.
+
+        Returns
+        -------
+        counted, kept
+            Whether a count changes, and to what.
+        given, bin
+            Whether the pulse is given, and of which bin.
+        """
+        layout, chip = self._layout, self._layout.chip
+        counts, thresholds, amounts = [], [], []
+        if chip.accumulate_bits:
+            counts.append(count.as_signed())
+            thresholds.append(self.accumulate_threshold)
+            amounts.append(bin_ + 1)
+        if chip.read_out_accumulate_bits:
+            counts.append(row_count.as_signed())
+            thresholds.append(self.read_out_accumulate_threshold)
+            amounts.append(amount_of_rank)
+        here = Const(1) if len(counts) == 2 else ~teaching if chip.accumulate_bits else teaching
+        count, threshold, amount = (
+            pair[0] if len(pair) == 1 else Mux(teaching, pair[1], pair[0]) for pair in (counts, thresholds, amounts))
+        counted, kept, given, bin_given = Signal(), Signal(layout.count.width), Signal(), Signal.like(bin_)
+        changed, due = accumulated(count, amount, threshold, lower=resetting)
+        m.d.comb += [
+            counted.eq(selected & here),
+            kept.eq(changed[:len(kept)]),  # wide enough for what is not due
+            given.eq(selected & (due | ~here)),
+            bin_given.eq(Mux(here, chip.amplitudes - 1, bin_)),
+        ]
+        return counted, kept, given, bin_given

@@ -93,6 +93,11 @@ class CommonStorage:
             if getattr(self, name) is not None:
                 m.submodules[name] = getattr(self, name)
 
+    @property
+    def counts(self) -> dict[str, MemoryPorts]:
+        """The memories of counts beside cells, ``accumulated`` and ``read_out_accumulated``, as far as there are."""
+        return {name: ports for name, ports in self.memories.items() if name.endswith("accumulated")}
+
     def count(self, m, name: str, amount=1):
         """A counter rises in this clock."""
         m.d.comb += getattr(self.counters, f"increment_{name}").eq(amount)

@@ -34,7 +34,9 @@ class SmallAccess(HostAccess):
             with m.Case(CODE["random"]):
                 m.d.comb += self.accessed.eq(map_.random_address(access.row[:layout.stream.width]))
             if chip.classes:
-                with m.Case(*(CODE[name] for name in ("read_out", "read_out_stuck")[:1 + chip.has_stuck_cells])):
+                with m.Case(*(CODE[name] for name, present in (
+                        ("read_out", True), ("read_out_stuck", chip.has_stuck_cells),
+                        ("read_out_accumulated", chip.read_out_accumulate_bits > 0)) if present)):
                     m.d.comb += self.accessed.eq(map_.read_out_address(
                         access.row[:layout.read_out_row.width], access.neuron.word))
 
@@ -59,6 +61,12 @@ class SmallAccess(HostAccess):
             with m.Case(*(CODE[name] for name in ("stuck", "read_out_stuck")[:1 + (chip.classes > 0)])):
                 m.d.comb += [self.result.eq(array.stuck), array.write_stuck.eq(access.write),
                              array.written_stuck.eq(access.data[0])]
+
+    def _other_cells(self, m):
+        for name, counts in self.storage.counts.items():
+            with m.Case(CODE[name]):
+                m.d.comb += self.result.eq(counts.read.data[self.storage.array.lane])
+                self.storage.replace_count(m, name, self.access.write, self.access.data)
 
     def _counter(self, m):
         value = self.storage.counters.value

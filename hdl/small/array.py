@@ -44,14 +44,19 @@ class ArrayMap:
         return 1 << sum(self._neuron_bits)
 
     @property
-    def regions(self) -> dict[str, int]:
-        """First address of each region, and of what lies behind the last."""
+    def depths(self) -> dict[str, int]:
+        """Words of every region but the levels, a power of two."""
         layout, chip = self.layout, self.layout.chip
         depths = {"random": 1 << ceil_log2(chip.tiles + (chip.classes > 0)), "theta": self.theta_depth}
         if chip.classes:
             depths["read_out"] = 1 << ceil_log2(chip.read_out_rows) + ceil_log2(layout.read_out_words)
-        first, end = {"levels": 0}, layout.level_depth
-        for name, depth in sorted(depths.items(), key=lambda item: item[1]):
+        return depths
+
+    @property
+    def regions(self) -> dict[str, int]:
+        """First address of each region, and of what lies behind the last."""
+        first, end = {"levels": 0}, self.layout.level_depth
+        for name, depth in sorted(self.depths.items(), key=lambda item: item[1]):
             first[name] = -(-end // depth) * depth
             end = first[name] + depth
         return first | {"end": end}

@@ -93,6 +93,15 @@ class SmallCore(CommonCore):
         if self.layout.chip.has_stuck_cells:
             m.d.comb += pulses.stuck.eq(array.stuck)
 
+    def _accumulation(self, m):
+        super()._accumulation(m)
+        storage, pulses = self.storage, self.storage.pulses
+        for name, write in (("accumulated", "write_count"), ("read_out_accumulated", "write_row_count")):
+            if name in storage.counts:
+                count = pulses.count if name == "accumulated" else pulses.row_count
+                m.d.comb += count.eq(storage.counts[name].read.data[storage.array.lane])
+                storage.replace_count(m, name, getattr(pulses, write), pulses.count_written)
+
     def _race_feed(self, m):
         layout, race, racing = self.layout, self.storage.race, self.racing
         entry = race.entry

@@ -21,9 +21,11 @@ class SerialPulses(CommonPulses):
 
         1 fetch     the word of the cell is addressed; the stamp of its line is there
         2 look up   the level is there; stamp -> trace -> is there a pulse, of which bin? table entry and weight are
-                    addressed; the random state advances if there is a pulse
+                    addressed; the random state advances if there is a pulse. With accumulation (5.7) the count
+                    beside the cell tells whether it is given
         3 step      (entry + u) >> fraction_bits, or with write noise its product (contract 5.5); counted
-        4 write     level +- step, held at the rails, replaces the cell unless it is stuck; counted if it was held
+        4 write     level +- step, held at the rails, replaces the cell unless it is stuck; counted if it was held;
+                    the count is replaced
 
     Timing
     ------
@@ -61,6 +63,16 @@ class SerialPulses(CommonPulses):
         The register; of chips with write noise.
     stuck : :py:`In(1)`
         With ``level``: the cell is stuck; of chips with stuck cells.
+    accumulate_threshold, read_out_accumulate_threshold : :py:`In`
+        The registers; of chips that accumulate in the tiles, or in the read-out, like all that follows.
+    count, row_count : :py:`In`
+        With ``level``: the count beside the cell, of a tile and of the read-out.
+    write_count, write_row_count, count_written : :py:`Out`
+        Replace that count; where ``count_written`` is wider than a count, that takes its low bits.
+    accumulations, read_out_accumulations : :py:`Out`
+        How many counts a sweep has changed, for the counters of these names; in its last clock, else 0.
+    read_out_pulses : :py:`Out(1)`
+        As :py:`pulse`, of pulses on the read-out alone.
     """
 
     def __init__(self, layout: Layout):
@@ -77,6 +89,15 @@ class SerialPulses(CommonPulses):
         }
         if layout.chip.has_stuck_cells:
             members["stuck"] = In(1)
+        chip = layout.chip
+        if chip.accumulates:
+            members |= {"write_count": Out(1), "write_row_count": Out(1),
+                        "accumulations": Out(range(chip.rows + 1)),
+                        "read_out_accumulations": Out(range(chip.tiles * chip.winners + 1))}
+        if chip.accumulate_bits:
+            members["count"] = In(chip.accumulate_bits)
+        if chip.read_out_accumulate_bits:
+            members["row_count"] = In(chip.read_out_accumulate_bits)
         super().__init__(layout, members)
 
     def elaborate(self, platform):
@@ -104,6 +125,9 @@ class SerialPulses(CommonPulses):
         bin_ = Signal(max(1, layout.bin.width))
         if layout.bin.width:
             m.d.comb += bin_.eq(trace[-layout.bin.width:])
+        given, looking, writing = selected, Signal(), Signal()
+        if chip.accumulates:
+            given, bin_ = self._counted(m, selected, bin_, rank, teaching, resetting, looking, writing)
         tables, weight = self._tables(m, self.start_ready, self.level, bin_, teaching)
         m.d.comb += self.pulse_weight.eq(weight)
         entry = Mux(resetting, tables["reset"].data, tables["set"].data)
@@ -120,10 +144,10 @@ class SerialPulses(CommonPulses):
         else:
             m.d.sync += step.eq(moved >> chip.fraction_bits)
         stepped, clipped = stepped_level(level, step, lower=resetting, top=chip.levels - 1)
-        looking, stepping, writing = Signal(), Signal(), Signal()
+        stepping = Signal()
         with m.If(looking):
-            m.d.sync += [pulse.eq(selected), bin_held.eq(bin_), level.eq(self.level)]
-            with m.If(selected):
+            m.d.sync += [pulse.eq(given), bin_held.eq(bin_), level.eq(self.level)]
+            with m.If(given):
                 m.d.sync += random.eq(drawn)
         writes = writing & pulse
         if chip.has_stuck_cells:
@@ -136,8 +160,32 @@ class SerialPulses(CommonPulses):
             self.write_level.eq(writes), self.clipped.eq(writing & pulse & clipped),
             narrow(self.written_level, stepped),
         ]
+        if chip.accumulates:
+            m.d.comb += self.read_out_pulses.eq(self.pulse & teaching)
         self._sequence(m, sweep, random, rank, teaching, looking, stepping, writing)
         return m
+
+    def _counted(self, m, selected, bin_, rank, teaching, resetting, looking, writing):
+        """What accumulation makes of a pulse: whether it is given, and its bin. Counts are written, and told in sum."""
+        chip = self._layout.chip
+        counted, kept, given, bin_ = self._accumulate(
+            m, selected, self.count if chip.accumulate_bits else None,
+            self.row_count if chip.read_out_accumulate_bits else None, bin_, chip.winners - rank, teaching=teaching,
+            resetting=resetting)
+        changed = Signal()  # by the row under way
+        changes = Signal(range(max(chip.rows, chip.tiles * chip.winners) + 1))  # of the sweep
+        with m.If(looking):
+            m.d.sync += [self.count_written.eq(kept), changed.eq(counted), changes.eq(changes + counted)]
+        with m.If(self.start_ready):
+            m.d.sync += changes.eq(0)
+        told = Mux(self.random_write, changes, 0)  # in the last clock
+        m.d.comb += [
+            self.write_count.eq(writing & changed & ~teaching),
+            self.write_row_count.eq(writing & changed & teaching),
+            narrow(self.accumulations, Mux(teaching, 0, told)),
+            narrow(self.read_out_accumulations, Mux(teaching, told, 0)),
+        ]
+        return given, bin_
 
     def _sequence(self, m, sweep, random, rank, teaching, looking, stepping, writing):
         """Fetch the random state, give every row its four clocks, store the random state."""

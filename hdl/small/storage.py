@@ -16,10 +16,12 @@ __all__ = ["SmallStorage"]
 
 
 def _peaks(layout):
-    """The largest increments: the read-out counts all pulses of a fire at once."""
+    """The largest increments: the read-out counts all pulses of a fire at once, a sweep all counts that it changed."""
     peaks, chip = counter_peaks(layout), layout.chip
     if chip.classes:
         peaks["read_out_sum"] = chip.winners * chip.classes * ((1 << chip.weight_bits) - 1)
+    if chip.accumulates:
+        peaks |= {"accumulations": chip.rows, "read_out_accumulations": chip.tiles * chip.winners}
     return peaks
 
 
@@ -40,11 +42,29 @@ class SmallStorage(CommonStorage):
             "units": of(unit_shape(layout), unit_depth(layout)),
             "lines": of(unsigned(8), chip.lines),
         }
+        self.array, self.map = Array(layout), ArrayMap(layout)
+        if chip.accumulate_bits:
+            memories["accumulated"] = of(layout.accumulated_word, layout.level_depth, granularity=1)
+        if chip.read_out_accumulate_bits:
+            memories["read_out_accumulated"] = of(layout.read_out_accumulated_word, self.map.depths["read_out"],
+                                                  granularity=1)
         super().__init__(layout, memories, race=SerialRace(layout), pulses=SerialPulses(layout),
                          counters=SerialCounterBank(_peaks(layout), chip.amplitudes),
                          read_out=SerialReadOut(layout) if chip.classes else None)
-        self.array, self.map = Array(layout), ArrayMap(layout)
         self.tile = Signal(layout.tile)  # whose state is read while there is no visit: where the walk is
+
+    def replace_count(self, m, name, write, written):
+        """Replace one count of the word that lies where the array is addressed, in the lane of the array, if ``write``.
+
+        As with the array, the address must have been the same in the clock before.
+        """
+        port = self.counts[name].write
+        m.d.comb += [*(lane.eq(written) for lane in port.data), port.en.eq(Mux(write, 1 << self.array.lane, 0))]
+
+    def add_background(self, m):
+        """Counts lie in memories of their own, where their cells lie in the array."""
+        for _, read, write in self.counts.values():
+            m.d.comb += [port.addr.eq(self.array.address[:len(port.addr)]) for port in (read, write)]
 
     def add_to(self, m):
         self.add_memories(m)

@@ -11,7 +11,7 @@ from ohmspike.hdl.fast.race import Race
 from ohmspike.hdl.flow.formal import FormalFailure, prove
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.shared.logic import saturate
-from ohmspike.hdl.shared.plasticity import noise_of, stepped_level
+from ohmspike.hdl.shared.plasticity import accumulated, noise_of, stepped_level
 
 LANES = 6
 ENTRY = data.StructLayout({"score": signed(5), "lane": 3, "eligible": 1})
@@ -87,6 +87,30 @@ class StuckCellsStay(wiring.Component):
         return m
 
 
+class CountsFitTheirBits(wiring.Component):
+    """A count changes by an amount (contract 5.7), whatever the register holds: a pulse is due at the threshold, on the
+    side of the change alone, and sets it to 0; what is not due fits the bits of the count."""
+
+    def __init__(self, bits, amount_bits, accumulated=accumulated):
+        self.bits, self.accumulated = bits, accumulated
+        super().__init__({"count": In(signed(bits)), "amount": In(amount_bits), "threshold": In(bits - 1),
+                          "lower": In(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        kept, wanted = Signal(signed(self.bits + 9)), Signal(signed(self.bits + 9))
+        changed, due = self.accumulated(self.count, self.amount, self.threshold, lower=self.lower)
+        half = 1 << self.bits - 1
+        m.d.comb += [
+            kept.eq(changed),
+            wanted.eq(Mux(self.lower, self.count - self.amount, self.count + self.amount)),
+            Assert(due == (Mux(self.lower, -wanted, wanted) >= self.threshold)),
+            Assert(kept == Mux(due, 0, wanted)),
+            Assert((kept >= -half) & (kept < half)),
+        ]
+        return m
+
+
 class WinnerLeads(wiring.Component):
     """The winner of a word is the eligible neuron with the largest score, the lowest of those."""
 
@@ -156,6 +180,11 @@ def test_stuck_cells_stay(ports):
     prove(StuckCellsStay(Layout(STUCK.chip, 2, level_ports=ports)), depth=8, mode="prove")
 
 
+@pytest.mark.parametrize("bits, amount_bits", [(2, 1), (5, 4), (8, 8)])
+def test_counts_fit_their_bits(bits, amount_bits):
+    prove(CountsFitTheirBits(bits, amount_bits), depth=1)
+
+
 @pytest.mark.parametrize("lanes", [1, 2, LANES])
 def test_the_winner_of_a_word_leads(lanes):
     prove(WinnerLeads(lanes), depth=1)
@@ -191,6 +220,16 @@ def noise_of_three_fields(state):
     return noise_of(state) - state[15:20]
 
 
+def due_on_the_other_side(count, amount, threshold, *, lower):
+    changed = Mux(lower, count - amount, count + amount)
+    due = (changed >= threshold) | (changed <= -threshold)
+    return Mux(due, 0, changed), due
+
+
+def due_above_the_threshold(count, amount, threshold, *, lower):
+    return accumulated(count, amount, threshold + 1, lower=lower)
+
+
 class OnlyTilesStuck(Pulses):
     """The mask of the read-out is forgotten."""
 
@@ -203,9 +242,11 @@ class OnlyTilesStuck(Pulses):
     lambda: NoisyLevelStaysBetweenItsRails(63, 12, 2, noise_of=uncentred),
     lambda: NoisyLevelStaysBetweenItsRails(63, 12, 2, noise_of=noise_of_three_fields),
     lambda: LevelStaysBetweenItsRails(63, 6, wraps_below), lambda: LevelStaysBetweenItsRails(62, 6, rail_one_too_high),
+    lambda: CountsFitTheirBits(5, 4, due_on_the_other_side), lambda: CountsFitTheirBits(5, 4, due_above_the_threshold),
     lambda: WinnerLeads(3, higher_lane_on_a_tie), lambda: WinnerLeads(3, eligibility_ignored),
     lambda: MembraneHoldsAtItsTop(8, 4, lambda value, width: value[:width]),
 ], ids=["noisy level wraps below", "noise not centred", "noise of three fields", "wraps below", "rail one too high",
+        "due on the other side", "due above the threshold",
         "higher lane on a tie", "eligibility ignored", "membrane wraps"])
 def test_planted_bug_is_caught(spec):
     with pytest.raises(FormalFailure, match="FAIL"):

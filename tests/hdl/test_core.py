@@ -51,6 +51,10 @@ CORNERS = {
     "read-out wider than a word, noise, stuck cells": (varied(FLAWED, classes=5, winners=3), 2),
     "one of everything, noise, stuck cells": (varied(ONE, classes=2, read_out_set_step=0.3, noise_bits=16,
                                                      stuck_cells="masked"), 1),
+    "threshold, tiles accumulate": (varied(THRESHOLD, accumulate_bits=8, accumulate_threshold=3), 3),
+    "both accumulate, noise, stuck cells": (varied(
+        FLAWED, levels=4, classes=5, winners=3, accumulate_bits=2, accumulate_threshold=1, read_out_accumulate_bits=5,
+        read_out_accumulate_threshold=4), 2),
     "small membranes and thresholds": (varied(RACE, membrane_bits=4, threshold_bits=4), 2),
 }
 

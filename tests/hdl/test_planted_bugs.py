@@ -19,6 +19,9 @@ READ_OUT = varied(RACE, levels=4, weight_bits=6, weights=(0, 20, 45, 60), classe
                   read_out_set_step=0.3, read_out_reset_step=0.3)
 FLAWED = varied(RACE, noise_bits=9, stuck_cells="masked")
 TAUGHT_FLAWED = varied(READ_OUT, noise_bits=9, stuck_cells="masked")
+ACCUMULATING = varied(RACE, levels=4, weight_bits=4, amplitudes=4, accumulate_bits=4, accumulate_threshold=5)
+TAUGHT_ACCUMULATING = varied(READ_OUT, read_out_accumulate_bits=3, read_out_accumulate_threshold=2)
+BOTH_ACCUMULATING = varied(TAUGHT_ACCUMULATING, accumulate_bits=4, accumulate_threshold=3)
 MANY = varied(READ_OUT, plane_height=1, plane_width=2, patch_height=1, patch_width=1, neurons=9, winners=9, learners=1)
 STREAM = varied(RACE, neurons=5)  # three words of two: too many to hold their scores
 ROW = varied(RACE, plane_height=1, plane_width=24, patch_height=1, patch_width=2, stride=2, winners=1, learners=1)
@@ -44,7 +47,7 @@ BUGS = {
     "membranes wrap": ("shared.accumulator", "saturate(membrane + table.weight, layout.chip.membrane_bits)",
                        "(membrane + table.weight)[:layout.chip.membrane_bits]", RACE),
     "wrong xorshift": ("shared.plasticity", '("<<", 5)', '("<<", 6)', RACE),
-    "one draw too few": ("fast.pulses", "with m.If(selected):", "with m.If(selected & (level != 0)):", RACE),
+    "one draw too few": ("fast.pulses", "with m.If(given):", "with m.If(given & (level != 0)):", RACE),
     "lower rail missing": ("shared.plasticity", "Mux(below, 0, ", "Mux(below, top, ", RACE),
     "upper rail missing": ("shared.plasticity", "Mux(above, top, raw)", "Mux(above, 0, raw)", RACE),
     "DARK acts on lines that spoke": ("fast.pulses", "(self.line_stamp == SILENT))",
@@ -94,6 +97,35 @@ BUGS = {
     "stuck as a cell of the tiles is": ("fast.pulses", "stuck = Mux(teaching, row, tile)", "stuck = tile",
                                         TAUGHT_FLAWED),
     "the read-out is without noise": ("shared.plasticity", "noise.eq(noise_of(drawn))", "noise.eq(0)", TAUGHT_FLAWED),
+    "a pulse is due beyond the threshold": ("shared.plasticity", "changed <= -threshold, changed >= threshold",
+                                            "changed <= -threshold, changed > threshold", ACCUMULATING),
+    "a pulse is due on both sides": ("shared.plasticity", "Mux(lower, changed <= -threshold, changed >= threshold)",
+                                     "(changed <= -threshold) | (changed >= threshold)", ACCUMULATING),
+    "a count is unsigned": ("shared.pulses", "counts.append(count.as_signed())", "counts.append(count)", ACCUMULATING),
+    "a count stays when its pulse is given": ("shared.plasticity", "return Mux(due, 0, changed), due",
+                                              "return changed, due", ACCUMULATING),
+    "every bin counts alike": ("shared.pulses", "amounts.append(bin_ + 1)", "amounts.append(bin_ | 1)", ACCUMULATING),
+    "a pulse has the bin of the last sample": ("shared.pulses", "Mux(here, chip.amplitudes - 1, bin_)", "bin_",
+                                               ACCUMULATING),
+    "what is only counted draws": ("fast.pulses", "with m.If(given):", "with m.If(selected):", ACCUMULATING),
+    "what is only counted is given": ("fast.pulses", "pulse_3.eq(given)", "pulse_3.eq(selected)", ACCUMULATING),
+    "a count is written beside the next cell": ("fast.pulses", "counted, lane_3, addresses[3], teaching",
+                                                "counted, lane_3, addresses[2], teaching", ACCUMULATING),
+    "a count is read a clock late": ("fast.pulses", "count.eq(self.level_counts[sweep.lane])",
+                                     "count.eq(delayed(m, self.level_counts[sweep.lane]))", ACCUMULATING),
+    "every rank counts alike": ("fast.pulses", "amount.eq(chip.winners - rank)", "amount.eq(chip.winners)",
+                                TAUGHT_ACCUMULATING),
+    "pulses of the tiles wait for counts": ("shared.pulses", "~teaching if chip.accumulate_bits else teaching",
+                                            "Const(1)", TAUGHT_ACCUMULATING),
+    "a label counts at the threshold of the tiles": (
+        "shared.core", 'name.replace("accumulated", "accumulate_threshold")', '"accumulate_threshold"',
+        BOTH_ACCUMULATING),
+    "counts of the tiles are counted for the read-out": (
+        "fast.pulses", "self.accumulations.eq(changes & ~teaching)", "self.accumulations.eq(changes)",
+        BOTH_ACCUMULATING),
+    "pulses of the tiles are counted as given in the read-out": (
+        "fast.pulses", "self.read_out_pulses.eq(pulse_4 & teaching)", "self.read_out_pulses.eq(pulse_4)",
+        BOTH_ACCUMULATING),
     "a tie is right for any label": ("shared.answers", "(own == best) & (event.line < read_out.best)", "(own == best)",
                                      READ_OUT),
 }
@@ -117,7 +149,7 @@ def run_samples(chip):
 
     async def session(bench, ctx):
         if chip.classes:
-            state.learn = False
+            state.learn = chip.accumulates
             state.read_out[:] = [[2, 2, 1], [2, 2, 2], [2, 2, 1]] * (chip.read_out_rows // 3)
             alike = write("registers", [0], column=4) + encode_events([0, DECIDE, LABEL[0], END])  # leads by the margin
             program = alike + write("registers", [chip.margin], column=4) + encode_events(labelled * 2)
@@ -133,8 +165,10 @@ def run_samples(chip):
     bench.run(session)
 
 
-@pytest.mark.parametrize("chip", [RACE, STREAM, THRESHOLD, READ_OUT, MANY, ROW, FLAWED, TAUGHT_FLAWED], ids=[
-    "race", "stream", "threshold", "read-out", "many winners", "row", "flawed", "flawed read-out"])
+@pytest.mark.parametrize("chip", [RACE, STREAM, THRESHOLD, READ_OUT, MANY, ROW, FLAWED, TAUGHT_FLAWED, ACCUMULATING,
+                                  TAUGHT_ACCUMULATING, BOTH_ACCUMULATING], ids=[
+    "race", "stream", "threshold", "read-out", "many winners", "row", "flawed", "flawed read-out", "accumulating",
+    "accumulating read-out", "both accumulating"])
 def test_without_a_bug_all_is_well(chip):
     run_samples(chip)
 

@@ -30,6 +30,8 @@ LAYOUTS = {
     "small, unseen lines": Layout(varied(WIDE, patch_height=1, patch_width=1, stride=2), 2, level_ports=1),
 }
 READ_OUT = varied(WIDE, plane_height=3, plane_width=4, classes=3, score_bits=10, margin=0)
+BOTH = {"accumulate_bits": 3, "accumulate_threshold": 2, "read_out_accumulate_bits": 4,
+        "read_out_accumulate_threshold": 3}
 READ_OUTS = {
     "3 words": Layout(READ_OUT, 2),
     "ten classes": Layout(varied(READ_OUT, classes=10, learners=1), 5),
@@ -37,6 +39,8 @@ READ_OUTS = {
                                                  winners=9, learners=1), 9),
     "one winner": Layout(varied(READ_OUT, winners=1, learners=1, plane_height=2, plane_width=3), 5),
     "noise, stuck cells": Layout(varied(READ_OUT, noise_bits=8, stuck_cells="masked"), 3),
+    "accumulates": Layout(varied(READ_OUT, **BOTH), 3),
+    "small, accumulates": Layout(varied(READ_OUT, **BOTH), 2, level_ports=1),
     "small, 3 words": Layout(READ_OUT, 2, level_ports=1),
     "small, ten classes": Layout(varied(READ_OUT, classes=10, learners=1), 5, level_ports=1),
     "small, more classes than lines": Layout(varied(READ_OUT, plane_height=2, plane_width=3, classes=9), 2,
@@ -85,7 +89,8 @@ def test_every_event_of_a_race_costs_what_is_stated(name, learn):
 
 
 @pytest.mark.parametrize("name, learn, report", [
-    ("3 words", True, True), ("noise, stuck cells", True, True), ("ten classes", True, True),
+    ("3 words", True, True), ("noise, stuck cells", True, True), ("accumulates", True, True),
+    ("small, accumulates", True, True), ("ten classes", True, True),
     ("one winner", False, True),
     ("races wait for the read-out", False, True), ("races wait for the read-out", True, False),
     ("small, 3 words", True, True), ("small, more classes than lines", False, True),

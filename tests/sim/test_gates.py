@@ -20,6 +20,8 @@ CHIP = Chip(name="gates", plane_height=3, plane_width=4, patch_height=2, patch_w
             learners=1, min_spikes=1, levels=8, weight_bits=3, membrane_bits=6, threshold_bits=6, theta_step=3.0,
             amplitudes=2, set_step=0.3, reset_step=0.3)
 READ_OUT = dataclasses.replace(CHIP, classes=3, score_bits=8, margin=9, read_out_set_step=0.3, read_out_reset_step=0.3)
+BOTH = dataclasses.replace(READ_OUT, accumulate_bits=3, accumulate_threshold=2, read_out_accumulate_bits=4,
+                           read_out_accumulate_threshold=3)
 LONG = pytest.mark.skipif("OHMSPIKE_LONG_TESTS" not in os.environ, reason="takes minutes: set OHMSPIKE_LONG_TESTS=1")
 OPTIONS = {"max_request": 64, "max_reply": 64, "window": 1}  # small, to be compiled soon
 
@@ -50,7 +52,9 @@ def difference(rtl, chip):
 @pytest.mark.slow
 @pytest.mark.parametrize(("family", "chip", "lanes"), [
     pytest.param("ecp5", READ_OUT, 1, id="ecp5, read-out"), pytest.param("ecp5", CHIP, 4, id="ecp5, one word"),
-    pytest.param("ice40", READ_OUT, 1, id="ice40", marks=LONG)])
+    pytest.param("ice40", READ_OUT, 1, id="ice40", marks=LONG),
+    pytest.param("ecp5", BOTH, 2, id="ecp5, accumulating", marks=LONG),
+    pytest.param("ice40", BOTH, 1, id="ice40, accumulating", marks=LONG)])
 def test_gates_do_what_the_oracle_does_whatever_their_memories_held(family, chip, lanes):
     """In the fast form and in the small one. Every memory of the ECP5 is a block RAM here, whose bytes come out wrong
     when they are read while they are written."""

@@ -7,7 +7,7 @@ from ohmspike.chip import Chip
 from ohmspike.chip.description import presets
 from ohmspike.hdl.flow.digests import lines
 
-from .stimulus import random_chip
+from .stimulus import accumulating_chip, random_chip
 
 __all__ = ["digested_chips", "stored"]
 
@@ -15,9 +15,10 @@ TABLE = Path(__file__).parents[1] / "hdl" / "digests.txt"
 
 
 def digested_chips() -> dict[str, Chip]:
-    """Every preset, and 20 random chips."""
+    """Every preset, 20 random chips, and three that accumulate."""
     return {name: Chip.preset(name) for name in presets()} | {
-        f"random{seed}": random_chip(seed, ("race", "threshold")[seed % 2]) for seed in range(20)}
+        f"random{seed}": random_chip(seed, ("race", "threshold")[seed % 2]) for seed in range(20)} | {
+        f"accumulating{seed}": accumulating_chip(seed) for seed in range(3)}
 
 
 def stored() -> list[str]:

@@ -62,6 +62,15 @@ def accumulating(chip: Chip, rng: np.random.Generator) -> Chip:
     return dataclasses.replace(chip, **fields)
 
 
+def accumulating_chip(seed: int) -> Chip:
+    """A random chip that accumulates, with the same seed the same one; three of four race."""
+    rng = np.random.default_rng([seed, 2])
+    chip = random_chip(seed, "threshold" if seed % 4 == 3 else "race")
+    while not (found := accumulating(chip, rng)).accumulates:
+        pass
+    return found
+
+
 def _table(rng, amplitudes, levels):
     return tuple(map(tuple, rng.integers(0, 1 << int(rng.integers(1, 17)), (amplitudes, levels)).tolist()))
 

@@ -1,0 +1,46 @@
+"""The emitted RTL of random chips that accumulate does to the bit what the model does, in both forms."""
+
+import os
+
+import numpy as np
+import pytest
+
+from ohmspike.hdl.flow.emit import emit
+from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.top.chip import ChipTop
+from ohmspike.host.link.ports import CompiledPort
+from ohmspike.host.link.session import LinkSession
+from ohmspike.host.targets.linked import LinkTarget
+from ohmspike.host.targets.model import ModelTarget
+from ohmspike.sim.rtl.compiled import CompiledRtl
+from ohmspike.sim.state import spikes_difference
+from support.stimulus import accumulating_chip, random_samples, random_state
+
+LONG = pytest.mark.skipif("OHMSPIKE_LONG_TESTS" not in os.environ, reason="takes minutes: set OHMSPIKE_LONG_TESTS=1")
+
+
+def difference(rtl, model, rng):
+    """First difference over samples with and without learning, from a random state."""
+    chip = model.chip
+    state = random_state(chip, rng)
+    target = LinkTarget(chip, LinkSession(CompiledPort(rtl, patience=1_000_000), chip))
+    for each in (target, model):
+        each.load(state)
+    for learn in (True, False, True):
+        batch = random_samples(chip, rng, 20)
+        if found := spikes_difference(target.present(batch, learn=learn), model.present(batch, learn=learn)):
+            return f"output spikes: {found}"
+    return target.state().differences(model.state())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "ports"), [
+    pytest.param(seed, ports, marks=() if (seed, ports) in ((0, 2), (5, 1)) else LONG)
+    for seed in range(20) for ports in (2, 1)])
+def test_accumulating_chips_do_what_the_model_does(seed, ports):
+    """Accumulation in the tiles, in the read-out or in both, with write noise and stuck cells or without."""
+    chip, rng = accumulating_chip(seed), np.random.default_rng([seed, ports])
+    layout = Layout(chip, int(rng.integers(1, min(chip.neurons, 6) + 1)), ports)
+    text = emit(ChipTop(layout, max_request=64, max_reply=64), "chip", undefined_memories=["*"])
+    with CompiledRtl(text, top="chip", initial_seed=1 + seed, quick=True) as rtl:
+        assert difference(rtl, ModelTarget(chip, threads=1), rng) == "", f"{chip}, {layout.lanes} lanes"
