@@ -1,10 +1,7 @@
 """``ohmspike device``: memristors, and a memristor of one's own."""
 
-import concurrent.futures
 import contextlib
 import dataclasses
-import multiprocessing
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -36,7 +33,7 @@ from ohmspike.sim.analog.fit import (
     read_measurement,
 )
 
-from .device_study import compare, study
+from .device_study import age, compare, study
 from .groups import Group
 from .options import chip_of, chip_option, json_option, seed_option
 
@@ -172,7 +169,8 @@ def fit(files: tuple[Path, ...], name: str | None, base: str, only_preview: bool
     if refused:
         grave = next(doubt for doubt in found.doubts if doubt.grave)
         raise UserError(f"{measured.source}: not this kind of device: {grave.reason}",
-                        hint=f"{grave.cure}; --accept writes it all the same")
+                        hint=grave.cure if "--accept" in grave.cure else f"{grave.cure}; --accept writes it all the "
+                                                                         f"same")
 
 
 def _show_fit(measured: Measurement, found: Fit, written: list[Path], as_json: bool) -> None:
@@ -204,25 +202,19 @@ def _show_fit(measured: Measurement, found: Fit, written: list[Path], as_json: b
 @click.option("--case", "cases", type=click.IntRange(1), multiple=True, metavar="N",
               help="of the table alone, from 1; may be repeated")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="processes")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None,
+              help="CSV file of all fits; those that are there are not made again")
 @json_option
-def coverage(seeds: int, cases: tuple[int, ...], jobs: int, as_json: bool) -> None:
+def coverage(seeds: int, cases: tuple[int, ...], jobs: int, out: Path | None, as_json: bool) -> None:
     """how often two standard errors of a fit hold the truth: a study on simulated measurements"""
+    from ohmspike.host.studies.coverage import cover_cases
     from ohmspike.sim.analog.fitting.coverage import CASES, COLUMNS, markdown
-    from ohmspike.sim.analog.fitting.coverage import coverage as covered
 
     if cases and max(cases) > len(CASES):
         raise click.BadParameter(f"must be 1 to {len(CASES)}, not {max(cases)}", param_hint="--case")
     chosen = [CASES[number - 1] for number in cases] if cases else list(CASES)
-    found = []
-    with contextlib.ExitStack() as stack:
-        run: Callable = map
-        if jobs > 1:
-            pool = concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
-            run = stack.enter_context(pool).map
-        advance = stack.enter_context(console.progress("cases"))
-        for done, case in enumerate(chosen, 1):
-            found.append(covered(case, seeds, run=run))
-            advance(done, len(chosen))
+    with console.progress("fits") as progress:
+        found = cover_cases(chosen, seeds, out, jobs=jobs, progress=progress)
     result = [{"case": each.case.name, "seeds": seeds, **{
         name: {"truth": float(truth), "mean": float(mean), "deviation": float(deviation), "told": float(told),
                "cover": float(cover)} for name, truth, mean, deviation, told, cover in
@@ -251,5 +243,6 @@ def chip(name: str, chip_name: str, seed: int | None, width: tuple[float, float]
     console.say(f"written {out}; use it with --chip {out}")
 
 
+device.add_command(age)
 device.add_command(compare)
 device.add_command(study)

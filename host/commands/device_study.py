@@ -11,9 +11,10 @@ from ohmspike.host.support.errors import UserError
 from ohmspike.sim.analog.device import NOMINAL, Device, devices
 
 from .body import made_of
+from .energy import device_of, device_option
 from .options import chip_of, chip_option, data_option, json_option
 
-__all__ = ["compare", "study"]
+__all__ = ["age", "compare", "study"]
 
 _scheduler = click.option("--scheduler", default=None, metavar="ADDRESS",
                           help="a Dask scheduler whose workers have Ohmspike, in place of processes of this machine")
@@ -122,3 +123,33 @@ def study(measured: str, chip_name: str, seeds: tuple[int, ...], images: int, ba
         write_text(path, text, make_folder=True)
     _compared([found], chip_name, seeds, images, folder / "study.csv", data_source, scheduler, workers, as_json,
               also=[str(path) for path in written])
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@device_option
+@click.option("--test-images", type=click.IntRange(1), default=None, help="images to evaluate  [default: all]")
+@data_option
+@json_option
+def age(run: Path, device_name: str | None, test_images: int | None, data_source: str | None, as_json: bool) -> None:
+    """accuracy of a run's chip after an hour, a day and a year, as it is and learning on; and when its cells wear out
+
+    Every cell drifts by the device's retention. The chip is evaluated on the images that the run was evaluated on.
+    """
+    from ohmspike.chip.markdown import markdown_table
+    from ohmspike.host.data.images import load_dataset
+    from ohmspike.host.runs.energy import read_run
+    from ohmspike.host.studies.devices import REFRESH, age_run
+    from ohmspike.sim.analog.lifetime import AGES, wear_text
+
+    read = read_run(run)
+    device = device_of(read.chip, device_name)
+    result = age_run(read, device, load_dataset(data_source, progress=console.status), test_images)
+    rows = [["new", f"{result['accuracy']:.2%}", ""],
+            *([f"after {name}", f"{result[f'after {name}']:.2%}", f"{result[f'after {name}, learning on']:.2%}"]
+              for name in AGES)]
+    lines = [markdown_table(["", "as it is", f"learning on, {REFRESH:,} images"], rows).rstrip(), "",
+             f"{result['evaluated']:,} images; drift of {device.retention_drift:.2%} of the range per decade of time",
+             wear_text(result["pulses"]) if result["pulses"] else
+             "the run did not count pulses of cells: `ohmspike learn --pulses` does"]
+    console.show({"chip": read.chip.name, "device": device.name, **result}, as_json=as_json, text="\n".join(lines))

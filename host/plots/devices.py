@@ -72,13 +72,13 @@ def comparison_picture(lines: list[dict], path: str | Path) -> None:
     wear.set_xlabel("images until 0.1 % is worn", fontsize=9, color=INK)
     _labelled(wear, positions, None)
     kept = figure.add_subplot(grid[0, 4])
-    for place, device in enumerate(devices):
-        colour = (NIGHT, ACCENT, EMBER, SOFT)[place % 4]
-        for how, style in (("", "o-"), (", learning on", "o--")):
+    for index, device in enumerate(devices):
+        colour, marker = (NIGHT, ACCENT, EMBER, SOFT)[index % 4], "osD^v*"[index // 4 % 6]
+        for how, style in (("", "-"), (", learning on", "--")):
             course = [np.mean(values(device, "learned", name)) * 100
                       for name in ("accuracy", *(f"after {age}{how}" for age in AGES))]
-            kept.plot(range(1 + len(AGES)), course, style, color=colour, markersize=3, linewidth=1.2,
-                      alpha=1 if place < 4 else 0.5, label=None if how else device)
+            kept.plot(range(1 + len(AGES)), course, style, color=colour, marker=marker, markersize=4, linewidth=1.2,
+                      label=None if how else device)
     kept.set_xticks(range(1 + len(AGES)), ["new", *(age.split()[-1] for age in AGES)])
     kept.set_xlabel("accuracy, %; dashed: learning on", fontsize=9, color=INK)
     if len(devices) > 1:

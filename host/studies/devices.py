@@ -19,9 +19,11 @@ import numpy as np
 from ohmspike.chip import Chip
 from ohmspike.chip.markdown import markdown_table
 from ohmspike.chip.state import ChipState
-from ohmspike.host.data.images import load_dataset
+from ohmspike.host.data.images import Dataset, load_dataset
 from ohmspike.host.learning.classify import classify
 from ohmspike.host.learning.run import learn, schedule_of
+from ohmspike.host.runs.energy import Run
+from ohmspike.host.runs.learned import load, read_arrays
 from ohmspike.host.support.atomic import write_text
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.units import engineering
@@ -34,7 +36,8 @@ from ohmspike.sim.model.nonideal import NonIdealities
 
 from .pool import carried_out, client_of
 
-__all__ = ["COLUMNS", "REFRESH", "Plan", "aged", "compare_devices", "once_more", "read_lines", "run_point", "summary"]
+__all__ = ["COLUMNS", "REFRESH", "Plan", "age_run", "aged", "compare_devices", "once_more", "read_lines", "run_point",
+           "summary"]
 
 REFRESH = 1000
 """Images that a chip goes on learning after each age, where learning is on."""
@@ -112,6 +115,51 @@ def aged(target: NonIdealTarget, state: ChipState, device: Device, shown: np.nda
             target.chip = chip
         results[f"after {age}, learning on"] = float((classify(target, judged) == truth).mean())
     return results
+
+
+def age_run(run: Run, device: Device, data: Dataset, images: int | None = None,
+            threads: int | None = None) -> dict[str, Any]:
+    """Accuracy of a run's chip by age, on the images that the run was evaluated on, and what is left of its cells.
+
+    The chip keeps its own cells: those that the seed draws, with the pulses that the run counted.
+
+    Parameters
+    ----------
+    data : :class:`~ohmspike.host.data.samples.Dataset`
+        What the run learned.
+    images : int, optional
+        Images to evaluate at most.
+
+    Returns
+    -------
+    dict
+        ``accuracy`` of the new chip, ``after …`` as :func:`aged`, and ``pulses`` as
+        :func:`~ohmspike.sim.analog.lifetime.pulse_facts`, None if the run did not count them.
+
+    Raises
+    ------
+    UserError
+        The run is of other data, of a chip without a taught race, or has no learned chip.
+    """
+    if run.metrics.get("data", data.name) != data.name:
+        raise UserError(f"{run.path}: learned {run.metrics['data']}, not {data.name}", hint="name its data with --data")
+    chip, state, _ = load(run.path / "learned.npz", run.chip)
+    if chip.fire_mode != "race" or not any(phase.teach for phase in schedule_of(chip)):
+        raise UserError(f"{run.path}: a chip that ages must race and teach a read-out, as tiles does, not {chip.name}")
+    split = data.validation() if run.metrics.get("evaluated_on") == "validation" else data
+    train_labels, test_labels = split.labels()
+    judged, truth = split.test_images[:images], test_labels[:images]
+    spread = NonIdealities.of_device(device, seed=chip.seed, chip=chip)
+    with NonIdealTarget(chip, spread, device, threads=threads) as target:
+        path, worn = run.path / "pulses.npz", None
+        if path.exists():
+            pulses = read_arrays(path)
+            target.restore(target.history() | {"wear": pulses["tiles"], "read_out_wear": pulses["read_out"]})
+            learned = (run.metrics.get("counters_learn") or run.metrics["counters"])["samples"]
+            worn = pulse_facts(np.concatenate([cells.ravel() for cells in pulses.values()]), learned, device)
+        target.nonideal.program(state)
+        return {"accuracy": float((classify(target, judged) == truth).mean()), "evaluated": len(judged),
+                **aged(target, state, device, split.train_images, train_labels, judged, truth), "pulses": worn}
 
 
 def run_point(plan: Plan, threads: int | None = 1) -> list[dict[str, Any]]:

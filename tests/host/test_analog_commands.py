@@ -195,10 +195,17 @@ def test_fit_that_is_no_device_is_refused_and_told(ohmspike, tmp_path):
     assert Device.load(str(tmp_path / "lab.toml")).levels == 2 and b"<svg" in (tmp_path / "lab.svg").read_bytes()
 
 
-def test_coverage_of_a_case_is_a_table(ohmspike):
-    code, out, err = ohmspike("device", "coverage", "--case", 1, "--seeds", 2)
+def test_coverage_of_a_case_is_a_table_and_no_fit_is_made_twice(ohmspike, tmp_path, monkeypatch):
+    fits = tmp_path / "fits.csv"
+    code, out, err = ohmspike("device", "coverage", "--case", 1, "--seeds", 2, "--out", fits)
     assert code == 0, err
     assert "| passing, 2.4/-4.88, c2c 0.0%, reading 1.0%, 1 cycle |" in out
+    assert len(fits.read_text().splitlines()) == 3
+    monkeypatch.setattr("ohmspike.host.studies.coverage.draw_and_fit", None)
+    assert ohmspike("device", "coverage", "--case", 1, "--seeds", 2, "--out", fits)[1] == out
+    fits.write_text("some,thing\n")
+    code, _, err = ohmspike("device", "coverage", "--case", 1, "--seeds", 2, "--out", fits)
+    assert code == 1 and "not a study of coverage" in err
     code, _, err = ohmspike("device", "coverage", "--case", 99)
     assert code == 2 and "must be 1 to 16, not 99" in err
 

@@ -86,6 +86,26 @@ def test_a_measured_binary_device_learns_as_one(ohmspike, files, tmp_path):
     assert json.loads(out)["lines"][0]["accuracy"] > 0.4
 
 
+def test_an_existing_run_ages(ohmspike, files, tmp_path, monkeypatch):
+    data, chip = files
+    mine = tmp_path / "mine.toml"
+    mine.write_text(Device.preset("target65").varied(name="mine", retention_drift=0.1).to_toml())
+    monkeypatch.chdir(tmp_path)
+    code, out, err = ohmspike("learn", "--chip", chip, "--device", mine, "--data", data, "--images", 400)
+    assert code == 0, err
+    (run,) = (tmp_path / "runs").iterdir()
+    code, out, err = ohmspike("device", "age", run, "--data", data, "--json")
+    assert code == 0, err
+    result = json.loads(out)
+    assert result["accuracy"] > 0.9 and result["after a year"] < result["after an hour"]
+    assert result["after a year, learning on"] > result["after a year"] and result["pulses"]["max"] > 0
+    code, out, _ = ohmspike("device", "age", run, "--data", data, "--test-images", 20)
+    assert code == 0 and "| after a year |" in out and "worn: 1 cell after" in out and "20 images" in out
+    (run / "pulses.npz").unlink()
+    code, out, _ = ohmspike("device", "age", run, "--data", data, "--test-images", 20)
+    assert code == 0 and "did not count pulses" in out
+
+
 def test_points_that_are_there_are_not_run_again(files, tmp_path, monkeypatch):
     data, _ = files
     device = Device.preset("ag_asi")

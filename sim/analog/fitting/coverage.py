@@ -1,7 +1,7 @@
 """Whether errors are honest: devices of known values simulated, fitted, and counted where two errors hold the truth."""
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from ..device import curvature, saturation
 from ..measured.curves import Branch
 from .search import most_likely, readings_of
 
-__all__ = ["CASES", "COLUMNS", "Case", "Coverage", "coverage", "draw_and_fit", "markdown"]
+__all__ = ["CASES", "COLUMNS", "Case", "Coverage", "counted", "coverage", "draw_and_fit", "markdown"]
 
 COLUMNS = ("nl_set", "nl_reset", "g_min", "g_max", "c2c", "anew")
 """Values that are counted; *anew* is the deviation that does not add up."""
@@ -105,10 +105,14 @@ def draw_and_fit(case: Case, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def coverage(case: Case, seeds: int, *, run: Callable[..., Iterable[tuple[np.ndarray, np.ndarray]]] = map,
              first: int = 1) -> Coverage:
     """Fit as many simulated measurements; ``run`` maps, as :func:`map` does, perhaps in other processes."""
-    found = list(run(functools.partial(draw_and_fit, case), range(first, first + seeds)))
-    values, errors = (np.array(column) for column in zip(*found, strict=True))
+    return counted(case, list(run(functools.partial(draw_and_fit, case), range(first, first + seeds))))
+
+
+def counted(case: Case, fits: Sequence[tuple[np.ndarray, np.ndarray]]) -> Coverage:
+    """What values and standard errors of simulated measurements come to, as :func:`draw_and_fit` returns them."""
+    values, errors = (np.array(column) for column in zip(*fits, strict=True))
     cover = np.mean(np.abs(values - case.truth()) <= 2 * errors + 1e-15, axis=0)
-    return Coverage(case, values.mean(0), values.std(0), errors.mean(0), cover, seeds)
+    return Coverage(case, values.mean(0), values.std(0), errors.mean(0), cover, len(fits))
 
 
 def markdown(found: list[Coverage]) -> str:
