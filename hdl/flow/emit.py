@@ -13,7 +13,7 @@ from amaranth.lib import wiring
 
 from .toolchain import run_yosys
 
-__all__ = ["emit", "ports"]
+__all__ = ["emit", "emit_verilog", "ports"]
 
 _INITIAL_WORD = re.compile(r" +(?P<memory>(?!word\b)\S+ ?)\[(?P<address>\d+)\] = (?P<value>\d+'s?[hbd][0-9a-f]+);")
 
@@ -64,14 +64,34 @@ def emit(component: wiring.Component, name: str, *, undefined_registers: bool = 
         chosen = f"t:$meminit* r:MEMID=\\{pattern} %i"
         script += [f"select -assert-any {chosen}", f"delete {chosen}"]
     script += ["setattr -unset init w:*"] if undefined_registers else []
-    script += ["proc -nomux -norom", "memory_collect", "write_verilog -sv -norename -noattr design.sv"]
+    script += ["proc -nomux -norom", "memory_collect", "write_verilog -sv -norename -noattr design.v"]
+    text = _written(component, name, script)
+    _refuse_feedback(text)
+    return _fold_initial_values(text)
+
+
+def emit_verilog(component: wiring.Component, name: str) -> str:
+    """Verilog-2001 text of a component and everything below it, for tools that take no SystemVerilog.
+
+    Combinational logic is continuous assignments: an ``always @*`` of Verilog-2001 does not run before one of its
+    inputs changes, so a simulator would begin with undefined outputs. The same component gives the same bytes.
+
+    Parameters
+    ----------
+    component, name
+        As for :func:`emit`.
+    """
+    script = ["read_rtlil design.il", "proc -norom", "pmuxtree", "opt_expr", "opt_clean", "memory_collect",
+              "write_verilog -norename -noattr design.v"]
+    return _fold_initial_values(_written(component, name, script), declared=False)
+
+
+def _written(component: wiring.Component, name: str, script: Sequence[str]) -> str:
     with tempfile.TemporaryDirectory(prefix="ohmspike-emit-") as folder:
         design = Path(folder, "design.il")
         design.write_text(rtlil.convert(component, name=name, ports=ports(component), emit_src=False))
         run_yosys("\n".join(script) + "\n", cwd=design.parent)
-        text = design.with_suffix(".sv").read_text()
-    _refuse_feedback(text)
-    return _fold_initial_values(text)
+        return design.with_suffix(".v").read_text()
 
 
 def _refuse_feedback(text: str) -> None:
@@ -93,8 +113,13 @@ def _refuse_feedback(text: str) -> None:
                                  "give what it reads a signal of its own")
 
 
-def _fold_initial_values(text: str) -> str:
-    """Write a run of equal initial words as a loop: a large memory is a line, not a line per word."""
+def _fold_initial_values(text: str, *, declared: bool = True) -> str:
+    """Write a run of equal initial words as a loop: a large memory is a line, not a line per word.
+
+    SystemVerilog declares the variable of the loop in the loop, Verilog-2001 (``declared`` false) in a named block.
+    """
+    loops = itertools.count()
+
     def key(numbered):
         number, line = numbered
         word = _INITIAL_WORD.fullmatch(line)
@@ -108,6 +133,9 @@ def _fold_initial_values(text: str) -> str:
             folded += lines
             continue
         first, last = (_INITIAL_WORD.fullmatch(line) for line in (lines[0], lines[-1]))
-        folded.append(f"    for (int word = {first['address']}; word <= {last['address']}; word = word + 1) "
-                      f"{first['memory']}[word] = {first['value']};")
+        word = "word" if declared else "initial_word"
+        loop = (f"{word} = {first['address']}; {word} <= {last['address']}; {word} = {word} + 1) "
+                f"{first['memory']}[{word}] = {first['value']};")
+        folded.append(f"    for (int {loop}" if declared else
+                      f"    begin : initial_words_{next(loops)} integer {word}; for ({loop} end")
     return "\n".join(folded)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.chip.events import EventBatch, EventCode, OutputSpikes, label_code
+from ohmspike.chip.events import EventBatch, OutputSpikes
 from ohmspike.chip.markdown import markdown_table
 from ohmspike.host.link.frames import LinkError
 from ohmspike.host.link.ports import CompiledPort
@@ -19,6 +19,7 @@ from ohmspike.sim.rtl.compiled import CompiledRtl, FaultSite
 from ohmspike.sim.state import ChipState, spikes_difference
 
 from .scrub import scrub
+from .stress import stress_samples, stress_state
 
 __all__ = ["CLASSES", "FAULTS_CHIP", "Campaign", "FaultReport", "Outcome", "class_of"]
 
@@ -174,12 +175,8 @@ class Campaign:
 
     def _expected(self):
         chip, rng = self._chip, self._rng
-        state = ChipState.initial(chip)
-        state.levels[:] = rng.integers(0, chip.levels, state.levels.shape)
-        state.read_out[:] = rng.integers(0, chip.levels, state.read_out.shape)
-        state.theta[:] = rng.integers(0, 8, state.theta.shape)
-        state.random[:] = rng.integers(1, 1 << 32, state.random.shape)
-        batches = [_batch(chip, rng, _SAMPLES) for _ in range(2)]
+        state = stress_state(chip, rng)
+        batches = [stress_samples(chip, rng, _SAMPLES) for _ in range(2)]
         model, spikes, states = ModelTarget(chip, threads=1), [], []
         model.load(state)
         for batch in batches:
@@ -255,19 +252,3 @@ class Campaign:
             except LinkError as error:
                 complaint = complaint or str(error)
         raise UserError("after a reset the chip must answer")
-
-
-def _batch(chip, rng, count):
-    """Latency-coded samples that are answered, labelled and learned; in threshold mode steps."""
-    samples = []
-    for _ in range(count):
-        lines = np.sort(rng.choice(chip.lines, max(1, chip.lines // 3), replace=False))
-        later = rng.integers(chip.lines)
-        codes = [*lines, EventCode.STEP, later, EventCode.STEP]
-        if chip.fire_mode == "race":
-            codes = [*lines, EventCode.STEP, later, EventCode.DECIDE]
-            if chip.classes:
-                codes += [EventCode.ANSWER, label_code(int(rng.integers(chip.classes)))]
-            codes += [EventCode.DARK]
-        samples.append(np.array([*codes, EventCode.END], np.int32))
-    return EventBatch(np.concatenate(samples), np.cumsum([0, *map(len, samples)]))

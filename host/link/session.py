@@ -1,6 +1,6 @@
 """The host's end of the link: frames, sessions, programs (docs/link.md)."""
 
-import secrets
+import random
 import struct
 import zlib
 from collections import deque
@@ -75,6 +75,12 @@ class _Flight:
 class LinkSession:
     """A session with one chip: programs go out, their outputs come back, each executed exactly once.
 
+    Parameters
+    ----------
+    seed : int, optional
+        Of the first number and the nonces, for bytes that are the same every time. Without one, two hosts that follow
+        each other at a chip hardly ever choose the same.
+
     Attributes
     ----------
     identity : :class:`Identity`
@@ -87,11 +93,12 @@ class LinkSession:
         Nothing answers, the protocol differs, or the chip is not of this description.
     """
 
-    def __init__(self, port: Port, chip: Chip):
+    def __init__(self, port: Port, chip: Chip, *, seed: int | None = None):
         self._port, self._chip = port, chip
         self._reader = FrameReader()
+        self._random = random.SystemRandom() if seed is None else random.Random(seed)
         self.resent = self.naks = 0
-        self._next = secrets.randbelow(1 << 16)
+        self._next = self._random.randrange(1 << 16)
         self._flights: deque[_Flight] = deque()  # oldest first
         self._owner: object = None  # the run whose programs are under way
         self._timeouts = self._fruitless = 0  # since the last reply
@@ -110,7 +117,7 @@ class LinkSession:
         return self._reader.damaged
 
     def _hello(self):
-        frame = encode_frame(self._next, FrameKind.HELLO, secrets.token_bytes(4))
+        frame = encode_frame(self._next, FrameKind.HELLO, self._random.randbytes(4))
         heard, received, echoes = b"", 0, 0
         for _ in range(_RETRIES):
             self._port.write(frame)
@@ -163,7 +170,7 @@ class LinkSession:
         self._timeouts = self._fruitless = 0
         self._reader = FrameReader()
         self._port.read()
-        self._next = secrets.randbelow(1 << 16)
+        self._next = self._random.randrange(1 << 16)
         identity = self._hello()
         if identity.digest != self.identity.digest:
             raise self._another_chip()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from ohmspike.chip import Chip
-from ohmspike.hdl.flow.emit import emit
+from ohmspike.hdl.flow.emit import emit, emit_verilog
 from ohmspike.hdl.link.uart import BitRate
 from ohmspike.hdl.shared.layout import Layout, default_lanes, small_lanes
 from ohmspike.hdl.shared.timing import all_units
@@ -15,7 +15,7 @@ from ohmspike.hdl.top.timing import image, synthetic_image, timing_of
 from .compiled import CompiledRtl
 
 __all__ = ["compile_chip", "compile_serial_chip", "cost_table", "default_lanes", "emit_chip", "faults_rtl",
-           "small_lanes"]
+           "lanes_of", "serial_rate", "small_lanes", "top_of", "write_rtl"]
 
 MNIST_SPIKES = 122
 """Bright lines of an MNIST image, mean."""
@@ -23,8 +23,38 @@ MNIST_SPIKES = 122
 
 def emit_chip(chip: Chip, *, lanes: int | None = None, small: bool = False) -> str:
     """SystemVerilog of a chip behind its link; the top module is ``chip``."""
+    return emit(top_of(chip, lanes=lanes, small=small), "chip")
+
+
+def lanes_of(chip: Chip, *, lanes: int | None = None, small: bool = False) -> int:
+    """Synapses per clock: those asked for, or as many as the form takes by default."""
+    return min((small_lanes if small else default_lanes)(chip) if lanes is None else lanes, chip.neurons)
+
+
+def serial_rate(clock_hz: int, baud: int) -> BitRate:
+    """Length of a bit of a serial line.
+
+    Raises
+    ------
+    ValueError
+        A bit would be shorter than 4 clocks.
+    """
+    return BitRate(clock_hz, baud)
+
+
+def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, uart: BitRate | None = None
+              ) -> dict[str, str]:
+    """SystemVerilog and Verilog-2001 of the same chip, by their suffixes ``sv`` and ``v``; the top is ``chip``."""
+    return {"sv": emit(top_of(chip, lanes=lanes, small=small, uart=uart), "chip"),
+            "v": emit_verilog(top_of(chip, lanes=lanes, small=small, uart=uart), "chip")}
+
+
+def top_of(chip: Chip, *, lanes: int | None = None, small: bool = False, uart: BitRate | None = None
+           ) -> ChipTop | SerialChip:
+    """The top of a chip: byte streams of its link, or with ``uart`` the two wires of a serial line."""
     default = (small_lanes if small else default_lanes)(chip)
-    return emit(ChipTop(Layout(chip, default if lanes is None else lanes, 1 if small else 2)), "chip")
+    layout = Layout(chip, default if lanes is None else lanes, 1 if small else 2)
+    return ChipTop(layout) if uart is None else SerialChip(layout, uart)
 
 
 def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, trace: bool = False,

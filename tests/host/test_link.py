@@ -39,8 +39,9 @@ READ_OUT = dataclasses.replace(RACE, name="read-out", classes=3, score_bits=9, m
 def numbers(monkeypatch):
     """Make first numbers and nonces repeatable; the numbers of most sessions pass 0."""
     generator = random.Random(1)
-    monkeypatch.setattr("ohmspike.host.link.session.secrets", SimpleNamespace(
-        randbelow=lambda high: high - generator.randrange(1, 60), token_bytes=generator.randbytes))
+    repeatable = SimpleNamespace(randrange=lambda high: high - generator.randrange(1, 60),
+                                 randbytes=generator.randbytes)
+    monkeypatch.setattr("ohmspike.host.link.session.random", SimpleNamespace(SystemRandom=lambda: repeatable))
 
 
 def events(chip, rng, samples):

@@ -1,0 +1,44 @@
+"""``ohmspike rtl``: the RTL of a chip as a folder for other tools."""
+
+from pathlib import Path
+
+import click
+
+from ohmspike.host.support import console
+
+from .options import Choice, chip_of, json_option
+
+__all__ = ["rtl"]
+
+
+@click.command()
+@click.argument("chip_name", metavar="CHIP")
+@click.option("--out", type=click.Path(path_type=Path), default=None,
+              help="a new folder for everything  [default: rtl-CHIP]")
+@click.option("--small", is_flag=True, help="the small form: fewer gates, more clocks")
+@click.option("--lanes", type=click.IntRange(1), default=None, help="synapses per clock  [default: of the form]")
+@click.option("--port", type=Choice(["stream", "uart"]), default="stream",
+              help="how bytes come: a byte stream (AXI4-Stream too), or a serial line")
+@click.option("--mhz", type=click.FloatRange(0.001), default=50.0, help="clock, for constraints and serial line")
+@click.option("--baud", type=click.IntRange(1), default=1_000_000, help="rate of the serial line")
+@click.option("--samples", type=click.IntRange(1, 1000), default=4, help="samples that the test bench learns")
+@click.option("--seed", type=click.IntRange(0), default=1, help="of the test bench")
+@json_option
+def rtl(chip_name: str, out: Path | None, small: bool, lanes: int | None, port: str, mhz: float, baud: int,
+        samples: int, seed: int, as_json: bool) -> None:
+    """write Verilog, register map, test bench and constraints
+
+    The bench needs no Python: it replays a session in which the chip learns, and compares every byte with what the
+    exact model says. It runs in Icarus Verilog and Verilator.
+    """
+    from ohmspike.host.export import export
+
+    chip = chip_of(chip_name, None)
+    given = [f"ohmspike rtl {chip_name}", *(["--small"] if small else []), *([f"--lanes {lanes}"] if lanes else []),
+             *([f"--port {port}", f"--baud {baud}"] if port == "uart" else []), f"--mhz {mhz:g}"]
+    result = export(chip, out or Path(f"rtl-{chip.name}"), lanes=lanes, small=small, port=port,
+                    clock_hz=round(mhz * 1e6), baud=baud, samples=samples, seed=seed, command=" ".join(given),
+                    progress=console.status)
+    console.show({"folder": str(result.folder), "lanes": result.lanes, "vectors": result.vectors}, as_json=as_json,
+                 text=f"{result.folder}: {result.lanes} lanes, a bench of {result.vectors:,} bytes; begin with "
+                      f"{result.folder / 'README.md'}")

@@ -1,0 +1,164 @@
+"""The RTL as a folder: a bench without Python agrees, notices what is wrong, and lint has nothing left to say."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from ohmspike.chip.instructions import MEMORIES
+from ohmspike.hdl.flow.emit import emit_verilog
+from ohmspike.hdl.flow.toolchain import run_yosys
+from ohmspike.host.commands import cli
+from ohmspike.host.export import export
+from ohmspike.host.export.vectors import EXPECT
+from ohmspike.host.integrity.faults import FAULTS_CHIP
+from ohmspike.host.support.errors import UserError
+from ohmspike.sim.rtl.build import top_of
+from ohmspike.sim.rtl.compiled import verilator_root
+
+needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+
+
+@pytest.fixture(scope="module")
+def fast(tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "chip"
+    export(FAULTS_CHIP, path, samples=2)
+    return path
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "chip"
+    export(FAULTS_CHIP, path, samples=2, small=True)
+    return path
+
+
+def simulated(folder):
+    return subprocess.run(["make", "--silent", "-B", "sim", "SIM=icarus"], cwd=folder, capture_output=True, text=True,
+                          timeout=300)
+
+
+@needs_icarus
+@pytest.mark.parametrize("form", ["fast", "small"])
+def test_the_bench_passes_in_icarus_without_a_warning(request, form):
+    folder = request.getfixturevalue(form)
+    result = simulated(folder)
+    assert result.returncode == 0 and result.stderr == ""
+    words = [int(line, 16) for line in (folder / "sim" / "vectors.hex").read_text().split()]
+    sent = sum(word < EXPECT for word in words)
+    assert result.stdout == f"PASS: {sent} bytes sent, {len(words) - sent} bytes checked\n"
+    assert sent > 500 and len(words) - sent > 500
+
+
+@needs_icarus
+@pytest.mark.slow
+def test_the_bench_of_a_serial_line_passes(tmp_path):
+    export(FAULTS_CHIP, tmp_path / "chip", samples=1, port="uart", baud=12_500_000)
+    result = simulated(tmp_path / "chip")
+    assert result.returncode == 0 and result.stdout.startswith("PASS")
+
+
+def wrong_vector(folder):
+    path = folder / "sim" / "vectors.hex"
+    words = path.read_text().split()
+    last = max(index for index, word in enumerate(words[:-40]) if int(word, 16) >= EXPECT)
+    words[last] = f"{int(words[last], 16) ^ 1:03x}"
+    path.write_text("\n".join(words) + "\n")
+
+
+def lost_write(folder):
+    """One of four lanes of the levels is never written."""
+    path = folder / "rtl" / "chip.v"
+    text, count = re.subn(r"if \((\\write__en\$\d+ )\[1\]\)\n( +\\levels)", r"if (1'b0)\n\2", path.read_text())
+    assert count == 1
+    path.write_text(text)
+
+
+def undefined_answer(folder):
+    path = folder / "rtl" / "chip.v"
+    text, count = re.subn(r"(?m)^  assign tx_valid = .*;$", "  assign tx_valid = 1'bx;", path.read_text(), count=1)
+    assert count == 1
+    path.write_text(text)
+
+
+@needs_icarus
+@pytest.mark.parametrize(("plant", "complaint"), [
+    (wrong_vector, r"expected \w\w, not \w\w\nFAIL at byte \d+ of \d+: a wrong byte"),
+    (lost_write, r"FAIL at byte \d+ of \d+: a wrong byte"),
+    (undefined_answer, r"FAIL at byte \d+ of \d+: tx_valid is undefined")])
+def test_a_planted_bug_fails_the_bench(fast, tmp_path, plant, complaint):
+    copy = tmp_path / "chip"
+    shutil.copytree(fast, copy)
+    plant(copy)
+    result = simulated(copy)
+    assert result.returncode != 0
+    assert re.search(complaint, re.sub(" +", " ", result.stdout))
+
+
+@needs_icarus
+@pytest.mark.parametrize("form", ["fast", "small"])
+def test_after_the_load_nothing_undefined_reaches_an_output(request, form, tmp_path):
+    """Memories hold X after power-up, and registers too: reset and load define all that counts (four states)."""
+    copy = tmp_path / "chip"
+    shutil.copytree(request.getfixturevalue(form), copy)
+    path = copy / "rtl" / "chip.v"
+    text, memories = re.subn(r"(?m)^  initial begin\n(?:    .*;(?: end)?\n)+  end\n", "", path.read_text())
+    text, registers = re.subn(r"(?m)^(  reg (?:\[\d+:\d+\] )?(?:\w+|\\\S+ )) = \d+'[hsd]+[0-9a-f]+;$", r"\1;", text)
+    assert memories > 5 and registers > 100
+    path.write_text(text)
+    result = simulated(copy)
+    assert result.returncode == 0 and result.stdout.startswith("PASS"), result.stdout
+
+
+@pytest.mark.parametrize("form", ["fast", "small"])
+def test_verilator_finds_nothing_beyond_what_is_explained(request, form):
+    root = verilator_root()
+    result = subprocess.run([root / "bin" / "verilator_bin", "--lint-only", "-Wall", "--top-module", "chip", "lint.vlt",
+                             "rtl/chip.v"], cwd=request.getfixturevalue(form), capture_output=True, text=True,
+                            env={**os.environ, "VERILATOR_ROOT": str(root)})
+    assert result.returncode == 0 and "Warning" not in result.stderr
+
+
+@pytest.mark.parametrize("small_form", [False, True])
+def test_yosys_finds_no_loop_no_latch_and_no_second_driver(tmp_path, small_form):
+    (tmp_path / "chip.v").write_text(emit_verilog(top_of(FAULTS_CHIP, small=small_form), "chip"))
+    run_yosys("read_verilog chip.v\nhierarchy -top chip\nproc\nflatten\nopt_clean\ncheck -assert\n"
+              "select -assert-none t:$dlatch t:$adlatch t:$dlatchsr\n", cwd=tmp_path)
+
+
+def test_the_map_names_every_memory_of_the_chip(fast):
+    numbers = json.loads((fast / "registers.json").read_text())
+    assert [entry["name"] for entry in numbers["memories"]] == [entry.name for entry in MEMORIES
+                                                                if entry.rows(FAULTS_CHIP)]
+    assert numbers["structure_digest"] == FAULTS_CHIP.structure_digest
+    text = (fast / "registers.md").read_text()
+    assert all(f"| {entry['name']} |" in text for kind in ("memories", "registers", "counters")
+               for entry in numbers[kind])
+
+
+def test_the_same_command_writes_the_same_bytes(fast, tmp_path):
+    export(FAULTS_CHIP, tmp_path / "chip", samples=2)
+    names = sorted(str(path.relative_to(fast)) for path in fast.rglob("*") if path.is_file())
+    made = [name for name in names if not re.search(r"\.(vvp|log)$", name)]
+    assert {"rtl/chip.v", "rtl/chip.sv", "rtl/chip_axis.v", "sim/tb.v", "sim/vectors.hex", "README.md", "Makefile",
+            "lint.vlt", "registers.json", "registers.md", "chip.toml", "constraints/chip.xdc"} <= set(made)
+    for name in made:
+        assert (fast / name).read_bytes() == (tmp_path / "chip" / name).read_bytes(), name
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path, capsys):
+    (tmp_path / "kept").write_text("mine")
+    with pytest.raises(UserError, match="must be a new or an empty folder"):
+        export(FAULTS_CHIP, tmp_path)
+    assert cli.run(["rtl", "tiny", "--out", str(tmp_path)]) == 1
+    assert "must be a new or an empty folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_serial_line_too_fast_for_the_clock_is_refused(tmp_path):
+    with pytest.raises(UserError, match="baud must be at most 12500000 at a clock of 50000000 Hz, not 20000000"):
+        export(FAULTS_CHIP, tmp_path / "chip", port="uart", baud=20_000_000)
+    assert not list(tmp_path.iterdir())
