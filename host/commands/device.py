@@ -74,12 +74,12 @@ def _tables(shown, chip):
 def show(name: str | None, chip_name: str, as_json: bool) -> None:
     """all devices; or one: every value with spread, status and source, and its tables on a chip"""
     if name is None:
-        found = [Device.preset(entry) for entry in devices()]
+        presets = [Device.preset(entry) for entry in devices()]
         lines = [f"{'device':16} {'G, µS':>18} {'levels':>7} {'labels':>12} {'SET':>16}  what"]
         lines += [f"{d.name:16} {f'{d.g_min_s * 1e6:.3g} – {d.g_max_s * 1e6:.3g}':>18} {d.levels:>7} "
                   f"{f'{d.nl_set:g} / {d.nl_reset:g}':>12} "
-                  f"{f'{d.set_v:g} V, ' + engineering(d.set_s, 's'):>16}  {d.summary}" for d in found]
-        console.show({"devices": [{"name": d.name, "summary": d.summary, **d.values()} for d in found]},
+                  f"{f'{d.set_v:g} V, ' + engineering(d.set_s, 's'):>16}  {d.summary}" for d in presets]
+        console.show({"devices": [{"name": d.name, "summary": d.summary, **d.values()} for d in presets]},
                      as_json=as_json, text="\n".join(lines))
         return
     shown = Device.load(name)
@@ -154,44 +154,45 @@ def fit(files: tuple[Path, ...], name: str | None, base: str, only_preview: bool
         return
     with contextlib.ExitStack() as stack:
         many = len(measured.devices) > 1
-        found = fit_device(measured, name or files[0].stem, Device.load(base), access_ohm=access_ohm,
+        fit_result = fit_device(measured, name or files[0].stem, Device.load(base), access_ohm=access_ohm,
                            read_noise=read_noise, curve_of=curve_of,
                            progress=stack.enter_context(console.progress("devices fitted")) if many else None)
     if plot is not None:
         from ohmspike.host.plots.analog import fit_picture
 
-        fit_picture(measured, found, plot)
-    refused = found.verdict == NOT_THIS_KIND and not accept
+        fit_picture(measured, fit_result, plot)
+    refused = fit_result.verdict == NOT_THIS_KIND and not accept
     if out is not None and not refused:
-        write_text(out, found.device.to_toml())
+        write_text(out, fit_result.device.to_toml())
     written = [path for path in (out if not refused else None, plot) if path is not None]
-    _show_fit(measured, found, written, as_json)
+    _show_fit(measured, fit_result, written, as_json)
     if refused:
-        grave = next(doubt for doubt in found.doubts if doubt.grave)
+        grave = next(doubt for doubt in fit_result.doubts if doubt.grave)
         raise UserError(f"{measured.source}: not this kind of device: {grave.reason}",
                         hint=grave.cure if "--accept" in grave.cure else f"{grave.cure}; --accept writes it all the "
                                                                          f"same")
 
 
-def _show_fit(measured: Measurement, found: Fit, written: list[Path], as_json: bool) -> None:
-    fitted = {key: getattr(found.device, key) for key in found.errors}
-    result = {"name": found.device.name, "points": found.points, "branches": len(measured.branches),
-              "verdict": found.verdict, "doubts": [dataclasses.asdict(doubt) for doubt in found.doubts],
-              "curve": found.curve, "notes": [*measured.notes, *found.notes], "values": fitted,
-              "standard_errors": found.errors, "rms_of_range": found.rms, "levels": found.device.levels,
-              "set_pulses": found.device.set_pulses, "reset_pulses": found.device.reset_pulses,
-              "noise_law": found.device.noise_law, "by_device": found.by_device}
+def _show_fit(measured: Measurement, fit_result: Fit, written: list[Path], as_json: bool) -> None:
+    fitted = {key: getattr(fit_result.device, key) for key in fit_result.errors}
+    result = {"name": fit_result.device.name, "points": fit_result.points, "branches": len(measured.branches),
+              "verdict": fit_result.verdict, "doubts": [dataclasses.asdict(doubt) for doubt in fit_result.doubts],
+              "curve": fit_result.curve, "notes": [*measured.notes, *fit_result.notes], "values": fitted,
+              "standard_errors": fit_result.errors, "rms_of_range": fit_result.rms, "levels": fit_result.device.levels,
+              "set_pulses": fit_result.device.set_pulses, "reset_pulses": fit_result.device.reset_pulses,
+              "noise_law": fit_result.device.noise_law, "by_device": fit_result.by_device}
     of_devices = f" of {len(measured.devices)} devices" if len(measured.devices) > 1 else ""
-    lines = [f"{found.device.name}: {found.points} points in {len(measured.branches)} branches{of_devices}; "
-             f"the fit is {found.verdict}"]
-    for doubt in found.doubts:
+    lines = [f"{fit_result.device.name}: {fit_result.points} points in {len(measured.branches)} branches{of_devices}; "
+             f"the fit is {fit_result.verdict}"]
+    for doubt in fit_result.doubts:
         lines.append(f"  doubt: {doubt.reason}{f'; {doubt.cure}' if doubt.cure else ''}")
-    lines += [f"  {key:12} {value:>12.5g} ± {found.errors[key]:.2g}" for key, value in fitted.items()]
-    lines += [f"  {kind.upper():5} off the curve by {value:.2%} of the range, rms" for kind, value in found.rms.items()]
-    for label, values in list(found.by_device.items())[:12]:
+    lines += [f"  {key:12} {value:>12.5g} ± {fit_result.errors[key]:.2g}" for key, value in fitted.items()]
+    lines += [f"  {kind.upper():5} off the curve by {value:.2%} of the range, rms"
+              for kind, value in fit_result.rms.items()]
+    for label, values in list(fit_result.by_device.items())[:12]:
         lines.append(f"  device {label}: labels {values['nl_set']:.2f} / {values['nl_reset']:.2f}, "
                      f"{values['g_min_s'] * 1e6:.4g} – {values['g_max_s'] * 1e6:.4g} µS")
-    lines += [f"  note: {note}" for note in (*measured.notes, *found.notes)]
+    lines += [f"  note: {note}" for note in (*measured.notes, *fit_result.notes)]
     lines += [f"written {path}" for path in written]
     console.show(result, as_json=as_json, text="\n".join(lines))
 
@@ -214,13 +215,13 @@ def coverage(seeds: int, cases: tuple[int, ...], jobs: int, out: Path | None, as
         raise click.BadParameter(f"must be 1 to {len(CASES)}, not {max(cases)}", param_hint="--case")
     chosen = [CASES[number - 1] for number in cases] if cases else list(CASES)
     with console.progress("fits") as progress:
-        found = cover_cases(chosen, seeds, out, jobs=jobs, progress=progress)
+        covered = cover_cases(chosen, seeds, out, jobs=jobs, progress=progress)
     result = [{"case": each.case.name, "seeds": seeds, **{
         name: {"truth": float(truth), "mean": float(mean), "deviation": float(deviation), "told": float(told),
                "cover": float(cover)} for name, truth, mean, deviation, told, cover in
         zip(COLUMNS, each.case.truth(), each.mean, each.deviation, each.told, each.cover, strict=True)}}
-        for each in found]
-    console.show({"cases": result}, as_json=as_json, text=markdown(found))
+        for each in covered]
+    console.show({"cases": result}, as_json=as_json, text=markdown(covered))
 
 
 @device.command()

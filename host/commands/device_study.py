@@ -24,14 +24,14 @@ def _fitted(path: Path, base: str) -> Device:
     """The device of a file of measurements."""
     from ohmspike.sim.analog.fit import fit_device, read_measurement
 
-    found = fit_device(read_measurement(path), path.stem, Device.load(base))
-    verdict = getattr(found, "verdict", "good")
+    fit_result = fit_device(read_measurement(path), path.stem, Device.load(base))
+    verdict = getattr(fit_result, "verdict", "good")
     if verdict != "good":
-        reasons = "; ".join(doubt.reason for doubt in getattr(found, "doubts", ()))
-        if verdict != "poor" and found.device.states != "discrete":
+        reasons = "; ".join(doubt.reason for doubt in getattr(fit_result, "doubts", ()))
+        if verdict != "poor" and fit_result.device.states != "discrete":
             raise UserError(f"{path}: {verdict}: {reasons}", hint="ohmspike device fit tells more")
         console.say(f"warning: {path}: the fit is {verdict}: {reasons}")
-    return found.device
+    return fit_result.device
 
 
 def _device(name: str, base: str) -> Device:
@@ -40,20 +40,20 @@ def _device(name: str, base: str) -> Device:
     return _fitted(Path(name), base)
 
 
-def _compared(found: Sequence[Device], chip_name: str, seeds: Sequence[int], images: int, out: Path, data: str | None,
+def _compared(chosen: Sequence[Device], chip_name: str, seeds: Sequence[int], images: int, out: Path, data: str | None,
               scheduler: str | None, workers: int, as_json: bool, also: Sequence[str] = ()) -> None:
     from ohmspike.host.data.images import load_dataset
     from ohmspike.host.plots.devices import comparison_picture
     from ohmspike.host.studies.devices import Plan, compare_devices, summary
 
-    names = [device.name for device in found]
+    names = [device.name for device in chosen]
     if doubled := {name for name in names if names.count(name) > 1}:
         raise UserError(f"devices must have names of their own, not {', '.join(sorted(doubled))} twice")
     chip = chip_of(chip_name, None)
     if not any(phase.teach for phase in chip.schedule) or chip.fire_mode != "race":
         raise UserError(f"chip must race and teach a read-out, as tiles does, not {chip.name}")
     load_dataset(data, progress=console.status).check(chip, labels_for="the comparison")
-    plans = [Plan(made_of(chip, device), device, data, images, seed) for device in found for seed in seeds]
+    plans = [Plan(made_of(chip, device), device, data, images, seed) for device in chosen for seed in seeds]
     with console.progress("points") as shown:
         lines = compare_devices(plans, out, scheduler=scheduler, workers=workers, progress=shown)
     table = summary(lines)
@@ -115,13 +115,13 @@ def study(measured: str, chip_name: str, seeds: tuple[int, ...], images: int, ba
     Fits the device, makes a chip of it, learns with all of its non-idealities, programs it once for comparison, lets it
     age, and prices everything.
     """
-    found = _device(measured, base)
-    folder = out or Path("runs") / f"study-{found.name}"
-    made = made_of(chip_of(chip_name, None), found)
-    written = [folder / f"{found.name}.toml", folder / "chip.toml"]
-    for path, text in zip(written, (found.to_toml(), made.to_toml()), strict=True):
+    chosen = _device(measured, base)
+    folder = out or Path("runs") / f"study-{chosen.name}"
+    made = made_of(chip_of(chip_name, None), chosen)
+    written = [folder / f"{chosen.name}.toml", folder / "chip.toml"]
+    for path, text in zip(written, (chosen.to_toml(), made.to_toml()), strict=True):
         write_text(path, text, make_folder=True)
-    _compared([found], chip_name, seeds, images, folder / "study.csv", data_source, scheduler, workers, as_json,
+    _compared([chosen], chip_name, seeds, images, folder / "study.csv", data_source, scheduler, workers, as_json,
               also=[str(path) for path in written])
 
 

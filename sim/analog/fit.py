@@ -16,7 +16,7 @@ from .fitting.doubt import NOT_THIS_KIND, Doubt, doubts_of, flat, systematic, tw
 from .fitting.noise import Split, lasting, split
 from .fitting.population import pooled
 from .fitting.process import Process
-from .fitting.search import NAMES, Found, Readings, curve, most_likely, readings_of
+from .fitting.search import NAMES, Estimate, Readings, curve, most_likely, readings_of
 from .fitting.table import device_of_steps
 from .measured.curves import NAMES_OF_KINDS, Branch, Measurement, Options
 from .measured.read import FORMAT, preview, read_measurement
@@ -118,26 +118,26 @@ def fit_device(measured: Measurement, name: str, base: Device | None = None, *, 
     fixed = {f"nl_{kind}": getattr(base, f"nl_{kind}") for kind in span if not measured.of(kind)}
     notes = [f"no {NAMES_OF_KINDS[kind]} was measured: its label {getattr(base, f'nl_{kind}'):g} and pulses "
              f"{span[kind]:g} are those of {base.name}" for kind in span if not measured.of(kind)]
-    found, told, apart = _devices(measured, span, unit, fixed, progress)
-    found = _law(whole if told is None else readings_of(measured.part(measured.devices[0]).branches, span, unit), found,
-                 fixed, told)
+    estimate, told, apart = _devices(measured, span, unit, fixed, progress)
+    first = whole if told is None else readings_of(measured.part(measured.devices[0]).branches, span, unit)
+    estimate = _law(first, estimate, fixed, told)
     course = None if fixed else measured_course(whole)
-    adds_up = lasting(whole, found, course) if course is not None and told is None else None
+    adds_up = lasting(whole, estimate, course) if course is not None and told is None else None
     if course is not None and adds_up is not None:
         notes.append(f"errors of pulses fade over some pulses (the structure function saturates): {adds_up:.2%} of the "
-                     f"range a pulse adds up, not {found.values[4]:.2%}; the rest is taken as drawn anew")
+                     f"range a pulse adds up, not {estimate.values[4]:.2%}; the rest is taken as drawn anew")
         # a share of the range: with free rails the search would widen the range for it
         rails = {"g_min": course.g_min, "range": course.g_range, "c2c": math.log(max(adds_up, 1e-5))}
-        found = _with_c2c(most_likely(whole, fixed=fixed | rails, processes=_PASSING), adds_up, whole)
-    by_course = _course_wins(whole, found, course, curve_of, told, adds_up)
+        estimate = _with_c2c(most_likely(whole, fixed=fixed | rails, processes=_PASSING), adds_up, whole)
+    by_course = _course_wins(whole, estimate, course, curve_of, told, adds_up)
     if by_course:
-        found = by_course
-    shown = _Shown(measured, whole, found, course if by_course else None, unit, span)
-    noise = split(whole, found, read_noise)
-    tested = systematic(whole, found, course.steps if by_course and course is not None else None)
-    doubts = doubts_of(whole, found, bool(by_course), shown.rms(), tested)
-    notes += [found.process.words, noise.how] + ([f"noise of a pulse follows its step: {found.law}"]
-                                                 if found.law != "pulse" else [])
+        estimate = by_course
+    shown = _Shown(measured, whole, estimate, course if by_course else None, unit, span)
+    noise = split(whole, estimate, read_noise)
+    tested = systematic(whole, estimate, course.steps if by_course and course is not None else None)
+    doubts = doubts_of(whole, estimate, bool(by_course), shown.rms(), tested)
+    notes += [estimate.process.words, noise.how] + ([f"noise of a pulse follows its step: {estimate.law}"]
+                                                 if estimate.law != "pulse" else [])
     if by_course:
         notes.append("the measured steps make the tables, not NeuroSim's curve; the labels are the nearest ones")
     return shown.fit(name, base, access_ohm, noise, doubts, notes, told, apart, fixed)
@@ -157,24 +157,24 @@ def _devices(measured, span, unit, fixed, progress):
     labels = measured.devices
     if len(labels) == 1:
         return most_likely(readings_of(measured.branches, span, unit), fixed=fixed), None, {}
-    found: dict[str, Any] = {}
+    estimate: dict[str, Any] = {}
     known = None
     for done, label in enumerate(labels):
         if done == _KNOWN_PROCESS:
-            counted = [each.process for each in found.values()]
+            counted = [each.process for each in estimate.values()]
             known = (max(counted, key=counted.count),)
         readings = readings_of(measured.part(label).branches, span, unit)
         present = set(readings.kinds.tolist())
         missing = {f"nl_{kind}": 0.0 for k, kind in enumerate(("set", "reset")) if k not in present}
-        found[label] = most_likely(readings, fixed=missing | fixed, processes=known)
+        estimate[label] = most_likely(readings, fixed=missing | fixed, processes=known)
         if progress is not None:
             progress(done + 1, len(labels))
-    return *_typical(found, fixed), found
+    return *_typical(estimate, fixed), estimate
 
 
-def _typical(found, fixed):
+def _typical(estimate, fixed):
     """Random effects over devices: values of the typical one, and how far they are apart."""
-    each = list(found.values())
+    each = list(estimate.values())
     told = {}
     values, errors = np.array([one.values for one in each]), np.array([one.errors for one in each])
     mean, error = np.empty(6), np.empty(6)
@@ -198,35 +198,35 @@ def _typical(found, fixed):
     return dataclasses.replace(likely, values=mean, covariance=np.diag(error**2)), told
 
 
-def _law(readings, found, fixed, told):
+def _law(readings, estimate, fixed, told):
     """The law of noise that explains the readings best; the plain one unless another is much likelier.
 
     A single course of a kind does not tell it: labels that differ a little do as much.
     """
     once = np.sum(readings.begins > 0) < 3
-    if once or told is not None or found.values[4] < max(0.01, 2 * found.errors[4]):
-        return found
-    best = found
+    if once or told is not None or estimate.values[4] < max(0.01, 2 * estimate.errors[4]):
+        return estimate
+    best = estimate
     for law in _LAWS[1:]:
-        other = most_likely(readings, law=law, processes=(found.process,), fixed=fixed)
-        if other.cost < best.cost - (_LAW_GAIN if best is found else 0.0):
+        other = most_likely(readings, law=law, processes=(estimate.process,), fixed=fixed)
+        if other.cost < best.cost - (_LAW_GAIN if best is estimate else 0.0):
             best = other
     return best
 
 
-def _with_c2c(found, c2c, readings):
+def _with_c2c(estimate, c2c, readings):
     """The same with a deviation that the structure function told, unsure by half of it, and rails of the course."""
-    values, covariance = found.values.copy(), found.covariance.copy()
+    values, covariance = estimate.values.copy(), estimate.covariance.copy()
     values[4] = c2c
     covariance[4, :] = covariance[:, 4] = 0.0
     covariance[4, 4] = (c2c / 2) ** 2
     # a rail is the mean of a knot's readings, and of what pulses between knots have added up
     each = len(readings.values) / np.sum(readings.begins > 0) / _KNOTS
     covariance[0, 0] = covariance[1, 1] = (values[5] ** 2 / each + c2c**2 * each) * values[1] ** 2
-    return dataclasses.replace(found, values=values, covariance=covariance)
+    return dataclasses.replace(estimate, values=values, covariance=covariance)
 
 
-def _course_wins(readings, found, course, curve_of, told, adds_up):
+def _course_wins(readings, estimate, course, curve_of, told, adds_up):
     """The device by its measured steps if they explain the readings much better, or are asked for; None otherwise."""
     if course is None or curve_of == "formula" or (curve_of == "auto" and len(readings.values) < _COURSE_READINGS):
         if curve_of == "measured":
@@ -236,14 +236,14 @@ def _course_wins(readings, found, course, curve_of, told, adds_up):
     given = {"g_min": course.g_min, "range": course.g_range}
     if adds_up is not None:
         given["c2c"] = math.log(max(adds_up, 1e-5))
-    if found.process.held:
-        processes.append(found.process)
-    other = most_likely(readings, law=found.law, steps=lambda _: course.steps, processes=tuple(processes),
+    if estimate.process.held:
+        processes.append(estimate.process)
+    other = most_likely(readings, law=estimate.law, steps=lambda _: course.steps, processes=tuple(processes),
                         fixed=given)
     other = other if adds_up is None else _with_c2c(other, adds_up, readings)
     if curve_of == "auto":
-        cost = found.cost if told is None else most_likely(readings, processes=(found.process,)).cost
-        off = _apart(readings, found, course)
+        cost = estimate.cost if told is None else most_likely(readings, processes=(estimate.process,)).cost
+        off = _apart(readings, estimate, course)
         # Schwarz' criterion for the values that the course has more
         more = (course.free - 4) * math.log(len(readings.values)) / 2
         if other.cost + max(more, 0.0) > cost - _COURSE_GAIN or off < _COURSE_OFF:
@@ -257,12 +257,12 @@ def _course_wins(readings, found, course, curve_of, told, adds_up):
     return dataclasses.replace(other, values=values, covariance=covariance)
 
 
-def _apart(readings, found, course):
+def _apart(readings, estimate, course):
     """Distance of the formula's course from the measured one, rms, shares of the range."""
     total = []
     for k, kind in enumerate(("set", "reset")):
         share = np.linspace(0, 1, 50)
-        formula = found.values[0] + found.values[1] * curve(kind, found.values[2 + k], share)
+        formula = estimate.values[0] + estimate.values[1] * curve(kind, estimate.values[2 + k], share)
         measured = course.g_min + course.g_range * course.means[kind](share * readings.span[k])
         total.append((formula - measured) / course.g_range)
     return float(np.sqrt(np.mean(np.square(total))))
@@ -300,23 +300,23 @@ def _binary(measured, name, base, access_ohm, switched):
 
 def _stepped(measured, name, base, access_ohm):
     """A device of tables of steps; the branch without one is the base's."""
-    found = device_of_steps(measured.steps, measured.source)
+    estimate = device_of_steps(measured.steps, measured.source)
     file = Path(measured.source.split(",")[0]).name
     told = Provenance(0.0, "measured", f"steps of {file}")
-    values: dict[str, Any] = {"g_min_s": found.low, "g_max_s": found.high, "c2c": min(found.c2c, 1.0),
-                              "read_noise": 0.0, "levels": int(np.clip(min(found.pulses.values()), 2, 65536))}
-    for kind, speed in found.speeds.items():
-        values |= {f"{kind}_steps": tuple(speed.tolist()), f"{kind}_pulses": found.pulses[kind],
-                   f"nl_{kind}": found.labels[kind]}
+    values: dict[str, Any] = {"g_min_s": estimate.low, "g_max_s": estimate.high, "c2c": min(estimate.c2c, 1.0),
+                              "read_noise": 0.0, "levels": int(np.clip(min(estimate.pulses.values()), 2, 65536))}
+    for kind, speed in estimate.speeds.items():
+        values |= {f"{kind}_steps": tuple(speed.tolist()), f"{kind}_pulses": estimate.pulses[kind],
+                   f"nl_{kind}": estimate.labels[kind]}
     whole = Provenance(0.0, "design choice", "what was measured is taken as the whole cell")
     device = base.varied(told, **values).varied(whole, access_ohm=access_ohm)
     device = dataclasses.replace(device, name=name, summary=f"steps of {file}", provenance=_in_order(device._about))
     notes = [f"no steps of {NAMES_OF_KINDS[kind]}: its curve is that of {base.name}"
-             for kind in ("set", "reset") if kind not in found.speeds]
+             for kind in ("set", "reset") if kind not in estimate.speeds]
     points = sum(len(steps.step) for steps in measured.steps)
-    doubts = [Doubt(f"a pulse misses by {found.c2c:.0%} of the range", "measure the same cell again")] \
-        if found.c2c > 0.15 else []
-    return Fit(device, {"c2c": found.error}, {}, points, verdict(doubts), tuple(doubts), "measured", tuple(notes))
+    doubts = [Doubt(f"a pulse misses by {estimate.c2c:.0%} of the range", "measure the same cell again")] \
+        if estimate.c2c > 0.15 else []
+    return Fit(device, {"c2c": estimate.error}, {}, points, verdict(doubts), tuple(doubts), "measured", tuple(notes))
 
 
 def _in_order(told):
@@ -330,35 +330,36 @@ class _Shown:
 
     measured: Measurement
     readings: Readings
-    found: Found
+    estimate: Estimate
     course: Course | None
     unit: float
     span: dict[str, float]
 
     def rms(self):
         """What is left between readings and the course from rail to rail, shares of the range, by kind."""
-        of, found = self.readings, self.found
+        of, estimate = self.readings, self.estimate
         left = {}
         for k, kind in enumerate(("set", "reset")):
             here = of.kinds == k
             if not here.any():
                 continue
             position = of.position[here]
-            states = (of.values[here] - found.values[0]) / found.values[1]
-            course = curve(kind, found.values[2 + k], position / of.span[k]) if self.course is None \
+            states = (of.values[here] - estimate.values[0]) / estimate.values[1]
+            course = curve(kind, estimate.values[2 + k], position / of.span[k]) if self.course is None \
                 else self.course.means[kind](position)
             left[kind] = float(np.sqrt(np.mean((states - course) ** 2)))
         return left
 
     def fit(self, name, base, access_ohm, noise: Split, doubts, notes, told, apart, fixed):
         """The device with provenance, and all that is told about it."""
-        found, unit = self.found, self.unit
-        error = found.errors
-        low, high = found.values[0] * unit, (found.values[0] + found.values[1]) * unit
-        top = math.sqrt(max(found.covariance[0, 0] + found.covariance[1, 1] + 2 * found.covariance[0, 1], 0.0)) * unit
+        estimate, unit = self.estimate, self.unit
+        error = estimate.errors
+        low, high = estimate.values[0] * unit, (estimate.values[0] + estimate.values[1]) * unit
+        covariance = estimate.covariance[:2, :2]  # of the lower rail and the range; their sum is the upper rail
+        top = math.sqrt(max(covariance.sum(), 0.0)) * unit
         low, notes, doubts = self._above_zero(low, error[0] * unit, high, notes, list(doubts))
-        values = {"g_min_s": low, "g_max_s": high, "nl_set": found.values[2], "nl_reset": found.values[3],
-                  "c2c": found.values[4], "read_noise": noise.read, "write_error": noise.write}
+        values = {"g_min_s": low, "g_max_s": high, "nl_set": estimate.values[2], "nl_reset": estimate.values[3],
+                  "c2c": estimate.values[4], "read_noise": noise.read, "write_error": noise.write}
         errors = {"g_min_s": error[0] * unit, "g_max_s": top, "nl_set": error[2], "nl_reset": error[3], "c2c": error[4],
                   "read_noise": noise.read_error, "write_error": noise.write_error}
         for key in (*fixed, *(("nl_set", "nl_reset") if self.course is not None else ())):
@@ -398,7 +399,7 @@ class _Shown:
             measured |= {key: Provenance(0.0, "measured", f"smooth course of {file}") for key in steps}
         device = dataclasses.replace(
             base, name=name, summary=f"fitted to {len(self.measured.branches)} branches of {file}",
-            provenance=_in_order(dict(base.provenance) | taken | measured), noise_law=found.law,
+            provenance=_in_order(dict(base.provenance) | taken | measured), noise_law=estimate.law,
             levels=max(levels, 2), access_ohm=float(access_ohm),
             **{"set_steps": (), "reset_steps": ()} | steps,
             **{key: float(value) for key, value in (values | pulses).items()})

@@ -75,7 +75,7 @@ def pulse_facts(pulses: np.ndarray, images: float, device: Device) -> dict:
     octaves = np.bincount(np.where(flat > 0, np.frexp(flat.astype(float))[1], 0))
     return {"mean": float(flat.mean()), "max": int(flat.max()), "histogram": octaves.tolist(),
             "worn": expected_worn(flat, device),
-            "images_until": {name: None if math.isinf(found) else found for name, found in until.items()}}
+            "images_until": {name: None if math.isinf(images) else images for name, images in until.items()}}
 
 
 def wear_text(facts: dict) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy  # its parts are loaded when they are first used
 
-from .search import PLACES, Readings
+from .search import GRID, Readings
 
 __all__ = ["Course", "measured_course"]
 
@@ -23,7 +23,7 @@ class Course:
     g_min, g_range : float
         Rails of the course, in the readings' unit.
     steps : float array of shape (2, states)
-        What a pulse adds at the states of :data:`~.search.PLACES`, by kind; RESET's is below 0.
+        What a pulse adds at the states of :data:`~.search.GRID`, by kind; RESET's is below 0.
     speeds : dict of float arrays of shape (33,)
         By kind: shares of the range a pulse at evenly spaced states from rail to rail, above 0.
     means : dict of functions of pulses
@@ -61,7 +61,7 @@ def measured_course(readings: Readings) -> Course | None:
     low, high = min(ends["set"][0], ends["reset"][1]), max(ends["set"][1], ends["reset"][0])
     if not high - low > 0:
         return None
-    steps, speeds, means = np.empty((2, len(PLACES))), {}, {}
+    steps, speeds, means = np.empty((2, len(GRID))), {}, {}
     for kind, (name, sign) in enumerate((("set", 1), ("reset", -1))):
         pulses = np.linspace(0, readings.span[kind], min(4 * readings.span[kind], 8000) + 1)
         states = (curves[name](pulses) - low) / (high - low)
@@ -71,7 +71,7 @@ def measured_course(readings: Readings) -> Course | None:
         moved = np.maximum(np.where(np.isnan(moved), moved[np.isfinite(moved)][-1], moved), 0.0)
         speed = np.maximum(sign * np.gradient(states, pulses), 0.0)
         rising = np.maximum.accumulate(sign * states + 1e-9 * np.arange(len(states)))
-        steps[kind] = sign * np.interp(sign * PLACES, rising, moved)
+        steps[kind] = sign * np.interp(sign * GRID, rising, moved)
         speeds[name] = np.interp(sign * np.linspace(0, 1, _STATES), rising, speed)
         means[name] = _as_states(curves[name], low, high - low)
     return Course(float(low), float(high - low), steps, speeds, means, free)
@@ -97,9 +97,9 @@ def _monotone(positions, values, weights, sign, span):
 
     matrix = np.vstack([np.ones(len(positions)), -np.ones(len(positions)), sign * rising(positions)]).T
     scale = np.sqrt(weights)[:, None]
-    found, _ = scipy.optimize.nnls(matrix * scale, values * scale[:, 0], maxiter=50 * matrix.shape[1])
+    estimate, _ = scipy.optimize.nnls(matrix * scale, values * scale[:, 0], maxiter=50 * matrix.shape[1])
 
     def course(pulses):
-        return found[0] - found[1] + sign * found[2:] @ rising(np.asarray(pulses, float))
+        return estimate[0] - estimate[1] + sign * estimate[2:] @ rising(np.asarray(pulses, float))
 
-    return course, 1 + int(np.count_nonzero(found[2:]))
+    return course, 1 + int(np.count_nonzero(estimate[2:]))

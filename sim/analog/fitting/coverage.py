@@ -95,11 +95,11 @@ def draw_and_fit(case: Case, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Values and standard errors of one simulated measurement, as :data:`COLUMNS`."""
     branches = _branches(case, seed)
     unit = float(np.ptp(np.concatenate([branch.conductance for branch in branches])))
-    found = most_likely(readings_of(branches, {"set": _PULSES, "reset": _PULSES}, unit))
-    low, span, *rest = found.values
-    top = np.sqrt(max(found.covariance[0, 0] + found.covariance[1, 1] + 2 * found.covariance[0, 1], 0.0))
+    estimate = most_likely(readings_of(branches, {"set": _PULSES, "reset": _PULSES}, unit))
+    low, span, *rest = estimate.values
+    top = np.sqrt(max(estimate.covariance[0, 0] + estimate.covariance[1, 1] + 2 * estimate.covariance[0, 1], 0.0))
     values = np.array([*rest[:2], low * unit, (low + span) * unit, *rest[2:]])
-    return values, np.array([*found.errors[2:4], found.errors[0] * unit, top * unit, *found.errors[4:]])
+    return values, np.array([*estimate.errors[2:4], estimate.errors[0] * unit, top * unit, *estimate.errors[4:]])
 
 
 def coverage(case: Case, seeds: int, *, run: Callable[..., Iterable[tuple[np.ndarray, np.ndarray]]] = map,
@@ -115,12 +115,12 @@ def counted(case: Case, fits: Sequence[tuple[np.ndarray, np.ndarray]]) -> Covera
     return Coverage(case, values.mean(0), values.std(0), errors.mean(0), cover, len(fits))
 
 
-def markdown(found: list[Coverage]) -> str:
+def markdown(estimate: list[Coverage]) -> str:
     """A table: mean ± told error, and the share held by two errors."""
     heads = ("process, labels, noise", "label SET", "label RESET", "g_min, µS", "g_max, µS", "c2c, %", "anew, %")
     scale = np.array([1, 1, 1e6, 1e6, 100, 100])
     lines = [f"| {' | '.join(heads)} |", f"| {' | '.join(['---'] * len(heads))} |"]
-    for each in found:
+    for each in estimate:
         cells = [f"{mean:.3g} ± {told:.2g} ({cover:.0%})" for mean, told, cover in
                  zip(each.mean * scale, each.told * scale, each.cover, strict=True)]
         lines.append(f"| {' | '.join([each.case.name, *cells])} |")

@@ -8,7 +8,7 @@ import numpy as np
 import scipy  # its parts are loaded when they are first used
 
 from ..measured.curves import Measurement
-from .search import Found, Readings, simulate
+from .search import Estimate, Readings, simulate
 
 __all__ = ["NOT_THIS_KIND", "Doubt", "doubts_of", "flat", "systematic", "two_states", "verdict"]
 
@@ -87,7 +87,7 @@ def _at_first(branch):
 
 # behind a fit
 
-def systematic(readings: Readings, found: Found, steps: np.ndarray | None = None) -> tuple[float, float, float]:
+def systematic(readings: Readings, estimate: Estimate, steps: np.ndarray | None = None) -> tuple[float, float, float]:
     """How far the mean course is off what the fitted device would do, shares of the range, rms.
 
     Returns
@@ -105,17 +105,17 @@ def systematic(readings: Readings, found: Found, steps: np.ndarray | None = None
     def course(states):
         return np.bincount(place, states) / count
 
-    seen = course((readings.values - found.values[0]) / found.values[1])
-    drawn = np.array([course(simulate(readings, found, random, steps)) for _ in range(_REPLICAS)])
+    seen = course((readings.values - estimate.values[0]) / estimate.values[1])
+    drawn = np.array([course(simulate(readings, estimate, random, steps)) for _ in range(_REPLICAS)])
     mean = drawn.mean(0)
     off = float(np.sqrt(np.average((seen - mean) ** 2, weights=count)))
     usual = [float(np.sqrt(np.average((each - (mean * _REPLICAS - each) / (_REPLICAS - 1)) ** 2, weights=count)))
              for each in drawn]
-    return off, float(np.quantile(usual, 0.95)), _lack(readings, found)
+    return off, float(np.quantile(usual, 0.95)), _lack(readings, estimate)
 
 
-def _lack(readings, found):
-    surprise = found.surprises(readings)
+def _lack(readings, estimate):
+    surprise = estimate.surprises(readings)
     if surprise is None:
         return 1.0
     after_pulse = readings.pulses > 0
@@ -133,13 +133,13 @@ def _lack(readings, found):
     return float(scipy.stats.chi2.sf(total, bins)) if bins else 1.0
 
 
-def doubts_of(readings: Readings, found: Found, by_course: bool, rms: dict[str, float],
+def doubts_of(readings: Readings, estimate: Estimate, by_course: bool, rms: dict[str, float],
               tested: tuple[float, float, float]) -> list[Doubt]:
     """All doubts about a fit."""
     off, usual, probability = tested
     doubts = []
-    labels = dict(zip(("potentiation", "depression"), found.values[2:4], strict=True))
-    unsure = dict(zip(("potentiation", "depression"), found.errors[2:4], strict=True))
+    labels = dict(zip(("potentiation", "depression"), estimate.values[2:4], strict=True))
+    unsure = dict(zip(("potentiation", "depression"), estimate.errors[2:4], strict=True))
     if not by_course:
         for name, label in labels.items():
             if abs(label) > 8.9:
@@ -161,7 +161,7 @@ def doubts_of(readings: Readings, found: Found, by_course: bool, rms: dict[str, 
         doubts.append(Doubt(f"readings are off the course by {worst:.0%} of the range, rms",
                             "look at --preview and --plot",
                             grave=worst > 0.6))
-    for value, name in ((found.values[4], "pulse"), (found.values[5], "reading or write")):
+    for value, name in ((estimate.values[4], "pulse"), (estimate.values[5], "reading or write")):
         if value > 0.15:
             doubts.append(Doubt(f"a {name} misses by {value:.0%} of the range: hardly a level is told apart",
                                 "look at --preview for branches that were put together wrongly", grave=value > 0.5))
@@ -169,6 +169,7 @@ def doubts_of(readings: Readings, found: Found, by_course: bool, rms: dict[str, 
     if fewest < 6 and len(readings.values) < 24:
         doubts.append(Doubt(f"{len(readings.values)} readings for 6 values: errors are hardly known",
                             "measure more pulses or cycles"))
-    if found.errors[1] > 0.2 * found.values[1]:
-        doubts.append(Doubt(f"the range is unsure by {found.errors[1] / found.values[1]:.0%}", "measure more cycles"))
+    if estimate.errors[1] > 0.2 * estimate.values[1]:
+        unsure_by = estimate.errors[1] / estimate.values[1]
+        doubts.append(Doubt(f"the range is unsure by {unsure_by:.0%}", "measure more cycles"))
     return doubts

@@ -9,7 +9,7 @@ import scipy  # its parts are loaded when they are first used
 
 from .course import Course, measured_course
 from .process import CONTINUED
-from .search import Found, Readings, simulate
+from .search import Estimate, Readings, simulate
 
 __all__ = ["Split", "lasting", "split", "structure"]
 
@@ -40,7 +40,7 @@ def structure(readings: Readings, course: Course) -> tuple[np.ndarray, np.ndarra
     return np.array(lags) * step, np.array(means)
 
 
-def lasting(readings: Readings, found: Found, course: Course) -> float | None:
+def lasting(readings: Readings, estimate: Estimate, course: Course) -> float | None:
     """Deviation of a pulse that adds up even over many pulses, where that is less than the likelihood takes it for.
 
     A likelihood of a random walk and of errors drawn anew is ruled by neighbouring readings. Errors that fade over some
@@ -52,7 +52,7 @@ def lasting(readings: Readings, found: Found, course: Course) -> float | None:
         return None
     random, replicas = np.random.default_rng(11), []
     for _ in range(_REPLICAS):
-        values = found.values[0] + found.values[1] * simulate(readings, found, random)
+        values = estimate.values[0] + estimate.values[1] * simulate(readings, estimate, random)
         other = dataclasses.replace(readings, values=values)
         own = measured_course(other)
         if own is not None:
@@ -76,7 +76,7 @@ class Split:
     how: str
 
 
-def split(readings: Readings, found: Found, known: float | None = None) -> Split:
+def split(readings: Readings, estimate: Estimate, known: float | None = None) -> Split:
     """Divide the deviation that is drawn anew into that of readings and that of writes.
 
     Parameters
@@ -84,18 +84,18 @@ def split(readings: Readings, found: Found, known: float | None = None) -> Split
     known : float, optional
         Read noise of the set-up, share of the range.
     """
-    anew, error = float(found.values[5]), float(found.errors[5])
+    anew, error = float(estimate.values[5]), float(estimate.errors[5])
     if known is not None:
         write = math.sqrt(max(anew**2 - known**2, 0.0))
         return Split(known, write, 0.0, error * anew / max(write, anew / 2, 1e-12), "read noise as given")
     again = (readings.pulses == 0) & ((readings.begins == 0) | ((readings.begins == 1)
-                                                                & (found.process.start == CONTINUED)))
+                                                                & (estimate.process.start == CONTINUED)))
     again[0] = False
     pairs = np.flatnonzero(again)
     if len(pairs) < _FEWEST:
         return Split(0.0, anew, 0.0, error, "no state was read twice: all of it is taken as an error of writing; "
                                             "--read-noise tells the part of reading")
-    apart = (readings.values[pairs] - readings.values[pairs - 1]) / found.values[1]
+    apart = (readings.values[pairs] - readings.values[pairs - 1]) / estimate.values[1]
     read = math.sqrt(float(np.mean(apart**2)) / 2)
     read_error = read / math.sqrt(2 * len(pairs))
     limit = scipy.stats.f.ppf(_SURE, max(len(readings.values) - len(pairs), 1), len(pairs))

@@ -14,7 +14,7 @@ from ..device import curvature, saturation
 from ..measured.curves import Branch
 from .process import CONTINUED, LOOSE, RAIL, Process
 
-__all__ = ["Found", "NAMES", "PLACES", "Readings", "curve", "formula_steps", "most_likely", "readings_of",
+__all__ = ["Estimate", "NAMES", "GRID", "Readings", "curve", "formula_steps", "most_likely", "readings_of",
            "simulate"]
 
 NAMES = ("g_min", "range", "nl_set", "nl_reset", "c2c", "anew")
@@ -22,7 +22,7 @@ NAMES = ("g_min", "range", "nl_set", "nl_reset", "c2c", "anew")
 
 LOW, STATES = -1.0, 97
 _STEP = 3.0 / (STATES - 1)
-PLACES = LOW + _STEP * np.arange(STATES)
+GRID = LOW + _STEP * np.arange(STATES)
 _LABEL, _LEAST, _MOST = 9.0, 1e-6, 1.5
 _BOUNDS = ((None, None), (1e-3, None), (-_LABEL, _LABEL), (-_LABEL, _LABEL),
            (math.log(_LEAST), math.log(_MOST)), (math.log(_LEAST), math.log(_MOST)))
@@ -96,7 +96,7 @@ def formula_steps(labels: Sequence[float] | np.ndarray, span: Sequence[float]) -
     steps = np.empty((2, STATES))
     for kind, sign in ((0, 1), (1, -1)):
         a = curvature(labels[kind])
-        steps[kind] = (saturation(a) - PLACES) * -math.expm1(-sign / (span[kind] * a))
+        steps[kind] = (saturation(a) - GRID) * -math.expm1(-sign / (span[kind] * a))
     return steps
 
 
@@ -134,7 +134,7 @@ class Surprise:
         spread = _spread(steps, c2c, self.law, of.span)
         first = np.array([span * c2c**2 / 2 + anew**2 + 1e-6 for span in of.span])
         seen = (of.values - guess[0]) / guess[1]
-        shared = (seen, of.pulses, of.kinds, of.begins, PLACES + steps, spread, LOW, _STEP, anew**2,
+        shared = (seen, of.pulses, of.kinds, of.begins, GRID + steps, spread, LOW, _STEP, anew**2,
                   self.process.start, first)
         if self.nodes:
             cost = on_grid(*shared, self.nodes, self.process.ends_at_rail, foresee, self.expected, self.deviation)
@@ -143,20 +143,21 @@ class Surprise:
         return cost + len(seen) * math.log(guess[1]) + 0.5 * (_BLUR * c2c / anew) ** 2
 
 
-def simulate(readings: Readings, found: "Found", random: np.random.Generator,
+def simulate(readings: Readings, estimate: "Estimate", random: np.random.Generator,
              steps: np.ndarray | None = None) -> np.ndarray:
     """Readings that the fitted device might have given in place of the measured ones, as states, shape (points,)."""
     from .filters import simulated
 
-    steps = formula_steps(found.values[2:4], readings.span) if steps is None else steps
+    steps = formula_steps(estimate.values[2:4], readings.span) if steps is None else steps
     normal = random.standard_normal(int(readings.pulses.sum()) + len(readings.pulses))
-    return simulated(readings.pulses, readings.kinds, readings.begins, PLACES + steps,
-                     _spread(steps, found.values[4], found.law, readings.span), LOW, _STEP, found.values[5] ** 2,
-                     found.process.start, found.process.held, found.process.ends_at_rail, normal)
+    return simulated(readings.pulses, readings.kinds, readings.begins, GRID + steps,
+                     _spread(steps, estimate.values[4], estimate.law, readings.span), LOW, _STEP,
+                     estimate.values[5] ** 2, estimate.process.start, estimate.process.held,
+                     estimate.process.ends_at_rail, normal)
 
 
 @dataclass(frozen=True)
-class Found:
+class Estimate:
     """The most likely device and process.
 
     Parameters
@@ -216,7 +217,7 @@ def _first_guess(readings):
                            x_scale=(0.1, 0.1, 1, 1), diff_step=1e-5,
                            bounds=((-np.inf, 1e-3, -_LABEL, -_LABEL), (np.inf, np.inf, _LABEL, _LABEL)))
              for up, down in ((0.5, -0.5), (4.0, -4.0))]
-    best = min(tries, key=lambda found: found.cost)
+    best = min(tries, key=lambda estimate: estimate.cost)
     rough = float(np.sqrt(np.mean(best.fun**2)) / best.x[1])
     return np.array([*best.x, math.log(min(max(rough / 4, 1e-5), 0.5)), math.log(min(max(rough / 4, 1e-5), 0.5))])
 
@@ -236,9 +237,9 @@ class _Plane:
 
     def descend(self, cost, most: int = 80):
         """The place where the cost is least, and that cost, in at most so many steps."""
-        found = scipy.optimize.minimize(lambda z: cost(self.at(z)), np.zeros(self.axes.shape[1]), method="L-BFGS-B",
+        estimate = scipy.optimize.minimize(lambda z: cost(self.at(z)), np.zeros(self.axes.shape[1]), method="L-BFGS-B",
                          options={"eps": 0.01, "maxiter": most, "ftol": 1e-9, "gtol": 0.02})
-        return self.at(found.x), float(found.fun)
+        return self.at(estimate.x), float(estimate.fun)
 
     def edges(self):
         """Which values lie at a bound."""
@@ -277,7 +278,7 @@ def _tight(cost, plane):
 
 
 def most_likely(readings: Readings, *, law: str = "pulse", steps: Callable | None = None,
-                processes: tuple[Process, ...] | None = None, fixed: dict[str, float] | None = None) -> Found:
+                processes: tuple[Process, ...] | None = None, fixed: dict[str, float] | None = None) -> Estimate:
     """Search all processes and give the device of the most likely one; what processes do not agree on is unsure.
 
     Parameters
@@ -335,29 +336,29 @@ def most_likely(readings: Readings, *, law: str = "pulse", steps: Callable | Non
             held.remove(process)
             if reached[process][1] <= min(cost for name, (_, cost) in reached.items() if name.held):
                 at = reached[process][0]
-    found = [_certain(readings, few, place, process, law, steps, bounds, axes)
+    estimate = [_certain(readings, few, place, process, law, steps, bounds, axes)
              for process, (place, _) in _plausible(reached)]
     if len(readings.values) <= _FEW:
-        found = [_slid(make(each.process, each.plane.centre), each, bounds) for each in _foremost(found)]
-        return _agreed(found, _HEDGE)
-    return _agreed(found)
+        estimate = [_slid(make(each.process, each.plane.centre), each, bounds) for each in _foremost(estimate)]
+        return _agreed(estimate, _HEDGE)
+    return _agreed(estimate)
 
 
-def _foremost(found):
+def _foremost(estimate):
     """The likeliest two of cells that are held and of cells that are not: sliding rails takes time."""
-    ranked = sorted(found, key=lambda each: each.cost)
+    ranked = sorted(estimate, key=lambda each: each.cost)
     return [each for held in (True, False) for each in [other for other in ranked if other.process.held == held][:2]]
 
 
-def _slid(cost, found, bounds):
+def _slid(cost, estimate, bounds):
     """Values and covariance over all places of the rails, by sliding each rail outwards.
 
     With few branches the likelihood of a rail is no bell: it peaks where the rail is the outermost reading, and has a
     long slope of rails that were never reached.
     """
-    at, axes = found.plane.centre, found.plane.axes
+    at, axes = estimate.plane.centre, estimate.plane.axes
     whole = axes @ axes.T
-    values, covariance, evidence = found.values.copy(), found.covariance.copy(), found.evidence
+    values, covariance, evidence = estimate.values.copy(), estimate.covariance.copy(), estimate.evidence
     for rail, outwards in ((1, 1.0), (0, -1.0)):
         wide = math.sqrt(max(whole[rail, rail], 0.0))
         if not wide:
@@ -381,15 +382,15 @@ def _slid(cost, found, bounds):
         own = whole * np.outer(scale, scale)
         values += mean - np.array([*at[:4], *np.exp(at[4:])])
         covariance += slid - own
-        evidence += (costs.min() - found.cost) - math.log(weights.sum() / (wide * math.sqrt(2 * math.pi)))
+        evidence += (costs.min() - estimate.cost) - math.log(weights.sum() / (wide * math.sqrt(2 * math.pi)))
     values[4:] = np.maximum(values[4:], _LEAST)
-    if found.process.held:
+    if estimate.process.held:
         # where noise carries a held cell away from its rail for longer than a branch, no slope of the likelihood tells
         visits = max(np.sum(cost.readings.begins > 0) / 2, 1)
         covariance[1, 1] += (_AWAY * values[4] * values[1]) ** 2 / visits
-    least = np.minimum(np.diag(found.covariance), np.diag(whole) + 1)
+    least = np.minimum(np.diag(estimate.covariance), np.diag(whole) + 1)
     covariance[np.diag_indices(6)] = np.maximum(np.diag(covariance), 0.25 * least)
-    return dataclasses.replace(found, values=values, covariance=covariance, evidence=evidence)
+    return dataclasses.replace(estimate, values=values, covariance=covariance, evidence=evidence)
 
 
 def _plausible(reached):
@@ -399,19 +400,19 @@ def _plausible(reached):
             if costs[process] <= least + _PLAUSIBLE]
 
 
-def _agreed(found, hedge=1.0):
+def _agreed(estimate, hedge=1.0):
     """The best process with values and covariance over all that are plausible, by their evidence.
 
     Evidence is the likelihood times the volume of values that share it (Laplace's approximation): a process whose rails
     rest on single readings is likely at one point and nowhere else. ``hedge`` above 1 trusts it less.
     """
-    lead = [each.evidence + (_HEAD_START if each.process.held else 0.0) for each in found]
+    lead = [each.evidence + (_HEAD_START if each.process.held else 0.0) for each in estimate]
     weight = np.exp((min(lead) - np.array(lead)) / hedge)
     weight /= weight.sum()
-    best = found[int(np.argmin(lead))]
-    values = sum(w * each.values for w, each in zip(weight, found, strict=True))
+    best = estimate[int(np.argmin(lead))]
+    values = sum(w * each.values for w, each in zip(weight, estimate, strict=True))
     covariance = sum(w * (each.covariance + np.outer(each.values - values, each.values - values))
-                     for w, each in zip(weight, found, strict=True))
+                     for w, each in zip(weight, estimate, strict=True))
     return dataclasses.replace(best, values=values, covariance=covariance)
 
 
@@ -451,7 +452,7 @@ def _certain(readings, few, at, process, law, steps, bounds, axes):
             covariance[i, i] = (_upper(cost, at, i, value) / 2) ** 2
     edges = tuple(NAMES[i] for i in _Plane(at, bounds).edges() if i < 4)
     cost(at, True)
-    return Found(process, law, np.array([*at[:4], *deviations]), covariance, edges, value, value - volume,
+    return Estimate(process, law, np.array([*at[:4], *deviations]), covariance, edges, value, value - volume,
                  cost.expected.copy(), cost.deviation.copy(), _Plane(at, bounds, plane.axes))
 
 
