@@ -49,9 +49,9 @@ class Phase:
     """A part of a learning schedule: passes over the training images, with what learns and how fast.
 
     Rates of the tiles (their tables and ``theta_step``) are scaled by ``scale * decay ** p``, *p* the passes done in
-    this phase, fractions included; those of the read-out alike. Where pulses are accumulated, thresholds rise in place
-    of tables that fall (:meth:`Chip.accumulate_rates`). Images are shown up to ``shift`` lines off their place, each
-    way (contract 9.3).
+    this phase, fractions included; those of the read-out likewise. Where pulses are accumulated, thresholds rise in
+    place of tables that fall (:meth:`Chip.accumulate_rates`). Images are shown up to ``shift`` lines off their place,
+    each way (contract 9.3).
 
     With ``on_host`` the host teaches a copy of the read-out by what the tiles answer, with the rule and the tables of
     the chip but without non-idealities, and writes it when the phase is over: each cell is then written once, not

@@ -34,7 +34,7 @@ OPERANDS = {
     Opcode.ANSWER: ("", "ANSWER (10.4); outputs label:1 score:3 margin:3 if the chip has a read-out"),
     Opcode.LABEL: ("class:1", "LABEL (10.5)"),
     Opcode.WRITE: ("memory:1 row:2 column:2 count:2, then count cells", "write cells, along columns, then rows"),
-    Opcode.READ: ("memory:1 row:2 column:2 count:2", "read cells alike; outputs count cells"),
+    Opcode.READ: ("memory:1 row:2 column:2 count:2", "read cells likewise; outputs count cells"),
     Opcode.CHECK: ("memory:1 row:2 column:2 count:2", "outputs crc:4, the CRC-32 of what READ would output"),
 }
 

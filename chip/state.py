@@ -116,7 +116,7 @@ class ChipState:
     read_out_accumulated: np.ndarray = _memory(
         code=16, dimensions=(_READ_OUT_ROWS, "classes"), cell_bytes=1, top=full("read_out_accumulate_bits"),
         present=lambda chip: chip.read_out_accumulate_bits > 0,
-        summary="count beside every cell of the read-out, alike; of a chip that accumulates there")
+        summary="count beside every cell of the read-out, likewise; of a chip that accumulates there")
     accumulate_threshold: int = _register(
         column=6, top=_half("accumulate_bits"), present=lambda chip: chip.accumulate_bits > 0,
         initial=lambda chip: chip.accumulate_threshold,
