@@ -148,9 +148,8 @@ class Core(CommonCore):
             m.d.comb += [storage.read_out_stuck.read.addr.eq(storage.read_out.address),
                          pulses.read_out_stuck.eq(storage.read_out_stuck.read.data)]
 
-    def _accumulation(self, m):
+    def _connect_counts(self, m):
         """The counts are read with the levels, and written two clocks later."""
-        super()._accumulation(m)
         storage, pulses = self.storage, self.storage.pulses
         for name, (_, read, write) in storage.counts.items():
             taught = name != "accumulated"

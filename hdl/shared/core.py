@@ -310,6 +310,11 @@ class CommonCore(wiring.Component):
         for name in self.storage.counts:
             register = name.replace("accumulated", "accumulate_threshold")
             m.d.comb += getattr(self.storage.pulses, register).eq(getattr(self.registers, register))
+        self._connect_counts(m)
+
+    def _connect_counts(self, m):
+        """Between the memories of counts and the pulses."""
+        raise NotImplementedError
 
     def _background(self, m):
         """What goes on beside the sequence of events."""

@@ -93,8 +93,7 @@ class SmallCore(CommonCore):
         if self.layout.chip.has_stuck_cells:
             m.d.comb += pulses.stuck.eq(array.stuck)
 
-    def _accumulation(self, m):
-        super()._accumulation(m)
+    def _connect_counts(self, m):
         storage, pulses = self.storage, self.storage.pulses
         for name, write in (("accumulated", "write_count"), ("read_out_accumulated", "write_row_count")):
             if name in storage.counts:
