@@ -170,7 +170,7 @@ def _plan(board: Board, top):
     except ImportError as error:
         raise BuildError(f"the pins of {board.title} were not found: {error}", hint=_EXTRA) from None
     platform.add_resources(board.extra_resources(platform))
-    prepared = preparation(board.undefined)
+    prepared = preparation(board.undefined, lut_ram=not board.device.startswith("ice40"))
     return platform.build(top, name=NAME, do_build=False, **board.options, script_after_read="\n".join(prepared),
                           script_after_synth="tee -q -o stat.json stat -json")
 

@@ -43,7 +43,7 @@ BUDGETS = {
 }
 
 
-def preparation(undefined: tuple[str, ...] = ()) -> list[str]:
+def preparation(undefined: tuple[str, ...] = (), *, lut_ram: bool = True) -> list[str]:
     """What yosys is to know about memories before synthesis.
 
     What a read port gives of a word that is written in the same clock is never used, unless the port is transparent, so
@@ -53,8 +53,12 @@ def preparation(undefined: tuple[str, ...] = ()) -> list[str]:
     ----------
     undefined : tuple of :class:`str`
         Memories (name patterns) without initial contents, as an SPRAM needs them.
+    lut_ram : bool
+        The device has RAM made of LUTs. Without, memories that ask for it become what else there is, where yosys would
+        give up.
     """
-    commands = [f"delete t:$meminit* r:MEMID=\\{pattern} %i" for pattern in undefined]
+    commands = [] if lut_ram else ["setattr -unset ram_style a:ram_style=distributed"]
+    commands += [f"delete t:$meminit* r:MEMID=\\{pattern} %i" for pattern in undefined]
     # the second names that Amaranth gives to elements of arrays look like bits of a wire to ABC9, which then fails
     commands += ["rename -hide w:*[[]*"]
     commands += ["proc -norom"]  # a table that becomes a block RAM takes one that the chip's memories need
@@ -70,7 +74,7 @@ def synthesise(component, budget: Budget, *, name: str = "chip", undefined: tupl
     undefined
         As for :func:`preparation`.
     """
-    script = ["read_rtlil design.il", *preparation(undefined)]
+    script = ["read_rtlil design.il", *preparation(undefined, lut_ram="ice40" not in budget.command)]
     script += [f"{budget.command} -top {name}", "tee -o stat.json stat -json"]
     with tempfile.TemporaryDirectory(prefix="ohmspike-synth-") as folder:
         design = rtlil.convert(component, name=name, ports=ports(component), emit_src=False)

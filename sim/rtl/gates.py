@@ -60,7 +60,7 @@ FAMILIES = {
 
 def synthesise_gates(component: wiring.Component, family: Family) -> tuple[str, dict]:
     """Netlist of a component with the models of its cells, as Verilog, and the count of every cell."""
-    script = ["read_rtlil design.il", *preparation(family.undefined)]
+    script = ["read_rtlil design.il", *preparation(family.undefined, lut_ram="ice40" not in family.command)]
     script += [f"{family.command} -top chip", "tee -q -o stat.json stat -json",
                "write_verilog -noattr gates.v"]
     with tempfile.TemporaryDirectory(prefix="ohmspike-gates-") as folder:
