@@ -34,7 +34,8 @@ def clone(tmp_path_factory):
 def expected(clone):
     """Files of the package: all Python of the folders, and what it reads."""
     files = [Path(name) for name in run("git", "ls-files", *FOLDERS, folder=clone).splitlines()]
-    kept = {f"ohmspike/{file.as_posix()}" for file in files if file.suffix in (".py", *DATA)}
+    kept = {f"ohmspike/{file.as_posix()}" for file in files
+            if file.suffix in (".py", *DATA) or file.parent.name == "templates"}
     return kept | {"ohmspike/__init__.py", "ohmspike/__main__.py", "ohmspike/py.typed"}
 
 
@@ -44,7 +45,7 @@ def test_the_wheel_is_complete(clone, expected, tmp_path):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert names == expected
     assert {"ohmspike/chip/presets/tiles.toml", "ohmspike/sim/rtl/compiled.cpp", "ohmspike/sim/rtl/DP16KD.v",
-            "ohmspike/py.typed"} <= names
+            "ohmspike/host/export/templates/Makefile", "ohmspike/py.typed"} <= names
 
 
 def test_the_source_distribution_builds_the_same_wheel(clone, expected, tmp_path):
