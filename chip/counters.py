@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from .description import Chip
 
 __all__ = ["ACCUMULATE_COUNTERS", "BIN_COUNTERS", "COUNTERS", "READ_OUT_COUNTERS", "counter_name", "counter_names",
-           "current_counters"]
+           "counter_summary", "current_counters"]
 
 COUNTERS = {
     "samples": "END events",
@@ -71,6 +71,11 @@ def current_counters(counters: Mapping[str, int]) -> dict[str, int]:
 def counter_name(index: int, amplitudes: int, read_out: bool) -> str:
     """The counter at an address, of a chip with that many amplitude bins, with a read-out or without."""
     return _names(amplitudes, read_out, True)[index]
+
+
+def counter_summary(name: str) -> str:
+    """What a counter of :func:`counter_names` counts."""
+    return (COUNTERS | BIN_COUNTERS | READ_OUT_COUNTERS | ACCUMULATE_COUNTERS)[name.partition("[")[0]]
 
 
 def _names(amplitudes, read_out, accumulates):

@@ -10,13 +10,13 @@ from pathlib import Path
 from string import Template
 
 from ohmspike.chip import Chip
-from ohmspike.chip.counters import BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS
-from ohmspike.chip.instructions import MEMORIES, REGISTERS, Opcode, counter_names, identity_words
+from ohmspike.chip.counters import counter_names, counter_summary
+from ohmspike.chip.instructions import MEMORIES, REGISTERS, Opcode, identity_words
 from ohmspike.chip.markdown import markdown_table
 from ohmspike.chip.versions import versions_of
+from ohmspike.host.support.atomic import check_writable
 from ohmspike.host.support.errors import UserError
-from ohmspike.sim.rtl.build import compile_chip, serial_rate, write_rtl
-from ohmspike.sim.rtl.build import lanes_of as lanes_in
+from ohmspike.sim.rtl.build import compile_chip, lanes_of, write_rtl
 
 from .vectors import vectors
 
@@ -47,15 +47,10 @@ def register_map(chip: Chip) -> dict:
         "registers": [{"column": column, "name": entry.name, "range": entry.range_text, "reset": entry.reset,
                        "meaning": entry.summary}
                       for column, entry in enumerate(entry for entry in REGISTERS if entry.present(chip))],
-        "counters": [{"column": column, "name": name, "meaning": _counter(name)}
+        "counters": [{"column": column, "name": name, "meaning": counter_summary(name)}
                      for column, name in enumerate(counter_names(chip))],
         "identity": {name: chip.structure[name] for name in identity_words(chip) if name in chip.structure},
     }
-
-
-def _counter(name):
-    every = COUNTERS | READ_OUT_COUNTERS | BIN_COUNTERS
-    return every[name.partition("[")[0]]
 
 
 def _map_text(numbers):
@@ -108,22 +103,23 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
     Raises
     ------
     UserError
-        There is something in the folder, the serial line is too fast, or RTL and model differ.
+        There is something in the folder, it cannot be written to, lanes or baud are out of range, or RTL and model
+        differ.
     """
     if port not in _PORTS:
         raise UserError(f"port must be one of {', '.join(_PORTS)}, not {port!r}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} must be a new or an empty folder", hint="choose another one with --out")
     say = progress or (lambda line: None)
-    try:
-        uart = serial_rate(clock_hz, baud) if port == "uart" else None
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve()
+    check_writable(folder.parent)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         root = Path(scratch)
         say("emitting RTL")
-        texts = write_rtl(chip, lanes=lanes, small=small, uart=uart)
+        try:
+            texts = write_rtl(chip, lanes=lanes, small=small, uart=(clock_hz, baud) if port == "uart" else None)
+        except ValueError as error:  # lanes, or bits of the serial line
+            raise UserError(str(error)) from None
         with compile_chip(chip, lanes=lanes, small=small, progress=progress) as rtl:
             say("recording a session")
             words = vectors(chip, rtl, samples=samples, seed=seed)
@@ -145,7 +141,7 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
         _put(root, "sim/vectors.hex", "".join(f"{word:03x}\n" for word in words.tolist()))
         _put(root, "Makefile", _template("Makefile"))
         _put(root, "lint.vlt", _template("lint.vlt"))
-        width = lanes_in(chip, lanes=lanes, small=small)
+        width = lanes_of(chip, lanes=lanes, small=small)
         axis = "| `rtl/chip_axis.v` | the same ports as AXI4-Stream |\n" if port == "stream" else ""
         _put(root, "README.md", Template(_template("README.md")).substitute(
             title=chip.name, command=command or "ohmspike rtl", version=versions_of(("ohmspike",))["ohmspike"],

@@ -15,7 +15,7 @@ from ohmspike.hdl.top.timing import image, synthetic_image, timing_of
 from .compiled import CompiledRtl
 
 __all__ = ["compile_chip", "compile_serial_chip", "cost_table", "default_lanes", "emit_chip", "faults_rtl",
-           "lanes_of", "serial_rate", "small_lanes", "top_of", "write_rtl"]
+           "lanes_of", "small_lanes", "top_of", "write_rtl"]
 
 MNIST_SPIKES = 122
 """Bright lines of an MNIST image, mean."""
@@ -28,32 +28,33 @@ def emit_chip(chip: Chip, *, lanes: int | None = None, small: bool = False) -> s
 
 def lanes_of(chip: Chip, *, lanes: int | None = None, small: bool = False) -> int:
     """Synapses per clock: those asked for, or as many as the form takes by default."""
-    return min((small_lanes if small else default_lanes)(chip) if lanes is None else lanes, chip.neurons)
+    return (small_lanes if small else default_lanes)(chip) if lanes is None else lanes
 
 
-def serial_rate(clock_hz: int, baud: int) -> BitRate:
-    """Length of a bit of a serial line.
+def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, uart: tuple[int, int] | None = None
+              ) -> dict[str, str]:
+    """SystemVerilog and Verilog-2001 of the same chip, by their suffixes ``sv`` and ``v``; the top is ``chip``.
+
+    Parameters
+    ----------
+    uart : tuple of int, optional
+        Clock in Hz and baud of a serial line; without it the top has the byte streams of the link.
 
     Raises
     ------
     ValueError
-        A bit would be shorter than 4 clocks.
+        ``lanes`` is not 1 to the number of neurons, or a bit of the line would be shorter than 4 clocks.
     """
-    return BitRate(clock_hz, baud)
+    def top():
+        return top_of(chip, lanes=lanes, small=small, uart=None if uart is None else BitRate(*uart))
 
-
-def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, uart: BitRate | None = None
-              ) -> dict[str, str]:
-    """SystemVerilog and Verilog-2001 of the same chip, by their suffixes ``sv`` and ``v``; the top is ``chip``."""
-    return {"sv": emit(top_of(chip, lanes=lanes, small=small, uart=uart), "chip"),
-            "v": emit_verilog(top_of(chip, lanes=lanes, small=small, uart=uart), "chip")}
+    return {"sv": emit(top(), "chip"), "v": emit_verilog(top(), "chip")}
 
 
 def top_of(chip: Chip, *, lanes: int | None = None, small: bool = False, uart: BitRate | None = None
            ) -> ChipTop | SerialChip:
     """The top of a chip: byte streams of its link, or with ``uart`` the two wires of a serial line."""
-    default = (small_lanes if small else default_lanes)(chip)
-    layout = Layout(chip, default if lanes is None else lanes, 1 if small else 2)
+    layout = Layout(chip, lanes_of(chip, lanes=lanes, small=small), 1 if small else 2)
     return ChipTop(layout) if uart is None else SerialChip(layout, uart)
 
 

@@ -40,6 +40,8 @@ def test_a_small_campaign_leaves_no_chip_wrong(power_up):
 def test_a_wide_register_is_not_taken_for_an_fsm(power_up):
     campaign = Campaign(FAULTS_CHIP, power_up, seed=11)
     assert len(list(campaign.codes())) < 200
+    left = {site.name for site in campaign.sites if site.name.endswith("_state") and "FSM" not in class_of(site)}
+    assert left == {"executor.core.sought_state"}, left  # a new FSM belongs into the pattern
     wide = next(site for site in campaign.sites if site.name == "executor.core.sought_state")
     campaign.classes["FSM of core and decoder"].append(wide)
     with pytest.raises(UserError, match="8 bits, not 36: executor.core.sought_state is none"):

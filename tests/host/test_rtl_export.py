@@ -1,5 +1,6 @@
 """The RTL as a folder: a bench without Python agrees, notices what is wrong, and lint has nothing left to say."""
 
+import dataclasses
 import json
 import os
 import re
@@ -8,17 +9,21 @@ import subprocess
 
 import pytest
 
-from ohmspike.chip.instructions import MEMORIES
+from ohmspike.chip.instructions import MEMORIES, counter_names, register_names
 from ohmspike.hdl.flow.emit import emit_verilog
 from ohmspike.hdl.flow.toolchain import run_yosys
 from ohmspike.host.commands import cli
 from ohmspike.host.export import export
-from ohmspike.host.export.vectors import EXPECT
+from ohmspike.host.export.vectors import EXPECT, Recorder
 from ohmspike.host.integrity.faults import FAULTS_CHIP
+from ohmspike.host.link.ports import CompiledPort
+from ohmspike.host.link.session import LinkSession
 from ohmspike.host.support.errors import UserError
-from ohmspike.sim.rtl.build import top_of
+from ohmspike.sim.rtl.build import compile_chip, top_of
 from ohmspike.sim.rtl.compiled import verilator_root
 
+COUNTING = dataclasses.replace(FAULTS_CHIP, name="counting", accumulate_bits=3, accumulate_threshold=2,
+                               read_out_accumulate_bits=4, read_out_accumulate_threshold=3)
 needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
 
 
@@ -34,6 +39,25 @@ def small(tmp_path_factory):
     path = tmp_path_factory.mktemp("export") / "chip"
     export(FAULTS_CHIP, path, samples=2, small=True)
     return path
+
+
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory):
+    """A chip that accumulates in tiles and read-out."""
+    path = tmp_path_factory.mktemp("export") / "chip"
+    export(COUNTING, path, samples=2)
+    return path
+
+
+def undefined(folder, copy):
+    """A copy of the RTL in which every memory and every register is undefined after power-up."""
+    shutil.copytree(folder, copy)
+    path = copy / "rtl" / "chip.v"
+    text, memories = re.subn(r"(?m)^  initial begin\n(?:    .*;(?: end)?\n)+  end\n", "", path.read_text())
+    text, registers = re.subn(r"(?m)^(  reg (?:\[\d+:\d+\] )?(?:\w+|\\\S+ )) = \d+'[hsd]+[0-9a-f]+;$", r"\1;", text)
+    assert memories > 5 and registers > 100
+    path.write_text(text)
+    return copy
 
 
 def simulated(folder):
@@ -99,18 +123,24 @@ def test_a_planted_bug_fails_the_bench(fast, tmp_path, plant, complaint):
 
 
 @needs_icarus
-@pytest.mark.parametrize("form", ["fast", "small"])
+@pytest.mark.parametrize("form", ["fast", "small", "counting"])
 def test_after_the_load_nothing_undefined_reaches_an_output(request, form, tmp_path):
     """Memories hold X after power-up, and registers too: reset and load define all that counts (four states)."""
-    copy = tmp_path / "chip"
-    shutil.copytree(request.getfixturevalue(form), copy)
-    path = copy / "rtl" / "chip.v"
-    text, memories = re.subn(r"(?m)^  initial begin\n(?:    .*;(?: end)?\n)+  end\n", "", path.read_text())
-    text, registers = re.subn(r"(?m)^(  reg (?:\[\d+:\d+\] )?(?:\w+|\\\S+ )) = \d+'[hsd]+[0-9a-f]+;$", r"\1;", text)
-    assert memories > 5 and registers > 100
-    path.write_text(text)
-    result = simulated(copy)
+    result = simulated(undefined(request.getfixturevalue(form), tmp_path / "chip"))
     assert result.returncode == 0 and result.stdout.startswith("PASS"), result.stdout
+
+
+@needs_icarus
+def test_what_nobody_loaded_is_seen_as_undefined(fast, tmp_path):
+    copy = undefined(fast, tmp_path / "chip")
+    with compile_chip(FAULTS_CHIP) as rtl:
+        recorder = Recorder(CompiledPort(rtl))
+        LinkSession(recorder, FAULTS_CHIP, seed=1).read_memory("theta")
+    (copy / "sim" / "vectors.hex").write_text("".join(f"{word:03x}\n" for word in recorder.words))
+    bench = copy / "sim" / "tb.v"
+    bench.write_text(re.sub(r"LENGTH = \d+;", f"LENGTH = {len(recorder.words)};", bench.read_text()))
+    result = simulated(copy)
+    assert result.returncode != 0 and re.search(r"expected \w\w, not xx\nFAIL", result.stdout)
 
 
 @pytest.mark.parametrize("form", ["fast", "small"])
@@ -129,12 +159,15 @@ def test_yosys_finds_no_loop_no_latch_and_no_second_driver(tmp_path, small_form)
               "select -assert-none t:$dlatch t:$adlatch t:$dlatchsr\n", cwd=tmp_path)
 
 
-def test_the_map_names_every_memory_of_the_chip(fast):
-    numbers = json.loads((fast / "registers.json").read_text())
-    assert [entry["name"] for entry in numbers["memories"]] == [entry.name for entry in MEMORIES
-                                                                if entry.rows(FAULTS_CHIP)]
-    assert numbers["structure_digest"] == FAULTS_CHIP.structure_digest
-    text = (fast / "registers.md").read_text()
+@pytest.mark.parametrize(("form", "chip"), [("fast", FAULTS_CHIP), ("counting", COUNTING)])
+def test_the_map_names_every_memory_register_and_counter_of_the_chip(request, form, chip):
+    folder = request.getfixturevalue(form)
+    numbers = json.loads((folder / "registers.json").read_text())
+    assert [entry["name"] for entry in numbers["memories"]] == [entry.name for entry in MEMORIES if entry.rows(chip)]
+    assert [entry["name"] for entry in numbers["registers"]] == register_names(chip)
+    assert [entry["name"] for entry in numbers["counters"]] == counter_names(chip)
+    assert numbers["structure_digest"] == chip.structure_digest
+    text = (folder / "registers.md").read_text()
     assert all(f"| {entry['name']} |" in text for kind in ("memories", "registers", "counters")
                for entry in numbers[kind])
 
@@ -156,6 +189,12 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path, capsys):
     assert cli.run(["rtl", "tiny", "--out", str(tmp_path)]) == 1
     assert "must be a new or an empty folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_lanes_that_the_chip_does_not_have_are_refused(tmp_path):
+    with pytest.raises(UserError, match="lanes must be 1 to neurons = 4, not 9"):
+        export(FAULTS_CHIP, tmp_path / "chip", lanes=9)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_serial_line_too_fast_for_the_clock_is_refused(tmp_path):

@@ -1,9 +1,4 @@
-"""Every memory of the RTL comes up with random contents, in both forms, and nothing shows: load and reset set all.
-
-The same with four states: memories undefined, registers too, and nothing undefined comes out after the load.
-"""
-
-import shutil
+"""Every memory of the RTL comes up with random contents, in both forms, and nothing shows: load and reset set all."""
 
 import numpy as np
 import pytest
@@ -19,7 +14,6 @@ from ohmspike.host.targets.linked import LinkTarget
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.sim.rtl.compiled import CompiledRtl
 from ohmspike.sim.state import ChipState, spikes_difference
-from support.four_state import RecordedPort, four_state_difference
 
 CHIP = FAULTS_CHIP
 SEEDS = (None, 1, 2, 3, 4)
@@ -61,28 +55,3 @@ def test_random_memories_never_matter(ports):
     assert len(held) == len(SEEDS)
     unloaded, model = target_of(text, 1), ModelTarget(CHIP, threads=1)
     assert spikes_difference(unloaded.present(batch_of(1), learn=True), model.present(batch_of(1), learn=True))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog")
-@pytest.mark.parametrize("ports", [2, 1], ids=["fast form", "small form"])
-def test_nothing_undefined_comes_out_of_the_rtl_after_the_load(ports):
-    """Every reply of a session, counters and all state read back, is what the compiled RTL of two states replies."""
-    def chip():
-        return ChipTop(Layout(CHIP, 2, ports), max_request=64, max_reply=64)
-
-    def session():
-        port = RecordedPort(CompiledRtl(text, top="chip", initial_seed=1, quick=True), patience=100_000)
-        return port, LinkTarget(CHIP, LinkSession(port, CHIP))
-
-    text = emit(chip(), "chip", undefined_memories=["*"])
-    if ports == 2:  # the bench can fail: what nobody loaded is undefined
-        port, target = session()
-        target.read("theta")
-        assert "is xx, expected" in four_state_difference(chip(), port)
-    port, target = session()
-    target.load(ChipState.initial(CHIP))
-    for learn in (True, False):
-        target.present(batch_of(int(learn), 4), learn=learn)
-    target.state()
-    assert four_state_difference(chip(), port) == ""
