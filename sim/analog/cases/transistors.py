@@ -37,7 +37,7 @@ def access_transistor(scene: Scene, spice: Simulator) -> list[Check]:
     bent = float(abs(1 - linear.sum() / triode.sum()))
     joules = float(waves.joules("e"))
     return [Check("V10", "read of 16 cells, level-1 NMOS in its triode region", float(triode.sum()), joules, 0.02, "J"),
-            Check("V10", "the same by a resistance, off as told", float(linear.sum()), joules, bent + 0.02, "J")]
+            Check("V10", "the same by a resistance, error as computed", float(linear.sum()), joules, bent + 0.02, "J")]
 
 
 def ungated_rows(scene: Scene, spice: Simulator) -> list[Check]:
@@ -61,6 +61,6 @@ def ungated_rows(scene: Scene, spice: Simulator) -> list[Check]:
         for drive, seconds in ((0.0, 0.25 * period), (active, device.pulse_s), (0.0, 0.75 * period - device.pulse_s)):
             rest = device.read_v * drive / whole
             membrane = rest + (membrane - rest) * math.exp(-seconds * whole / capacitance)
-    return [Check("V11", "membrane, leak of silent cells told", membrane, found, 0.01, "V"),
+    return [Check("V11", "membrane, leak of silent cells included", membrane, found, 0.01, "V"),
             Check("V11", "linear model off by more than 20 %: 1", 1, float(abs(linear_v / found - 1) > 0.2), 0.0, "",
                   False)]

@@ -37,13 +37,13 @@ def branches_of(table: Table, options: Options) -> list[Branch]:
         return _dump(table, voltage, current[0], options)
     read = _read_voltage(table, options) if current else None
     wide = len(values) > 1
-    found = []
+    branches: list[Branch] = []
     for k in values:
         series, unit_note = conductances(table, k, options, read)
         if unit_note and unit_note not in table.notes:
             table.notes.append(unit_note)
-        found += _wide(table, k, series, options) if wide else _long(table, k, series)
-    return found
+        branches += _wide(table, k, series, options) if wide else _long(table, k, series)
+    return branches
 
 
 def _read_voltage(table, options):
@@ -54,10 +54,10 @@ def _read_voltage(table, options):
         volts = np.abs(table.numbers[column]) * table.columns[column].factor
         if np.nanmin(volts) > 0:
             return volts
-    told = preamble_voltage(table.sheet.comments, table.sheet.rows)
-    if told:
-        table.notes.append(f"{table.sheet.name}: read voltage {told:g} V, as its head tells")
-        return np.full(len(table.lines), abs(told))
+    stated = preamble_voltage(table.sheet.comments, table.sheet.rows)
+    if stated:
+        table.notes.append(f"{table.sheet.name}: read voltage {stated:g} V, as its head says")
+        return np.full(len(table.lines), abs(stated))
     raise DeviceError(f"{table.sheet.name}: holds currents and no voltage that they were read at; give it with "
                       f"--read-v")
 
@@ -76,19 +76,19 @@ def _long(table, k, series):
     if kinds is None and not cycle and not device:
         return _train(table, series, pulses, rows, "", "")
     groups = _runs(rows, kinds, cycle, device, pulses)
-    found: list[Branch] = []
+    branches: list[Branch] = []
     ended: dict[str, float] = {}
     turned = 0
-    for (kind, of_device, of_cycle), places in groups:
+    for (kind, of_device, of_cycle), chosen in groups:
         if kind is None:
-            found += _train(table, series, pulses, places, of_device, of_cycle)
+            branches += _train(table, series, pulses, chosen, of_device, of_cycle)
             continue
-        found.append(_branch(table, kind, series[places], None if pulses is None else pulses[places], places, of_device,
-                             of_cycle, ended))
-        turned += bool(pulses is not None and len(places) > 2 and pulses[places][1] < pulses[places][0])
+        branches.append(_branch(table, kind, series[chosen], None if pulses is None else pulses[chosen], chosen,
+                                of_device, of_cycle, ended))
+        turned += bool(pulses is not None and len(chosen) > 2 and pulses[chosen][1] < pulses[chosen][0])
     if turned:
         table.notes.append(f"{table.sheet.name}: pulse numbers of {turned} branches fall; taken in the order of rows")
-    return found
+    return branches
 
 
 def _numbers(table, role, kind=""):
@@ -107,15 +107,15 @@ def _labels(table, role):
 
 
 def _kinds(table, column, series):
-    """Kind of every row, by its branch, its section, its pulse's sign, or the header or file's name; None if untold."""
+    """Kind of every row, by its branch, its section, its pulse's sign, or the header or file's name, or None."""
     branch = table.index("branch")
     if branch is not None:
         kinds = [branch_of(cell) for cell in table.words[branch]]
-        for place, kind in enumerate(kinds):
-            if not kind and np.isfinite(series[place]):
-                raise DeviceError(f"{table.sheet.name}: line {table.lines[place]}, column {branch + 1} "
+        for row, kind in enumerate(kinds):
+            if not kind and np.isfinite(series[row]):
+                raise DeviceError(f"{table.sheet.name}: line {table.lines[row]}, column {branch + 1} "
                                   f"({table.columns[branch].head}): must be potentiation or depression, not "
-                                  f"{table.words[branch][place]!r}")
+                                  f"{table.words[branch][row]!r}")
         return kinds
     if column.kind:
         return [column.kind] * len(series)
@@ -149,12 +149,12 @@ def _by_sign(table, volts, series):
 
 
 def _named(name):
-    """Kind that a file's or a sheet's name tells."""
+    """Kind that the name of a file or a sheet says."""
     words = [branch_of(word) for word in re.findall(r"[a-z]+", Path(name.split(",")[0]).stem.lower()
                                                     + " " + " ".join(name.split(",")[1:]).lower())
              if len(word) > 2]
-    told = set(filter(None, words))
-    return told.pop() if len(told) == 1 else ""
+    kinds = set(filter(None, words))
+    return kinds.pop() if len(kinds) == 1 else ""
 
 
 def _runs(rows, kinds, cycle, device, pulses):
@@ -173,20 +173,20 @@ def _runs(rows, kinds, cycle, device, pulses):
             continue
         runs.append((here, [row]))
         last, rising = here, None
-    if runs and np.median([len(places) for _, places in runs]) < _FEWEST:
+    if runs and np.median([len(chosen) for _, chosen in runs]) < _FEWEST:
         gathered: dict[tuple, list[int]] = {}
-        for here, places in runs:
-            gathered.setdefault(here, []).extend(places)
-        if np.median([len(places) for places in gathered.values()]) > np.median([len(places) for _, places in runs]):
+        for here, chosen in runs:
+            gathered.setdefault(here, []).extend(chosen)
+        if np.median([len(chosen) for chosen in gathered.values()]) > np.median([len(chosen) for _, chosen in runs]):
             runs = list(gathered.items())
-    return [(here, np.array(places)) for here, places in runs]
+    return [(here, np.array(chosen)) for here, chosen in runs]
 
 
-def _branch(table, kind, conductance, pulses, places, device, cycle, ended):
+def _branch(table, kind, conductance, pulses, chosen, device, cycle, ended):
     """A branch with its pulses counted from its own beginning; ``ended`` keeps the last pulse number of each device."""
-    where = f"{table.sheet.name}: lines {table.lines[places[0]]} to {table.lines[places[-1]]}"
+    where = f"{table.sheet.name}: lines {table.lines[chosen[0]]} to {table.lines[chosen[-1]]}"
     if pulses is None:
-        counted = np.arange(len(places), dtype=float) + (1.0 if _each_row_is_a_pulse(table) else 0.0)
+        counted = np.arange(len(chosen), dtype=float) + (1.0 if _each_row_is_a_pulse(table) else 0.0)
     elif len(pulses) > 1 and pulses[1] < pulses[0]:
         counted = pulses[0] - pulses
     else:
@@ -204,7 +204,7 @@ def _each_row_is_a_pulse(table):
 
 
 def _train(table, series, pulses, rows, device, cycle):
-    """Branches of readings that nothing is told of: cut where conductance turns."""
+    """Branches of readings of unknown kind: cut where conductance turns."""
     cuts = _turns(series[rows])
     if len(cuts) == 2:
         kind = "set" if series[rows[-1]] > series[rows[0]] else "reset"
@@ -214,17 +214,17 @@ def _train(table, series, pulses, rows, device, cycle):
         note = f"{table.sheet.name}: nothing tells branches apart; cut where conductance turns"
         if note not in table.notes:
             table.notes.append(note)
-    found = []
+    branches: list[Branch] = []
     for begin, end in zip(cuts, cuts[1:], strict=False):
-        places = rows[begin:end]
-        if len(places) < 2:
+        chosen = rows[begin:end]
+        if len(chosen) < 2:
             continue
-        kind = "set" if series[places[-1]] > series[places[0]] else "reset"
-        counted = np.arange(len(places), dtype=float) if pulses is None else pulses[places] - pulses[places[0]]
+        kind = "set" if series[chosen[-1]] > series[chosen[0]] else "reset"
+        counted = np.arange(len(chosen), dtype=float) if pulses is None else pulses[chosen] - pulses[chosen[0]]
         counted = counted + (1.0 if begin else 0.0)
-        found.append(Branch(kind, counted, series[places], device, cycle,
-                            f"{table.sheet.name}: lines {table.lines[places[0]]} to {table.lines[places[-1]]}"))
-    return found
+        branches.append(Branch(kind, counted, series[chosen], device, cycle,
+                               f"{table.sheet.name}: lines {table.lines[chosen[0]]} to {table.lines[chosen[-1]]}"))
+    return branches
 
 
 def _turns(values):
@@ -232,16 +232,16 @@ def _turns(values):
     values = _smoothed(values)
     wide = _TURN * (np.quantile(values, 0.98) - np.quantile(values, 0.02))
     cuts, extreme, rising = [0], 0, None
-    for place in range(1, len(values)):
-        ahead = values[place] - values[extreme]
+    for k in range(1, len(values)):
+        ahead = values[k] - values[extreme]
         if rising is None:
             if abs(ahead) > wide > 0:
-                rising, extreme = ahead > 0, place
+                rising, extreme = ahead > 0, k
         elif (ahead > 0) == rising and ahead != 0:
-            extreme = place
+            extreme = k
         elif abs(ahead) > wide > 0:
             cuts.append(extreme + 1)
-            extreme, rising = place, not rising
+            extreme, rising = k, not rising
     return [*cuts, len(values)]
 
 
@@ -287,13 +287,13 @@ def _wide(table, k, series, options):
         kinds = [_rising_or_falling(series[rows])] * len(series)
     if kinds is None:
         return _train(table, series, pulses, rows, device, cycle)
-    found: list[Branch] = []
+    branches: list[Branch] = []
     ended: dict[str, float] = {}
-    for (kind, row_device, row_cycle), places in _runs(rows, kinds, *of_row, pulses):
-        found.append(_branch(table, kind, series[places], None if pulses is None else pulses[places], places,
-                             device or row_device, row_cycle if not cycle else cycle if not row_cycle else
-                             f"{row_cycle}/{cycle}", ended))
-    return found
+    for (kind, row_device, row_cycle), chosen in _runs(rows, kinds, *of_row, pulses):
+        branches.append(_branch(table, kind, series[chosen], None if pulses is None else pulses[chosen], chosen,
+                                device or row_device, row_cycle if not cycle else cycle if not row_cycle else
+                                f"{row_cycle}/{cycle}", ended))
+    return branches
 
 
 def _rising_or_falling(values):
@@ -307,7 +307,7 @@ def _rising_or_falling(values):
 # dumps
 
 def _dump(table, voltage, current, options):
-    """Readings and pulses of a table of voltage and current, told apart by voltage."""
+    """Readings and pulses of a table of voltage and current, which differ in voltage."""
     volts = table.numbers[voltage] * table.columns[voltage].factor
     amps = table.numbers[current] * (table.columns[current].factor if table.columns[current].dimension else 1.0)
     known = np.isfinite(volts) & np.isfinite(amps)
@@ -325,11 +325,11 @@ def _dump(table, voltage, current, options):
         # one row a pulse: its voltage, and the current read behind it
         series = amps / read
         kinds = _by_sign(table, volts, series)
-        return [_branch(table, kind, series[places], None, places, "", "", {})
-                for (kind, _, _), places in _runs(rows, kinds, None, None, None)]
+        return [_branch(table, kind, series[chosen], None, chosen, "", "", {})
+                for (kind, _, _), chosen in _runs(rows, kinds, None, None, None)]
     pulsing = size > 1.5 * read
     rests = bool(np.any(size < 0.1 * read))
-    found: list[Branch] = []
+    branches: list[Branch] = []
     points: list[tuple] = []
     pulses, kind, last_pulse = 0, None, False
     signs = np.sign(volts[rows])
@@ -341,12 +341,12 @@ def _dump(table, voltage, current, options):
     def close():
         if kind is not None and points:
             lines, counted, values = zip(*points, strict=True)
-            found.append(Branch(kind, np.array(counted, float), np.array(values), "", "",
-                                f"{table.sheet.name}: lines {table.lines[lines[0]]} to {table.lines[lines[-1]]}"))
+            branches.append(Branch(kind, np.array(counted, float), np.array(values), "", "",
+                                   f"{table.sheet.name}: lines {table.lines[lines[0]]} to {table.lines[lines[-1]]}"))
 
-    for place, row in enumerate(rows):
-        if pulsing[place]:
-            here = "set" if signs[place] == up else "reset"
+    for k, row in enumerate(rows):
+        if pulsing[k]:
+            here = "set" if signs[k] == up else "reset"
             if here != kind:
                 close()
                 if kind is not None:
@@ -354,13 +354,13 @@ def _dump(table, voltage, current, options):
                 kind, pulses = here, 0
             pulses += 0 if rests and last_pulse else 1
             last_pulse = True
-        elif at_read[place]:
-            points.append((row, pulses, readings[place]))
+        elif at_read[k]:
+            points.append((row, pulses, readings[k]))
             last_pulse = False
         else:
             last_pulse = False
     close()
-    return found
+    return branches
 
 
 def _read_level(size):

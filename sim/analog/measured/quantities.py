@@ -1,4 +1,4 @@
-"""Readings to siemens: units told, assumed or doubted, currents, resistances, and normalised values."""
+"""Readings to siemens: units stated, assumed or doubted, currents, resistances, and normalised values."""
 
 import numpy as np
 
@@ -33,10 +33,10 @@ def conductances(table: Table, k: int, options: Options, read: np.ndarray | None
     where = f"{table.sheet.name}: column {k + 1} ({column.head})"
     quantity, dimension, factor, note = column.quantity, column.dimension, column.factor, ""
     if options.unit is not None:
-        told = unit_of(options.unit)
-        if told is None:
+        stated = unit_of(options.unit)
+        if stated is None:
             raise DeviceError(f"unit must be one of {UNITS}, not {options.unit!r}")
-        dimension, factor = told
+        dimension, factor = stated
     if column.unit and unit_of(column.unit) is None and options.unit is None:
         raise DeviceError(f"{where}: unit must be one of {UNITS}, not {column.unit!r}")
     if dimension == "s" and factor != 1.0:

@@ -54,18 +54,18 @@ def read_measurement(*paths: str | Path, options: Options | None = None) -> Meas
                     layout.append(f"{sheet.name}: table of steps ΔG over G, {NAMES_OF_KINDS[steps[-1].kind]}")
                     continue
                 table = table_of(sheet, options)
-                found = branches_of(table, options)
+                of_table = branches_of(table, options)
             except DeviceError as error:
                 failed.append(error)
                 continue
-            own += found
+            own += of_table
             notes += table.notes
             if table.skipped:
                 count = sum(number for number, _ in table.skipped)
                 notes.append(f"{table.sheet.name}: {count} reading{'s' if count > 1 else ''} that "
                              f"{'are' if count > 1 else 'is'} blank or NaN skipped, the first in line "
                              f"{min(line for _, line in table.skipped)}")
-            layout += _told(table)
+            layout += _roles(table)
         if failed and (len(failed) == len(sheets) or len(sheets) == 1):
             raise failed[0]
         notes += [f"left out: {error}" for error in failed]
@@ -81,7 +81,7 @@ def read_measurement(*paths: str | Path, options: Options | None = None) -> Meas
     return Measurement(source, tuple(merged), tuple(dict.fromkeys(notes)), tuple(layout), tuple(steps))
 
 
-def _told(table):
+def _roles(table):
     lines = [f"{table.sheet.name}: {table.sheet.form}, {len(table.lines)} rows of numbers from line {table.lines[0]}"]
     shown = table.columns if len(table.columns) <= 12 else [*table.columns[:6], *table.columns[-3:]]
     for column in shown:
@@ -108,13 +108,13 @@ def _merged(files, options, notes):
     label = options.traces or "device"
     notes.append(f"every file is taken as a {label} of its own" + ("" if options.traces else
                                                                     "; --traces cycle takes them as cycles of one"))
-    found = []
+    named = []
     for path, own in files:
         stem = re.sub(r"(?i)[_\- ]?(ltp|ltd|set|reset|potentiation|depression|pot|dep)[_\- ]?", "", Path(path).stem)
         for branch in own:
             old = getattr(branch, label)
-            found.append(replace(branch, **{label: f"{stem}/{old}" if old and stem else stem or old}))
-    return found
+            named.append(replace(branch, **{label: f"{stem}/{old}" if old and stem else stem or old}))
+    return named
 
 
 def _forward(branch: Branch) -> Branch:
@@ -197,8 +197,8 @@ def _negative(branches, notes):
     if count > 0.5 * total:
         raise DeviceError(f"{branches[0].where}: {count} of {total} conductances are negative; the sign of current or "
                           f"read voltage is turned, or the values are normalised (--range G_MIN G_MAX)")
-    place = next(branch for branch, number in below if number)
-    notes.append(f"negative conductance in {count} of {total} readings, the first in {place.where}")
+    first = next(branch for branch, number in below if number)
+    notes.append(f"negative conductance in {count} of {total} readings, the first in {first.where}")
 
 
 def preview(measured: Measurement) -> list[str]:

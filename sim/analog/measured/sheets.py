@@ -212,8 +212,8 @@ def _workbook(path, data):
 
 def _numpy(path, data):
     try:
-        found = np.load(io.BytesIO(data), allow_pickle=False)
-        return {path.stem: found} if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+        arrays = np.load(io.BytesIO(data), allow_pickle=False)
+        return {path.stem: arrays} if isinstance(arrays, np.ndarray) else {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DeviceError(f"{path}: cannot be read as a NumPy file of plain arrays: {error}") from None
 
@@ -222,18 +222,18 @@ def _matlab(path, data):
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
     try:
-        found = loadmat(io.BytesIO(data), squeeze_me=True, struct_as_record=False)
+        arrays = loadmat(io.BytesIO(data), squeeze_me=True, struct_as_record=False)
     except NotImplementedError:
         raise DeviceError(f"{path}: is a MATLAB file of form 7.3; save it with the option -v7") from None
     except (OSError, ValueError, TypeError, KeyError, IndexError, MatReadError) as error:
         raise DeviceError(f"{path}: cannot be read as a MATLAB file: {error}") from None
-    return _flat({name: value for name, value in found.items() if not name.startswith("__")})
+    return _flat({name: value for name, value in arrays.items() if not name.startswith("__")})
 
 
-def _flat(found, before=""):
+def _flat(variables, before=""):
     """Fields of structures beside plain variables."""
     arrays: dict[str, np.ndarray] = {}
-    for name, value in found.items():
+    for name, value in variables.items():
         if hasattr(value, "_fieldnames"):
             arrays |= _flat({field: getattr(value, field) for field in value._fieldnames}, f"{before}{name} ")
         else:

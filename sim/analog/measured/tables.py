@@ -31,7 +31,7 @@ class Table:
         By column; None for columns of numbers.
     lines : int array of shape (rows,)
     sections : list of str
-        Kind of branch that a title row above each row told, or nothing.
+        Kind of branch that a title row above each row stated, or nothing.
     notes : list of str
     skipped : list of (int, int)
         Readings that were blank or NaN, and the first line, by column.
@@ -210,7 +210,7 @@ def _columns(rows, lines, columns, width):
         texts = role in ("branch", "cycle", "device", "none")
         marks = _marks(cells, k)
         values = [marks.value(cell) for cell in cells[k]]
-        wrong = [place for place, value in enumerate(values) if value is None]
+        wrong = [index for index, value in enumerate(values) if value is None]
         if role is None and len(wrong) > len(values) / 2:
             texts = True
         if wrong and not texts:
@@ -251,8 +251,8 @@ def _guessed(sheet, numbers, words, notes):
     for k in voltages:
         if len(set(numbers[k])) == 1 and len(voltages) > 1:
             columns[k] = Column("read_v", columns[k].head)
-    told = ", ".join(f"{column.head} {column.role}" for column in columns[:8]) + (", …" if width > 8 else "")
-    notes.append(f"{sheet.name}: no header; taken as {told}")
+    assumed = ", ".join(f"{column.head} {column.role}" for column in columns[:8]) + (", …" if width > 8 else "")
+    notes.append(f"{sheet.name}: no header; taken as {assumed}")
     return columns
 
 
@@ -291,10 +291,10 @@ def _complain(sheet, columns, heads, numbers, words, bad):
 
 
 def preamble_voltage(comments: list[str], rows: list[list[str]]) -> float | None:
-    """A read voltage told in comments or title rows, such as ``Vread = 0.1 V``."""
+    """A read voltage stated in comments or title rows, such as ``Vread = 0.1 V``."""
     for text in [*comments, *(" ".join(row) for row in rows[:_HEAD_ROWS])]:
-        found = re.search(r"\b(?:v[_ ]?read|read[ _-]*(?:voltage|bias|v|at)|read)\W{0,4}(?:voltage\W*)?"
+        match = re.search(r"\b(?:v[_ ]?read|read[ _-]*(?:voltage|bias|v|at)|read)\W{0,4}(?:voltage\W*)?"
                           r"(-?\d+(?:[.,]\d+)?)\s*(m?)V\b", text, re.IGNORECASE)
-        if found:
-            return float(found[1].replace(",", ".")) * (1e-3 if found[2].lower() == "m" else 1.0)
+        if match:
+            return float(match[1].replace(",", ".")) * (1e-3 if match[2].lower() == "m" else 1.0)
     return None

@@ -50,7 +50,7 @@ class Column:
     ``none``. head : str
         The header.
     quantity : str
-        Of a value: ``conductance``, ``resistance`` or ``current``; empty if not told.
+        Of a value: ``conductance``, ``resistance`` or ``current``; empty if not stated.
     dimension, factor : str, float
         Of the unit: ``S``, ``ohm``, ``A``, ``V``, ``s``, ``share`` or empty, and what 1 of it is.
     unit : str
@@ -137,17 +137,17 @@ def _apart(head):
             continue
         return (plain[:bracket.start()] + " " + plain[bracket.end():]).strip(), inside
     for form in (r"^(.*\S)\s*/\s*(.+)$", r"^(.*\S)\s*,\s*(.+)$", r"^(.*\S)\s+in\s+(.+)$", r"^(.*[^\s_])[_\s]+(\S+)$"):
-        found = re.match(form, plain)
-        if found and unit_of(found[2]) and not set(_tokens(found[1])) <= _DEVICE:
-            return found[1], found[2]
+        match = re.match(form, plain)
+        if match and unit_of(match[2]) and not set(_tokens(match[1])) <= _DEVICE:
+            return match[1], match[2]
     return plain, ""
 
 
 def _label(tokens, words):
     """What follows a word such as ``cycle``."""
-    for place, token in enumerate(tokens):
+    for index, token in enumerate(tokens):
         if token in words:
-            rest = [other for other in tokens[place + 1:place + 2] if other not in ("#",) and other not in _PULSE]
+            rest = [other for other in tokens[index + 1:index + 2] if other not in ("#",) and other not in _PULSE]
             if rest and (rest[0].isdigit() or len(rest[0]) == 1):
                 return rest[0]
     return ""

@@ -90,12 +90,12 @@ def scan_samples(geometry, codes, offsets, first, stop, stamps, steps, dark, ask
 
 
 @kernel
-def _gather(lines, stamps, sample, spoken, silent):
-    """The rows whose line has spoken in a sample, and those whose line has not. Returns how many have."""
+def _gather(lines, stamps, sample, spiked, silent):
+    """The rows whose line has spiked in a sample, and those whose line has not. Returns how many have."""
     reads, at = np.uint64(0), np.uint64(sample)
     for i in range(lines.shape[0]):
         row = np.uint64(i)
-        spoken[reads] = i
+        spiked[reads] = i
         silent[row - reads] = i
         reads += np.uint64(stamps[at, np.uint64(lines[row])] != SILENT)
     return np.int64(reads)
@@ -123,7 +123,7 @@ def race_samples(geometry, cells, reading, stamps, steps, dark, count, first_til
     ``sums`` and ``keys`` must hold an unsaturated membrane and a key of :func:`race`.
     """
     rows, neurons, learners, amplitudes = geometry.rows, geometry.neurons, geometry.learners, geometry.amplitudes
-    spoken, silent, ages = np.empty(rows + 1, np.int32), np.empty(rows + 1, np.int32), np.empty(rows + 1, np.int64)
+    spiked, silent, ages = np.empty(rows + 1, np.int32), np.empty(rows + 1, np.int32), np.empty(rows + 1, np.int64)
     bins, fresh = np.empty(rows + 1, np.int64), np.full(rows + 1, amplitudes - 1)  # a trace just recharged is fresh
     step_reads, fired = np.zeros(STEP_MAX + 2, np.int64), np.empty(geometry.winners, np.int16)
     raised = np.empty(neurons, np.int64)
@@ -143,22 +143,22 @@ def race_samples(geometry, cells, reading, stamps, steps, dark, count, first_til
         levels, weights, x = all_levels[tile], all_weights[tile], cells.tiles.random[tile]
         for sample in range(count):
             last_step = steps[sample]
-            reads = _gather(lines, stamps, sample, spoken, silent)
+            reads = _gather(lines, stamps, sample, spiked, silent)
             alike = plain and last_step == 0  # whole columns get the same pulse
 
             if reads:  # 3.1
                 if reading is None:
-                    add_rows(weights, spoken, reads, sums)
+                    add_rows(weights, spiked, reads, sums)
                     for j in range(neurons):
                         read_sum += np.int64(sums[j])
                 else:
-                    read_sum += read_rows(all_weights, tile, spoken, reads, reading, sums)
+                    read_sum += read_rows(all_weights, tile, spiked, reads, reading, sums)
                 row_reads += reads
                 if last_step == 0:
                     squares += reads * reads
                 else:
                     for i in range(reads):
-                        ages[i] = last_step - stamps[sample, lines[spoken[i]]]
+                        ages[i] = last_step - stamps[sample, lines[spiked[i]]]
                         step_reads[ages[i]] += 1
                     for age in range(last_step + 1):
                         squares += step_reads[age] * step_reads[age]
@@ -183,13 +183,13 @@ def race_samples(geometry, cells, reading, stamps, steps, dark, count, first_til
                     for rank in range(learners):
                         if alike:
                             x, over, read = raise_column(levels, weights, weight_table, set_table, fraction, top,
-                                                         fired[rank], spoken, reads, x)
+                                                         fired[rank], spiked, reads, x)
                             clipped_high += over
                             set_weights += read
                             set_pulses += reads
                         else:
                             x, _ = pulse_cells(all_levels, all_weights, weight_table, set_tables, tile, fired[rank],
-                                               spoken, bins, reads, fraction, top, 1, x, amplitudes, local, effects,
+                                               spiked, bins, reads, fraction, top, 1, x, amplitudes, local, effects,
                                                real)
                     if dark[sample]:  # 3.5: every unit was taken at DECIDE, by rank
                         for rank in range(learners):
