@@ -3,7 +3,8 @@
 VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+PYTEST := $(BIN)/python -m slipcover -m pytest -n $(JOBS) --dist loadfile
+COVERAGE := $(BIN)/python tests/support/coverage.py .coverage.json
 
 # The first interpreter that is new enough; override with `make PYTHON=…`.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -16,16 +17,18 @@ setup: $(VENV)/.stamp-full
 demo: $(VENV)/.stamp-base
 	$(BIN)/ohmspike demo
 
+# What of the code was run is counted on the way, which costs nothing that can be measured, and is said at the end.
 test: setup
 	$(PYTEST) --durations=10
+	@$(COVERAGE)
 
 test-fast: setup
 	$(PYTEST) -m "not slow" --durations=10
+	@$(COVERAGE)
 
-# What the fast tests reach. Not a part of `make test`: counting lines makes those that run the oracle several times slower.
-# Gates and kernels are left out: their code describes hardware, or is compiled before it runs.
-coverage: setup
-	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered
+# Of the last tests: every file, with the lines that none of them reached.
+coverage:
+	@$(COVERAGE) --lines
 
 # Nightly: bitstreams of the small boards against their budgets, gates of the iCE40, digests of all RTL; half an hour.
 test-boards: setup
