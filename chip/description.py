@@ -22,6 +22,9 @@ NOISE_SIGMA = math.sqrt(4 * (32**2 - 1) / 12)
 NOISE_FRACTION_MAX = 12
 """Fraction bits beyond which the noise of a pulse would take bits of its draw."""
 
+SHARE = 94
+"""Windows of 4096 that learn unless a chip says otherwise: about 8 of the 330 active ones of a digit."""
+
 
 def _integer(section, low, high, summary, *, structure=True, default=dataclasses.MISSING):
     return entry(section, int, summary, default=default, low=low, high=high, structure=structure)
@@ -149,6 +152,10 @@ class Chip(Described):
                             default=0)
     score_bits: int = _integer("read_out", 8, 24, "width of a class's score, unsigned, saturating", default=16)
     read_out_accumulate_bits: int = _option("read_out", int, 0, "as accumulate_bits, for the read-out", low=0, high=8)
+    channels: int = _option("plane", int, 1, "planes of lines, one behind the other (contract 1.1)", low=1, high=64)
+    shared: bool = _option("grid", bool, False, "one crossbar that is shown all windows in turn (contract 11)")
+    pool: int = _option("grid", int, 1, "shared crossbar: regions of windows each way, which the read-out tells apart",
+                        low=1, high=255)
 
     set_step: float = _real("plasticity", 0.0, 1.0, "full SET pulse on an erased cell, fraction of the range", 0.1)
     set_bound: float = _real("plasticity", 0.0, 20.0, "soft bound of SET: step * exp(-bound * g)", 3.0)
@@ -162,6 +169,8 @@ class Chip(Described):
                                         low=0, high=127)
     read_out_accumulate_threshold: int = _option("read_out", int, 0, "as accumulate_threshold, for the read-out",
                                                  structure=False, low=0, high=127)
+    learn_share: int = _option("plasticity", int, SHARE, "shared crossbar: windows of 4096 that learn (contract 11.4)",
+                               structure=False, low=0, high=4096)
     write_noise: float = _real("cell", 0.0, 1.0, "deviation of every pulse, fraction of the range", 0.0)
     margin: int = _integer("read_out", 0, (1 << 24) - 1, "lead of the label's score below which a label teaches",
                            structure=False, default=1000)
@@ -177,6 +186,12 @@ class Chip(Described):
     contrast: str = entry(
         "code", str, "stretch an image that leaves much of 0 to 255 unused (contract 9.4), or take pixels as they are",
         default="auto", options=("auto", "fixed"), structure=False, optional=True)
+    edges: tuple[int, ...] = entry(
+        "code", tuple, "gradients above which a line of an edge plane spikes, four planes each (contract 9.5)",
+        default=(), structure=False, optional=True)
+    thresholds: tuple[int, ...] = entry(
+        "code", tuple, "pixels above which a line of a brightness plane spikes, a plane each (contract 9.5)",
+        default=(), structure=False, optional=True)
 
     weights: tuple[int, ...] | None = _table("cell", "weight table, level to weight; none is linear")
     set_table: tuple[tuple[int, ...], ...] | None = _table("plasticity", "SET table [amplitude][level]")
@@ -192,6 +207,8 @@ class Chip(Described):
         self.check_fields()
         self._check_device()
         self._check_geometry()
+        self._check_shared()
+        self._check_planes()
         self._check_widths()
         self._check_tables()
         self._check_schedule()
@@ -217,8 +234,10 @@ class Chip(Described):
             if getattr(self, patch) > getattr(self, plane):
                 raise DescriptionError(f"{patch} must be at most {plane} = {getattr(self, plane)}, "
                                        f"not {getattr(self, patch)}")
-        for name, value, high in (("lines", self.lines, 65536), ("tiles", self.tiles, 65535),
+        for name, value, high in (("lines", self.lines, 65536), ("windows" if self.shared else "tiles", self.windows,
+                                                                 65535),
                                   ("tiles x rows", self.tiles * self.rows, 65536),
+                                  ("windows x rows", self.windows * self.rows, 1 << 24),
                                   ("synapses", self.synapses, 1 << 26)):
             if value > high:
                 raise DescriptionError(f"{name} must be at most {high}, not {value}")
@@ -237,7 +256,35 @@ class Chip(Described):
         if self.classes and self.fire_mode != "race":
             raise DescriptionError(f"classes must be 0 unless fire_mode is race, not {self.classes}")
         if self.classes and self.read_out_rows > 65536:
-            raise DescriptionError(f"tiles x neurons must be at most 65536 with a read-out, not {self.read_out_rows}")
+            what = "regions" if self.shared else "tiles"
+            raise DescriptionError(f"{what} x neurons must be at most 65536 with a read-out, not {self.read_out_rows}")
+
+    def _check_shared(self):
+        if not self.shared:
+            for name, alone in (("pool", 1), ("learn_share", SHARE)):
+                if getattr(self, name) != alone:
+                    raise DescriptionError(f"{name} must be {alone} unless shared is true, not {getattr(self, name)}")
+            return
+        if self.fire_mode != "race":
+            raise DescriptionError(f"fire_mode must be race in a shared crossbar, not {self.fire_mode!r}")
+        if self.learners != 1:
+            raise DescriptionError(f"learners must be 1 in a shared crossbar, not {self.learners}")
+        if self.rows > READS_MAX:
+            raise DescriptionError(f"rows of a shared crossbar must be at most {READS_MAX}, not {self.rows}")
+        if self.pool > (most := min(self.grid_height, self.grid_width)):
+            raise DescriptionError(f"pool must be at most {most}, the windows from side to side, not {self.pool}")
+
+    def _check_planes(self):
+        for name in ("edges", "thresholds"):
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or not all(type(value) is int and 0 <= value <= 254 for value in values):
+                raise DescriptionError(f"{name} must be a list of integers 0 to 254, not {values!r}")
+        planes = 4 * len(self.edges) + len(self.thresholds)
+        if planes and planes != self.channels:
+            raise DescriptionError(f"channels must be {planes}, four planes for every one of edges and one for every "
+                                   f"one of thresholds, not {self.channels}")
+        if planes and self.latency_bins != 1:
+            raise DescriptionError(f"latency_bins must be 1 with edges or thresholds, not {self.latency_bins}")
 
     def _check_widths(self):
         if self.amplitudes & (self.amplitudes - 1):
@@ -298,8 +345,8 @@ class Chip(Described):
 
     @property
     def lines(self) -> int:
-        """Lines of the input plane; line ``y * plane_width + x``."""
-        return self.plane_height * self.plane_width
+        """Lines of the input plane; line ``(channel * plane_height + y) * plane_width + x``."""
+        return self.channels * self.plane_height * self.plane_width
 
     @property
     def grid_height(self) -> int:
@@ -322,14 +369,32 @@ class Chip(Described):
         return (self.plane_width - self.patch_width - (self.grid_width - 1) * self.stride) // 2
 
     @property
-    def tiles(self) -> int:
-        """Tiles of the grid."""
+    def windows(self) -> int:
+        """Windows of the grid: one for every tile, or all those that a shared crossbar is shown."""
         return self.grid_height * self.grid_width
+
+    @property
+    def tiles(self) -> int:
+        """Crossbars of cells: the tiles of the grid, or the shared one."""
+        return 1 if self.shared else self.windows
+
+    @property
+    def regions(self) -> int:
+        """Places that the read-out tells apart: the tiles, or the regions of a shared crossbar (contract 11.5)."""
+        return self.pool**2 if self.shared else self.windows
+
+    @cached_property
+    def region_of_window(self) -> np.ndarray:
+        """The region of every window: int32 of shape (windows,) (contract 11.5)."""
+        if not self.shared:
+            return np.arange(self.windows, dtype=np.int32)
+        y, x = np.divmod(np.arange(self.windows), self.grid_width)
+        return (y * self.pool // self.grid_height * self.pool + x * self.pool // self.grid_width).astype(np.int32)
 
     @property
     def rows(self) -> int:
         """Rows (word lines) of one tile."""
-        return self.patch_height * self.patch_width
+        return self.channels * self.patch_height * self.patch_width
 
     @property
     def synapses(self) -> int:
@@ -338,8 +403,8 @@ class Chip(Described):
 
     @property
     def read_out_rows(self) -> int:
-        """Rows of the read-out crossbar, one per neuron: row ``tile * neurons + neuron``."""
-        return self.tiles * self.neurons
+        """Rows of the read-out crossbar: row ``region * neurons + neuron``; a region is a tile, but in a shared one."""
+        return self.regions * self.neurons
 
     @property
     def read_out_synapses(self) -> int:
@@ -359,12 +424,13 @@ class Chip(Described):
 
     @cached_property
     def row_lines(self) -> np.ndarray:
-        """The line of every row: int32 of shape (tiles, rows)."""
-        tile_y, tile_x = np.divmod(np.arange(self.tiles), self.grid_width)
+        """The line of every row: int32 of shape (windows, rows)."""
+        tile_y, tile_x = np.divmod(np.arange(self.windows), self.grid_width)
         row_y, row_x = np.divmod(np.arange(self.rows), self.patch_width)
+        channel, row_y = np.divmod(row_y, self.patch_height)
         y = self.top + tile_y[:, None] * self.stride + row_y[None, :]
         x = self.left + tile_x[:, None] * self.stride + row_x[None, :]
-        return (y * self.plane_width + x).astype(np.int32)
+        return ((channel * self.plane_height + y) * self.plane_width + x).astype(np.int32)
 
     @property
     def device_document(self) -> dict:

@@ -78,7 +78,7 @@ STATUS_WORDS = {
 }
 """Read-only words of the implementation (not of the contract), 32 bits each."""
 
-_OPTIONAL = ["noise_bits", "stuck_cells", "accumulate_bits", "read_out_accumulate_bits"]
+_OPTIONAL = ["noise_bits", "stuck_cells", "accumulate_bits", "read_out_accumulate_bits", "channels", "shared", "pool"]
 """Optional structure fields, in the order in which they came to be."""
 
 IDENTITY_WORDS = [name for name in Chip.structure_fields() if name not in _OPTIONAL] + _OPTIONAL
@@ -137,8 +137,8 @@ ANSWER_BYTES = 7
 
 
 def tile_bytes(chip: Chip) -> int:
-    """Bytes of a tile number in a record of output spikes; all ones end the records."""
-    return 1 if chip.tiles <= 255 else 2
+    """Bytes of the number of a tile, or of a window, in a record of output spikes; all ones end the records."""
+    return 1 if chip.windows <= 255 else 2
 
 
 def neuron_bytes(chip: Chip) -> int:

@@ -56,8 +56,8 @@ def link_tables() -> str:
                  entry.cell_bytes, entry.range_text, "yes" if entry.writable(tiles) else "no", entry.summary)
                 for entry in MEMORIES]),
         "The last dimension of the array are the columns, the others together the rows: row = tile · rows + row of the "
-        "tile, row = tile · neurons + neuron. Of one dimension are columns, but for `random`: rows. A chip keeps as "
-        "many bits of a cell as its range asks for.\n\n",
+        "tile, row = region · neurons + neuron (a region is a tile, but in a shared crossbar). Of one dimension are "
+        "columns, but for `random`: rows. A chip keeps as many bits of a cell as its range asks for.\n\n",
         "## Registers\n", markdown_table(["column", "name", "range", "after a reset", "meaning"], [
             (entry.column, entry.name, entry.range_text, entry.reset, entry.summary) for entry in REGISTERS]),
         "A register that a chip does not have takes no column: those behind it move up.\n\n",

@@ -21,7 +21,7 @@ from .memories import BITS_16, BITS_32, BITS_64, Memory, Register, Size, full
 __all__ = ["ChipState"]
 
 _TOP_LEVEL = Size("levels − 1", lambda chip: chip.levels - 1)
-_READ_OUT_ROWS = Size("tiles · neurons", lambda chip: chip.read_out_rows)
+_READ_OUT_ROWS = Size("regions · neurons", lambda chip: chip.read_out_rows)
 _TAUGHT = Size("amplitudes or 0", lambda chip: chip.amplitudes if chip.classes else 0)
 
 
@@ -125,6 +125,9 @@ class ChipState:
         column=7, top=_half("read_out_accumulate_bits"), present=lambda chip: chip.read_out_accumulate_bits > 0,
         initial=lambda chip: chip.read_out_accumulate_threshold,
         summary="the same for the read-out; of a chip that accumulates there")
+    learn_share: int = _register(
+        column=8, top=4096, present=lambda chip: chip.shared, initial=lambda chip: chip.learn_share,
+        summary="windows of 4096 that learn; of a shared crossbar")
 
     @classmethod
     def memories(cls) -> list[Memory]:

@@ -157,6 +157,8 @@ class Oracle:
                             self._post_spike(t, winner)
         self._step += 1
         self._count("steps")  # 8.2
+        if self.chip.shared:  # 11.3
+            return []
         self._pre_traces = [self._decayed(trace) for trace in self._pre_traces]  # 4.1
         for tile in self._tiles:
             tile.step_reads = 0
@@ -169,6 +171,8 @@ class Oracle:
         """DECIDE (3.4)."""
         if self._dark or self.chip.fire_mode == "threshold":  # 3.8
             return self._refuse()
+        if self.chip.shared:
+            return self._walk()
         fires = []
         for t, tile in enumerate(self._tiles):
             if self._is_live(tile):
@@ -188,7 +192,7 @@ class Oracle:
 
     def dark(self) -> list[tuple[int, int]]:
         """DARK (3.5)."""
-        if self._dark:  # 3.8
+        if self._dark or self.chip.shared:  # 3.8, 11.8
             return self._refuse()
         self._count("dark_spikes", self._spiked.count(False))  # 8.2
         if self.state.learn:
@@ -224,7 +228,7 @@ class Oracle:
         if scores[label] - scores[rival] < self.state.margin:
             self._count("taught")
             for column, sign in ((label, +1), (rival, -1)):
-                for row, rank in self._fired:
+                for row, rank in self._listed():
                     self._teach(row, rank, column, sign)
         return []
 
@@ -263,11 +267,12 @@ class Oracle:
 
     def _begin_sample(self) -> None:
         """Everything of 2.2 at its start."""
-        self._tiles = [
-            _Tile(membranes=[0] * self.chip.neurons, units=[None] * self.chip.learners,
-                  rows={line: row for row, line in enumerate(lines)})
-            for lines in self.chip.row_lines.tolist()
-        ]
+        if self.chip.shared:
+            self._tiles = [self._empty({})]
+            self._best: dict[int, int] = {}  # 11.6: by row of the read-out, in the order of the first fires
+        else:
+            self._tiles = [self._empty({line: row for row, line in enumerate(lines)})
+                           for lines in self.chip.row_lines.tolist()]
         self._spiked = [False] * self.chip.lines
         self._pre_traces = [0] * self.chip.lines  # 4.2
         self._step = 0
@@ -276,8 +281,12 @@ class Oracle:
         # rows of the read-out and ranks, in the order in which they fired (10.3)
         self._fired: list[tuple[int, int]] = []
 
+    def _empty(self, rows):
+        """A tile at the start of a sample."""
+        return _Tile(membranes=[0] * self.chip.neurons, units=[None] * self.chip.learners, rows=rows)
+
     def _spike(self, line):
-        """3.1"""
+        """3.1; in a shared crossbar no tile sees a line before DECIDE (11.3)."""
         self._count("in_spikes")  # 8.2
         for t, tile in enumerate(self._tiles):
             if line in tile.rows:
@@ -313,6 +322,51 @@ class Oracle:
                     self._pulse(t, row, unit.neuron, unit.trace, -1)
                     pulses += 1
         self._count("reset_rows", min(pulses, 1))  # 8.4
+
+    def _walk(self):
+        """11.4"""
+        fires = []
+        for window, lines in enumerate(self.chip.row_lines.tolist()):
+            noted = [row for row, line in enumerate(lines) if self._spiked[line]]
+            if len(noted) < self.chip.min_spikes:
+                continue
+            self._tiles = [self._empty({})]
+            for row in noted:  # (a)
+                self._read(0, row)
+            self._count("decisions")  # 8.4
+            winners = self._race_order(0)[:self.chip.winners]  # (b)
+            self._count("out_spikes", len(winners))  # 8.4
+            for rank, neuron in enumerate(winners):  # (c)
+                fires.append((window, neuron))
+                self._pool(int(self.chip.region_of_window[window]) * self.chip.neurons + neuron, rank)
+            if self.state.learn and self._advance(0) >> 20 < self.state.learn_share:  # (d)
+                self._raise_threshold(0, winners[0])
+                self._count("set_events")
+                self._count("post_recharge", self._full_scale)
+                for row in noted:
+                    self._pulse(0, row, winners[0], self._full_scale, +1)
+                for row in range(self.chip.rows):
+                    if row not in noted:
+                        given = self._pulse(0, row, winners[0], self._full_scale, -1)
+                        self._count("reset_rows", int(given))
+        self._tiles = [self._empty({})]
+        self._dark = True
+        return fires
+
+    def _pool(self, row, rank):
+        """11.6"""
+        if not self.chip.classes:
+            return
+        best, place = self._best.get(row, 0), self.chip.winners - rank
+        if place > best:
+            self._read_pulses(row, place - best)
+            self._best[row] = place
+
+    def _listed(self):
+        """Rows of the read-out that a label teaches, with their ranks: 10.3, 11.7."""
+        if self.chip.shared:
+            return [(row, self.chip.winners - best) for row, best in self._best.items()]
+        return self._fired
 
     def _is_live(self, tile):
         """3.3"""
@@ -391,13 +445,17 @@ class Oracle:
         """10.2"""
         if not self.chip.classes:
             return
-        for _ in range(self.chip.winners - rank):
+        self._read_pulses(row, self.chip.winners - rank)
+        self._fired.append((row, rank))
+
+    def _read_pulses(self, row, pulses):
+        """10.2"""
+        for _ in range(pulses):
             self._count("read_out_reads")
             for c in range(self.chip.classes):
                 weight = int(self.state.weight[self.state.read_out[row, c]])
                 self._count("read_out_sum", weight)
                 self._scores[c] = min(self._scores[c] + weight, 2**self.chip.score_bits - 1)
-        self._fired.append((row, rank))
 
     def _teach(self, row, rank, column, sign):
         """10.5: a pulse of the amplitude of 10.3, or what 5.7 makes of it."""
@@ -425,12 +483,16 @@ class Oracle:
 
     def _draw(self, t):
         """7.2"""
+        return self._advance(t) >> 32 - self.chip.fraction_bits
+
+    def _advance(self, t):
+        """7.2: the next state of xorshift32."""
         x = int(self.state.random[t])
         x ^= x << 13 & 0xFFFFFFFF
         x ^= x >> 17
         x ^= x << 5 & 0xFFFFFFFF
         self.state.random[t] = x
-        return x >> 32 - self.chip.fraction_bits
+        return x
 
     def _noise(self, t):
         """5.5: of the state that the last draw left."""

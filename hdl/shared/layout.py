@@ -6,10 +6,18 @@ from amaranth import Cat, Const, signed, unsigned
 from amaranth.lib import data
 from amaranth.utils import bits_for
 
-from ohmspike.chip import Chip
+from ohmspike.chip import Chip, DescriptionError
 from ohmspike.chip.limits import SILENT
 
-__all__ = ["Layout", "SILENT", "default_lanes", "small_lanes"]
+__all__ = ["Layout", "SILENT", "default_lanes", "small_lanes", "unbuilt"]
+
+
+def unbuilt(chip: Chip) -> str:
+    """Why there is no RTL of a chip; empty if there is."""
+    for name, alone in (("shared", False), ("channels", 1)):
+        if (value := getattr(chip, name)) != alone:
+            return f"{name} must be {str(alone).lower()} in RTL, not {str(value).lower()}"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,8 @@ class Layout:
     ------
     ValueError
         ``lanes`` is not 1 to the number of neurons, or ``level_ports`` not 1 or 2.
+    DescriptionError
+        There is no RTL of such a chip (:func:`unbuilt`).
     """
 
     chip: Chip
@@ -38,6 +48,8 @@ class Layout:
     level_ports: int = 2
 
     def __post_init__(self):
+        if lacks := unbuilt(self.chip):
+            raise DescriptionError(lacks, hint="the target model takes it: --target model")
         if not 1 <= self.lanes <= self.chip.neurons:
             raise ValueError(f"lanes must be 1 to neurons = {self.chip.neurons}, not {self.lanes!r}")
         if self.level_ports not in (1, 2):

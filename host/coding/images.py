@@ -23,12 +23,54 @@ _STREAM, _INDEX = np.uint64(SPLITMIX_STREAM), np.uint64(SPLITMIX_INDEX)
 
 
 def _pixels(chip: Chip, images: np.ndarray) -> np.ndarray:
+    """Pixels of images with their contrast as the chip wants it: uint8 of shape (samples, pixels)."""
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (chip.plane_height, chip.plane_width):
         raise ValueError(f"images must be uint8 of shape (samples, {chip.plane_height}, {chip.plane_width}), "
                          f"not {images.dtype} of {images.shape}")
-    pixels = np.ascontiguousarray(images).reshape(len(images), chip.lines)
+    pixels = np.ascontiguousarray(images).reshape(len(images), chip.plane_height * chip.plane_width)
     return pixels if chip.contrast == "fixed" else stretched(pixels)
+
+
+def _valued(chip: Chip, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A value of every line, uint8 of shape (samples, lines), and the bin of the latency code of each value.
+
+    Of a chip with planes (contract 9.5) the value is 1 where a line spikes, in the only bin, else 0.
+    """
+    pixels = _pixels(chip, images)
+    if chip.edges or chip.thresholds:
+        image = pixels.reshape(-1, chip.plane_height, chip.plane_width)
+        planes = _planes(image, np.array(chip.edges, np.int64), np.array(chip.thresholds, np.int64))
+        return planes.reshape(-1, chip.lines), np.array([-1, 0], np.int16)
+    if chip.channels > 1:
+        raise UserError(f"{chip.name} has {chip.channels} planes of lines, and an image has one",
+                        hint="edges or thresholds under [code] of the chip make planes of an image")
+    return pixels, _bin_table(chip)
+
+
+@numba.njit(cache=True)
+def _planes(images, edges, thresholds):
+    """Contract 9.5: 1 where a line spikes, uint8 of shape (samples, channels, height, width)."""
+    samples, height, width = images.shape
+    planes = np.empty((samples, 4 * len(edges) + len(thresholds), height, width), np.uint8)
+    image = np.zeros((height + 2, width + 2), np.int64)
+    for s in range(samples):
+        image[1:-1, 1:-1] = images[s]
+        for y in range(height):
+            for x in range(width):
+                right = 2 * (image[y + 1, x + 2] - image[y + 1, x]) + image[y, x + 2] - image[y, x] + (
+                    image[y + 2, x + 2] - image[y + 2, x])
+                down = 2 * (image[y + 2, x + 1] - image[y, x + 1]) + image[y + 2, x] - image[y, x] + (
+                    image[y + 2, x + 2] - image[y, x + 2])
+                for i in range(len(edges)):
+                    steep = 4 * edges[i]
+                    planes[s, 4 * i, y, x] = right > steep
+                    planes[s, 4 * i + 1, y, x] = right < -steep
+                    planes[s, 4 * i + 2, y, x] = down < -steep
+                    planes[s, 4 * i + 3, y, x] = down > steep
+                for i in range(len(thresholds)):
+                    planes[s, 4 * len(edges) + i, y, x] = image[y + 1, x + 1] > thresholds[i]
+    return planes
 
 
 def stretched(pixels: np.ndarray) -> np.ndarray:
@@ -56,13 +98,13 @@ def stretched(pixels: np.ndarray) -> np.ndarray:
 
 
 def sample_suffix(chip: Chip, samples: int, learn: bool, labels: np.ndarray | None, answer: bool) -> np.ndarray:
-    """What follows the spikes of every sample (contract 9.1), int32 of shape (samples, events)."""
+    """What follows the spikes of every sample (contract 9.1, 9.6), int32 of shape (samples, events)."""
     columns = [np.full(samples, _DECIDE)]
     if answer:
         columns.append(np.full(samples, EventCode.ANSWER))
     if labels is not None:
         columns.append(label_code(checked_labels(labels, samples, chip.classes).astype(np.int64)))
-    columns += [np.full(samples, _DARK)] * learn + [np.full(samples, _END)]
+    columns += [np.full(samples, _DARK)] * (learn and not chip.shared) + [np.full(samples, _END)]
     return np.stack(columns, axis=1).astype(np.int32)
 
 
@@ -90,7 +132,7 @@ def shifted(chip: Chip, images: np.ndarray, limit: int, *, first_sample: int = 0
 
 def latency_events(chip: Chip, images: np.ndarray, *, learn: bool, labels: np.ndarray | None = None,
                    answer: bool = False) -> EventBatch:
-    """Latency code, dark last (contract 9.1): bright pixels spike early, silent lines at DARK.
+    """Latency code, dark last (contract 9.1): bright pixels spike early, silent lines at DARK; or planes (9.5).
 
     Parameters
     ----------
@@ -105,14 +147,15 @@ def latency_events(chip: Chip, images: np.ndarray, *, learn: bool, labels: np.nd
     if chip.fire_mode != "race":
         raise UserError(f"the latency code ends in a DECIDE, which {chip.name} does not take: it fires at a threshold",
                         hint="take the rate code: --encoding rate, or Encoding(steps=32)")
-    pixels = _pixels(chip, images)
-    suffix = sample_suffix(chip, len(pixels), learn, labels, answer)
-    return EventBatch(*_latency(pixels, _bin_table(chip), chip.latency_bins, suffix))
+    values, bins = _valued(chip, images)
+    suffix = sample_suffix(chip, len(values), learn, labels, answer)
+    return EventBatch(*_latency(values, bins, chip.latency_bins, suffix))
 
 
 def latency_bins(chip: Chip, images: np.ndarray) -> np.ndarray:
     """In which bin of the latency code each line spikes, −1 where it does not: int16 of shape (samples, lines)."""
-    return _bin_table(chip)[_pixels(chip, images)]
+    values, bins = _valued(chip, images)
+    return bins[values]
 
 
 def _bin_table(chip):
@@ -174,6 +217,9 @@ def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak
     labels, answer :
         As in :func:`latency_events`; race mode only.
     """
+    if chip.channels > 1:
+        raise UserError(f"the rate code makes one plane of lines of an image, and {chip.name} has {chip.channels}",
+                        hint="--encoding latency")
     pixels = _pixels(chip, images)
     if not 1 <= steps <= STEP_MAX:
         raise ValueError(f"steps must be 1 to {STEP_MAX}, not {steps!r}")

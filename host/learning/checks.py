@@ -105,11 +105,11 @@ def _warn_of_full_membranes(chip, batch):
     if not heaviest or not len(spikes) or chip.fire_mode == "threshold":  # a membrane of which is reset when it fires
         return
     samples = np.searchsorted(batch.offsets, spikes, side="right") - 1
-    seen = np.zeros((chip.lines, chip.tiles), np.int64)
-    np.add.at(seen, (chip.row_lines, np.arange(chip.tiles)[:, None]), 1)
-    per_line = np.zeros((len(batch), chip.lines), np.int64)
+    seen = np.zeros((chip.lines, chip.windows), np.float32)  # small whole numbers: exact, and BLAS takes them
+    np.add.at(seen, (chip.row_lines, np.arange(chip.windows)[:, None]), 1)
+    per_line = np.zeros((len(batch), chip.lines), np.float32)
     np.add.at(per_line, (samples, np.minimum(batch.codes[spikes], chip.lines - 1)), 1)
-    reads = (per_line @ seen).max(axis=1)
+    reads = (per_line @ seen).max(axis=1).astype(np.int64)
     full = reads * heaviest > top
     if full.any():
         warnings.warn(f"membranes may be full in {full.sum():,} of the first {len(batch):,} samples: up to "

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from ohmspike.chip.description import Chip
+from ohmspike.chip.description import Chip, DescriptionError
 from ohmspike.chip.events import CODE_MIN, Answers, EventBatch, EventCode, OutputSpikes, checked_labels
 from ohmspike.chip.instructions import counter_names, register
 from ohmspike.sim.state import ChipState
@@ -41,6 +41,8 @@ class ExactModel:
     """
 
     def __init__(self, chip: Chip, state: ChipState | None = None):
+        if chip.shared:
+            raise DescriptionError("shared must be false in the exact model, not true")
         self.chip = chip
         self.state = ChipState.initial(chip) if state is None else state.copy()
         self.state.validate(chip)

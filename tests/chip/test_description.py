@@ -333,7 +333,7 @@ def test_nonidealities_are_no_part_of_a_chip_without_them():
     tiles = Chip.preset("tiles")
     assert tiles.digest.startswith("53b1770fd9b59687") and tiles.structure_digest.startswith("6a95fcf459960214")
     assert not {"noise_bits", "stuck_cells", "write_noise"} & set(tiles.to_dict()["cell"])
-    assert identity_words(tiles) == IDENTITY_WORDS[:-4] and register_names(tiles) == ALL_REGISTERS[:-3]
+    assert IDENTITY_WORDS == identity_words(tiles) + _OPTIONAL and register_names(tiles) == ALL_REGISTERS[:5]
     assert not any(memory(name).rows(tiles) for name in ("stuck", "read_out_stuck"))
 
 
@@ -343,8 +343,8 @@ def test_nonidealities_are_structure_and_their_strength_is_not():
     loud = vary(noise_bits=12, write_noise=0.1)
     assert loud.structure_digest == noisy.structure_digest and loud.digest != noisy.digest
     assert loud.noise_register == round(0.1 * 63 * 4096 / 18.466) == 1397 and BASE.noise_register == 0
-    assert identity_words(noisy) == IDENTITY_WORDS[:-2] and register_names(noisy) == ALL_REGISTERS[:-2]
-    assert identity_words(masked) == IDENTITY_WORDS[:-2]
+    assert identity_words(noisy)[-2:] == ["noise_bits", "stuck_cells"] and register_names(noisy) == ALL_REGISTERS[:6]
+    assert identity_words(masked) == identity_words(noisy)
     assert register_names(masked) == register_names(BASE)
     assert (memory("stuck").rows(masked), memory("read_out_stuck").rows(masked)) == (masked.tiles * masked.rows, 0)
     assert memory("read_out_stuck").rows(vary(stuck_cells="masked", classes=2)) == masked.read_out_rows
@@ -383,7 +383,8 @@ def test_accumulation_is_structure_and_its_threshold_is_not():
     assert len({chip.structure_digest for chip in (vary(classes=2), tiles, both)}) == 3
     later = dataclasses.replace(tiles, accumulate_threshold=15)
     assert later.structure_digest == tiles.structure_digest and later.digest != tiles.digest
-    assert identity_words(tiles) == IDENTITY_WORDS[:-1] and identity_words(both) == IDENTITY_WORDS
+    assert identity_words(both) == [*identity_words(tiles), "read_out_accumulate_bits"]
+    assert identity_words(both)[-4:] == _OPTIONAL[:4]
     assert counter_names(both)[-3:] == ["accumulations", "read_out_accumulations", "read_out_pulses"]
     assert register_names(both)[-2:] == ["accumulate_threshold", "read_out_accumulate_threshold"]
     assert both.to_dict()["cell"]["accumulate_bits"] == 5 and both.to_dict()["read_out"]["accumulate_threshold"] == 3
@@ -476,3 +477,58 @@ def test_a_fixed_weight_table_is_structure():
     fixed = vary(weight_store="fixed")
     assert fixed.structure["weights"] == list(range(64))
     assert vary(weight_store="fixed", weights=weights).structure_digest != fixed.structure_digest
+
+
+# a shared crossbar, channels, planes
+
+
+SHARED = {"shared": True, "classes": 2}
+
+
+def test_a_shared_crossbar_is_no_part_of_a_chip_without_it():
+    assert not {"channels", "shared", "pool"} & set(BASE.structure)
+    assert (BASE.windows, BASE.regions) == (BASE.tiles, BASE.tiles)
+    assert not {"shared", "pool"} & set(BASE.to_dict()["grid"]) and "edges" not in BASE.to_dict()["code"]
+
+
+def test_a_shared_crossbar_has_the_cells_of_a_tile_and_a_read_out_of_its_regions():
+    chip = vary(pool=2, learn_share=100, **SHARED)
+    assert (chip.tiles, chip.windows, chip.regions) == (1, BASE.tiles, 4)
+    assert chip.synapses == chip.rows * chip.neurons and chip.read_out_synapses == 4 * chip.neurons * 2
+    assert register_names(chip)[-1] == "learn_share" and memory("levels").rows(chip) == chip.rows
+    assert identity_words(chip)[-3:] == ["channels", "shared", "pool"]
+    assert chip.structure_digest != vary(classes=2).structure_digest != vary(**SHARED).structure_digest
+    assert dataclasses.replace(chip, learn_share=1).structure_digest == chip.structure_digest
+    again = Chip.from_dict(tomllib.loads(chip.to_toml()))
+    assert again == chip and again.digest == chip.digest
+
+
+def test_planes_of_lines_are_channels():
+    chip = vary(channels=6, edges=(30,), thresholds=(20, 128))
+    assert (chip.lines, chip.rows) == (6 * BASE.lines, 6 * BASE.rows)
+    assert (chip.row_lines[:, BASE.rows:2 * BASE.rows] == BASE.row_lines + BASE.lines).all()
+    again = Chip.from_dict(tomllib.loads(chip.to_toml()))
+    assert again == chip and again.edges == (30,) and again.structure_digest == vary(channels=6).structure_digest
+
+
+@pytest.mark.parametrize("fields, message", [
+    ({"pool": 2}, "^pool must be 1 unless shared is true, not 2$"),
+    ({"learn_share": 5}, "^learn_share must be 94 unless shared is true, not 5$"),
+    ({"shared": 1}, "^shared must be of type bool, not 1$"),
+    ({"shared": True, "fire_mode": "threshold", "winners": 1}, "^fire_mode must be race in a shared crossbar, not 't"),
+    ({"shared": True, "winners": 2, "learners": 2}, "^learners must be 1 in a shared crossbar, not 2$"),
+    ({"shared": True, "channels": 64, "plane_height": 8, "patch_height": 8, "plane_width": 9, "patch_width": 8,
+      "stride": 1}, "^rows of a shared crossbar must be at most 4095, not 4096$"),
+    ({"shared": True, "pool": 4}, "^pool must be at most 3, the windows from side to side, not 4$"),
+    ({"shared": True, "neurons": 4096, "plane_height": 100, "plane_width": 100, "patch_height": 1,
+      "patch_width": 1, "stride": 1, "pool": 5, "classes": 2},
+     "^regions x neurons must be at most 65536 with a read-out, not 102400$"),
+    ({"edges": (30, 255)}, r"^edges must be a list of integers 0 to 254, not \(30, 255\)$"),
+    ({"thresholds": 30}, "^thresholds must be a list of integers 0 to 254, not 30$"),
+    ({"edges": (30,)}, "^channels must be 4, four planes for every one of edges and one for every one of thresholds, "
+                       "not 1$"),
+    ({"thresholds": (30,), "latency_bins": 2}, "^latency_bins must be 1 with edges or thresholds, not 2$"),
+])
+def test_bad_shared_crossbars_are_refused(fields, message):
+    with pytest.raises(DescriptionError, match=message):
+        vary(**fields)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ohmspike.chip import Chip
+from ohmspike.chip import Chip, DescriptionError
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.shared.router import Router
 from support.bench import Bench, Scoreboard
@@ -105,6 +105,14 @@ def test_reset_drops_what_is_under_way():
 
     bench.run(testbench)
     Scoreboard("after reset").compare(sink.items, expected_visits(layout, [0, middle]))
+
+
+@pytest.mark.parametrize("field, value, told", [("shared", True, "false in RTL, not true"),
+                                                ("channels", 2, "1 in RTL, not 2")])
+def test_chips_that_are_not_built_are_refused(field, value, told):
+    with pytest.raises(DescriptionError, match=f"^{field} must be {told}$") as refusal:
+        Layout(varied(OVERLAPPING, **{field: value}), 2)
+    assert refusal.value.hint == "the target model takes it: --target model"
 
 
 @pytest.mark.parametrize("lanes", [0, 6, -1])

@@ -209,3 +209,63 @@ def test_shifts_are_those_of_the_contract():
         assert np.array_equal(found[i], expected), i
     assert np.array_equal(shifted(chip, images[3:], 2, first_sample=10), found[3:])
     assert np.array_equal(shifted(chip, images, 0), images)
+
+
+# planes of edges and of brightness
+
+
+def planes_oracle(chip, image):
+    """Lines that spike by contract 9.5."""
+    def p(y, x):
+        inside = 0 <= y < chip.plane_height and 0 <= x < chip.plane_width
+        return int(image[y, x]) if inside else 0
+
+    channels = []
+    for edge in chip.edges:
+        channels += [lambda gx, gy, _, t=edge: gx > 4 * t, lambda gx, gy, _, t=edge: gx < -4 * t,
+                     lambda gx, gy, _, t=edge: gy < -4 * t, lambda gx, gy, _, t=edge: gy > 4 * t]
+    channels += [lambda gx, gy, value, t=threshold: value > t for threshold in chip.thresholds]
+    lines = []
+    for channel, spikes in enumerate(channels):
+        for y in range(chip.plane_height):
+            for x in range(chip.plane_width):
+                gx = 2 * (p(y, x + 1) - p(y, x - 1)) + p(y - 1, x + 1) - p(y - 1, x - 1) + p(y + 1, x + 1) - p(
+                    y + 1, x - 1)
+                gy = 2 * (p(y + 1, x) - p(y - 1, x)) + p(y + 1, x - 1) - p(y - 1, x - 1) + p(y + 1, x + 1) - p(
+                    y - 1, x + 1)
+                if spikes(gx, gy, p(y, x)):
+                    lines.append((channel * chip.plane_height + y) * chip.plane_width + x)
+    return lines
+
+
+@pytest.mark.parametrize("edges, thresholds", [((30,), ()), ((), (20, 200)), ((0, 100, 254), (128,))])
+def test_planes_are_those_of_the_contract(edges, thresholds):
+    chip = chip_of(channels=4 * len(edges) + len(thresholds), edges=edges, thresholds=thresholds, latency_bins=1)
+    images = images_of(chip, 8)
+    expected = [planes_oracle(chip, contrast_oracle(chip, image)) for image in images]
+    for learn in (False, True):
+        samples = samples_of(latency_events(chip, images, learn=learn))
+        assert samples == [[*lines, EventCode.DECIDE, *[EventCode.DARK] * learn, EventCode.END] for lines in expected]
+
+
+def test_edges_are_named_by_where_it_is_brighter():
+    chip = chip_of(5, 5, channels=4, edges=(30,), latency_bins=1)
+    bright = np.zeros((4, 5, 5), np.uint8)
+    bright[0, :, 3:] = bright[1, :, :2] = bright[2, :2] = bright[3, 3:] = 255
+    centre = 2 * 5 + 2
+    for image, lines in enumerate(samples_of(latency_events(chip, bright, learn=False))):
+        assert [line // 25 for line in lines if line >= 0 and line % 25 == centre] == [image]
+
+
+def test_a_shared_crossbar_gets_no_dark():
+    chip = chip_of(shared=True, learners=1, latency_bins=1)
+    batch = latency_events(chip, images_of(chip, 3), learn=True, labels=np.zeros(3, int), answer=True)
+    assert samples_of(batch)[1][-4:] == [EventCode.DECIDE, EventCode.ANSWER, EventCode.LABEL, EventCode.END]
+
+
+def test_channels_want_planes_of_an_image():
+    chip = chip_of(channels=2)
+    with pytest.raises(UserError, match="^tiny has 2 planes of lines, and an image has one$"):
+        latency_events(chip, images_of(chip, 2), learn=False)
+    with pytest.raises(UserError, match="^the rate code makes one plane of lines of an image, and tiny has 2$"):
+        rate_events(chip, images_of(chip, 2), learn=False, steps=3, peak=0.5)
