@@ -6,7 +6,11 @@ from typing import Any
 
 import click
 
-__all__ = ["Group", "LazyGroup", "UnknownCommand"]
+__all__ = ["COMMAND_LINE", "Group", "LazyGroup", "UnknownCommand"]
+
+
+COMMAND_LINE = "ohmspike.command_line"
+"""Under which the context of the outermost command keeps the words that were typed."""
 
 
 class UnknownCommand(click.UsageError):
@@ -51,6 +55,11 @@ class LazyGroup(Group):
                  aliases: Mapping[str, str] | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.sections, self._package, self.aliases = sections, package, aliases or {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as usual, and keep what was typed."""
+        ctx.meta[COMMAND_LINE] = list(args)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names, in the order of the help."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -18,6 +18,7 @@ from .options import (
     RenamedOptions,
     chip_of,
     chip_option,
+    command_line,
     data_option,
     encoding_of,
     encoding_options,
@@ -73,8 +74,11 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bo
     from ohmspike.host.learning.confusion import evaluation, matrix_text
     from ohmspike.host.learning.run import learn as learn_samples
     from ohmspike.host.learning.run import run_facts, schedule_of, warm_up
+    from ohmspike.host.plots.answers import wrong_answers
     from ohmspike.host.plots.chip import prequential
     from ohmspike.host.plots.devices import pulses_picture
+    from ohmspike.host.runs.examples import NAME as EXAMPLES_NAME
+    from ohmspike.host.runs.examples import Examples, chosen
     from ohmspike.host.runs.folder import RunFolder, tool_versions
     from ohmspike.host.runs.learned import save
     from ohmspike.host.support.atomic import check_writable
@@ -145,7 +149,8 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bo
         "chip": chip.name, "digest": chip.digest, "target": target, "seed": chip.seed,
         "accuracy": accuracy, "read_out": read_out, "accuracy_vote": accuracies.get("vote"), "data": data.name,
         "evaluated_on": "validation" if validate else "held-out" if data.held_out else "test", "labels": taught,
-        "encoding": "stream" if is_stream else encoding, "nonidealities": strengths,
+        "encoding": "stream" if is_stream else encoding, "steps": steps, "peak": peak,
+        "data_source": data_source, "command": command_line(), "nonidealities": strengths,
         "device": learner.device and learner.device.name, "ideal": learner.strengths is None,
         "train_images": len(train), "test_images": len(test),
         "schedule": [dataclasses.asdict(phase) for phase in schedule_of(chip, passes=passes, labelled=taught)],
@@ -159,8 +164,9 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bo
         every = np.concatenate([cells.ravel() for cells in pulses])
         worn = metrics["pulses_per_cell"] = pulse_facts(every, counters_learn["samples"],
                                                         learner.device or Device.preset(NOMINAL))
+    judged: dict[str, Any] = {}
     if read_out is not None and test_labels is not None and data.classes is not None:
-        metrics |= evaluation(test_labels, answers[read_out], data.classes)
+        metrics |= (judged := evaluation(test_labels, answers[read_out], data.classes))
     folder = RunFolder.create(out, chip.name, target)
     metrics["run"] = str(folder.path)
     folder.write_json("chip.json", chip.to_dict())
@@ -173,11 +179,18 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bo
             truth = {"answers": answers[read_out], "labels": test_labels}
         folder.write_arrays("fires.npz", tile=output_spikes.tile, neuron=output_spikes.neuron,
                             offsets=output_spikes.offsets, **truth)
+    answered = None if read_out is None else answers[read_out]
+    few = chosen(test_labels, answered, len(test))
+    folder.write_arrays(EXAMPLES_NAME, **Examples(
+        few, code(chip, test[few], learn=False), None if test_labels is None else test_labels[few],
+        None if answered is None else answered[few], None if is_stream else test[few]).arrays())
     if pulses is not None:
         folder.write_arrays("pulses.npz", tiles=pulses[0], read_out=pulses[1])
         pulses_picture(chip, pulses[0], folder.path / "pulses.png")
     if learned.prequential:
         prequential(chip, learned.prequential, len(train), folder.path / "prequential.png")
+    if judged.get("wrong") and answered is not None and isinstance(test, np.ndarray):
+        wrong_answers(chip.name, test, judged["wrong"], int((answered != test_labels).sum()), folder.path / "wrong.png")
     checkpoint.unlink(missing_ok=True)
     how = {"vote": "vote of the neurons, learned without labels", "crossbar": "read-out crossbar, taught by labels"}
     console.show(metrics, as_json=as_json, text="\n".join([

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,14 +15,16 @@ from ohmspike.chip.wording import did_you_mean
 from ohmspike.host.targets.registry import TARGETS, is_target
 from ohmspike.sim.model.nonidealities import IN_HARDWARE
 
+from .groups import COMMAND_LINE
+
 if TYPE_CHECKING:
     from ohmspike.host.coding.images import Encoding
     from ohmspike.sim.model.nonideal import NonIdealities
     from ohmspike.sim.state import ChipState
 
-__all__ = ["Choice", "Mistaken", "RenamedOptions", "TargetName", "chip_of", "chip_option", "data_option",
-           "encoding_of", "encoding_options", "json_option", "nonidealities_option", "seed_option", "target_option",
-           "with_nonidealities"]
+__all__ = ["Choice", "Mistaken", "RenamedOptions", "TargetName", "chip_of", "chip_option", "command_line",
+           "data_option", "encoding_of", "encoding_options", "json_option", "nonidealities_option", "seed_option",
+           "target_option", "with_nonidealities"]
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -161,6 +164,13 @@ def encoding_of(encoding: str, steps: int, peak: float) -> Encoding:
     from ohmspike.host.coding.images import Encoding
 
     return Encoding() if encoding == "latency" else Encoding(steps=steps, peak=peak)
+
+
+def command_line() -> str:
+    """The command line that is being carried out, as one types it; empty where there is none."""
+    context = click.get_current_context(silent=True)
+    words = None if context is None else context.find_root().meta.get(COMMAND_LINE)
+    return "" if words is None else shlex.join(["ohmspike", *words])
 
 
 def chip_of(name: str, seed: int | None) -> Chip:

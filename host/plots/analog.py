@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from ohmspike.sim.analog.fit import Fit, Measurement
 from ohmspike.sim.model.nonidealities import NONIDEALITIES
@@ -12,7 +13,7 @@ from ohmspike.sim.model.nonidealities import NONIDEALITIES
 from .palette import ACCENT, EMBER, INK, NIGHT, QUIET, SOFT
 from .style import plain, saved, titled
 
-__all__ = ["energy_picture", "fit_picture", "robustness_picture"]
+__all__ = ["energy_figure", "energy_picture", "fit_picture", "robustness_picture"]
 
 _PHASES = (ACCENT, NIGHT, EMBER, SOFT, QUIET)
 _STRENGTH_OF = {name: meaning for name, (meaning, *_) in NONIDEALITIES.items()} | {
@@ -64,13 +65,18 @@ def fit_picture(measured: Measurement, fit: Fit, path: str | Path) -> None:
 
 
 def energy_picture(bill: dict, path: str | Path) -> None:
-    """Draw what ``ohmspike energy`` found: the components of an image, and the values that matter most.
+    """Draw what ``ohmspike energy`` found, as :func:`energy_figure`, into a file.
 
     Raises
     ------
     UserError
         The file cannot be written.
     """
+    saved(energy_figure(bill), path)
+
+
+def energy_figure(bill: dict) -> Figure:
+    """The components of an image as ``ohmspike energy`` found them, and the values that matter most."""
     figure = titled(11, 5, f"Chip {bill['chip']} on {bill['device']}: energy of an image",
                      f"{bill['note']}; whiskers from the 5th to the 95th percentile")
     grid = figure.add_gridspec(1, 2, width_ratios=[3, 2], left=0.12, right=0.97, top=0.78, bottom=0.11, wspace=0.35)
@@ -105,7 +111,7 @@ def energy_picture(bill: dict, path: str | Path) -> None:
     beside.invert_yaxis()
     beside.set_xlabel("total, %, one sigma lower and higher", fontsize=9, color=INK)
     plain(beside)
-    saved(figure, path)
+    return figure
 
 
 def robustness_picture(lines: list[dict], path: str | Path) -> None:

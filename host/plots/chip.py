@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -16,9 +17,12 @@ from ohmspike.sim.state import ChipState
 from .palette import ACCENT, DPI, INK, NIGHT, PAPER, QUIET, SOFT, WINNERS
 from .style import blank, saved
 
-__all__ = ["conductance_maps", "prequential", "race"]
+__all__ = ["CONDUCTANCE", "conductance_canvas", "conductance_maps", "prequential", "prequential_figure", "race",
+           "race_figure"]
 
-_CONDUCTANCE = colormaps["magma"].with_extremes(bad="white")
+CONDUCTANCE = colormaps["magma"].with_extremes(bad="white")
+"""Colours of conductance levels."""
+
 _BARS = 40
 
 
@@ -46,6 +50,23 @@ def conductance_maps(chip: Chip, levels: np.ndarray, usage: np.ndarray, path: st
     UserError
         The file cannot be written.
     """
+    canvas, note = conductance_canvas(chip, levels, usage)
+    saved(_mapped(canvas, chip, note), path)
+
+
+def conductance_canvas(chip: Chip, levels: np.ndarray, usage: np.ndarray) -> tuple[np.ndarray, str]:
+    """The mosaic of :func:`conductance_maps`, NaN between the maps, and a line about it.
+
+    Parameters
+    ----------
+    levels : array of shape (tiles, rows, neurons)
+    usage : integer array of shape (tiles, neurons)
+
+    Raises
+    ------
+    ValueError
+        ``levels`` or ``usage`` is not of this chip.
+    """
     for name, array, shape in (("levels", levels, (chip.tiles, chip.rows, chip.neurons)),
                                ("usage", usage, (chip.tiles, chip.neurons))):
         if np.shape(array) != shape:
@@ -66,7 +87,7 @@ def conductance_maps(chip: Chip, levels: np.ndarray, usage: np.ndarray, path: st
         canvas = _mosaic(tiles, chip.grid_width, 4)
         note = (f"{chip.grid_height} × {chip.grid_width} tiles at their places; of each the {shown} most used of "
                 f"{chip.neurons} neurons, {chip.rows} cells each")
-    saved(_mapped(canvas, chip, note), path)
+    return canvas, note
 
 
 def _patches(chip, levels, tile, neurons):
@@ -95,7 +116,7 @@ def _mapped(canvas, chip, note):
     figure = blank(width / DPI, height / DPI)
     axes = figure.add_axes((left / width, 1 - (top + rows * scale) / height, columns * scale / width,
                             rows * scale / height))
-    drawn = axes.imshow(canvas, cmap=_CONDUCTANCE, vmin=0, vmax=chip.levels - 1, interpolation="nearest",
+    drawn = axes.imshow(canvas, cmap=CONDUCTANCE, vmin=0, vmax=chip.levels - 1, interpolation="nearest",
                         aspect="auto")
     axes.set_axis_off()
     length = min(inner[1], 480)
@@ -115,16 +136,7 @@ def _mapped(canvas, chip, note):
 
 
 def prequential(chip: Chip, curve: list[tuple[int, float]], images: int, path: str | Path) -> None:
-    """Draw the prequential accuracy of a run: every image answered before its label is taught.
-
-    Parameters
-    ----------
-    curve : list of (int, float)
-        Images presented in the run so far, and the share answered right since the point before.
-    images : int
-        Images of a pass; passes are distinguished.
-    path : path
-        PNG file.
+    """Draw the prequential accuracy of a run, as :func:`prequential_figure`, into a PNG file.
 
     Raises
     ------
@@ -132,6 +144,24 @@ def prequential(chip: Chip, curve: list[tuple[int, float]], images: int, path: s
         The curve has no points.
     UserError
         The file cannot be written.
+    """
+    saved(prequential_figure(chip, curve, images), path)
+
+
+def prequential_figure(chip: Chip, curve: list[tuple[int, float]], images: int) -> Figure:
+    """The prequential accuracy of a run: every image answered before its label is taught.
+
+    Parameters
+    ----------
+    curve : list of (int, float)
+        Images presented in the run so far, and the share answered right since the point before.
+    images : int
+        Images of a pass; passes are distinguished.
+
+    Raises
+    ------
+    ValueError
+        The curve has no points.
     """
     if not curve:
         raise ValueError("curve must have a point, not none")
@@ -166,7 +196,7 @@ def prequential(chip: Chip, curve: list[tuple[int, float]], images: int, path: s
                 "each pass" if shown[-1] > images else
                 f"every 1,000 images (red) and the mean of the last {span} of them (black); each image is seen once",
                 fontsize=9, color=SOFT)
-    saved(figure, path)
+    return figure
 
 
 # how one image is decided
@@ -198,15 +228,7 @@ def _decide(chip, state, image):
 
 
 def race(chip: Chip, state: ChipState, image: np.ndarray, path: str | Path) -> None:
-    """Draw how one image is decided: its spikes, the race in the tile that reads most, and the winners everywhere.
-
-    A chip in threshold mode has no race: its membranes are drawn against the threshold, as if no neuron had been reset.
-
-    Parameters
-    ----------
-    image : uint8 array of shape (plane_height, plane_width)
-    path : path
-        PNG file.
+    """Draw how one image is decided, as :func:`race_figure`, into a PNG file.
 
     Raises
     ------
@@ -214,6 +236,23 @@ def race(chip: Chip, state: ChipState, image: np.ndarray, path: str | Path) -> N
         ``image`` is not of the chip's plane.
     UserError
         The file cannot be written.
+    """
+    saved(race_figure(chip, state, image), path)
+
+
+def race_figure(chip: Chip, state: ChipState, image: np.ndarray) -> Figure:
+    """How one image is decided: its spikes, the race in the tile that reads most, and the winners everywhere.
+
+    A chip in threshold mode has no race: its membranes are drawn against the threshold, as if no neuron had been reset.
+
+    Parameters
+    ----------
+    image : uint8 array of shape (plane_height, plane_width)
+
+    Raises
+    ------
+    ValueError
+        ``image`` is not of the chip's plane.
     """
     decision = _decide(chip, state, image)
     tile = int(decision.reads.argmax())
@@ -226,7 +265,7 @@ def race(chip: Chip, state: ChipState, image: np.ndarray, path: str | Path) -> N
     _draw_race(figure.add_subplot(grid[:, 2]), chip, state, decision, tile)
     figure.suptitle(f"Chip {chip.name}: how one image is decided", x=0.022, y=0.975, ha="left", fontsize=14,
                     fontweight="bold", color=INK)
-    saved(figure, path)
+    return figure
 
 
 def _titled(axes, title, note=""):
@@ -276,7 +315,7 @@ def _draw_winners(axes, chip, state, decision, tile):
     canvas = _mosaic(maps, columns, gap)
     mask = np.isfinite(_mosaic(np.ones_like(maps), columns, gap))
     axes.imshow(np.where(mask, 1.0, np.nan), cmap=ListedColormap([PAPER]), interpolation="nearest")
-    axes.imshow(canvas, cmap=_CONDUCTANCE.with_extremes(bad=(0, 0, 0, 0)), vmin=0, vmax=chip.levels - 1,
+    axes.imshow(canvas, cmap=CONDUCTANCE.with_extremes(bad=(0, 0, 0, 0)), vmin=0, vmax=chip.levels - 1,
                 interpolation="nearest")
     for index, colour in enumerate(ranked):
         if colour:

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from ohmspike.chip import Chip
@@ -12,7 +13,7 @@ from ohmspike.sim.analog.lifetime import AGES
 from .palette import ACCENT, EMBER, INK, NIGHT, QUIET, SOFT
 from .style import plain, saved, titled
 
-__all__ = ["comparison_picture", "pulses_picture"]
+__all__ = ["comparison_picture", "pulses_figure", "pulses_picture"]
 
 
 def comparison_picture(lines: list[dict], path: str | Path) -> None:
@@ -95,16 +96,22 @@ def _labelled(axes, positions, names):
 
 
 def pulses_picture(chip: Chip, pulses: np.ndarray, path: str | Path) -> None:
-    """Draw the pulses that the cells of the tiles had: a map of the tiles on their grid, and a histogram.
-
-    Parameters
-    ----------
-    pulses : integer array of shape (tiles, rows, neurons)
+    """Draw the pulses that the cells of the tiles had, as :func:`pulses_figure`, into a file.
 
     Raises
     ------
     UserError
         The file cannot be written.
+    """
+    saved(pulses_figure(chip, pulses), path, make_folder=True)
+
+
+def pulses_figure(chip: Chip, pulses: np.ndarray) -> Figure:
+    """The pulses that the cells of the tiles had: a map of the tiles on their grid, and a histogram.
+
+    Parameters
+    ----------
+    pulses : integer array of shape (tiles, rows, neurons)
     """
     most = pulses.max(axis=2).reshape(chip.grid_height, chip.grid_width, chip.patch_height, chip.patch_width)
     figure = titled(11, 5, f"Pulses of the cells of {chip.name}",
@@ -122,4 +129,4 @@ def pulses_picture(chip: Chip, pulses: np.ndarray, path: str | Path) -> None:
     beside.set_xlabel("pulses of a cell", fontsize=9, color=INK)
     beside.set_ylabel("cells", fontsize=9, color=INK)
     plain(beside)
-    saved(figure, path, make_folder=True)
+    return figure

@@ -1,70 +1,44 @@
-"""One page of a run: what ran, how well, what it counted, what it would cost. HTML with everything inside."""
+"""The report of a run: what ran, how well, what it learned, what it counted, what it would cost."""
 
-import base64
 import html
 import json
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from string import Template
 
+import numpy as np
+
+from ohmspike.chip import Chip
 from ohmspike.chip.instructions import COUNTERS
+from ohmspike.chip.state import ChipState
 from ohmspike.chip.wording import reason
-from ohmspike.host.plots.analog import energy_picture
-from ohmspike.host.plots.chip import conductance_maps
-from ohmspike.host.plots.palette import ACCENT, INK, PAPER, QUIET, SOFT
+from ohmspike.host.plots.analog import energy_figure
+from ohmspike.host.plots.chip import prequential_figure, race_figure
+from ohmspike.host.plots.devices import pulses_figure
+from ohmspike.host.plots.runs import change_figure, confusion_figure, histogram_figure, raster_figure
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.units import engineering
 from ohmspike.sim.analog.device import Device
+from ohmspike.sim.analog.lifetime import endured_pulses
 
 from .energy import Run, energy_of
-from .learned import load
+from .examples import NAME as EXAMPLES_NAME
+from .examples import Examples, rasters, read_examples
+from .exhibits import Exhibit, Table, document, image, table
+from .learned import load, read_arrays
 
-__all__ = ["page"]
+__all__ = ["exhibits_of", "flat", "page"]
 
-_STYLE = Template("""
-body { font: 15px/1.5 system-ui, sans-serif; color: $ink; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.6rem; margin-bottom: 0 } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem }
-.note { color: $soft } .figures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.4rem 0 }
-.figures div { border: 1px solid $quiet; border-radius: .5rem; padding: .6rem 1rem; min-width: 8rem }
-.figures b { display: block; font-size: 1.4rem } table { border-collapse: collapse; font-size: .9rem }
-th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid $paper; vertical-align: top }
-td.number { text-align: right; font-variant-numeric: tabular-nums } img { max-width: 100% } details { margin: .6rem 0 }
-.bar { background: $accent; height: .6rem; display: inline-block }
-""").substitute(ink=INK, soft=SOFT, quiet=QUIET, paper=PAPER, accent=ACCENT)
+_REDRAWN = ("wrong.png", "conductances.png", "prequential.png", "pulses.png")
+"""Pictures of a run folder that the report draws itself, or shows elsewhere."""
+
+_RASTERS = 4
 
 
-def _cell(value):
-    if isinstance(value, bool) or value is None:
-        return f"<td>{html.escape(str(value))}</td>"
-    if isinstance(value, int):
-        return f'<td class="number">{value:,}</td>'
-    if isinstance(value, float):
-        return f'<td class="number">{value:,.6g}</td>'
-    return f"<td>{html.escape(str(value))}</td>"
-
-
-def _table(heads, rows):
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
-    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _drawn(draw) -> bytes:
-    """The PNG that ``draw`` writes to a path."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "picture.png"
-        draw(path)
-        return path.read_bytes()
-
-
-def _image(data: bytes, name: str) -> str:
-    return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
-
-
-def _flat(document, prefix=""):
+def flat(document, prefix=""):
+    """Names with dots and plain values of a nested document; long lists as their length."""
     for name, value in document.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         elif isinstance(value, list | tuple) and len(str(value)) > 400:
             yield f"{prefix}{name}", f"{len(value)} entries"
         else:
@@ -74,13 +48,150 @@ def _flat(document, prefix=""):
 def _figures(run, bill):
     shown = []
     for name, label, text in (("accuracy", "accuracy", "{:.2%}"),
+                              ("accuracy_vote", "accuracy of the vote", "{:.2%}"),
                               ("images_per_s_learn", "images/s, learning", "{:,.0f}"),
                               ("images_per_s_infer", "images/s, inference", "{:,.0f}")):
         if run.metrics.get(name) is not None:
             shown.append((label, text.format(run.metrics[name])))
     shown += [(f"an image, {phase}", engineering(figures["per_j"]["image"]["value"], "J"))
               for phase, figures in bill["phases"].items() if "image" in figures["per_j"]]
-    return "".join(f"<div><b>{html.escape(value)}</b>{html.escape(label)}</div>" for label, value in shown)
+    return '<div class="figures">' + "".join(
+        f"<div><b>{html.escape(value)}</b>{html.escape(label)}</div>" for label, value in shown) + "</div>"
+
+
+def _first_state(chip: Chip, state: ChipState) -> ChipState:
+    """The state before the first sample; stuck cells are where they have been all along."""
+    first = ChipState.initial(chip)
+    if chip.has_stuck_cells:
+        first.levels = np.where(state.stuck.astype(bool), state.levels, first.levels)
+        first.read_out = np.where(state.read_out_stuck.astype(bool), state.read_out, first.read_out)
+    return first
+
+
+def _conductances(chip, state):
+    before = _first_state(chip, state)
+    change = state.levels.astype(int) - before.levels
+    neurons = [(tile, neuron, int(state.theta[tile, neuron]), float(before.levels[tile, :, neuron].mean()),
+                float(state.levels[tile, :, neuron].mean()), int((change[tile, :, neuron] != 0).sum()),
+                float(np.abs(change[tile, :, neuron]).mean()))
+               for tile in range(chip.tiles) for neuron in range(chip.neurons)]
+    moved = float((change != 0).mean())
+    # a threshold tells how often its neuron won
+    return Exhibit(
+        "conductances", "What it learned", figures={"conductances": change_figure(
+            chip, before.levels, state.levels, state.theta)},
+        note=f"The most used neurons before and after learning, a map a neuron. {moved:.1%} of {chip.synapses:,} cells "
+             f"hold another level than before, by {np.abs(change).mean():.2f} levels in the mean over all cells.",
+        tables={"neurons": Table(("tile", "neuron", "theta", "mean_level_before", "mean_level_after", "cells_changed",
+                                  "mean_change"), neurons)})
+
+
+def _rasters(chip, state, examples, run, picked):
+    if examples is None or state is None:
+        return Exhibit("spikes", "Spikes of single samples",
+                       note="The folder has no samples: examples.npz is there when learn made the run.")
+    indices = _shown(examples) if picked is None else picked
+    drawn = rasters(chip, state, examples, indices)
+    rows = [(int(examples.samples[index]), kind, int(step), int(cell))
+            for index, raster in zip(indices, drawn, strict=True)
+            for kind, steps, cells in (("line", raster["in_step"], raster["in_line"]),
+                                       ("neuron", raster["out_step"], raster["out_cell"]))
+            for step, cell in zip(steps, cells, strict=True)]
+    figures = {"raster": raster_figure(chip, drawn)}
+    if examples.images is not None and chip.fire_mode == "race" and run.metrics.get("encoding") == "latency":
+        figures["race"] = race_figure(chip, state, examples.images[indices[0]])
+    return Exhibit("spikes", "Spikes of single samples", figures=figures,
+                   note="Above the lines that spiked, below the neurons that fired, both over the steps of the sample; "
+                        "by the exact model with the learned state and learning off.",
+                   tables={"raster": Table(("sample", "kind", "step", "number"), rows)})
+
+
+def _shown(examples: Examples) -> list[int]:
+    """Of the examples, first those answered wrong, then others, as many as fit side by side."""
+    wrong = np.zeros(len(examples.samples), bool)
+    if examples.labels is not None and examples.answers is not None:
+        wrong = np.asarray(examples.labels) != np.asarray(examples.answers)
+    right = np.flatnonzero(~wrong)[:_RASTERS - min(1, int(wrong.sum()))].tolist()
+    return [*right, *np.flatnonzero(wrong)[:_RASTERS - len(right)].tolist()]
+
+
+def _answers(run):
+    """Confusion matrix, recall of every class, and the images that were answered wrong, if the run has labels."""
+    recall, matrix, wrong = (run.metrics.get(name) for name in ("recall", "confusion", "wrong"))
+    if not recall:
+        return None
+    shares = ["–" if share is None else f"{share:.1%}" for share in recall]
+    figures, tables = {}, {"recall": Table(("class", "recall"), list(enumerate(recall)))}
+    body = table(["class", "recall"], enumerate(shares))
+    if matrix:
+        body = f'<details><summary>The matrix as a table</summary>{_matrix(matrix, shares)}</details>'
+        figures["confusion"] = confusion_figure(np.array(matrix))
+        tables["confusion"] = Table(("label", *range(len(matrix))), [(label, *row) for label, row in enumerate(matrix)])
+    picture = run.path / "wrong.png"
+    if picture.exists():
+        body += f'<figure>{image(picture.read_bytes(), "images answered wrong")}</figure>'
+    if wrong:
+        body += (f"<details><summary>{len(wrong):,} answered wrong</summary>"
+                 f"{table(['image', 'label', 'answer'], wrong)}</details>")
+        tables["wrong"] = Table(("sample", "label", "answer"), wrong)
+    return Exhibit("answers", "What it answered", body, figures=figures, tables=tables)
+
+
+def _matrix(matrix, shares):
+    head = "".join(f"<th>{label}</th>" for label in ("label \\ answer", *range(len(matrix)), "recall"))
+    body = "".join(
+        f"<tr><th>{label}</th>" + "".join(
+            f'<td class="number{" right" if label == answer else ""}">{count or "·"}</td>'
+            for answer, count in enumerate(row)) + f'<td class="number">{shares[label]}</td></tr>'
+        for label, row in enumerate(matrix))
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _learning(run):
+    curve = run.metrics.get("prequential")
+    if not curve:
+        return Exhibit("learning", "Accuracy over learning",
+                       note="No labels were taught on the chip, so no image was answered while it learned.")
+    figure = prequential_figure(run.chip, curve, int(run.metrics.get("train_images") or curve[-1][0]))
+    return Exhibit("learning", "Accuracy over learning", figures={"learning": figure},
+                   note="Every image is answered before its label is taught.",
+                   tables={"learning": Table(("images", "accuracy"), curve)})
+
+
+def _histograms(chip, state):
+    before = _first_state(chip, state)
+    parts = {"tiles, before": before.levels, "tiles, learned": state.levels}
+    if chip.classes:
+        parts["read-out, learned"] = state.read_out
+    counts = [np.bincount(levels.ravel(), minlength=chip.levels) for levels in parts.values()]
+    theta, neurons = np.unique(state.theta, return_counts=True)
+    return Exhibit(
+        "histograms", "Levels and thresholds", figures={"histograms": histogram_figure(chip, parts, state.theta)},
+        tables={"levels": Table(("level", *parts), zip(range(chip.levels), *(each.tolist() for each in counts),
+                                                       strict=True)),
+                "thresholds": Table(("theta", "neurons"), zip(theta.tolist(), neurons.tolist(), strict=True))})
+
+
+def _endurance(run, device):
+    path = run.path / "pulses.npz"
+    pulses = read_arrays(path).get("tiles") if path.exists() else None
+    endured = endured_pulses(device)
+    if pulses is None:
+        counters = run.metrics.get("counters_learn") or run.metrics["counters"]
+        given = sum(count for name, count in counters.items() if name.startswith(("set_pulses", "reset_pulses")))
+        given -= counters.get("read_out_pulses", 0)
+        mean = f" The counters tell {given / run.chip.synapses:,.1f} pulses a cell in the mean." if given else ""
+        return Exhibit("endurance", "Endurance",
+                       note=f"Pulses of single cells were not counted; learn --pulses does.{mean} Half of the cells of "
+                            f"{device.name} have failed after {endured:.3g} pulses.")
+    values, cells = np.unique(pulses, return_counts=True)
+    facts = run.metrics.get("pulses_per_cell") or {}
+    until = ", ".join(f"{name} after {'–' if images is None else format(images, '.3g')} images"
+                      for name, images in (facts.get("images_until") or {}).items())
+    return Exhibit("endurance", "Endurance", figures={"endurance": pulses_figure(run.chip, pulses)},
+                   note=f"Half of the cells of {device.name} have failed after {endured:.3g} pulses."
+                        + (f" At this use worn: {until}." if until else ""),
+                   tables={"endurance": Table(("pulses", "cells"), zip(values.tolist(), cells.tolist(), strict=True))})
 
 
 def _part(name, part, images):
@@ -92,68 +203,140 @@ def _part(name, part, images):
 
 
 def _energy(bill):
-    parts = [f'<p class="note">On device {html.escape(bill["device"])}; {bill["note"]}. Brackets: 5th and 95th '
-             'percentile of the values\' spread.</p>']
+    parts, rows = [], []
     for phase, figures in bill["phases"].items():
         images = max(figures["images"], 1)
-        rows = "".join(_part(name, part, images) for name, part in figures["components_j"].items() if part["value"])
-        parts.append(f"<h3>{phase}, an image of {figures['images']:,.0f}</h3><table><tbody>{rows}</tbody></table>")
+        body = "".join(_part(name, part, images) for name, part in figures["components_j"].items() if part["value"])
+        parts.append(f'<h3>{html.escape(phase)}, an image of {figures["images"]:,.0f}</h3><div class="wide"><table>'
+                     f"<tbody>{body}</tbody></table></div>")
         claims = [(name, engineering(figure["value"], "J"), f"{figure['times_claim']:.3g} times",
                    "consistent" if figure["consistent"] else "") for name, figure in figures["claims"].items()]
         per = [(f"per {name}", engineering(figure["value"], "J"), engineering(figure["p5"], "J"),
                 engineering(figure["p95"], "J")) for name, figure in figures["per_j"].items()]
-        parts.append(_table(["all of it", "", "p5", "p95"], per))
-        parts.append(_table(["“20 fJ per spike”, if a spike is", "", "of 20 fJ", ""], claims))
-    return "".join(parts)
+        parts.append(table(["all of it", "", "p5", "p95"], per))
+        parts.append(table(["“20 fJ per spike”, if a spike is", "", "of 20 fJ", ""], claims))
+        rows += [(phase, name, part["value"], part["p5"], part["p95"])
+                 for name, part in figures["components_j"].items()]
+        rows += [(phase, f"per {name}", *(figure[key] for key in ("value", "p5", "p95")))
+                 for name, figure in figures["per_j"].items()]
+    parts.append(f"<details><summary>What it rests on</summary>{table(['', ''], bill['facts'].items())}</details>")
+    return Exhibit("energy", "Energy of the analog chip", "".join(parts), figures={"energy": energy_figure(bill)},
+                   note=f"On device {bill['device']}; {bill['note']}. Brackets and whiskers: 5th and 95th percentile "
+                        "of the values' spread.",
+                   tables={"energy": Table(("phase", "component", "joules", "p5", "p95"), rows)})
 
 
-def _pictures(run):
-    """Pictures of the folder; what was learned is drawn from the saved chip if there is none of it."""
-    kept = sorted(run.path.glob("*.png"))
-    parts = [(path.stem, path.read_bytes()) for path in kept]
-    learned = run.path / "learned.npz"
-    if not (run.path / "conductances.png").exists() and learned.exists():
-        chip, state, _ = load(learned)
-        # a threshold tells how often its neuron won
-        parts.insert(0, ("conductances", _drawn(
-            lambda path: conductance_maps(chip, state.levels, state.theta, path))))
-    return "".join(f"<figure>{_image(data, name)}</figure>" for name, data in parts)
+def _twins(run, bill):
+    """The digital chip beside the analog one: clocks, time and energy of an image."""
+    twin = bill["twin"]
+    assumed = f"assumed: {twin['assumed_watts']:g} W, {engineering(twin['assumed_hertz'], 'Hz')}"
+    rows = []
+    for name, clocks in twin["clocks_per_image"].items():
+        seconds = clocks / twin["assumed_hertz"]
+        rows.append((f"RTL on an FPGA, {name}", f"{clocks:,.0f}", f"{1 / seconds:,.0f}",
+                     engineering(twin["image_j"][name], "J"), f"{assumed}; clocks {twin['clocks']}"))
+    for name, figures in bill["phases"].items():
+        seconds = sum(figures["image_s"].values())
+        if seconds:
+            rows.append((f"analog chip, {name}", "", f"{1 / seconds:,.0f}",
+                         engineering(figures["per_j"]["image"]["value"], "J"), bill["note"]))
+    for name, key in (("learning", "images_per_s_learn"), ("inference", "images_per_s_infer")):
+        if run.metrics.get(key):
+            rows.append((f"this run, {name}", "", f"{run.metrics[key]:,.0f}", "",
+                         f"measured, target {run.metrics.get('target')}"))
+    heads = ("what", "clocks an image", "images/s", "energy an image", "how known")
+    return Exhibit("twins", "Digital beside analog", table(heads, rows), tables={"twins": Table(heads, rows)})
 
 
-def page(run: Run, device: Device) -> str:
-    """The page of a run.
+def _provenance(run, bill, versions):
+    command = run.metrics.get("command")
+    chip = run.chip
+    facts = [("chip", chip.name), ("digest of its description", chip.digest), ("seed", chip.seed),
+             ("device", run.metrics.get("device") or f"{bill['device']} (assumed for the energy)"),
+             ("data", run.metrics.get("data", "not recorded")),
+             ("evaluated on", run.metrics.get("evaluated_on", "not recorded")),
+             ("target", run.metrics.get("target", "not recorded")), ("run folder", run.path.resolve().name),
+             *versions.items()]
+    repeat = f"<pre>{html.escape(command)}</pre>" if command else \
+        '<p class="note">The run does not tell its command: an earlier version made it, or a program.</p>'
+    return Exhibit("provenance", "Where it comes from", f"{table(['', ''], facts)}<h3>The command that repeats it</h3>"
+                   f"{repeat}<details><summary>Chip description</summary>"
+                   f"{table(['field', 'value'], flat(chip.to_dict()))}</details>",
+                   tables={"provenance": Table(("what", "value"), [*facts, ("command", command or "")])})
+
+
+def _numbers(run):
+    hidden = ("counters", "confusion", "recall", "wrong", "prequential")
+    metrics = [(name, value) for name, value in flat({name: value for name, value in run.metrics.items()
+                                                      if not name.startswith(hidden)})]
+    names = list(dict.fromkeys(name for counters in run.phases.values() for name, value in counters.items() if value))
+    rows = [(name, *(int(phase.get(name, 0)) for phase in run.phases.values()), COUNTERS.get(name, ""))
+            for name in names]
+    heads = ("counter", *run.phases, "what")
+    body = f"{table(['', ''], metrics)}<h3>Counters</h3>{table(heads, rows)}"
+    return Exhibit("numbers", "Metrics and counters", body,
+                   tables={"metrics": Table(("metric", "value"), metrics), "counters": Table(heads, rows)})
+
+
+def exhibits_of(run: Run, bill: dict, device: Device, picked: Sequence[int] | None = None,
+                examples: Examples | None = None) -> list[Exhibit]:
+    """Everything the report of a run shows.
+
+    Parameters
+    ----------
+    bill : dict
+        Of :func:`~ohmspike.host.runs.energy.energy_of`.
+    picked : sequence of int, optional
+        Which of the examples to draw; a choice of right and wrong ones if absent.
+    examples : Examples, optional
+        In place of those of the folder.
 
     Raises
     ------
     UserError
         Something in the folder cannot be read.
     """
-    bill = energy_of(run, device)
-    energy_drawn = _drawn(lambda path: energy_picture(bill, path))
     try:
-        versions, pictures = json.loads((run.path / "versions.json").read_text("utf-8")), _pictures(run)
+        versions = json.loads((run.path / "versions.json").read_text("utf-8"))
+        learned = run.path / "learned.npz"
+        state = load(learned, run.chip)[1] if learned.exists() else None
+        kept = [(path.stem, path.read_bytes()) for path in sorted(run.path.glob("*.png")) if path.name not in _REDRAWN]
+        shown = [_conductances(run.chip, state)] if state is not None else []
+        examples = read_examples(run.path / EXAMPLES_NAME, run.chip) if examples is None else examples
+        shown.append(_rasters(run.chip, state, examples, run, None if picked is None else list(picked)))
+        shown += [exhibit for exhibit in (_answers(run), _learning(run)) if exhibit is not None]
+        shown += [_histograms(run.chip, state)] if state is not None else []
+        shown.append(_endurance(run, device))
     except (OSError, ValueError) as error:
         raise UserError(f"{getattr(error, 'filename', None) or run.path}: cannot be read: {reason(error)}",
                         hint="name a folder that learn or demo made") from None
-    metrics = [(name, value) for name, value in _flat({name: value for name, value in run.metrics.items()
-                                                       if not name.startswith("counters")})]
-    names = list(dict.fromkeys(name for counters in run.phases.values() for name, value in counters.items() if value))
-    counters = _table(["counter", *run.phases, ""], [
-        (name, *(int(phase.get(name, 0)) for phase in run.phases.values()), COUNTERS.get(name, "")) for name in names])
-    chip = run.chip
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{html.escape(chip.name)}: a run</title><style>{_STYLE}</style></head><body>
-<h1>{html.escape(chip.name)}</h1>
-<p class="note">{chip.tiles} tiles of {chip.rows} × {chip.neurons}, {chip.synapses:,} synapses; run
-{html.escape(run.path.resolve().name)}; digest {chip.digest[:16]}</p>
-<div class="figures">{_figures(run, bill)}</div>
-<h2>What it learned</h2>{pictures or '<p class="note">no pictures in the folder</p>'}
-<h2>Energy of the analog chip</h2>{_image(energy_drawn, "energy")}{_energy(bill)}
-<h2>What it rests on</h2>{_table(["", ""], bill["facts"].items())}
-<h2>Metrics</h2>{_table(["", ""], metrics)}
-<h2>Counters</h2>{counters}
-<details><summary>Chip description</summary>{_table(["field", "value"], _flat(chip.to_dict()))}</details>
-<details><summary>Versions</summary>{_table(["", ""], versions.items())}</details>
-</body></html>
-"""
+    if kept:
+        body = "".join(f"<figure>{image(data, name)}</figure>" for name, data in kept)
+        shown.append(Exhibit("pictures", "Pictures of the run", body))
+    return [*shown, _energy(bill), _twins(run, bill), _numbers(run), _provenance(run, bill, versions)]
+
+
+def page(run: Run, device: Device, *, files: Path | None = None, picked: Sequence[int] | None = None,
+         examples: Examples | None = None) -> str:
+    """The report of a run as one HTML page with everything inside.
+
+    Parameters
+    ----------
+    files : path, optional
+        Folder for the figures as SVG and their data as CSV.
+    picked, examples :
+        As in :func:`exhibits_of`.
+
+    Raises
+    ------
+    UserError
+        Something in the folder cannot be read, or a file cannot be written.
+    """
+    bill, chip = energy_of(run, device), run.chip
+    shown = exhibits_of(run, bill, device, picked, examples)
+    if files is not None:
+        for exhibit in shown:
+            exhibit.write(files)
+    subtitle = (f"{chip.tiles} tiles of {chip.rows} × {chip.neurons}, {chip.synapses:,} synapses; run "
+                f"{run.path.resolve().name}; digest {chip.digest[:16]}")
+    return document(f"{chip.name}: a run", subtitle, _figures(run, bill), shown)

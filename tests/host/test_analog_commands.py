@@ -11,6 +11,8 @@ from ohmspike.chip import Chip
 from ohmspike.host.coding.images import Encoding
 from ohmspike.host.commands import cli
 from ohmspike.host.data import images as data
+from ohmspike.host.learning.confusion import evaluation
+from ohmspike.host.plots.answers import wrong_answers
 from ohmspike.host.runs.energy import energy_of, read_run
 from ohmspike.host.runs.folder import RunFolder, tool_versions
 from ohmspike.host.runs.learned import save
@@ -133,7 +135,7 @@ def test_report_is_one_page_with_everything_inside(ohmspike, run_folder):
     code, _, err = ohmspike("report", run_folder)
     assert code == 0, err
     text = (run_folder / "report.html").read_text("utf-8")
-    assert text.count("data:image/png;base64,") == 2 and "http" not in text.replace("http-equiv", "")
+    assert text.count("<figure>") == 3 and "http" not in text
     for expected in ("What it learned", "write lines", "per synaptic read", "model, not measurement", "row_reads",
                      "numba"):
         assert expected in text
@@ -142,6 +144,22 @@ def test_report_is_one_page_with_everything_inside(ohmspike, run_folder):
     (run_folder / "versions.json").unlink()
     code, _, err = ohmspike("report", run_folder)
     assert code == 1 and "versions.json" in err
+
+
+def test_report_shows_what_was_answered_wrong(ohmspike, run_folder):
+    labels, answers = np.array([0, 0, 1, 2, 2]), np.array([0, 2, 1, 2, 2])
+    facts = evaluation(labels, answers, 4)
+    metrics = json.loads((run_folder / "metrics.json").read_text()) | facts
+    (run_folder / "metrics.json").write_text(json.dumps(metrics))
+    wrong_answers("tiny", IMAGES, facts["wrong"], 1, run_folder / "wrong.png")
+    assert ohmspike("report", run_folder)[0] == 0
+    text = (run_folder / "report.html").read_text("utf-8")
+    assert "What it answered" in text and "images answered wrong" in text
+    assert '<tr><th>0</th><td class="number right">1</td><td class="number">·</td><td class="number">1</td>' in text
+    assert "50.0%" in text and "<td class=\"number\">–</td>" in text and "1 answered wrong" in text
+    metrics["confusion"] = None
+    (run_folder / "metrics.json").write_text(json.dumps(metrics))
+    assert ohmspike("report", run_folder)[0] == 0 and "recall" in (run_folder / "report.html").read_text("utf-8")
 
 
 def test_device_show_lists_and_details(ohmspike):

@@ -96,7 +96,7 @@ def test_the_most_used_neuron_comes_first(tmp_path):
     usage[0, 7] = 5
     conductance_maps(chip, levels, usage, tmp_path / "maps.png")
     pixels = picture(tmp_path / "maps.png")[..., :3]
-    top = np.array(plots._CONDUCTANCE(255)[:3])
+    top = np.array(plots.CONDUCTANCE(255)[:3])
     y, x = np.nonzero(np.abs(pixels[:, :600] - top).max(axis=-1) < 0.01)
     scale = (x.max() - x.min() + 1) // chip.patch_width
     assert y.min() == 92 and x.min() == 36 and scale > 1
