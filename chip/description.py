@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .described import Described, DescriptionError, entry, toml_text
-from .limits import READS_MAX, TABLE_MAX
+from .limits import LISTED_MAX, READS_MAX, TABLE_MAX
 from .wording import did_you_mean
 
 __all__ = ["Chip", "DescriptionError", "NOISE_FRACTION_MAX", "NOISE_SIGMA", "Phase", "presets"]
@@ -141,6 +141,8 @@ class Chip(Described):
     accumulate_bits: int = _option("cell", int, 0, "accumulate, then pulse: width of the counter beside every cell of "
                                    "the tiles; 0 is none", low=0, high=8)
     fire_mode: str = _choice("fire", ("race", "threshold"), "race at DECIDE, or threshold at every STEP", "race")
+    depression: str = _option("fire", str, "pre", "what lowers cells in threshold mode: pre spikes by post-traces, or "
+                              "the post spike itself, on rows whose line has no trace", options=("pre", "post"))
     membrane_bits: int = _integer("fire", 4, 24, "width of a membrane potential, unsigned, saturating", default=16)
     threshold_bits: int = _integer("fire", 4, 24, "width of an adaptive threshold, unsigned, saturating", default=20)
     theta_leak: int = _integer("fire", 0, 15, "homeostasis leak at END, theta -= theta >> leak; 0 is none", default=0)
@@ -253,8 +255,8 @@ class Chip(Described):
                 raise DescriptionError(f"learners must be at most neurons = {self.neurons}, not {self.learners}")
         if self.classes == 1:
             raise DescriptionError("classes must be 0 (no read-out) or 2 to 255, not 1")
-        if self.classes and self.fire_mode != "race":
-            raise DescriptionError(f"classes must be 0 unless fire_mode is race, not {self.classes}")
+        if self.depression == "post" and self.fire_mode != "threshold":
+            raise DescriptionError("depression must be 'pre' unless fire_mode is threshold, not 'post'")
         if self.classes and self.read_out_rows > 65536:
             what = "regions" if self.shared else "tiles"
             raise DescriptionError(f"{what} x neurons must be at most 65536 with a read-out, not {self.read_out_rows}")
@@ -421,6 +423,11 @@ class Chip(Described):
         """Trace that an output spike of every rank leaves on its row of the read-out (contract 10.3)."""
         full = (1 << self.trace_bits) - 1
         return [-(-full * pulses // self.winners) for pulses in self.pulses_of_rank]
+
+    @property
+    def listed(self) -> int:
+        """Output spikes of a sample that the read-out lists (contract 10.1)."""
+        return self.tiles * self.winners if self.fire_mode == "race" else LISTED_MAX
 
     @cached_property
     def row_lines(self) -> np.ndarray:

@@ -78,7 +78,8 @@ STATUS_WORDS = {
 }
 """Read-only words of the implementation (not of the contract), 32 bits each."""
 
-_OPTIONAL = ["noise_bits", "stuck_cells", "accumulate_bits", "read_out_accumulate_bits", "channels", "shared", "pool"]
+_OPTIONAL = ["noise_bits", "stuck_cells", "accumulate_bits", "read_out_accumulate_bits", "channels", "shared", "pool",
+             "depression"]
 """Optional structure fields, in the order in which they came to be."""
 
 IDENTITY_WORDS = [name for name in Chip.structure_fields() if name not in _OPTIONAL] + _OPTIONAL

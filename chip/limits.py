@@ -1,6 +1,6 @@
 """Constants of the contract that hold for every chip; model, RTL and host take them from here."""
 
-__all__ = ["READS_MAX", "SILENT", "SPLITMIX_INDEX", "SPLITMIX_SEED", "SPLITMIX_STREAM", "STEP_MAX",
+__all__ = ["LISTED_MAX", "READS_MAX", "SILENT", "SPLITMIX_INDEX", "SPLITMIX_SEED", "SPLITMIX_STREAM", "STEP_MAX",
            "TABLE_MAX"]
 
 STEP_MAX = 254
@@ -8,6 +8,9 @@ STEP_MAX = 254
 
 SILENT = STEP_MAX + 1
 """Stamp of a line that has not spoken in a sample: stamps are steps, 8 bits wide."""
+
+LISTED_MAX = 1023
+"""Output spikes of a sample that the read-out of a threshold chip lists, and a label teaches (contract 10.1)."""
 
 READS_MAX = 4095
 """Where the read pulses of a tile saturate, those of a sample and those of a step (contract 3.1a, 8.3)."""

@@ -8,7 +8,7 @@ import numpy as np
 from ohmspike.chip.description import Chip
 from ohmspike.chip.events import Answers, EventBatch, EventCode, OutputSpikes
 from ohmspike.chip.instructions import counter_names
-from ohmspike.chip.limits import READS_MAX, STEP_MAX
+from ohmspike.chip.limits import LISTED_MAX, READS_MAX, STEP_MAX
 
 from .state import ChipState
 
@@ -149,10 +149,12 @@ class Oracle:
                     if tile.membranes[winner] - int(self.state.theta[t, winner]) >= self.state.theta_base:
                         self._count("out_spikes")  # 8.4
                         fires.append((t, winner))
+                        self._read_read_out(t * self.chip.neurons + winner, 0)
                         tile.membranes = [0] * self.chip.neurons
                         tile.fresh = True
                         if self.state.learn:
-                            self._recharge_post(t, winner)
+                            if self.chip.depression == "pre":
+                                self._recharge_post(t, winner)
                             self._raise_threshold(t, winner)
                             self._post_spike(t, winner)
         self._step += 1
@@ -395,6 +397,8 @@ class Oracle:
         for row, line in enumerate(self.chip.row_lines[t].tolist()):
             if self._pre_traces[line] > 0:
                 self._pulse(t, row, neuron, self._pre_traces[line], +1)
+            elif self.chip.depression == "post":
+                self._count("reset_rows", int(self._pulse(t, row, neuron, self._full_scale, -1)))  # 8.4
 
     def _pulse(self, t, row, neuron, trace, sign):
         """A SET pulse (sign +1) or a RESET pulse (sign -1) of amplitude ``trace`` on a cell of a tile.
@@ -446,7 +450,8 @@ class Oracle:
         if not self.chip.classes:
             return
         self._read_pulses(row, self.chip.winners - rank)
-        self._fired.append((row, rank))
+        if self.chip.fire_mode == "race" or len(self._fired) < LISTED_MAX:  # 10.1
+            self._fired.append((row, rank))
 
     def _read_pulses(self, row, pulses):
         """10.2"""

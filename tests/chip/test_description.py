@@ -289,7 +289,7 @@ def test_a_read_out_is_structure_and_what_it_learns_is_not():
 
 @pytest.mark.parametrize("fields, message", [
     ({"classes": 1}, r"^classes must be 0 \(no read-out\) or 2 to 255, not 1$"),
-    ({"classes": 2, "fire_mode": "threshold", "winners": 1}, "^classes must be 0 unless fire_mode is race, not 2$"),
+    ({"depression": "post"}, "^depression must be 'pre' unless fire_mode is threshold, not 'post'$"),
     ({"classes": 2, "score_bits": 8, "margin": 256}, "^margin must fit score_bits = 8, not 256$"),
     ({"classes": 2, "read_out_set_step": 1.0}, "^read_out_set_step must be at most 0.2540 for 64 levels"),
     ({"schedule": ()}, r"^schedule must hold one phase or more, not \(\)$"),

@@ -289,7 +289,7 @@ PLANTED = {
     "the higher of equal columns": ("scores[c] > scores[best])", "scores[c] >= scores[best])"),
     "rank 0 sends one pulse less": ("pulses = ranks - rank\n", "pulses = max(1, ranks - rank - 1)\n"),
     "sum of a sample nobody asks of": ("(ranks - rank) * row_sums", "ranks * row_sums"),
-    "ranks not in turn": ("np.tile(rank_bins, chip.tiles)", "np.repeat(rank_bins, chip.tiles)"),
+    "ranks not in turn": ("np.resize(rank_bins, chip.listed)", "np.resize(np.repeat(rank_bins, 2), chip.listed)"),
     "label right on a tie with a lower column": ("(lead == 0 and column < rival)", "lead == 0"),
     "stamps in place of ages": ("ages[i] = last_step - stamps", "ages[i] = stamps"),
     "random state not kept": ("        cells.tiles.random[tile] = x\n\n    pulses", "\n    pulses"),
@@ -308,7 +308,16 @@ PLANTED = {
     "amplitudes count alike": ("else amplitude + 1\n", "else 1\n"),
     "pulses of the read-out not counted": ("tally[effects.tally + 1] += given", "tally[effects.tally + 1] += count"),
     "rows that only count": ("local[RESET_ROWS] += given", "local[RESET_ROWS] += rows - reads"),
-    "ages off by one": ("geometry.pulse_bins[step - stamp]", "geometry.pulse_bins[step - stamp + 1]"),
+    "ages off by one": ("row, geometry.pulse_bins[step - stamp]", "row, geometry.pulse_bins[step - stamp + 1]"),
+    "depression by the smallest pulse": ("transient.bins[0] = geometry.amplitudes - 1", "transient.bins[0] = 0"),
+    "post-traces in spite of depression by post spikes": ("if not geometry.post:", "if True:"),
+    "depression not counted": ("tally[RESET_ROWS] += _pulse(geometry, cells, transient, tile, neuron, -1, "
+                               "cells.tiles.reset_table, 1, tally)",
+                               "_pulse(geometry, cells, transient, tile, neuron, -1, cells.tiles.reset_table, 1, "
+                               "tally)"),
+    "a spike at the threshold is not read": (
+        "if geometry.classes > 0:\n                        _read_read_out(geometry, cells, transient, tile * geometry.",
+        "if False:\n                        _read_read_out(geometry, cells, transient, tile * geometry."),
 }
 
 
@@ -330,7 +339,9 @@ def test_planted_bugs_are_seen(planted):
     flawed = varied(taught, noise_bits=8, stuck_cells="masked")
     counting = varied(flawed, accumulate_bits=4, accumulate_threshold=5, read_out_accumulate_bits=3,
                       read_out_accumulate_threshold=3)
-    chips_tried = (base, free, taught, flawed, counting)
+    running = varied(free, depression="post", classes=3, score_bits=8, margin=2, read_out_set_step=0.4,
+                     read_out_reset_step=0.4)
+    chips_tried = (base, free, taught, flawed, counting, running)
     found = next(filter(None, (session_difference(chip, seed) for seed in range(25) for chip in chips_tried)), "")
     assert bool(found) == (planted != "none"), found
 

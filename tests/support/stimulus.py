@@ -16,7 +16,17 @@ def chips(draw):
     noise, stuck cells, accumulation."""
     seed = draw(st.integers(0, 2**32 - 1), label="chip seed")
     chip = random_chip(seed, draw(st.sampled_from(["race", "threshold"])))
+    if chip.fire_mode == "threshold" and draw(st.booleans(), label="free running"):
+        chip = free_running(chip, np.random.default_rng([seed, 3]))
     return accumulating(chip, np.random.default_rng([seed, 1])) if draw(st.booleans()) else chip
+
+
+def free_running(chip: Chip, rng: np.random.Generator) -> Chip:
+    """``chip``, which fires at a threshold, with depression at the post spike, a read-out, or both."""
+    classes = int(rng.choice([0, 2, 3, 10]))
+    tables = {name: _table(rng, chip.amplitudes, chip.levels) if classes else None
+              for name in ("read_out_set_table", "read_out_reset_table")}
+    return dataclasses.replace(chip, depression=str(rng.choice(["pre", "post"])), classes=classes, **tables)
 
 
 def random_chip(seed: int, mode: str) -> Chip:

@@ -141,10 +141,13 @@ def _step(geometry, cells, transient, keys, winners, fire_tiles, fire_neurons, f
                     tally[OUT_SPIKES] += 1
                     fire_tiles[fires], fire_neurons[fires] = tile, winners[0]
                     fires += 1
+                    if geometry.classes > 0:
+                        _read_read_out(geometry, cells, transient, tile * geometry.neurons + winners[0], 0, tally)
                     transient.membranes[tile, :] = 0
                     transient.fresh[tile] = True
                     if cells.learn:
-                        _recharge_post(geometry, transient, tile, winners[0], tally)
+                        if not geometry.post:
+                            _recharge_post(geometry, transient, tile, winners[0], tally)
                         tally[THETA_CLIPPED] += raise_theta(cells.theta[tile], winners[0], cells.theta_step,
                                               geometry.threshold_top)
                         _post_spike(geometry, cells, transient, tile, winners[0], tally)
@@ -192,8 +195,9 @@ def _read_read_out(geometry, cells, transient, row, rank, tally):
     base = BINS + 4 * geometry.amplitudes
     tally[base + READ_OUT_READS] += pulses
     tally[base + READ_OUT_SUM] += total
-    transient.fired[transient.scalars[2]] = row
-    transient.scalars[2] += 1
+    if transient.scalars[2] < transient.fired.shape[0]:  # 10.1
+        transient.fired[transient.scalars[2]] = row
+        transient.scalars[2] += 1
 
 
 @kernel
@@ -227,13 +231,32 @@ def _pulse(geometry, cells, transient, tile, neuron, sign, table, count, tally):
 def _post_spike(geometry, cells, transient, tile, neuron, tally):
     """5.3"""
     count, step = 0, transient.scalars[0]
+    tally[SET_EVENTS] += 1
+    if geometry.post:
+        _set_and_reset(geometry, cells, transient, tile, neuron, tally)
+        return
     for row in range(geometry.rows):
         stamp = transient.line_stamp[geometry.row_lines[tile, row]]
         if stamp >= 0:
             transient.rows[count], transient.bins[count] = row, geometry.pulse_bins[step - stamp]
             count += 1
     _pulse(geometry, cells, transient, tile, neuron, 1, cells.tiles.set_table, count, tally)
-    tally[SET_EVENTS] += 1
+
+
+@kernel
+def _set_and_reset(geometry, cells, transient, tile, neuron, tally):
+    """5.3 with depression at the post spike: one pulse for every row, in ascending order."""
+    step = transient.scalars[0]
+    for row in range(geometry.rows):
+        stamp = transient.line_stamp[geometry.row_lines[tile, row]]
+        amplitude = geometry.pulse_bins[step - stamp] if stamp >= 0 else -1
+        transient.rows[0] = row
+        if amplitude >= 0:
+            transient.bins[0] = amplitude
+            _pulse(geometry, cells, transient, tile, neuron, 1, cells.tiles.set_table, 1, tally)
+        else:
+            transient.bins[0] = geometry.amplitudes - 1
+            tally[RESET_ROWS] += _pulse(geometry, cells, transient, tile, neuron, -1, cells.tiles.reset_table, 1, tally)
 
 
 @kernel

@@ -35,6 +35,7 @@ class Geometry(NamedTuple):
     learners: int
     min_spikes: int
     race: bool
+    post: bool  # the post spike lowers cells too (5.3)
     top_level: int
     membrane_top: int
     threshold_top: int
@@ -45,7 +46,7 @@ class Geometry(NamedTuple):
     index_bits: int
     classes: int
     score_top: int
-    listed_bins: np.ndarray  # (tiles * winners,): amplitude bin of the trace that the fire listed there leaves (10.3)
+    listed_bins: np.ndarray  # (listed,): amplitude bin of the trace that the fire listed there leaves (10.3)
     row_lines: np.ndarray  # (tiles, rows)
     sight_offsets: np.ndarray  # (lines + 1,): the (tile, row) that see line i are [offsets[i], offsets[i + 1])
     sight_tiles: np.ndarray
@@ -127,7 +128,7 @@ class Transient(NamedTuple):
     line_stamp: np.ndarray  # (lines,)
     scalars: np.ndarray  # step number, dark, number of fires
     scores: np.ndarray  # (classes,)
-    fired: np.ndarray  # (tiles * winners,): rows of the read-out in the order in which they fired, ranks in turn
+    fired: np.ndarray  # (listed,): rows of the read-out in the order in which they fired, ranks in turn
     rows: np.ndarray  # (rows,): scratch, rows to be pulsed
     bins: np.ndarray  # (rows,): scratch, their amplitude bins
 
@@ -142,11 +143,12 @@ def geometry_of(chip: Chip) -> Geometry:
     rank_bins = np.array(chip.trace_of_rank, np.int64) * chip.amplitudes >> chip.trace_bits
     return Geometry(
         lines=chip.lines, tiles=chip.tiles, rows=chip.rows, neurons=chip.neurons, winners=chip.winners,
-        learners=chip.learners, min_spikes=chip.min_spikes, race=chip.fire_mode == "race", top_level=chip.levels - 1,
+        learners=chip.learners, min_spikes=chip.min_spikes, race=chip.fire_mode == "race",
+        post=chip.depression == "post", top_level=chip.levels - 1,
         membrane_top=(1 << chip.membrane_bits) - 1, threshold_top=(1 << chip.threshold_bits) - 1,
         theta_leak=chip.theta_leak, full_scale=(1 << chip.trace_bits) - 1, amplitudes=chip.amplitudes,
         fraction_bits=chip.fraction_bits, index_bits=(chip.neurons - 1).bit_length(), classes=chip.classes,
-        score_top=(1 << chip.score_bits) - 1, listed_bins=np.tile(rank_bins, chip.tiles), row_lines=row_lines,
+        score_top=(1 << chip.score_bits) - 1, listed_bins=np.resize(rank_bins, chip.listed), row_lines=row_lines,
         sight_offsets=np.r_[0, np.cumsum(np.bincount(row_lines.ravel(), minlength=chip.lines))].astype(np.int64),
         sight_tiles=order // chip.rows, sight_rows=order % chip.rows, traces=traces, pulse_bins=pulse_bins)
 
@@ -160,5 +162,5 @@ def transient_of(chip: Chip) -> Transient:
         next_unit=np.zeros(tiles, np.int32), unit_neuron=np.full(units, -1, np.int32),
         unit_stamp=np.zeros(units, np.int32), line_stamp=np.full(chip.lines, -1, np.int32),
         scalars=np.zeros(3, np.int64), scores=np.zeros(chip.classes, np.int64),
-        fired=np.zeros(tiles * chip.winners, np.int32), rows=np.zeros(chip.rows, np.int32),
+        fired=np.zeros(chip.listed, np.int32), rows=np.zeros(chip.rows, np.int32),
         bins=np.zeros(chip.rows, np.int64))
