@@ -14,7 +14,7 @@ from ohmspike.chip.description import NOISE_FRACTION_MAX
 from ohmspike.host.support import console
 from ohmspike.host.support.errors import UserError
 from ohmspike.sim.analog.device import NOMINAL, Device, DeviceError, chip_with_device
-from ohmspike.sim.model.nonidealities import IN_HARDWARE
+from ohmspike.sim.model.nonidealities import IN_HARDWARE, NONIDEALITIES
 
 from .options import with_nonidealities
 
@@ -39,7 +39,8 @@ class Body:
     strengths : dict or None
         Strengths of what is wrong, for a checkpoint and a run folder.
     nonidealities : NonIdealities or None
-        For the non-ideal model: of the device, or none at all where only the pulses of cells are to be counted.
+        For the non-ideal model: of the device, or those given that hardware does not carry, or none at all where only
+        the pulses of cells are to be counted.
     """
 
     chip: Chip
@@ -53,7 +54,7 @@ class Body:
         """The device and what of it the chip has, in a line."""
         if self.device is None:
             return "a chip of no device"
-        strong = {name: value for name, value in (self.strengths or {}).items() if value and name != "seed"}
+        strong = {name: value for name, value in (self.strengths or {}).items() if value and name in NONIDEALITIES}
         listed = ", ".join(f"{name} {value:.3g}" for name, value in strong.items()) or "none, an ideal chip"
         return f"device {self.device.name}; non-idealities: {listed}"
 
@@ -107,15 +108,18 @@ def body_of(chip: Chip, given: NonIdealities | None, *, ideal: bool, target: str
                  and chip.fraction_bits <= NOISE_FRACTION_MAX and not chip.noise_bits and not chip.has_stuck_cells)
     if pulses and not countable:
         raise UserError("pulses of cells are counted by --target model, on latency-coded images and chips that race, "
-                        "without --nonidealities alone", hint="leave --pulses away")
+                        "without --nonidealities that hardware has", hint="leave --pulses away")
     none = NonIdealities() if countable and (pulses or device is not None) else None
     if given is not None:
-        made, initial = with_nonidealities(chip, given)
-        return Body(made, initial, device, dataclasses.asdict(given), None)
+        if given.in_hardware:
+            made, initial = with_nonidealities(chip, given)
+            return Body(made, initial, device, dataclasses.asdict(given), None)
+        _check_model_alone(chip, given, target, whole_images)
+        return Body(chip, None, device, dataclasses.asdict(given), given)
     if device is None or ideal:
         return Body(chip, None, device, None, none)
     spread = NonIdealities.of_device(device, seed=chip.seed, chip=chip)
-    strengths = {name: value for name, value in dataclasses.asdict(spread).items() if value and name != "seed"}
+    strengths = {name: value for name, value in dataclasses.asdict(spread).items() if value and name in NONIDEALITIES}
     if not strengths:
         return Body(chip, None, device, None, none)
     if target != "model":
@@ -127,6 +131,18 @@ def body_of(chip: Chip, given: NonIdealities | None, *, ideal: bool, target: str
         raise UserError(f"the non-idealities of {device.name} need latency-coded images and a chip that races",
                         hint="--ideal leaves them out")
     return Body(chip, None, device, dataclasses.asdict(spread), spread)
+
+
+def _check_model_alone(chip, given, target, whole_images):
+    """Refuse what cannot have non-idealities that the non-ideal model alone has."""
+    told = ", ".join([name for name in NONIDEALITIES if name not in IN_HARDWARE and getattr(given, name)]
+                     or [f"noise_law {given.noise_law}"])
+    if target != "model":
+        raise UserError(f"target must be model for {told}, not {target}",
+                        hint=f"every target has {', '.join(IN_HARDWARE)}, with noise_law pulse")
+    if chip.fire_mode != "race" or not whole_images:
+        raise UserError(f"{told} must be of latency-coded images and a chip that races",
+                        hint=f"{', '.join(IN_HARDWARE)} are on any chip and code")
 
 
 made_of_option = click.option(

@@ -13,7 +13,7 @@ from ohmspike.chip import Chip
 from ohmspike.chip.limits import STEP_MAX
 from ohmspike.chip.wording import did_you_mean
 from ohmspike.host.targets.registry import TARGETS, is_target
-from ohmspike.sim.model.nonidealities import IN_HARDWARE
+from ohmspike.sim.model.nonidealities import IN_HARDWARE, NOISE_LAWS, NONIDEALITIES
 
 from .groups import COMMAND_LINE
 
@@ -96,7 +96,7 @@ class TargetName(click.ParamType):
 
 
 class Strengths(click.ParamType):
-    """Non-idealities that the RTL implements, as ``NAME=STRENGTH,…``."""
+    """Non-idealities as ``NAME=STRENGTH,…``, with the law of the noise and the seed."""
 
     name = "NAME=STRENGTH,…"
 
@@ -109,28 +109,36 @@ class Strengths(click.ParamType):
             return value
         strengths: dict[str, Any] = {}
         for entry in value.split(","):
-            name, _, number = entry.strip().partition("=")
-            if name not in (*IN_HARDWARE, "seed"):
-                self.fail(f"nonidealities must be of {', '.join(IN_HARDWARE)} and seed, not {entry.strip()!r}",
-                          param, ctx)
+            name, _, told = entry.strip().partition("=")
+            if name not in _STRENGTHS:
+                raise Mistaken(f"must be of {', '.join(_STRENGTHS[:-1])} and seed, not {entry.strip()!r}", ctx, param,
+                               hint=did_you_mean(name, _STRENGTHS))
             try:
-                strengths[name] = int(number) if name == "seed" else float(number)
+                strengths[name] = told if name == "noise_law" else int(told) if name == "seed" else float(told)
             except ValueError:
-                self.fail(f"{name} must be a number, not {number!r}", param, ctx)
+                self.fail(f"{name} must be a number, not {told!r}", param, ctx)
         try:
             return NonIdealities(**strengths)
         except DeviceError as error:
             self.fail(str(error), param, ctx)
 
 
+_STRENGTHS = (*NONIDEALITIES, "noise_law", "set_step", "reset_step", "seed")
 nonidealities_option = click.option(
     "--nonidealities", type=Strengths(), default=None,
-    help=f"non-idealities of cells and neurons: {', '.join(IN_HARDWARE)}, each with its strength, and seed "
+    help="non-idealities of cells, lines and neurons, each with its strength, such as c2c=0.1,seed=2; every target "
+         f"has {', '.join(IN_HARDWARE)}, the model all of them; noise_law is one of {', '.join(NOISE_LAWS)} "
          "(docs/nonidealities.md)")
 
 
 def with_nonidealities(chip: Chip, nonidealities: NonIdealities | None) -> tuple[Chip, ChipState | None]:
-    """The chip with non-idealities, and its initial state if it has any."""
+    """The chip whose hardware has the non-idealities, and its initial state if it has any.
+
+    Raises
+    ------
+    DeviceError
+        The hardware cannot have one.
+    """
     if nonidealities is None:
         return chip, None
     from ohmspike.sim.model.nonideal import as_hardware

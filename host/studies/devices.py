@@ -177,7 +177,7 @@ def run_point(plan: Plan, threads: int | None = 1) -> list[dict[str, Any]]:
             if mode == "learned":
                 learn(target, shown, labels)
             else:
-                target.nonideal.program(ideal.state(), error=max(device.c2c, device.write_error))
+                target.nonideal.program(ideal.state(), error=device.c2c)
                 target.write("counters", None)
             spent, state = target.counters(), target.state()
             pulses = np.concatenate([cells.ravel() for cells in target.nonideal.pulses()])

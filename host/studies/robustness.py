@@ -35,15 +35,18 @@ __all__ = ["COLUMNS", "MODES", "STRENGTHS", "Plan", "Point", "points", "run_poin
 STRENGTHS = {
     "ideal": (0.0,),
     "c2c": (0.02, 0.05, 0.1, 0.2, 0.3),
+    "write_error": (0.02, 0.05, 0.1, 0.2, 0.3),
     "d2d_step": (0.2, 0.4, 0.6, 0.8, 1.0),
     "d2d_range": (0.07, 0.15, 0.3, 0.45, 0.6),
     "stuck": (0.02, 0.05, 0.1, 0.2, 0.3),
     "threshold": (1.0, 2.0, 5.0, 10.0, 20.0),
     "read_noise": (0.01, 0.05, 0.1, 0.2, 0.3),
+    "supply": (0.02, 0.05, 0.1, 0.2, 0.3),
     "line_ohm": (1.0, 3.0, 10.0, 30.0, 100.0),
     "unclamped": (0.2, 0.5, 1.0, 2.0, 4.0),
     "endurance": (1e-5, 1e-4, 3e-4, 1e-3, 3e-3),
     "temperature": (20.0, 40.0, 60.0, 80.0, 100.0),
+    "warming": (20.0, 40.0, 60.0, 80.0, 100.0),
     "drift": (0.01, 0.02, 0.05, 0.1, 0.2),
 }
 """What is tried: the fields of :class:`~ohmspike.sim.model.nonideal.NonIdealities`; ``drift`` is the share of the range

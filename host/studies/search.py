@@ -12,7 +12,9 @@ from ohmspike.host.data.dataset import Dataset
 from ohmspike.host.learning.classify import classify, train_vote
 from ohmspike.host.learning.run import learn, warm_up
 from ohmspike.host.support.errors import UserError
+from ohmspike.host.targets.nonideal import NonIdealTarget
 from ohmspike.host.targets.registry import open_target
+from ohmspike.sim.analog.device import NOMINAL, Device
 from ohmspike.sim.model.nonideal import NonIdealities, as_hardware
 
 from .spaces import SPACES
@@ -51,12 +53,16 @@ def evaluate(chip: Chip, data: Dataset, *, read_out: bool, nonidealities: NonIde
     read_out : bool
         Evaluate the answers of the read-out; else those of the vote, learned without labels.
     nonidealities : :class:`~ohmspike.sim.model.nonideal.NonIdealities`, optional
-        Non-idealities of the chip: those that the RTL implements.
+        Non-idealities of the chip.
     """
-    chip, state = (chip, None) if nonidealities is None else as_hardware(chip, nonidealities)
+    state, hardware = None, nonidealities is None or nonidealities.in_hardware
+    if nonidealities is not None and hardware:
+        chip, state = as_hardware(chip, nonidealities)
     split = data.validation()
     shown, (labels, truth) = split.train_images, split.labels()
-    with open_target("model", chip, threads=threads) as target:
+    device = Device.of_chip(chip) or Device.preset(NOMINAL)
+    with (open_target("model", chip, threads=threads) if nonidealities is None or hardware else
+          NonIdealTarget(chip, nonidealities, device, threads=threads)) as target:
         if state is not None:
             target.load(state)
         learn(target, shown, labels if read_out else None)

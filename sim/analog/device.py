@@ -73,9 +73,9 @@ def _steps(summary):
                  provenance=Provenance(0.0, "design choice", ""))
 
 
-def _text(summary, options=None, default=dataclasses.MISSING, section=""):
+def _text(summary, options=None, default=dataclasses.MISSING, section="", source=""):
     return entry(section, str, summary, default=default, options=options, unit="",
-                 provenance=Provenance(0.0, "design choice", ""))
+                 provenance=Provenance(0.0, "design choice", source))
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,8 @@ class Device(Described):
     c2c: float = _value("spread", "", 0.0, 1.0, 0.02, 0.0, "sourced", _TCAD + ", targeted eNVM",
                         "cycle to cycle: deviation of one pulse, share of the range; it adds up from pulse to pulse")
     noise_law: str = _text("how c2c follows the size of a pulse: not at all, by the root of its step, by its step",
-                           ("pulse", "sqrt_step", "step"), "pulse", "spread")
+                           ("pulse", "sqrt_step", "step"), "pulse", "spread",
+                           "told for one full pulse alone; the same for all")
     write_error: float = _value("spread", "", 0.0, 1.0, 0.0, 0.0, "design choice", "",
                                 "deviation of what is written, share of the range; drawn anew at each write, it does "
                                 "not add up")
@@ -234,6 +235,11 @@ class Device(Described):
         """The fields that hold numbers, in declaration order; metadata: section, unit, low, high, summary."""
         return [spec for spec in cls.specs() if spec.metadata["kind"] not in (str, tuple)]
 
+    @classmethod
+    def has_source(cls, spec: dataclasses.Field) -> bool:
+        """Whether a field tells where it comes from: every number, and the law of the noise."""
+        return spec.metadata["kind"] is not str or spec.name == "noise_law"
+
     @cached_property
     def _about(self):
         return {**{spec.name: spec.metadata["provenance"] for spec in self.specs()}, **dict(self.provenance)}
@@ -247,10 +253,11 @@ class Device(Described):
         return {spec.name: getattr(self, spec.name) for spec in self.quantities()}
 
     def varied(self, provenance: Provenance | None = None, **values: Any) -> "Device":
-        """A copy with other values; those that are numbers come from ``provenance``, the user if absent."""
-        measured = {spec.name for spec in self.specs() if spec.metadata["kind"] is not str}
+        """A copy with other values; those that have a source come from ``provenance``, the user if absent."""
+        measured = {spec.name for spec in self.specs() if self.has_source(spec)}
         told = {**dict(self.provenance), **{name: provenance or Provenance() for name in values if name in measured}}
-        return dataclasses.replace(self, **values, provenance=tuple(told.items()))
+        in_order = tuple((spec.name, told[spec.name]) for spec in self.specs() if spec.name in told)
+        return dataclasses.replace(self, **values, provenance=in_order)
 
     @classmethod
     def of_chip(cls, chip: Chip) -> "Device | None":
@@ -359,12 +366,13 @@ class Device(Described):
     def made(cls, values: dict) -> "Device":
         """Build a device of what a document holds, by the names of fields; what is not told is as in ``target65``.
 
-        A number is a value of the user's, or a table of ``value``, ``sigma``, ``status`` and ``source``.
+        A number, or the law of the noise, is a value of the user's, or a table of ``value``, ``sigma``, ``status`` and
+        ``source``.
         """
-        kinds = {spec.name: spec.metadata["kind"] for spec in cls.specs()}
+        told_of = {spec.name for spec in cls.specs() if cls.has_source(spec)}
         read = {name: _read_value(name, value) for name, value in values.items()}
         return cls(**{name: value for name, (value, _) in read.items()},
-                   provenance=tuple((name, told) for name, (_, told) in read.items() if kinds[name] is not str))
+                   provenance=tuple((name, told) for name, (_, told) in read.items() if name in told_of))
 
     def to_dict(self) -> dict:
         """The TOML-shaped nested tables of :meth:`from_dict`: what differs from ``target65``, with sources."""
@@ -377,7 +385,7 @@ class Device(Described):
             entry = value
             if spec.metadata["kind"] is tuple:
                 value = list(value)
-            if spec.metadata["kind"] is not str:
+            if self.has_source(spec):
                 entry = {"value": value, **dataclasses.asdict(self.about(spec.name))}
             document.setdefault(section, {})[spec.name] = entry
         return document

@@ -397,6 +397,8 @@ class _Shown:
             steps = {f"{kind}_steps": tuple(float(min(step, 1e3)) for step in self.course.speeds[kind])
                      for kind in self.span}
             measured |= {key: Provenance(0.0, "measured", f"smooth course of {file}") for key in steps}
+        measured["noise_law"] = Provenance(0.0, "design choice" if estimate.law == "pulse" else "measured",
+                                           f"fit of {file}{': the plainest' if estimate.law == 'pulse' else ''}")
         device = dataclasses.replace(
             base, name=name, summary=f"fitted to {len(self.measured.branches)} branches of {file}",
             provenance=_in_order(dict(base.provenance) | taken | measured), noise_law=estimate.law,

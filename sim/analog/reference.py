@@ -16,7 +16,12 @@ PROGRAM = "python -m ohmspike.sim.analog.reference"
 
 
 def _figure(device, spec):
+    if spec.metadata["kind"] is str:
+        return f"`{getattr(device, spec.name)}`"
     return f"{getattr(device, spec.name):g} {spec.metadata['unit']}".strip()
+
+
+_SHOWN = [spec for spec in Device.specs() if Device.has_source(spec) and spec.metadata["kind"] is not tuple]
 
 
 def _source(about):
@@ -28,12 +33,12 @@ def tables() -> str:
     target, shown = Device.preset("target65"), [Device.preset(name) for name in devices()]
     differing = [(f"`{device.name}`", f"`{spec.name}`", _figure(device, spec),
                   f"{device.about(spec.name).sigma:g}", _source(device.about(spec.name)))
-                 for device in shown for spec in Device.quantities() if spec.name in dict(device.provenance)]
+                 for device in shown for spec in _SHOWN if spec.name in dict(device.provenance)]
     parts = [
         "## Values of `target65`\n", f"Status is one of {'; '.join(STATUSES)}. σ is that of the logarithm.\n\n",
         markdown_table(["section", "name", "value", "σ", "what", "status and source"], [
             (spec.metadata["section"], f"`{spec.name}`", _figure(target, spec), f"{target.about(spec.name).sigma:g}",
-             spec.metadata["summary"], _source(target.about(spec.name))) for spec in Device.quantities()]),
+             spec.metadata["summary"], _source(target.about(spec.name))) for spec in _SHOWN]),
         "## Presets: what differs from `target65`\n",
         markdown_table(["preset", "what"], [(f"`{device.name}`", device.summary) for device in shown]),
         markdown_table(["preset", "name", "value", "σ", "status and source"], differing),

@@ -12,7 +12,7 @@ from .kernels import events, read_out, samples
 from .kernels.types import CellEffects, Cells, Crossbar, Geometry, Reading, Transient, geometry_of, transient_of
 from .threads import shared_out, thread_count, tile_groups
 
-__all__ = ["ExactModel"]
+__all__ = ["ExactModel", "Work", "joined"]
 
 _CHUNK_BYTES = 1 << 17
 """Stamps of a chunk of samples: they stay in the second-level cache while the tiles take turns."""
@@ -133,7 +133,7 @@ class ExactModel:
         works = shared_out(threads, carry_out, bounds[:-1], bounds[1:])
         for work in works:
             self._count(work.tally)
-        return _joined([work.fires() for work in works])
+        return joined([work.fires() for work in works])
 
     def teach(self, spikes: OutputSpikes, labels: np.ndarray) -> Answers:
         """Carry samples that fired elsewhere through the read-out of this chip, and teach it their labels.
@@ -368,7 +368,7 @@ class Work:
 
     def fires(self) -> OutputSpikes:
         """What fired and was answered, of all samples carried out."""
-        return _joined(self._parts)
+        return joined(self._parts)
 
 
 def _answers_of(table, offsets):
@@ -377,7 +377,8 @@ def _answers_of(table, offsets):
     return Answers(label, score, margin, offsets)
 
 
-def _joined(parts):
+def joined(parts: list[OutputSpikes]) -> OutputSpikes:
+    """What one run after the other fired, as one."""
     if len(parts) == 1:
         return parts[0]
 

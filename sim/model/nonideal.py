@@ -9,20 +9,30 @@ import numpy as np
 
 from ohmspike.chip.description import NOISE_FRACTION_MAX, NOISE_SIGMA, Chip
 from ohmspike.chip.events import EventBatch, EventCode, OutputSpikes
+from ohmspike.chip.wording import did_you_mean
 from ohmspike.sim.analog.device import Device, DeviceError, curvature, matched_widths, saturation
 from ohmspike.sim.analog.energy import mean_annealing
 from ohmspike.sim.state import ChipState, written, written_read_out
 
-from .exact import ExactModel, Work
+from .exact import ExactModel, Work, joined
 from .kernels.types import Reading, RealCells
-from .nonidealities import IN_HARDWARE, NONIDEALITIES
+from .nonidealities import IN_HARDWARE, NOISE_LAWS, NONIDEALITIES
 
-__all__ = ["NonIdealModel", "NonIdealities", "as_hardware"]
+__all__ = ["STEADY", "WARMING_SAMPLES", "NonIdealModel", "NonIdealities", "as_hardware", "warmed"]
 
 _NEVER = np.uint32(0xFFFFFFFF)
 _BOLTZMANN_EV = 8.617333e-5
 _REFERENCE_K = 300.0
 _ACTIVATION_EV = 0.075
+
+STEADY = 500
+"""Samples after which the temperature of a chip that warms is taken anew."""
+
+WARMING_SAMPLES = 100_000
+"""Samples in which a chip that warms has been warmest and is as cold again as it was."""
+
+_NOISE_SPAN = 124
+"""From the lowest to the highest of the noise of 5.5."""
 
 _NOISE_BITS = 16
 """Width of the noise register unless the chip has one that will do: enough for any strength, so that a chip is built
@@ -33,6 +43,14 @@ once for all of them."""
 class NonIdealities:
     """Strengths of the non-idealities of a chip (:data:`NONIDEALITIES`), and the seed of what is drawn once per cell.
 
+    Parameters
+    ----------
+    noise_law : str
+        How ``c2c`` follows the size of a pulse, of :data:`NOISE_LAWS`: the same for all, or that of a pulse whose step
+        is ``set_step`` (SET) or ``reset_step`` (RESET) times the root of the ratio of the steps, or times the ratio.
+    set_step, reset_step : float
+        Those steps, shares of the range; by the law *pulse* they tell nothing.
+
     Raises
     ------
     DeviceError
@@ -40,15 +58,21 @@ class NonIdealities:
     """
 
     c2c: float = 0.0
+    write_error: float = 0.0
     d2d_step: float = 0.0
     d2d_range: float = 0.0
     stuck: float = 0.0
     threshold: float = 0.0
     read_noise: float = 0.0
+    supply: float = 0.0
     line_ohm: float = 0.0
     unclamped: float = 0.0
     endurance: float = 0.0
     temperature: float = 0.0
+    warming: float = 0.0
+    noise_law: str = "pulse"
+    set_step: float = 1.0
+    reset_step: float = 1.0
     seed: int = 1
 
     def __post_init__(self):
@@ -56,8 +80,24 @@ class NonIdealities:
             value = getattr(self, name)
             if type(value) not in (int, float) or not low <= value <= high:  # also refuses NaN
                 raise DeviceError(f"{name} must be {low:g} to {high:g}, not {value!r}")
+        if self.noise_law not in NOISE_LAWS:
+            raise DeviceError(f"noise_law must be one of {', '.join(NOISE_LAWS)}, not {self.noise_law!r}",
+                              hint=did_you_mean(self.noise_law, NOISE_LAWS))
+        for name in ("set_step", "reset_step"):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not 1e-6 <= value <= 1000:
+                raise DeviceError(f"{name} must be 1e-06 to 1000, not {value!r}")
+        if self.temperature + self.warming > NONIDEALITIES["temperature"][2]:
+            raise DeviceError(f"temperature and warming must be {NONIDEALITIES['temperature'][2]:g} together at most, "
+                              f"not {self.temperature + self.warming:g}")
         if type(self.seed) is not int or self.seed < 0:
             raise DeviceError(f"seed must be an integer of at least 0, not {self.seed!r}")
+
+    @property
+    def in_hardware(self) -> bool:
+        """Whether all implementations of the chip carry them (:func:`as_hardware`), not the non-ideal model alone."""
+        return not any(getattr(self, name) for name in NONIDEALITIES if name not in IN_HARDWARE) and (
+            not self.c2c or self.noise_law == "pulse")
 
     @classmethod
     def of_device(cls, device: Device, *, seed: int = 1, chip: Chip | None = None) -> "NonIdealities":
@@ -67,25 +107,32 @@ class NonIdealities:
 
         A deviation of the labels becomes one of the step: the mean square change, over states and both kinds of pulse,
         of the logarithm of the speed when a label is one deviation steeper. On a chip whose updates are several pulses
-        of the device, their deviations add up: ``c2c`` times the root of the pulses of a mean update. Endurance is told
-        by the pulses at which half of the cells have failed.
+        of the device, their deviations add up: by the law *pulse* ``c2c`` times the root of the pulses of a mean
+        update; by *sqrt_step* whatever the pulses are; by *step* every one of n pulses makes an n-th of the step, so
+        that they miss by less, over their root. Endurance is told by the pulses at which half of the cells have failed.
         """
         pulses = device.endurance_cycles * (device.set_pulses + device.reset_pulses)
-        c2c = device.c2c if chip is None else min(1.0, device.c2c * math.sqrt(_update_pulses(device, chip)))
-        return cls(c2c=c2c, d2d_step=min(math.hypot(_step_spread(device), device.d2d_step),
-                                                  NONIDEALITIES["d2d_step"][2]),
+        root = [1.0, 1.0] if chip is None else [math.sqrt(count) for count in _update_pulses(device, chip)]
+        c2c, steps = device.c2c, [1 / device.set_pulses, 1 / device.reset_pulses]
+        if device.noise_law == "pulse":
+            c2c, steps = min(1.0, c2c * math.sqrt(np.mean(np.square(root)))), [1.0, 1.0]
+        elif device.noise_law == "step":
+            steps = [step * each for step, each in zip(steps, root, strict=True)]
+        return cls(c2c=c2c, write_error=device.write_error, noise_law=device.noise_law, set_step=steps[0],
+                   reset_step=steps[1], d2d_step=min(math.hypot(_step_spread(device), device.d2d_step),
+                                 NONIDEALITIES["d2d_step"][2]),
                    d2d_range=device.d2d_range, stuck=device.stuck, read_noise=device.read_noise,
                    endurance=min(1.0, math.sqrt(math.log(2)) / pulses), seed=seed)
 
 
 def _update_pulses(device, chip):
-    """Pulses of a mean update, at least one each: SET and RESET, tiles and read-out, as the schedule scales them."""
+    """Pulses of a mean update of SET and of RESET, at least one: tiles and read-out, as the schedule scales them."""
     taught = [dataclasses.replace(phase, learn=True, scale=phase.read_out_scale, decay=phase.read_out_decay)
               for phase in chip.schedule if phase.teach and not phase.on_host]
-    parts = [(chip.plasticity_tables(), mean_annealing(chip.schedule))]
-    parts += [(chip.read_out_tables(), mean_annealing(taught))] if taught else []
-    widths = [width * scale for tables, scale in parts for width in matched_widths(device, chip, tables=tables)]
-    return float(np.mean(np.maximum(widths, 1.0)))
+    parts = [(chip.plasticity_tables(), chip.accumulate_rates("", mean_annealing(chip.schedule))[0])]
+    parts += [(chip.read_out_tables(), chip.accumulate_rates("read_out_", mean_annealing(taught))[0])] if taught else []
+    widths = [[width * scale for width in matched_widths(device, chip, tables=tables)] for tables, scale in parts]
+    return np.mean(np.maximum(widths, 1.0), axis=0).tolist()
 
 
 def _step_spread(device):
@@ -127,7 +174,10 @@ def as_hardware(chip: Chip, nonidealities: NonIdealities, state: ChipState | Non
     for name in NONIDEALITIES:
         if name not in IN_HARDWARE and getattr(nonidealities, name):
             raise DeviceError(f"{name} must be 0 in hardware, which has {', '.join(IN_HARDWARE)} alone, "
-                              f"not {getattr(nonidealities, name):g}")
+                              f"not {getattr(nonidealities, name):g}",
+                              hint="the model alone has the others: `ohmspike learn`, `robustness`, `search`")
+    if nonidealities.c2c and nonidealities.noise_law != "pulse":
+        raise DeviceError(f"noise_law must be pulse in hardware, not {nonidealities.noise_law}")
     fields: dict[str, Any] = {}
     if nonidealities.c2c:
         wanted = _noise_register(chip, nonidealities).bit_length()
@@ -211,6 +261,7 @@ class NonIdealModel(ExactModel):
         self.nonidealities = nonidealities
         self.device = Device.preset("target65") if device is None else device
         self._rng = np.random.default_rng([nonidealities.seed, 2])
+        self._seen = np.zeros(1, np.int64)
         self._drawn = _draw(chip, nonidealities, self.device)
         self.program(self.state)
 
@@ -220,7 +271,7 @@ class NonIdealModel(ExactModel):
         Parameters
         ----------
         error : float
-            Deviation of a written level, share of the range; stuck cells stay at their rail.
+            Deviation of a written level, share of the range, beside ``write_error``; stuck cells stay at their rail.
         """
         state = state.copy()
         for name, rails in zip(("levels", "read_out"), self._drawn.rails, strict=True):
@@ -230,12 +281,21 @@ class NonIdealModel(ExactModel):
             levels[rails >= 0] = rails[rails >= 0]
         state.validate(self.chip)
         self.state = state
+        for real, stuck in zip(self._drawn.real, self._drawn.stuck, strict=True):
+            self._miss(real, stuck)
+
+    def _miss(self, real, stuck):
+        """Draw what the writes of all cells of a crossbar missed by."""
+        if real.write_error:
+            drawn = real.write_error * NOISE_SIGMA * self._rng.standard_normal(real.missed.shape)
+            real.missed[...] = np.where(stuck, 0, np.rint(drawn))
 
     def program_read_out(self, levels: np.ndarray) -> None:
         """Write the levels of the read-out, each with an error of deviation ``c2c``."""
         rails = self._drawn.rails[1]
         self.state.read_out[...] = np.where(rails < 0, written_read_out(self.chip, levels, self.nonidealities.c2c),
                                             rails)
+        self._miss(self._drawn.real[1], self._drawn.stuck[1])
 
     def drift(self, decades: float, *, share: float, deviation: float = 0.0) -> None:
         """Let every cell lose ``share`` of the range per decade of time, with a deviation per decade, also a share."""
@@ -258,14 +318,42 @@ class NonIdealModel(ExactModel):
         return tiles.wear.copy(), read_out.wear[0].copy()
 
     def history(self) -> dict[str, np.ndarray]:
-        """What goes on across runs beside the state: pulses of every cell, random states of reading."""
+        """What goes on across runs beside the state.
+
+        Pulses of every cell, random states of reading; where writes miss, by what, and their random states; where the
+        chip warms, the samples so far.
+        """
         tiles, read_out = self._drawn.real
-        return {"wear": tiles.wear, "read_out_wear": read_out.wear[0], "noise": self._drawn.reading.noise}
+        found = {"wear": tiles.wear, "read_out_wear": read_out.wear[0], "noise": self._drawn.reading.noise}
+        if self.nonidealities.write_error:
+            found |= {"missed": tiles.missed, "read_out_missed": read_out.missed[0],
+                      "writing": tiles.writing, "read_out_writing": read_out.writing}
+        if self.nonidealities.warming:
+            found["seen"] = self._seen
+        return found
 
     def restore(self, history: dict[str, np.ndarray]) -> None:
         """Go on from a :meth:`history`."""
         for name, array in self.history().items():
             array[...] = history[name]
+
+    def run(self, batch: EventBatch, *, report: bool = True, threads: int | None = None) -> OutputSpikes:
+        """As :meth:`ExactModel.run`; a chip that warms has a temperature for every :data:`STEADY` samples."""
+        if not self.nonidealities.warming:
+            return super().run(batch, report=report, threads=threads)
+        first = 0
+        parts: list[OutputSpikes] = []
+        while first < len(batch) or not parts:
+            seen = int(self._seen[0])
+            stop = min(first + STEADY - seen % STEADY, len(batch))
+            kelvin = self.nonidealities.temperature + self.nonidealities.warming * warmed(seen // STEADY * STEADY)
+            self._drawn.real[0].level_weights[...] = _warm_weights(self.chip, self.device, kelvin)
+            offsets = batch.offsets[first:stop + 1]
+            part = EventBatch(batch.codes[offsets[0]:offsets[-1]], offsets - offsets[0])
+            parts.append(super().run(part, report=report, threads=threads))
+            self._seen += stop - first
+            first = stop
+        return joined(parts)
 
     def infer(self, batch: EventBatch, threads: int | None = None, *, report: bool = True) -> OutputSpikes:
         """As :meth:`ExactModel.infer`; the random states of reading go on."""
@@ -282,9 +370,9 @@ class NonIdealModel(ExactModel):
         crossbars = []
         for crossbar, real, stuck in zip((cells.tiles, cells.read_out), self._drawn.real, self._drawn.stuck,
                                          strict=True):
-            gain = real.weight_gain.astype(np.int64)
+            weights = np.maximum(0, real.level_weights[crossbar.levels] + real.missed)  # as real_weight
             crossbars.append(crossbar._replace(
-                weights=((real.level_weights[crossbar.levels] * gain) >> 8).astype(np.int32), real=real,
+                weights=((weights * real.weight_gain.astype(np.int64)) >> 8).astype(np.int32), real=real,
                 effects=crossbar.effects._replace(
                     present=True, write_noise=_noise_register(self.chip, self.nonidealities), stuck=stuck)))
         return cells._replace(tiles=crossbars[0], read_out=crossbars[1])
@@ -328,7 +416,10 @@ def _draw(chip, nonidealities, device):
         parts.append((stuck.astype(np.uint8), rails, RealCells(
             step_gain=_gain(np.exp(nonidealities.d2d_step * step)),
             weight_gain=_gain(np.maximum(0.0, 1.0 + nonidealities.d2d_range * span)),
-            wear=np.zeros(shape, np.uint32), limit=limit, level_weights=level_weights)))
+            wear=np.zeros(shape, np.uint32), limit=limit, level_weights=level_weights,
+            missed=np.zeros(shape, np.int32), writing=np.zeros(shape[0], np.uint32),
+            write_error=256 * nonidealities.write_error * max(1, int(chip.weight_table.max())) / NOISE_SIGMA,
+            noise_law=NOISE_LAWS.index(nonidealities.noise_law), step_noise=_step_noise(chip, nonidealities))))
     masks, held, real = zip(*parts, strict=True)
     full = max(1, int(chip.weight_table.max()))
     offsets = np.rint(nonidealities.threshold * full * rng.standard_normal((chip.tiles, chip.neurons)))
@@ -337,13 +428,29 @@ def _draw(chip, nonidealities, device):
         offsets=offsets.astype(np.int32), noise=rng.integers(1, 1 << 32, chip.tiles + 1, dtype=np.uint32),
         read_noise=nonidealities.read_noise * full / NOISE_SIGMA, line_loss=nonidealities.line_ohm * swing / full,
         line_floor=full * device.g_min_s / swing,
-        full_membrane=16 * full / nonidealities.unclamped if nonidealities.unclamped else 0.0)
+        full_membrane=16 * full / nonidealities.unclamped if nonidealities.unclamped else 0.0,
+        supply=nonidealities.supply / _NOISE_SPAN)
+    for part in real:
+        part.writing[:] = rng.integers(1, 1 << 32, len(part.writing), dtype=np.uint32)
     return _Drawn(masks, (held[0], held[1][0]), real, reading)
 
 
 def _noise_register(chip, nonidealities):
     """The strength ``c2c`` in the units of the register write_noise (contract 5.5)."""
     return round(nonidealities.c2c * (chip.levels - 1) * 2**chip.fraction_bits / NOISE_SIGMA)
+
+
+def _step_noise(chip, nonidealities):
+    """Strength of the noise of SET and of RESET over the step in table entries, to the power of the law."""
+    power = NOISE_LAWS.index(nonidealities.noise_law) / 2
+    full = (chip.levels - 1) * 2**chip.fraction_bits
+    steps = np.array([nonidealities.set_step, nonidealities.reset_step]) * full
+    return nonidealities.c2c * full / NOISE_SIGMA / steps**power
+
+
+def warmed(seen: int) -> float:
+    """Share of ``warming`` after so many samples: there and back by a cosine, from 0 on."""
+    return (1 - math.cos(2 * math.pi * seen / WARMING_SAMPLES)) / 2
 
 
 def _gain(values):
@@ -365,4 +472,4 @@ def _warm_weights(chip, device, kelvin):
 
 
 _NAMES = {spec.name for spec in dataclasses.fields(NonIdealities)}
-assert set(NONIDEALITIES) == _NAMES - {"seed"}
+assert set(NONIDEALITIES) == _NAMES - {"seed", "noise_law", "set_step", "reset_step"}

@@ -14,7 +14,14 @@ from ohmspike.chip.events import EventBatch, EventCode, label_code
 from ohmspike.sim.analog.device import Device, DeviceError
 from ohmspike.sim.model.exact import ExactModel
 from ohmspike.sim.model.kernels.reading import read_rows
-from ohmspike.sim.model.nonideal import IN_HARDWARE, NonIdealities, NonIdealModel, as_hardware
+from ohmspike.sim.model.nonideal import (
+    IN_HARDWARE,
+    WARMING_SAMPLES,
+    NonIdealities,
+    NonIdealModel,
+    as_hardware,
+    warmed,
+)
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.state import ChipState, spikes_difference
 from support.planted_kernels import plant
@@ -33,6 +40,7 @@ class NonIdealOracle(Oracle):
         drawn = model._drawn
         self.real = [cells._replace(wear=cells.wear.copy()) for cells in drawn.real]
         self.stuck, self.offsets, self.write_noise = drawn.stuck, drawn.reading.offsets, noise_register(model)
+        self.law = model.nonidealities.noise_law
 
     def _pulse(self, t, row, neuron, trace, sign):
         if self.chip.accumulate_bits:
@@ -64,7 +72,11 @@ class NonIdealOracle(Oracle):
         x = int(self.state.random[stream])
         noise = sum(x >> shift & 31 for shift in (0, 5, 10, 15)) - 62
         entry = int(table[amplitude, level]) * int(real.step_gain[cell]) // 256
-        level += sign * ((entry + drawn + noise * self.write_noise) // 2**self.chip.fraction_bits)
+        strength = self.write_noise
+        if self.law != "pulse":
+            size = math.sqrt(entry) if self.law == "sqrt_step" else entry
+            strength = round(float(real.step_noise[int(sign < 0)]) * size)
+        level += sign * ((entry + drawn + noise * strength) // 2**self.chip.fraction_bits)
         if not 0 <= level <= top:
             self._count("clipped_high" if sign > 0 else "clipped_low")
         if not self.stuck[crossbar][cell] and real.wear[cell] < real.limit[cell]:
@@ -117,7 +129,7 @@ def test_without_flaws_it_is_the_exact_model(chip, seed, threads):
 @given(chip=racing, seed=st.integers(0, 2**32 - 1), strengths=st.fixed_dictionaries({
     "c2c": st.sampled_from([0.0, 0.02, 0.5]), "d2d_step": st.sampled_from([0.0, 0.6]),
     "stuck": st.sampled_from([0.0, 0.1, 1.0]), "threshold": st.sampled_from([0.0, 0.3]),
-    "endurance": st.sampled_from([0.0, 0.3])}))
+    "endurance": st.sampled_from([0.0, 0.3]), "noise_law": st.sampled_from(["pulse", "sqrt_step", "step"])}))
 def test_flaws_of_integers_equal_the_oracle(chip, seed, strengths):
     model, _, batch = pair(chip, seed, NonIdealities(**strengths, seed=seed))
     oracle = NonIdealOracle(model)
@@ -128,12 +140,14 @@ def test_flaws_of_integers_equal_the_oracle(chip, seed, strengths):
 # Planted bugs: (text in sim/model/kernels, wrong text)
 PLANTED = {
     "none": ("", ""),
-    "noise forgotten": ("moves += noise_of(x) * effects.write_noise", "moves += 0"),
+    "noise forgotten": ("moves += noise_of(x) * strength", "moves += 0"),
+    "SET and RESET miss alike": ("real.step_noise[0 if sign > 0 else 1]", "real.step_noise[0]"),
+    "noise by the step, not its root": ("if real.noise_law == 1:", "if False:"),
     "a stuck cell moves": ("stays = effects.stuck[z, row, j] != 0", "stays = False"),
     "a worn cell moves": ("used >= real.limit[z, row, j]", "used > real.limit[z, row, j]"),
     "gain forgotten": ("(entry * np.int64(real.step_gain[z, row, j])) >> 8", "entry"),
     "offset of the wrong sign": ("+ reading.offsets[tile, j]", "- reading.offsets[tile, j]"),
-    "weights not kept in step": ("(real.level_weights[held]", "(real.level_weights[level]"),
+    "weights not kept in step": ("real_weight(real, z, row, j, held)", "real_weight(real, z, row, j, level)"),
 }
 
 
@@ -141,7 +155,8 @@ PLANTED = {
 def test_planted_bugs_are_seen(name, tmp_path, monkeypatch):
     plant(*PLANTED[name], tmp_path, monkeypatch)
     chip = dataclasses.replace(Chip.preset("tiny"), min_spikes=1)
-    strengths = NonIdealities(c2c=0.1, d2d_step=0.6, stuck=0.2, threshold=2.0, endurance=0.2)
+    strengths = NonIdealities(c2c=0.1, d2d_step=0.6, stuck=0.2, threshold=2.0, endurance=0.2,
+                              noise_law="sqrt_step", set_step=0.1, reset_step=0.02)
     found = []
     for seed in range(3):
         model, _, batch = pair(chip, seed, strengths)
@@ -207,6 +222,8 @@ def test_gates_carry_some_flaws_alone():
     for name in ("d2d_step", "read_noise", "line_ohm"):
         with pytest.raises(DeviceError, match=f"^{name} must be 0 in hardware, which has c2c, stuck, thresh"):
             as_hardware(tiny, NonIdealities(**{name: 0.1}))
+    with pytest.raises(DeviceError, match=r"^noise_law must be pulse in hardware, not step$"):
+        as_hardware(tiny, NonIdealities(c2c=0.1, noise_law="step"))
     with pytest.raises(DeviceError, match=r"^threshold must be 0 where thresholds leak \(theta_leak = 3\)"):
         as_hardware(dataclasses.replace(tiny, theta_leak=3), NonIdealities(threshold=1.0))
     with pytest.raises(DeviceError, match=r"^threshold_bits must be at least \d+ for offsets .*, not 8$"):
@@ -255,6 +272,107 @@ def test_deviation_of_a_pulse():
     pulses = chip.tiles * chip.rows * chip.learners
     assert np.sqrt((moved**2).sum() / pulses) == pytest.approx(0.05 * 63, rel=0.06)
     assert NOISE_SIGMA == pytest.approx(18.466, abs=1e-3)
+
+
+@pytest.mark.parametrize("law, power", [("sqrt_step", 0.5), ("step", 1.0)])
+def test_deviation_of_a_pulse_that_follows_its_step(law, power):
+    """Two chips whose steps are one to four: by the law *pulse* they would miss alike."""
+    for step in (0.04, 0.16):
+        chip = dataclasses.replace(Chip.preset("up5k"), set_step=step, reset_step=step, set_bound=0.0, reset_bound=0.0)
+        nonidealities = NonIdealities(c2c=0.08, noise_law=law, set_step=0.08, reset_step=0.08)
+        model = NonIdealModel(chip, nonidealities)
+        model.state.levels[:] = 32
+        model.state.learn = True
+        codes = [*range(chip.lines), EventCode.DECIDE, EventCode.END]
+        model.run(EventBatch(np.array(codes, np.int32), np.array([0, len(codes)])))
+        moved = model.state.levels.astype(float) - 32
+        given = moved[moved != 0]
+        pulses = chip.tiles * chip.rows * chip.learners
+        mean = given.sum() / pulses
+        spread = math.sqrt((given**2).sum() / pulses - mean**2)
+        rounding = 1 / 6  # of the draw: a step of a share u of a level is a level with that probability
+        expected = 0.08 * (step / 0.08) ** power * 63
+        assert mean == pytest.approx(step * 63, rel=0.1)  # three standard errors of 2,304 draws
+        assert math.sqrt(max(spread**2 - rounding, 0)) == pytest.approx(expected, rel=0.05)  # three of a deviation
+
+
+def pulsed_again_and_again(model, times):
+    """Weights of the tiles, 1/256, after every one of so many samples with all lines on, and the levels."""
+    model.state.learn = True
+    codes = [*range(model.chip.lines), EventCode.DECIDE, EventCode.END]
+    batch, shown = EventBatch(np.array(codes, np.int32), np.array([0, len(codes)])), []
+    for _ in range(times):
+        model.run(batch)
+        shown.append((model._cells(True).tiles.weights.copy(), model.state.levels.copy()))
+    return shown
+
+
+def test_an_error_of_writing_is_drawn_anew_and_does_not_add_up():
+    chip = dataclasses.replace(Chip.preset("tiny"), neurons=2, winners=2, learners=2, set_step=0.0, reset_step=0.0)
+    state = ChipState.initial(chip)
+    state.levels[:] = 32
+    model = NonIdealModel(chip, NonIdealities(write_error=0.05), state)
+    errors = []
+    for weights, levels in pulsed_again_and_again(model, 12):
+        assert (levels == 32).all()
+        errors.append(weights / 256 - 32)
+    first, last = errors[0], errors[-1]
+    for each in (first, last):
+        assert each.std() == pytest.approx(0.05 * 63, rel=0.06) and abs(each.mean()) < 0.25  # three standard errors
+    assert abs(np.corrcoef(first.ravel(), last.ravel())[0, 1]) < 0.2 and np.ptp(first) > 0
+    kept = model._cells(True).tiles.weights  # between two writes a cell keeps what its last one left
+    assert (kept == model._cells(True).tiles.weights).all()
+    stuck = NonIdealModel(chip, NonIdealities(write_error=0.05, stuck=1.0), state)
+    assert set(np.unique(stuck._cells(True).tiles.weights)) == {0, 63 * 256}
+    worst = NonIdealModel(chip, NonIdealities(write_error=1.0), state)
+    assert worst._cells(True).tiles.weights.min() == 0  # a cell conducts no less than nothing
+
+
+@pytest.mark.parametrize("right, wrong", [
+    ("real.write_error * noise_of(real.writing[z])", "0.0"),
+    ("real.missed[z, row, j] = np.int32(", "real.missed[z, row, j] += np.int32("),
+    ("real.writing[z] = advance(real.writing[z])", "pass")])
+def test_planted_bugs_of_writing_are_seen(right, wrong, tmp_path, monkeypatch):
+    plant(right, wrong, tmp_path, monkeypatch)
+    with pytest.raises(AssertionError):
+        test_an_error_of_writing_is_drawn_anew_and_does_not_add_up()
+
+
+def test_a_run_with_errors_of_writing_goes_on_from_its_history():
+    model, state, batch = pair(Chip.preset("tiny"), 5, NonIdealities(write_error=0.1, warming=50.0, supply=0.1))
+    model.state.learn = True
+    model.run(batch)
+    other = NonIdealModel(model.chip, model.nonidealities, model.state)
+    other.restore({name: array.copy() for name, array in model.history().items()})
+    assert not spikes_difference(model.run(batch), other.run(batch))
+    assert not model.state.differences(other.state)
+    assert all((model.history()[name] == array).all() for name, array in other.history().items())
+
+
+def test_a_supply_that_droops_scales_a_whole_reading():
+    """Every column of a reading alike, between none and all of the droop, another one for every reading."""
+    chip = dataclasses.replace(Chip.preset("tiny"))
+    reading = NonIdealModel(chip, NonIdealities(supply=0.2))._drawn.reading
+    weights = np.full((chip.tiles, chip.rows, chip.neurons), 60 << 8, np.int32)
+    rows, sums, left = np.arange(chip.rows, dtype=np.int32), np.zeros(chip.neurons, np.int64), []
+    for _ in range(500):
+        read_rows(weights, 0, rows, chip.rows, reading, sums)
+        assert np.ptp(sums) == 0
+        left.append(sums[0] / (60 * chip.rows))
+    assert 0.8 <= min(left) < 0.85 and 0.95 < max(left) <= 1.0 and np.mean(left) == pytest.approx(0.9, abs=0.005)
+
+
+def test_a_chip_that_warms_conducts_more_half_a_period_later():
+    assert [warmed(at) for at in (0, WARMING_SAMPLES // 2, WARMING_SAMPLES)] == pytest.approx([0.0, 1.0, 0.0])
+    chip = Chip.preset("tiny")
+    model, still = (NonIdealModel(chip, NonIdealities(warming=kelvin)) for kelvin in (60.0, 0.0))
+    warm = NonIdealModel(chip, NonIdealities(temperature=60.0))._drawn.real[0].level_weights
+    model._seen[0] = WARMING_SAMPLES // 2 - 4
+    codes = [0, EventCode.DECIDE, EventCode.END]
+    batch = EventBatch(np.array(codes * 8, np.int32), np.arange(9) * len(codes))
+    other = model.run(batch)
+    assert len(other) == 8 and (model._drawn.real[1].level_weights == warm).all()
+    assert not model.state.differences(dataclasses.replace(still.state, counters=model.state.counters))
 
 
 def share_through_ladder(weights, ohm, device, full):
@@ -333,7 +451,21 @@ def test_of_device():
     assert 0.1 < NonIdealities.of_device(fine, chip=tiles).c2c < 0.4
 
 
-@pytest.mark.parametrize("bad", [{"c2c": -0.1}, {"stuck": 1.5}, {"read_noise": float("nan")}, {"seed": -1},
+def test_of_a_device_whose_noise_follows_its_steps():
+    device = Device.preset("target65").varied(set_pulses=640.0, reset_pulses=160.0, nl_set=0.0, nl_reset=0.0,
+                                              write_error=0.03)
+    tiles = Chip.preset("tiles")
+    assert NonIdealities.of_device(device).write_error == 0.03
+    for law, power in (("sqrt_step", 0.0), ("step", 0.5)):
+        alone, many = (NonIdealities.of_device(device.varied(noise_law=law), chip=chip) for chip in (None, tiles))
+        assert (alone.c2c, alone.noise_law, alone.set_step, alone.reset_step) == (0.02, law, 1 / 640, 1 / 160)
+        # by the root of the step n pulses miss as one; by the step, each makes and misses an n-th of it
+        assert many.set_step / alone.set_step > (2 if power else 0.99) and many.c2c == 0.02
+        assert (many.set_step == alone.set_step) == (power == 0.0)
+
+
+@pytest.mark.parametrize("bad", [{"noise_law": "loud"}, {"set_step": 0.0}, {"warming": 150.0, "temperature": 100.0},
+                                 {"c2c": -0.1}, {"stuck": 1.5}, {"read_noise": float("nan")}, {"seed": -1},
                                  {"c2c": "1"}])
 def test_bad_strengths(bad):
     with pytest.raises(DeviceError, match=next(iter(bad))):

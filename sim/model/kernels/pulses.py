@@ -9,7 +9,8 @@ import numpy as np
 from .compiling import inlined, kernel
 from .types import BINS, CLIPPED_HIGH, CLIPPED_LOW
 
-__all__ = ["advance", "leak", "lower_column", "noise_of", "pulse_cells", "raise_column", "raise_theta"]
+__all__ = ["advance", "leak", "lower_column", "noise_of", "pulse_cells", "raise_column", "raise_theta",
+           "real_weight"]
 
 
 @inlined
@@ -73,6 +74,22 @@ def lower_column(levels, weights, weight_table, table, fraction_bits, top_level,
     return _pulse_column(levels, weights, weight_table, table, fraction_bits, top_level, -1, column, rows, count, x)
 
 
+@inlined
+def real_weight(real, plane, row, column, level):
+    """Weight of a real cell in 1/256: what its level conducts and its last write missed by, times its gain."""
+    weight = max(0, real.level_weights[level] + np.int64(real.missed[plane, row, column]))
+    return (weight * np.int64(real.weight_gain[plane, row, column])) >> 8
+
+
+@inlined
+def _strength(real, sign, entry):
+    """Strength of the noise of a pulse that follows its step ``entry``."""
+    size = np.float64(entry)
+    if real.noise_law == 1:
+        size = np.sqrt(size)
+    return np.int64(np.rint(real.step_noise[0 if sign > 0 else 1] * size))
+
+
 @kernel
 def pulse_cells(levels, weights, weight_table, table, plane, column, rows, bins, count, fraction, top, sign, x,
                 amplitudes, tally, effects, real):
@@ -80,8 +97,8 @@ def pulse_cells(levels, weights, weight_table, table, plane, column, rows, bins,
 
     None where the bin is -1. Returns the random state and how many pulses were given.
 
-    Real cells move by their own share of the table's entry; one that has worn out draws and counts like any other, and
-    stays.
+    Real cells move by their own share of the table's entry, with noise that may follow it, and miss what they were
+    written by an error of each write; one that has worn out draws and counts like any other, and stays.
     """
     at, clipped, given = BINS if sign > 0 else BINS + 2 * amplitudes, 0, 0
     shift, z, j = np.uint32(32 - fraction), np.uint64(plane), np.uint64(column)
@@ -101,14 +118,16 @@ def pulse_cells(levels, weights, weight_table, table, plane, column, rows, bins,
             amplitude = amplitudes - 1
         given += 1
         level, weight = np.int64(levels[z, row, j]), np.int64(weights[z, row, j])
-        entry = np.int64(table[amplitude, level])
+        entry, strength = np.int64(table[amplitude, level]), np.int64(effects.write_noise)
         if real is not None:
             weight >>= 8
             entry = (entry * np.int64(real.step_gain[z, row, j])) >> 8
+            if real.noise_law > 0:
+                strength = _strength(real, sign, entry)
         x = advance(x)
         moves = entry + np.int64(x >> shift)
         if effects.present:  # 5.5
-            moves += noise_of(x) * effects.write_noise
+            moves += noise_of(x) * strength
         held, cut = _pulsed(level, sign, moves, fraction, top)
         tally[at + amplitude] += 1
         tally[at + amplitudes + amplitude] += weight
@@ -125,7 +144,10 @@ def pulse_cells(levels, weights, weight_table, table, plane, column, rows, bins,
             if real is None:
                 weights[z, row, j] = weight_table[held]
             else:
-                weights[z, row, j] = (real.level_weights[held] * np.int64(real.weight_gain[z, row, j])) >> 8
+                if real.write_error > 0.0:
+                    real.writing[z] = advance(real.writing[z])
+                    real.missed[z, row, j] = np.int32(np.rint(real.write_error * noise_of(real.writing[z])))
+                weights[z, row, j] = real_weight(real, z, row, j, held)
     tally[CLIPPED_HIGH if sign > 0 else CLIPPED_LOW] += clipped
     if effects.present and effects.ranks > 0 and effects.tally >= 0:  # 8.8
         tally[effects.tally + 1] += given

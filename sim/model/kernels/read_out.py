@@ -4,7 +4,7 @@ import numpy as np
 
 from .compiling import kernel
 from .pulses import advance, pulse_cells
-from .reading import with_read_noise
+from .reading import drooped, with_read_noise
 from .types import ANSWERS, BINS, LABELS, LABELS_RIGHT, READ_OUT_READS, READ_OUT_SUM, TAUGHT
 
 __all__ = ["answer", "label", "read_out_samples"]
@@ -59,9 +59,14 @@ def read_out_samples(geometry, cells, reading, winners, first, stop, asked, labe
 @kernel
 def _read_scores(reading, stream, readings, top, scores):
     """Scores of a non-ideal read-out, from 1/256 to weights and held. Returns the weights read."""
-    total, x = 0, reading.noise[stream]
+    total, x, voltage = 0, reading.noise[stream], 1.0
+    if reading.supply > 0.0:
+        x = advance(x)
+        voltage = drooped(reading.supply, x)
     for c in range(scores.shape[0]):
         total += scores[c] >> 8
+        if reading.supply > 0.0:
+            scores[c] = np.int64(np.rint(voltage * scores[c]))
         if reading.read_noise > 0.0 and readings:
             x = advance(x)
             scores[c] = with_read_noise(scores[c], reading.read_noise, readings, x)

@@ -5,7 +5,7 @@ import numpy as np
 from .compiling import kernel
 from .pulses import advance, noise_of
 
-__all__ = ["add_rows", "race", "read_rows", "with_read_noise"]
+__all__ = ["add_rows", "drooped", "race", "read_rows", "with_read_noise"]
 
 
 @kernel
@@ -44,6 +44,12 @@ def with_read_noise(added, read_noise, readings, x):
 
 
 @kernel
+def drooped(supply, x):
+    """What is left of the voltage of a reading whose supply droops: 1 less a share that ``x`` tells, 62 in the mean."""
+    return 1.0 - supply * (noise_of(x) + 62)
+
+
+@kernel
 def read_rows(weights, tile, rows, count, reading, sums):
     """The membranes after reading ``rows`` of a non-ideal chip, in weights. Returns the weights read.
 
@@ -51,7 +57,10 @@ def read_rows(weights, tile, rows, count, reading, sums):
     loss is of first order, ``L = R Σ_m S_m²`` with *S_m* the conductance from row *m* on, taken as ``V² / (V + L)``.
     """
     neurons, total, line_loss, full = sums.shape[0], 0, reading.line_loss, reading.full_membrane
-    x = reading.noise[tile]
+    x, voltage = reading.noise[tile], 1.0
+    if reading.supply > 0.0:
+        x = advance(x)
+        voltage = drooped(reading.supply, x)
     for j in range(neurons):
         sums[j] = 0
     for i in range(count):
@@ -71,6 +80,8 @@ def read_rows(weights, tile, rows, count, reading, sums):
             loss += behind * behind * (before + 1)
             membrane = added / 256.0
             added = np.int64(np.rint(256.0 * membrane * membrane / (membrane + line_loss * loss)))
+        if reading.supply > 0.0:
+            added = np.int64(np.rint(voltage * added))
         if full > 0.0:
             added = np.int64(np.rint(256.0 * full * (1.0 - np.exp(-added / (256.0 * full)))))
         if reading.read_noise > 0.0:

@@ -76,6 +76,11 @@ class RealCells(NamedTuple):
     wear: np.ndarray  # uint32: pulses so far
     limit: np.ndarray  # uint32: pulses after which the cell stays where it is
     level_weights: np.ndarray  # int64 of shape (levels,): weights in 1/256
+    missed: np.ndarray  # int32: what the last write of a cell missed by, weights in 1/256
+    writing: np.ndarray  # uint32 of shape (planes,): random states of what writes miss by
+    write_error: float  # deviation of a write, weights in 1/256, over that of the noise; 0 draws nothing
+    noise_law: int  # index in NOISE_LAWS; of 0 the register write_noise tells the noise
+    step_noise: np.ndarray  # float64 of shape (2,): strength of the noise of SET and RESET over the law's power of step
 
 
 class Crossbar(NamedTuple):
@@ -108,6 +113,7 @@ class Reading(NamedTuple):
 
     offsets: np.ndarray  # int32 of shape (tiles, neurons): on the thresholds
     noise: np.ndarray  # uint32 of shape (tiles + 1,): random states of reading
+    supply: float  # largest share by which the voltage of a reading droops, over the span of the noise
     read_noise: float  # deviation of one reading of one cell, in weights, over that of the noise
     line_loss: float  # resistance of the bit line from cell to cell times the conductance of one weight
     line_floor: float  # conductance of a cell of weight 0, in weights

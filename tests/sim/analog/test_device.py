@@ -198,6 +198,8 @@ def test_measured_steps_and_both_noises_survive_toml_and_end_at_the_rails(tmp_pa
     device = TARGET.varied(set_steps=(0.4, 0.2, 0.0), write_error=0.05, noise_law="sqrt_step")
     (tmp_path / "d.toml").write_text(device.to_toml(), "utf-8")
     assert Device.from_toml(tmp_path / "d.toml") == device
+    assert device.about("noise_law").status == "user" and "noise_law" in dict(device.provenance)
+    assert Device.preset("pcm").about("noise_law").source.endswith("dw_min_std is a share of the step")
     assert device.pulse("set", 0.9, 1.0, 50.0)[0] <= 1.0
 
 
