@@ -204,6 +204,10 @@ class Device(Described):
     trace_f: float = _value("trace", "F", 0.0, 1e-9, 100e-15, 0.3, "design choice", "", "capacitor of a trace")
     buffer_j: float = _value("trace", "J", 0.0, 1e-6, 0.0, 0.0, "design choice", "", "reading a trace for a pulse")
 
+    count_bit_j: float = _value("count", "J", 0.0, 1e-9, 0.15e-12, 0.7, "literature, unverified",
+                                "Horowitz, ISSCC 2014: 10 pJ for 64 bits of an SRAM of 8 KB at 45 nm",
+                                "reading or writing one bit of the counts beside the cells, SRAM")
+
     temperature_k: float = _value("site", "K", 200.0, 500.0, 300.0, 0.0, "design choice", "",
                                   "temperature of the wires")
 

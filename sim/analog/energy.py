@@ -26,6 +26,7 @@ COMPONENTS = {
     "set": "SET pulses through the cells",
     "reset": "RESET pulses through the cells",
     "write_lines": "SET and RESET: charging word and bit lines",
+    "counts": "accumulation: reading and writing the counts beside the cells",
 }
 """Parts of the energy, in the order in which they are printed."""
 
@@ -87,6 +88,8 @@ class Activity:
         Word-line pulses of SET and RESET.
     bit_lines : tuple of (set charges, reset charges, cells)
         Bit lines that were charged to the voltage of SET or RESET, and the cells on such a line.
+    count_bits : float
+        Bits of counts that were written; as many were read before (contract 5.7).
     """
 
     images: float
@@ -109,13 +112,15 @@ class Activity:
     set_events: float
     write_lines: tuple[tuple[float, int], ...]
     bit_lines: tuple[tuple[float, float, int], ...]
+    count_bits: float
 
     @classmethod
     def from_counters(cls, chip: Chip, counters: dict[str, int]) -> "Activity":
         """Map the counters of contract 8 to what they mean on the analog chip; names not known here are ignored.
 
         Pulses on the read-out are in the bins of the tiles'. In a race the tiles' RESET pulses are ``reset_rows``, so
-        the rest is the read-out's, and as many of its SET pulses were given (10.5).
+        the rest is the read-out's, and as many of its SET pulses were given (10.5); a chip that accumulates counts the
+        pulses of its read-out, SET and RESET together, and charges a bit line no more often than it has pulses.
         """
         counters = current_counters(counters)
 
@@ -128,7 +133,13 @@ class Activity:
         full_scale, classes = (1 << chip.trace_bits) - 1, chip.classes
         set_pulses, reset_pulses = bins("set_pulses"), bins("reset_pulses")
         race = chip.fire_mode == "race"
-        taught = float(reset_pulses.sum()) - count("reset_rows") if classes else 0.0
+        resets = float(reset_pulses.sum()) - count("reset_rows") if classes else 0.0
+        on_read_out = count("read_out_pulses") if chip.accumulates else 2 * resets
+        sets = on_read_out - resets
+
+        def charged(events, pulses):
+            return min(count(events), pulses) if chip.accumulates else count(events)
+
         rows_recharged = count("out_spikes") * float(np.mean(chip.trace_of_rank)) / full_scale if classes else 0.0
         return cls(
             images=count("samples"), steps=count("steps"),
@@ -145,11 +156,14 @@ class Activity:
             + count("dark_spikes") + rows_recharged,
             set_pulses=set_pulses, set_weight=bins("set_weight"),
             reset_pulses=reset_pulses, reset_weight=bins("reset_weight"), set_events=count("set_events"),
-            write_lines=((float(set_pulses.sum()) - taught + count("reset_rows"), chip.neurons),
-                         (2 * taught, classes)),
+            write_lines=((float(set_pulses.sum()) - sets + count("reset_rows"), chip.neurons),
+                         (on_read_out, classes)),
             # a race's winner keeps its bit line charged while the dark rows are swept
-            bit_lines=((count("set_events"), count("set_events") if race else float(reset_pulses.sum()), chip.rows),
-                       (count("taught"), count("taught"), chip.read_out_rows if classes else 0)))
+            bit_lines=((charged("set_events", float(set_pulses.sum()) - sets),
+                        charged("set_events", count("reset_rows")) if race else float(reset_pulses.sum()), chip.rows),
+                       (charged("taught", sets), charged("taught", resets), chip.read_out_rows if classes else 0)),
+            count_bits=count("accumulations") * chip.accumulate_bits
+            + count("read_out_accumulations") * chip.read_out_accumulate_bits)
 
 
 @dataclass(frozen=True)
@@ -174,7 +188,12 @@ class OperatingPoint:
 
     @classmethod
     def of(cls, chip: Chip, device: Device, activity: Activity, *, scale: float = 1.0) -> "OperatingPoint":
-        """The operating point of a run; ``scale`` is the mean scale of its plasticity tables (annealing)."""
+        """The operating point of a run; ``scale`` is the mean scale of its plasticity tables (annealing).
+
+        Where tiles accumulate, annealing raises their threshold, and the tables stay
+        (:meth:`~ohmspike.chip.Chip.accumulate_rates`).
+        """
+        scale = chip.accumulate_rates("", scale)[0]
         weights = chip.weight_table.astype(float)
         middles, halves = [], []
         tables = chip.plasticity_tables(scale)
@@ -219,6 +238,7 @@ def facts(chip: Chip, device: Device, activity: Activity, point: OperatingPoint)
         "width of a RESET update, pulses": float(point.reset_width),
         "pulses below the cells' threshold": float(idle / pulses) if pulses else 0.0,
         "writes of a cell, mean": float(pulses / (chip.synapses + chip.read_out_synapses)),
+        **({"bits of counts written": activity.count_bits} if chip.accumulates else {}),
     }
 
 
@@ -227,17 +247,18 @@ def durations(chip: Chip, device: Device, activity: Activity, point: OperatingPo
 
     A slot of reading takes ``step_s``, or a read pulse if that is longer; a race ``ramp_comparisons`` comparisons, as a
     score of the read-out does. A tile writes the columns of its learners one after the other, each by a SET and, in a
-    race, a RESET of full width; a label that teaches takes a SET and a RESET too. Names: ``reading``, ``deciding``,
-    ``writing``.
+    race, a RESET of full width; a label that teaches takes a SET and a RESET too, where it gives a pulse. Names:
+    ``reading``, ``deciding``, ``writing``.
     """
     compared = device.ramp_comparisons * device.compare_s
     race = chip.fire_mode == "race"
     updates = activity.images * chip.learners if race and activity.set_events else activity.set_events / chip.tiles
-    write = point.set_width * device.set_s + point.reset_width * device.reset_s
+    set_s, reset_s = point.set_width * device.set_s, point.reset_width * device.reset_s
+    taught_sets, taught_resets = activity.bit_lines[-1][:2]
     return {"reading": activity.slots * max(device.step_s, device.pulse_s + device.edge_s),
             "deciding": activity.images * compared * (2 if chip.classes else 1) if race else
             activity.slots * device.compare_s,
-            "writing": (updates + activity.taught) * write}
+            "writing": (updates + taught_sets) * set_s + (updates + taught_resets) * reset_s}
 
 
 def noise_floor(chip: Chip, device: Device, activity: Activity, point: OperatingPoint) -> dict[str, float]:
@@ -325,7 +346,7 @@ def energies(chip: Chip, device: Device, activity: Activity, point: OperatingPoi
         "fires": activity.output_spikes * v["spike_j"]
         + v["bias_a"] * v["supply_v"] * v["step_s"] * activity.slots * chip.tiles * chip.neurons,
         "traces": v["trace_f"] * v["supply_v"] ** 2 * activity.recharged + v["buffer_j"] * pulses,
-        **written, "write_lines": write_lines}
+        **written, "write_lines": write_lines, "counts": 2 * v["count_bit_j"] * activity.count_bits}
     shape = np.broadcast_shapes(*(np.shape(value) for value in (*found.values(), *v.values())))
     return {name: np.broadcast_to(np.asarray(found[name], float), shape) for name in COMPONENTS}
 

@@ -104,7 +104,7 @@ def test_pulse_below_the_threshold_moves_nothing_and_costs_energy():
 
 @pytest.mark.parametrize("document, message", [
     ({"name": "x", "cell": {"g_max": 1.0}}, r"unknown field \[cell\] g_max; expected one of access_ohm, g_max_s"),
-    ({"name": "x", "cells": {"g_max_s": 1.0}}, r"unknown field \[cells\] g_max_s; sections are cell, lines"),
+    ({"name": "x", "cells": {"g_max_s": 1.0}}, r"unknown field \[cells\] g_max_s; sections are cell, count, lines"),
     ({"cell": {"levels": 64}}, "missing name"),
     ({"name": "x", "cell": {"levels": 1}}, "levels must be 2 to 65536, not 1"),
     ({"name": "x", "cell": {"levels": 2.5}}, "levels must be of type int, not 2.5"),

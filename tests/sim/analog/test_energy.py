@@ -180,3 +180,30 @@ def test_annealed_runs_have_narrower_pulses():
     activity = Activity.from_counters(chip, {"set_pulses[15]": 10, "set_weight[15]": 200})
     wide, narrow = (OperatingPoint.of(chip, TARGET, activity, scale=scale).set_width for scale in (1.0, 0.25))
     assert 0 < narrow < wide / 3
+
+
+def test_a_chip_that_accumulates_pays_for_its_counts_and_for_the_pulses_that_it_gives():
+    chip = dataclasses.replace(Chip.preset("tiles"), read_out_accumulate_bits=8, read_out_accumulate_threshold=40)
+    counters = {"set_pulses[15]": 9, "reset_pulses[15]": 5, "reset_rows": 3, "read_out_pulses": 6, "taught": 100,
+                "set_events": 4, "read_out_accumulations": 50, "samples": 10}
+    activity = Activity.from_counters(chip, counters)
+    # 4 SET and 2 RESET pulses on the read-out: no more bit lines of its than these, whatever labels taught
+    assert activity.write_lines == ((8.0, 64), (6.0, 10)) and activity.bit_lines[1] == (4.0, 2.0, 4096)
+    assert activity.count_bits == 50 * 8
+    assert total(chip, TARGET, counters)["counts"] == pytest.approx(2 * 400 * TARGET.count_bit_j)
+    assert facts(chip, TARGET, activity, POINT)["bits of counts written"] == 400
+    still = Activity.from_counters(chip, {"samples": 10, "taught": 100, "read_out_accumulations": 50})
+    assert durations(chip, TARGET, still, POINT)["writing"] == 0  # counts rose, and no cell got a pulse
+    tiles = dataclasses.replace(chip, accumulate_bits=4, accumulate_threshold=2)
+    assert Activity.from_counters(tiles, {"accumulations": 7, "read_out_accumulations": 1}).count_bits == 7 * 4 + 8
+
+
+def test_tiles_that_accumulate_are_annealed_by_their_threshold_and_keep_their_tables():
+    chip = dataclasses.replace(Chip.preset("tiles"), accumulate_bits=8, accumulate_threshold=20)
+    activity = Activity.from_counters(chip, {"set_pulses[15]": 10, "set_weight[15]": 300, "reset_pulses[15]": 10,
+                                             "reset_weight[15]": 300})
+    whole, half, tenth = (OperatingPoint.of(chip, TARGET, activity, scale=scale) for scale in (1.0, 0.5, 0.1))
+    assert whole.set_width == half.set_width  # the threshold is 40 then; 200 is more than a count of 8 bits tells
+    assert tenth.set_width < 0.8 * whole.set_width
+    plain = OperatingPoint.of(Chip.preset("tiles"), TARGET, activity, scale=0.5)
+    assert plain.set_width < 0.6 * whole.set_width
