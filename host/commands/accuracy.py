@@ -10,11 +10,11 @@ from .options import Choice, data_option, json_option
 
 __all__ = ["accuracy"]
 
-GROUPS = ("chips", "levels", "codes", "size")
+GROUPS = ("chips", "levels", "codes", "corruptions", "size")
 
 
 @click.command()
-@click.option("--table", "groups", multiple=True, type=Choice(GROUPS), default=GROUPS[:-1],
+@click.option("--table", "groups", multiple=True, type=Choice(GROUPS), default=GROUPS[:3],
               show_default=True, help="which tables; repeatable")
 @click.option("--only", multiple=True, metavar="LABEL", help="only lines of this name (a preset's, of the table chips)")
 @click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), default=(1, 2, 3), show_default=True,
@@ -27,7 +27,7 @@ def accuracy(groups: tuple[str, ...], only: tuple[str, ...], seeds: tuple[int, .
              data_source: str | None, as_json: bool) -> None:
     """accuracy of every chip on the test set, mean and spread of several seeds, next to published figures"""
     from ohmspike.host.data.images import load_dataset
-    from ohmspike.host.studies.accuracy import Results, cases, run_case, table
+    from ohmspike.host.studies.accuracy import Baseline, Results, cases, run_baseline, run_case, table
 
     chosen = [case for case in cases(list(groups)) if not only or case.label in only]
     if only and (missing := sorted(set(only) - {case.label for case in chosen})):
@@ -35,6 +35,9 @@ def accuracy(groups: tuple[str, ...], only: tuple[str, ...], seeds: tuple[int, .
                                f"not {missing[0]!r}")
     data, kept, runs = load_dataset(data_source, progress=console.status), Results(results), []
     for case in chosen:
+        if isinstance(case, Baseline):
+            data.labels()
+            continue
         data.check(case.chip, labels_for="a table of accuracy")
     with console.progress("runs") as shown:
         plan = [(case, seed) for case in chosen for seed in seeds]
@@ -44,7 +47,9 @@ def accuracy(groups: tuple[str, ...], only: tuple[str, ...], seeds: tuple[int, .
             run = kept.find(key)
             if run is None:
                 console.status(f"{case.label}, seed {seed}")
-                run = kept.add(key, run_case(case, seed, data))
+                done = (run_baseline(case, seed, data) if isinstance(case, Baseline) else
+                        run_case(case, seed, data))
+                run = kept.add(key, done)
             runs.append(run | {"group": case.group, "label": case.label})  # two tables may share a run
             shown(number + 1, len(plan))
     console.show({"runs": runs}, as_json=as_json, text=table(runs))

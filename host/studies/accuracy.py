@@ -4,13 +4,12 @@ import dataclasses
 import json
 import os
 import statistics
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from ohmspike.chip import Chip
+from ohmspike.chip import Chip, Phase
 from ohmspike.chip.markdown import markdown_table
 from ohmspike.host.coding.images import Encoding
 from ohmspike.host.data.dataset import Dataset
@@ -20,10 +19,14 @@ from ohmspike.host.support.atomic import write_text
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.registry import open_target
 
-__all__ = ["NOISE", "PUBLISHED", "Case", "Results", "cases", "noisy", "run_case", "spread", "table"]
+from .classifiers import CLASSIFIERS
+from .corruptions import CORRUPTIONS, corrupted
 
-NOISE = (0.05, 0.1, 0.2, 0.3)
-"""Shares of the pixels of a test image that noise replaces."""
+__all__ = ["PUBLISHED", "Baseline", "Case", "Results", "cases", "first_pass", "run_baseline", "run_case", "spread",
+           "table"]
+
+CORRUPTED_CHIPS = ("tiles", "tiles200", "paper400")
+"""Chips of the table of corruptions."""
 
 PUBLISHED = (
     ("one crossbar 784x100, 100 neurons, software", "82.9 %", "Diehl and Cook 2015, doi 10.3389/fncom.2015.00099"),
@@ -48,22 +51,33 @@ class Case:
     chip : :class:`~ohmspike.chip.Chip`
         Without regard to its seed.
     encoding : :class:`Encoding`
-    noise : bool
-        Classify noisy test images as well.
+    corrupted : bool
+        Classify corrupted test images as well (:mod:`~ohmspike.host.studies.corruptions`).
     """
 
     group: str
     label: str
     chip: Chip
     encoding: Encoding = Encoding()
-    noise: bool = False
+    corrupted: bool = False
 
 
-def cases(groups: list[str]) -> list[Case]:
-    """The lines of the tables asked for, of ``chips``, ``levels``, ``codes``, and ``size``, which takes its time."""
-    chosen = []
+@dataclass(frozen=True)
+class Baseline:
+    """One column of the table of corruptions that is no chip: a key of ``CLASSIFIERS``."""
+
+    label: str
+    group: str = "corruptions"
+
+
+def cases(groups: list[str]) -> list[Case | Baseline]:
+    """The lines of the tables asked for: ``chips``, ``levels``, ``codes``, ``corruptions``, and ``size``.
+
+    The last two take their time.
+    """
+    chosen: list[Case | Baseline] = []
     if "chips" in groups:
-        chosen += [Case("chips", name, Chip.preset(name), noise=name == "tiles") for name in (
+        chosen += [Case("chips", name, Chip.preset(name)) for name in (
             "paper100", "paper400", "paper", "up5k", "tiles", "tiles-online", "tiles-annealed", "tiles84", "tiles128",
             "tiles200", "patches")]
     if "size" in groups:
@@ -75,21 +89,24 @@ def cases(groups: list[str]) -> list[Case]:
     if "codes" in groups:
         chosen += [Case("codes", "latency, 1 bin, dark last", tiles),
                   Case("codes", "latency, 4 bins, dark last", dataclasses.replace(tiles, latency_bins=4)),
+                  Case("codes", "latency, 1 bin, dark last, images never shifted", _unshifted(tiles)),
                   Case("codes", "rate, 16 steps", _short(tiles), Encoding(steps=16, peak=0.25))]
+    if "corruptions" in groups:
+        chosen += [Case("corruptions", name, Chip.preset(name), corrupted=True) for name in CORRUPTED_CHIPS]
+        chosen += [Baseline(name) for name in CLASSIFIERS]
     return chosen
+
+
+def _unshifted(chip):
+    """A schedule that shows every image at its place."""
+    phases = tuple(dataclasses.replace(phase, shift=0) for phase in chip.schedule)
+    return dataclasses.replace(chip, name=f"{chip.name}-unshifted", schedule=phases)
 
 
 def _short(chip):
     """A schedule of one pass each, for codes that are slow to present."""
     phases = tuple(dataclasses.replace(phase, passes=1) for phase in chip.schedule)
     return dataclasses.replace(chip, schedule=phases)
-
-
-def noisy(images: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Images in which a share of the pixels, drawn anew for each, has random values."""
-    rng = np.random.default_rng(seed)
-    hit = rng.random(images.shape) < share
-    return np.where(hit, rng.integers(0, 256, images.shape), images).astype(np.uint8)
 
 
 def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None,
@@ -112,19 +129,65 @@ def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None
             return float((classify(target, images, by, encoding=case.encoding) == test_labels).mean())
 
         accuracies = {"vote": right(data.test_images, vote),
-                 "read_out": right(data.test_images, None) if taught else None}
-        if case.noise:
-            accuracies["noise"] = {str(share): right(noisy(data.test_images, share, seed), None if taught else vote)
-                              for share in NOISE}
+                      "read_out": right(data.test_images, None) if taught else None}
+        under = _under_corruptions(data, seed, lambda images: classify(
+            target, images, None if taught else vote, encoding=case.encoding)) if case.corrupted else None
     phases = schedule_of(chip)
     return {"group": case.group, "label": case.label, "digest": chip.digest, "seed": seed,
             "synapses": chip.synapses, "read_out_synapses": chip.read_out_synapses,
             "passes": sum(phase.passes for phase in phases if phase.learn),
             "read_out_passes": sum(phase.passes for phase in phases if phase.teach),
-            "on_line": learned.prequential[-1][1] if learned.prequential else None,
+            "first_pass": first_pass(learned.prequential, phases, len(labels)), "corruptions": under,
             "prequential": [list(point) for point in learned.prequential],
             "seconds": learned.seconds, "images_per_s": learned.images / learned.seconds,
             "threads": threads or os.cpu_count(), **accuracies}
+
+
+def first_pass(prequential: list[tuple[int, float]], phases: list[Phase], count: int) -> float | None:
+    """The last prequential accuracy of the first pass that teaches, the only one in which no label was seen before.
+
+    Parameters
+    ----------
+    prequential : list of (int, float)
+        Of a :class:`~ohmspike.host.learning.run.Learned`.
+    phases : list of Phase
+        The schedule that was run.
+    count : int
+        Images of a pass.
+
+    Returns
+    -------
+    float or None
+        Over the last 1,000 images of that pass, or fewer; None if nothing was taught.
+    """
+    before = 0
+    for phase in phases:
+        if phase.teach:
+            return dict((done, right) for done, right in prequential).get((before + 1) * count)
+        before += phase.passes
+    return None
+
+
+def _under_corruptions(data, seed, answers, most=None):
+    """Accuracy on the test images under every corruption, by its name; of the first ``most`` images."""
+    images, labels = data.test_images[:most], data.labels()[1][:most]
+    return {name: float((answers(corrupted(images, name, seed)) == labels).mean()) for name in CORRUPTIONS}
+
+
+def run_baseline(case: Baseline, seed: int, data: Dataset) -> dict:
+    """Fit a classifier on the clean training images, and classify the test images under every corruption.
+
+    Raises
+    ------
+    UserError
+        scikit-learn is not installed.
+    """
+    which = CLASSIFIERS[case.label]
+    started = time.perf_counter()
+    answers = which.fitted(data.train_images, data.labels()[0], seed)
+    seconds = time.perf_counter() - started
+    return {"group": case.group, "label": case.label, "seed": seed, "seconds": seconds, "train_most": which.train_most,
+            "test_most": which.test_most, "corruptions": _under_corruptions(data, seed, answers, which.test_most)}
 
 
 class Results:
@@ -153,10 +216,13 @@ class Results:
                 self.runs.append(run)
 
     @staticmethod
-    def key(case: Case, seed: int, data: str) -> str:
+    def key(case: Case | Baseline, seed: int, data: str) -> str:
         """What makes two runs the same."""
+        if isinstance(case, Baseline):
+            return f"{data}-{case.label}-{seed}"
         chip = dataclasses.replace(case.chip, seed=seed)
-        return f"{data}-{chip.digest[:16]}-{case.encoding.steps}-{case.encoding.peak}-{case.noise}"
+        return f"{data}-{chip.digest[:16]}-{case.encoding.steps}-{case.encoding.peak}-" + (
+            "corrupted" if case.corrupted else "clean")
 
     def find(self, key: str) -> dict | None:
         """The finished run of this key."""
@@ -181,14 +247,14 @@ def spread(values: list[float]) -> str:
 
 
 def table(runs: list[dict]) -> str:
-    """Markdown tables of finished runs: chips, levels, codes and noise; then what was published."""
+    """Markdown tables of finished runs: chips, levels, codes and corruptions; then what was published."""
     parts = []
     for group, head in (("chips", "chip"), ("levels", "`tiles` with"), ("codes", "`tiles`, code")):
         chosen = [run for run in runs if run["group"] == group]
         if not chosen:
             continue
         heads = [head, "synapses, read-out", "vote, no labels", "read-out, taught", "passes, read-out",
-                 "on-line, last 1,000"]
+                 "first taught pass, last 1,000"]
         timed = group == "chips"  # a speed stands once: of levels and codes accuracy is the question
         heads += ["learning", "images/s"] * timed
         lines = []
@@ -199,18 +265,26 @@ def table(runs: list[dict]) -> str:
                 f"{first['synapses']:,} + {first['read_out_synapses']:,}", spread([run["vote"] for run in same]),
                 spread([run["read_out"] for run in same if run["read_out"] is not None]),
                 f"{first['passes']}, {first['read_out_passes']}",
-                spread([run["on_line"] for run in same if run["on_line"] is not None]),
+                spread([run["first_pass"] for run in same if run["first_pass"] is not None]),
                 *[f"{statistics.median(run['seconds'] for run in same):.0f} s",
                   f"{statistics.median(run['images_per_s'] for run in same):,.0f}"] * timed])
         parts.append(markdown_table(heads, lines))
-    for same in _by_label([run for run in runs if run.get("noise")]):
-        shares = list(same[0]["noise"])
-        parts.append(markdown_table(
-            [f"`{same[0]['label']}`, pixels replaced at random", "0 %", *(f"{float(s):.0%}" for s in shares)],
-            [["read-out", spread([run["read_out"] for run in same]),
-              *(spread([run["noise"][share] for run in same]) for share in shares)]]))
+    columns = list(_by_label([run for run in runs if run.get("corruptions")]))
+    if columns:
+        heads = [_column(same[0]) for same in columns]
+        parts.append(markdown_table(["test images, learned clean", *heads], [
+            [name, *(f"{100 * statistics.fmean(run['corruptions'][name] for run in same):.1f}" for same in columns)]
+            for name in columns[0][0]["corruptions"]]))
     parts.append(markdown_table(["published (not run here)", "test set", "source"], PUBLISHED))
     return "\n".join(parts)
+
+
+def _column(run):
+    """The head of a column of the table of corruptions."""
+    if "digest" in run:
+        return f"`{run['label']}`"
+    most = run["train_most"]
+    return run["label"] + (f" ({most:,} learned, {run['test_most']:,} tested)" if most else "")
 
 
 def _by_label(runs) -> Iterator[list[dict]]:
