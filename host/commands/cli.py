@@ -25,6 +25,7 @@ SECTIONS = {
     },
     "Studies": {
         "accuracy": "the accuracy tables, from the first image on",
+        "continual": "classes in stages, and what is forgotten",
         "robustness": "what non-idealities of real cells cost",
         "faults": "inject single-bit faults into the RTL",
         "fuzz": "damaged frames at the link of a chip",
