@@ -127,9 +127,6 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bo
             raise Interrupted(f"the run goes on from {checkpoint} with --resume") from None
         counters_learn, pulses = body.counters(), body.pulses()
         state = body.state()
-        clipped = counters_learn["theta_clipped"]
-        if clipped:
-            console.say(f"warning: {clipped} thresholds reached the top of threshold_bits = {chip.threshold_bits}")
         answers, vote, infer_seconds = {}, None, None
         if data.classes is not None and train_labels is not None:
             with console.progress("counting the vote") as shown:

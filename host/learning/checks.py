@@ -11,7 +11,11 @@ from ohmspike.host.data.dataset import Samples
 from ohmspike.host.support.errors import RunWarning, UserError
 from ohmspike.host.targets.base import Target
 
-__all__ = ["FutileRun", "RunWarning", "Watch", "unseen_lines"]
+__all__ = ["FutileRun", "RunWarning", "Watch", "full_membranes", "unseen_lines", "warn_of_full_thresholds"]
+
+
+_BLOCK_CELLS = 2_000_000
+"""Samples times lines that are looked at together."""
 
 
 class FutileRun(UserError):
@@ -37,16 +41,21 @@ class Watch:
     chip: Chip
     learn: bool
     _looked: bool = field(default=False, init=False)
+    _full: bool = field(default=False, init=False)
     _counters: dict[str, int] = field(default_factory=dict, init=False)
 
     def before(self, target: Target, batch: EventBatch, images: Samples) -> None:
-        """Check the events of the first samples before a target sees them.
+        """Check the events of samples before a target sees them: the first ones in all respects.
+
+        Those of a stream are all checked for full membranes, until there was a warning: its samples differ in length.
 
         Raises
         ------
         FutileRun
-            No line spikes in any of them, or every line in each.
+            No line spikes in any of the first samples, or every line in each.
         """
+        if not self._full and not (self._looked and isinstance(images, np.ndarray)):
+            self._full = _warn_of_full_membranes(target, batch)
         if self._looked:
             return
         chip, samples = self.chip, len(batch)
@@ -63,7 +72,6 @@ class Watch:
         if unseen := unseen_lines(chip):
             warnings.warn(f"{unseen:,} of {chip.lines:,} lines of the plane are seen by no tile of {chip.name}: "
                           "patch and stride do not cover it", RunWarning, stacklevel=3)
-        _warn_of_full_membranes(chip, batch)
         self._counters = target.counters()
 
     def after(self, target: Target, samples: int) -> None:
@@ -98,22 +106,76 @@ def _range(chip, images):
             "dark" + (" (contrast is fixed)" if chip.contrast == "fixed" else ""))
 
 
-def _warn_of_full_membranes(chip, batch):
-    """Warn of samples whose read pulses may fill a membrane: full neurons can no longer be ranked."""
+def full_membranes(chip: Chip, weights: np.ndarray, batch: EventBatch) -> np.ndarray:
+    """How many membranes of every sample the read pulses of its spikes would fill, in race mode.
+
+    A full membrane stays at ``2^membrane_bits - 1`` (contract 3.1a), and neurons that are full can no longer be ranked:
+    they fire in the order of their number.
+
+    Parameters
+    ----------
+    weights : integer array of shape (tiles, rows, neurons)
+        Weight of every cell. Those of ``(tiles, rows, 1)`` give a bound: what as heavy cells would fill.
+    batch : EventBatch
+        A sample has one DECIDE at most; levels are taken as they stand before the first.
+
+    Returns
+    -------
+    int64 array of shape (samples,)
+        Of ``weights.shape[2]`` membranes of every tile, or of every window that a shared crossbar is shown.
+    """
+    full, block = np.zeros(len(batch), np.int64), max(1, _BLOCK_CELLS // chip.lines)
+    for first in range(0, len(batch), block):
+        offsets = batch.offsets[first:first + block + 1]
+        codes = batch.codes[offsets[0]:offsets[-1]]
+        spikes = np.flatnonzero((codes >= 0) & (codes < chip.lines))
+        samples = np.searchsorted(offsets - offsets[0], spikes, side="right") - 1
+        count = len(offsets) - 1
+        times = np.bincount(samples * chip.lines + codes[spikes], minlength=count * chip.lines)
+        times = times.reshape(count, chip.lines).astype(np.float64)  # products of floats are fast, and exact here
+        for window, lines in enumerate(chip.row_lines):
+            reached = times[:, lines] @ weights[0 if chip.shared else window]
+            full[first:first + block] += (reached > (1 << chip.membrane_bits) - 1).sum(axis=1)
+    return full
+
+
+def _warn_of_full_membranes(target, batch):
+    """Warn of samples that fill membranes, counted with the levels of the target; returns whether it did."""
+    chip = target.chip
     top, heaviest = (1 << chip.membrane_bits) - 1, int(chip.weight_table.max())
-    spikes = np.flatnonzero(batch.codes >= 0)
-    if not heaviest or not len(spikes) or chip.fire_mode == "threshold":  # a membrane of which is reset when it fires
+    most = int(np.diff(batch.offsets).max(initial=0))
+    if chip.fire_mode == "threshold" or most * heaviest <= top:  # a membrane of the former is reset when it fires
+        return False
+    bound = full_membranes(chip, np.full((chip.tiles, chip.rows, 1), heaviest), batch)
+    if not bound.any():
+        return False
+    levels = target.read("levels").reshape(chip.tiles, chip.rows, chip.neurons)
+    full = full_membranes(chip, np.asarray(chip.weight_table, np.int64)[levels], batch)
+    counted = f"{full.sum():,} membranes are full, in {np.count_nonzero(full):,}" if full.any() else (
+        f"membranes may be full as levels rise, in {np.count_nonzero(bound):,}")
+    reads = most * heaviest
+    warnings.warn(f"{counted} of {len(batch):,} samples: up to {most:,} events of weights up to {heaviest} exceed the "
+                  f"top of membrane_bits = {chip.membrane_bits}, {top:,}; neurons that are full fire in the order of "
+                  f"their number; membrane_bits = {reads.bit_length()} holds them", RunWarning, stacklevel=4)
+    return True
+
+
+def warn_of_full_thresholds(target: Target, before: dict[str, int]) -> None:
+    """Warn of thresholds that could not rise any further (contract 6.1).
+
+    Parameters
+    ----------
+    before : dict of str to int
+        Counters at the beginning of the run.
+    """
+    chip, now = target.chip, target.counters()
+    clipped, samples = (now[name] - before.get(name, 0) for name in ("theta_clipped", "samples"))
+    if clipped <= 0 or samples <= 0:
         return
-    samples = np.searchsorted(batch.offsets, spikes, side="right") - 1
-    seen = np.zeros((chip.lines, chip.windows), np.float32)  # small whole numbers: exact, and BLAS takes them
-    np.add.at(seen, (chip.row_lines, np.arange(chip.windows)[:, None]), 1)
-    per_line = np.zeros((len(batch), chip.lines), np.float32)
-    np.add.at(per_line, (samples, np.minimum(batch.codes[spikes], chip.lines - 1)), 1)
-    reads = (per_line @ seen).max(axis=1).astype(np.int64)
-    full = reads * heaviest > top
-    if full.any():
-        warnings.warn(f"membranes may be full in {full.sum():,} of the first {len(batch):,} samples: up to "
-                      f"{reads.max():,} read pulses of weights up to {heaviest} exceed the top of membrane_bits = "
-                      f"{chip.membrane_bits}, {top:,}; neurons that are full fire in the order of their number; "
-                      f"membrane_bits = {int(reads.max() * heaviest).bit_length()} holds them",
-                      RunWarning, stacklevel=4)
+    top = (1 << chip.threshold_bits) - 1
+    theta = np.asarray(target.read("theta"))
+    there = f"{np.count_nonzero(theta == top):,} of {theta.size:,} thresholds stand there now"
+    warnings.warn(f"{clipped:,} times in {samples:,} samples a threshold could not rise, for it was at the top of "
+                  f"threshold_bits = {chip.threshold_bits}, {top:,} ({there}): such neurons win more often than their "
+                  f"share; threshold_bits = {min(chip.threshold_bits + 2, 24)} or a smaller theta_step leaves room",
+                  RunWarning, stacklevel=3)

@@ -18,7 +18,7 @@ from ohmspike.host.targets.base import Target
 from ohmspike.host.targets.model import ModelTarget
 
 from .checkpoint import CHECKPOINT_SECONDS, Interruption, digest_of, resumed_run, save_checkpoint
-from .checks import Watch
+from .checks import Watch, warn_of_full_thresholds
 from .host_read_out import HostReadOut
 
 __all__ = ["Learned", "learn", "run_facts", "schedule_of", "warm_up"]
@@ -133,7 +133,7 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
         done, prequential, marks, host = resumed_run(target, Path(checkpoint), run)
     started, saved, begun = time.perf_counter(), time.perf_counter(), done
     order, order_pass = np.zeros(0, np.int64), -1
-    watch = Watch(chip, learn=True)
+    watch, counted = Watch(chip, learn=True), target.counters()
     with Interruption() as interruption:
         while done < total:
             learning_pass, position = divmod(done, count)
@@ -164,6 +164,7 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
                 saved = time.perf_counter()
             if interruption.asked:
                 raise KeyboardInterrupt
+    warn_of_full_thresholds(target, counted)
     return Learned(done - begun, time.perf_counter() - started, resumed, prequential, marks)
 
 

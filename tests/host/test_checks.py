@@ -11,7 +11,7 @@ from ohmspike.host.coding.images import Encoding
 from ohmspike.host.coding.streams import StreamEncoding, stream_events
 from ohmspike.host.commands.cli import run
 from ohmspike.host.data.streams import Stream
-from ohmspike.host.learning.checks import FutileRun, RunWarning, unseen_lines
+from ohmspike.host.learning.checks import FutileRun, RunWarning, full_membranes, unseen_lines
 
 RNG = np.random.default_rng(1)
 LABELS = RNG.integers(0, 4, 60)
@@ -77,12 +77,47 @@ def test_refused_events_stop_the_run():
         train_vote(target, IMAGES, LABELS, classes=4, encoding=with_decide)
 
 
-def test_full_membranes_are_warned_of():
+def crowd(samples, events, first=0):
+    """A stream of samples with so many events each; the first ones have one event."""
+    sizes = np.r_[np.ones(first, int), np.full(samples - first, events)]
+    return Stream(np.zeros(sizes.sum(), np.int64), RNG.integers(0, 784, sizes.sum()), np.r_[0, np.cumsum(sizes)])
+
+
+def test_full_membranes_are_counted_and_warned_of():
+    chip, stream = Chip.preset("paper400"), crowd(4, 3000)
+    events = stream_events(chip, stream, learn=False)
+    with open_target("model", chip) as target:
+        weights = np.asarray(chip.weight_table, np.int64)[target.read("levels").reshape(1, 784, 400)]
+        read = np.array([weights[0, stream.line[3000 * s:3000 * (s + 1)]].sum(axis=0) for s in range(4)])
+        full = (read > 65_535).sum(axis=1)
+        assert full_membranes(chip, weights, events).tolist() == full.tolist() and full.sum() > 0
+        said = f"{full.sum():,} membranes are full, in 4 of 4 samples: up to 3,00. events"
+        with pytest.warns(RunWarning, match=said):
+            learn(target, stream, encoding=StreamEncoding(), passes=1)
+
+
+def test_a_later_sample_that_fills_membranes_is_seen_too():
     chip = Chip.preset("paper400")
-    stream = Stream(np.zeros(4 * 3000, np.int64), RNG.integers(0, 784, 4 * 3000), np.arange(5) * 3000)
-    with open_target("model", chip) as target, pytest.warns(RunWarning, match="may be full in 4 of the first 4 "):
-        learn(target, stream, encoding=StreamEncoding(), passes=1)
-    assert len(stream_events(chip, stream, learn=False)) == 4
+    with open_target("model", chip) as target, pytest.warns(RunWarning, match="membranes are full, in 3 of 3 samples"):
+        train_vote(target, crowd(1003, 3000, first=1000), np.zeros(1003, int), encoding=StreamEncoding())
+
+
+def test_membranes_that_only_heavier_cells_would_fill_are_said_to_be_so():
+    chip = dataclasses.replace(Chip.preset("paper400"), name="low")
+    with open_target("model", chip) as target:
+        target.write("levels", target.read("levels") * 0 + 1)
+        with pytest.warns(RunWarning, match="membranes may be full as levels rise, in 4 of 4 samples"):
+            classify(target, crowd(4, 3000), encoding=StreamEncoding())
+
+
+def test_thresholds_at_their_top_are_told_in_numbers():
+    chip = dataclasses.replace(TINY, threshold_bits=6, theta_step=20.0, theta_base=0)
+    with open_target("model", chip) as target:
+        said = (r"times in [\d,]+ samples a threshold could not rise, for it was at the top of threshold_bits = 6, 63 "
+                r"\([\d,]+ of [\d,]+ thresholds stand there now\).* threshold_bits = 8 or")
+        with pytest.warns(RunWarning, match=said):
+            learn(target, IMAGES, LABELS)
+        assert target.counters()["theta_clipped"] > 0
 
 
 def test_lines_that_no_tile_sees_are_said():
