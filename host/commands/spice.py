@@ -64,10 +64,11 @@ def spice(learned: Path | None, chip_name: str, seed: int | None, device_name: s
         chip, state, _ = load(learned / "learned.npz" if learned.is_dir() else learned)
     device, simulator = device_of(chip, device_name), Simulator(keep)
     console.status(f"{simulator.path}, version {simulator.version}")
-    shown = load_dataset(data_source, progress=console.status).test_images[image]
-    if shown.shape != (chip.plane_height, chip.plane_width):
-        raise UserError(f"chip {chip.name} must have a plane of 28 x 28 lines to see MNIST, not {chip.plane_height} x "
-                        f"{chip.plane_width}")
+    data = load_dataset(data_source, progress=console.status)
+    data.check_plane(chip)
+    if image >= len(data.test_images):
+        raise UserError(f"--image must be 0 to {len(data.test_images) - 1} for {data.name}, not {image}")
+    shown = data.test_images[image]
     checks = [check.to_dict() for check in evaluate(Scene(chip, state, device, shown), simulator, cases or None,
                                                  progress=console.status)]
     failed = sum(not check["ok"] for check in checks)
