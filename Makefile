@@ -43,6 +43,7 @@ lint: setup
 docs: setup
 	$(BIN)/python -m ohmspike.chip.reference
 	$(BIN)/python -m ohmspike.sim.analog.reference
+	$(BIN)/python -m ohmspike.boards.records
 
 # Speeds, and how they compare with the last ones of such a machine; a line is added to the history.
 bench: setup

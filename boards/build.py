@@ -12,6 +12,7 @@ from typing import Any
 from ohmspike.chip import Chip
 from ohmspike.chip.versions import versions_of
 from ohmspike.chip.wording import did_you_mean
+from ohmspike.hdl.flow.digests import digest
 from ohmspike.hdl.flow.synth import BUDGETS, counted, preparation
 from ohmspike.hdl.flow.toolchain import ToolchainError, find_script, run_tool, tool_environment, warm_yosys
 from ohmspike.hdl.shared.layout import Layout
@@ -58,6 +59,10 @@ class BuildReport:
     versions: dict[str, str]
     plan: str
     """Digest of every file the tools were given."""
+    rtl: str
+    """Digest of the RTL of the chip: :func:`ohmspike.hdl.flow.digests.digest`."""
+    seed: int | None
+    """Seed of the placer; None: the tool's."""
 
     def text(self) -> str:
         """For a person."""
@@ -125,7 +130,8 @@ def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clo
         board=board, chip=chip.name, digest=chip.digest, structure_digest=chip.structure_digest, lanes=layout.lanes,
         clock_hz=top.clock_hz, baud=top.baud, bitstream=str(folder / f"{NAME}.{entry.bitstream}"),
         resources=resources, placed=placed, fmax_mhz=round(fmax, 2), worst_path=path, cycles=_cycles(layout),
-        seconds=seconds, versions=_versions(), plan=plan.digest(16).hex())
+        seconds=seconds, versions=_versions(), plan=plan.digest(16).hex(), seed=seed,
+        rtl=digest(chip, small=entry.level_ports == 1, lanes=layout.lanes))
     (folder / "report.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
     return report
 

@@ -1,5 +1,6 @@
 """``ohmspike build``: the bitstream of a chip for a board, and what it takes."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,18 +24,27 @@ __all__ = ["build"]
 @click.option("--seed", type=click.IntRange(0), default=None, help="seed of the placer  [default: the tool's]")
 @click.option("--out", type=click.Path(path_type=Path), default=None,
               help="folder for bitstream, logs and report.json  [default: build/BOARD-CHIP]")
+@click.option("--record", type=click.Path(path_type=Path, dir_okay=False), default=None,
+              help="file of builds to which the figures are added (docs/builds.json in the repository)")
 @click.option("--program", is_flag=True, help="load the bitstream into the board, with openFPGALoader")
 @json_option
 def build(board: str, chip_name: str | None, lanes: int | None, mhz: float | None, baud: int | None, seed: int | None,
-          out: Path | None, program: bool, as_json: bool) -> None:
+          out: Path | None, record: Path | None, program: bool, as_json: bool) -> None:
     """bitstream of a chip for a board: resources, frequency, worst path"""
     from ohmspike.boards.build import build as build_bitstream
     from ohmspike.boards.build import load
+    from ohmspike.boards.records import added, read
+    from ohmspike.host.support.atomic import check_writable, write_text
 
+    if record is not None:
+        check_writable(record.parent)
+        read(record)
     chip = chip_of(chip_name or BOARDS[board].chip, None)
     folder = out or Path("build", f"{board}-{chip.name}")
     report = build_bitstream(board, chip, folder=folder, lanes=lanes, baud=baud, seed=seed, progress=console.status,
                              clock_hz=None if mhz is None else round(mhz * 1e6))
+    if record is not None:
+        write_text(record, json.dumps(added(read(record), report), indent=1) + "\n", make_folder=True)
     console.show(asdict(report), as_json=as_json, text=report.text())
     if program:
         load(board, Path(report.bitstream))

@@ -17,9 +17,9 @@ from support.bars import CHIP, data
 
 BUILT = BuildReport(
     board="icebreaker", chip="up5k", digest="0", structure_digest="0", lanes=5, clock_hz=16_875_000, baud=3_000_000,
-    bitstream="x.bin", resources={"LUT4": {"used": np.int64(5), "available": 10}}, placed={}, fmax_mhz=np.float64(18.5),
-    worst_path=[{"component": "core", "signal": "race", "kind": "logic", "ns": np.float32(1.5)}],
-    cycles={"image": np.int64(7)}, seconds={}, versions={}, plan="0")
+    bitstream="x.bin", resources={"LUT4": {"used": 5, "available": 10}}, placed={}, fmax_mhz=18.5,
+    worst_path=[{"component": "core", "signal": "race", "kind": "logic", "ns": 1.5}],
+    cycles={"image": 7}, seconds={}, versions={}, plan="0", rtl="0", seed=None)
 
 NEEDS = {"spice": "ngspice"}
 
@@ -48,8 +48,8 @@ def files(tmp_path_factory):
     points = [f"{p},{1 + 9 * (1 - np.exp(-p / 20)) / (1 - np.exp(-1.5)):.5f},"
               f"{1 + 9 * (np.exp(-p / 20) - np.exp(-1.5)) / (1 - np.exp(-1.5)):.5f}" for p in range(31)]
     (folder / "lab.csv").write_text("\n".join(["pulse,LTP (uS),LTD (uS)", *points]))
-    assert cli.run(["learn", "--chip", f"{folder}/small.toml", "--data", f"{folder}/bars.npz", "--out", f"{folder}/runs",
-                    "--device", f"{folder}/mine.toml"]) == 0
+    assert cli.run(["learn", "--chip", f"{folder}/small.toml", "--data", f"{folder}/bars.npz", "--out",
+                    f"{folder}/runs", "--device", f"{folder}/mine.toml"]) == 0
     (folder / "runs").rename(folder / "r")
     next((folder / "r").iterdir()).rename(folder / "run")
     return folder
@@ -76,7 +76,7 @@ CALLS = {
     "energy": "RUN",
     "spice": "RUN --data DATA --case V6",
     "info": "CHIP",
-    "build": "--board icebreaker --out OUT",
+    "build": "--board icebreaker --out OUT --record OUT/records.json",
     "rtl": "CHIP --out OUT/rtl",
     "bridge": "--chip CHIP",
     "load": "RUN/learned.npz --target model",
