@@ -52,8 +52,9 @@ def added(records: list[dict[str, Any]], report: BuildReport) -> list[dict[str, 
     facts = asdict(report)
     new = {name: facts[name] for name in _KEPT}
     others = [entry for entry in records if any(entry[name] != new[name] for name in _KEY)]
-    return sorted([*others, new], key=lambda entry: (list(BOARDS).index(entry["board"]), entry["chip"], entry["lanes"],
-                                                     entry["clock_hz"], entry["baud"]))
+    boards = list(BOARDS)
+    return sorted([*others, new],
+                  key=lambda entry: (boards.index(entry["board"]), *(entry[name] for name in _KEY[1:])))
 
 
 def today(entry: dict[str, Any]) -> str | None:
@@ -81,8 +82,9 @@ def table(records: list[dict[str, Any]], changed: list[bool]) -> str:
             used.get("block RAM", "–"), used.get("SPRAM", "–"), f"{entry['fmax_mhz']:.2f} MHz",
             "–" if entry["seed"] is None else str(entry["seed"]), f"`{entry['rtl']}`",
             "earlier RTL: build it again" if other else "today's RTL"])
-    return markdown_table(["board", "chip", "lanes", "clock", "LUT4", "logic cells placed", "block RAM", "SPRAM", "Fmax",
-                           "seed", "digest of the RTL", "built of"], rows)
+    heads = ["board", "chip", "lanes", "clock", "LUT4", "logic cells placed", "block RAM", "SPRAM", "Fmax", "seed",
+             "digest of the RTL", "built of"]
+    return markdown_table(heads, rows)
 
 
 def rewritten(text: str, records: list[dict[str, Any]], changed: list[bool]) -> str:

@@ -76,8 +76,8 @@ COLLECTIONS = {collection.name: collection for collection in (
 def load_collection(collection: Collection, directory: str | Path | None, progress: Progress | None
                     ) -> Dataset[np.ndarray]:
     """One of :data:`COLLECTIONS`: from a folder, else from the cache, else fetched into it."""
-    tell = progress or (lambda line: None)
-    contents = _from_cache(collection, tell) if directory is None else _from_folder(collection, Path(directory))
+    say = progress or (lambda line: None)
+    contents = _from_cache(collection, say) if directory is None else _from_folder(collection, Path(directory))
     train, train_labels, test, test_labels = (read_idx(contents[name], name=name) for name in collection.files)
     return Dataset(train, train_labels, test, test_labels, collection.name,
                    validation_last=validation_count(len(train)))
@@ -121,7 +121,7 @@ def _from_folder(collection, folder):
     return contents
 
 
-def _from_cache(collection, tell):
+def _from_cache(collection, say):
     folder = Path(platformdirs.user_cache_dir("ohmspike"), collection.name)
     try:
         return _from_folder(collection, folder)
@@ -129,15 +129,15 @@ def _from_cache(collection, tell):
         pass  # missing, or damaged and to be replaced
     failures = []
     for source, fetch in _sources(collection):
-        tell(f"fetching {collection.title}: {source}")
+        say(f"fetching {collection.title}: {source}")
         try:
             contents = {name: _verified(collection, name, content, source) for name, content in fetch()}
         except (*UNPACKING_ERRORS, http.client.HTTPException, subprocess.SubprocessError, tarfile.TarError,
                 DataError) as error:
             failures.append(f"{source}: {error}")
-            tell(failures[-1])
+            say(failures[-1])
             continue
-        _keep(collection, folder, contents, tell)
+        _keep(collection, folder, contents, say)
         return contents
     raise DataError(f"{collection.title} could not be fetched: " + "; ".join(failures),
                     hint="put the four files into a folder and name it with --data")
@@ -215,7 +215,7 @@ def _one(folder, pattern):
     return packages[0]
 
 
-def _keep(collection, folder, contents, tell):
+def _keep(collection, folder, contents, say):
     """Put files into the cache, each under a temporary name first; a full disk only costs the cache."""
     temporary = None
     try:
@@ -225,7 +225,7 @@ def _keep(collection, folder, contents, tell):
             temporary.write_bytes(content)
             os.replace(temporary, folder / name)
     except OSError as error:
-        tell(f"{folder}: {collection.title} cannot be kept and will be fetched again: {error.strerror or error}")
+        say(f"{folder}: {collection.title} cannot be kept and will be fetched again: {error.strerror or error}")
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -101,7 +101,7 @@ class Dataset(Generic[S]):
         """The training samples alone, divided into those to learn from and those that evaluate hyper-parameters.
 
         The last 10,000 images of MNIST and Fashion-MNIST; of other data a sixth, 10,000 at most, drawn at random and
-        of every class alike. They stand in place of the test images.
+        the same share of every class. They stand in place of the test images.
         """
         count, labels = len(self.train_images), self.train_labels
         if count < 2:

@@ -30,6 +30,7 @@ _IMAGE_NAMES = ("images", "image", "x", "data", "pixels", "img")
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 _TEST = re.compile(r"(^|[^a-z])(test|t10k|val|valid|validation)([^a-z]|$)", re.IGNORECASE)
 _HEAD_BYTES = 4096
+_NIR_BYTES = 1 << 20
 _SIDE_MIN = 4
 """Tables with fewer than 16 columns of pixels are taken for something else: of events, or of a measured device."""
 
@@ -60,8 +61,11 @@ class Kind:
 def _npz(path: Path, plane: Plane = None) -> Arrays:
     arrays, others = read_npz(path, IMAGE_ARRAYS, hint=NPZ_HINT)
     if "images" not in arrays:
-        held = f", the file holds {', '.join(others)}" if others else ""
-        raise DataError(f"{path}: images is missing{held}", hint=NPZ_HINT)
+        if {"time", "line", "offsets"} <= set(others):
+            raise DataError(f"{path}: an event stream (time, line, offsets), and images are needed here",
+                            hint="ohmspike learn and ohmspike classify take event streams")
+        names = f", the file has {', '.join(others)}" if others else ""
+        raise DataError(f"{path}: images is missing{names}", hint=NPZ_HINT)
     return arrays
 
 
@@ -179,11 +183,12 @@ def scaled(images: np.ndarray, plane: tuple[int, int]) -> np.ndarray:
 def _matlab(path: Path, plane: Plane = None) -> Arrays:
     from scipy.io import loadmat
 
-    found = {name: value for name, value in loadmat(path).items() if isinstance(value, np.ndarray)}
-    images = next((found[name] for name in found if name.lower() in _IMAGE_NAMES and found[name].ndim >= 2), None)
+    variables = {name: value for name, value in loadmat(path).items() if isinstance(value, np.ndarray)}
+    images = next((value for name, value in variables.items()
+                   if name.lower() in _IMAGE_NAMES and value.ndim >= 2), None)
     if images is None:
-        raise DataError(f"{path}: must hold images (or X), not {', '.join(found) or 'nothing'}", hint=NPZ_HINT)
-    labels = next((np.ravel(found[name]) for name in found if name.lower() in _LABEL_NAMES), None)
+        raise DataError(f"{path}: must hold images (or X), not {', '.join(variables) or 'nothing'}", hint=NPZ_HINT)
+    labels = next((np.ravel(value) for name, value in variables.items() if name.lower() in _LABEL_NAMES), None)
     if labels is not None and images.shape[0] != len(labels) == images.shape[-1]:
         images = np.moveaxis(images, -1, 0)  # MATLAB's habit: the sample is the last axis
     if images.ndim == 2 and (side := _side(images.shape[1])) is not None:
@@ -275,7 +280,7 @@ _SIGNATURES = (
     (b"GIF8", Kind("one picture (GIF)", hint="a folder with a folder of pictures for every class is read")),
     (b"PAR1", Kind("a Parquet table", _parquet)),
     (b"ARROW1", Kind("an Arrow file", hint="save it as Parquet")),
-    (b"\x89HDF", Kind("an HDF5 file (.h5, .nir graph, or .mat of MATLAB 7.3)",
+    (b"\x89HDF", Kind("an HDF5 file (.h5, or .mat of MATLAB 7.3)",
                       hint="read it with h5py, and " + NPZ_HINT)),
     (b"MATLAB", Kind("a MATLAB file (.mat)", _matlab)),
     (b"#!AER-DAT4", Kind("an AEDAT 4 recording of an event camera", hint=_EVENTS_HINT)),
@@ -346,6 +351,9 @@ def _kind_of_file(path: Path) -> Kind:
         return Kind("a tar archive", hint=_UNPACK)
     if head[:4] == b"PK\x03\x04" or head[:4] == b"PK\x05\x06":
         return _kind_of_zip(path)
+    if head.startswith(b"\x89HDF") and _is_nir(path):
+        return Kind("a NIR graph", hint="a NIR graph describes a network; a chip is described in TOML and named by "
+                                        "--chip (docs/files.md), --data takes the samples that it learns")
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return kind
@@ -354,6 +362,16 @@ def _kind_of_file(path: Path) -> Kind:
     if head[:2] == b"% " and re.search(rb"(?i)evt|date|data file containing", head):
         return Kind("a Prophesee recording of an event camera", hint=_EVENTS_HINT)
     return _kind_of_text(head)
+
+
+def _is_nir(path: Path) -> bool:
+    """Whether an HDF5 file holds the groups of a NIR graph: nodes, and edges between them."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_NIR_BYTES)
+    except OSError:
+        return False
+    return all(re.search(rb"\0" + name + rb"\0", start) for name in (b"nodes", b"edges"))
 
 
 def _kind_of_zip(path: Path) -> Kind:
@@ -446,7 +464,7 @@ def _integers(values: np.ndarray) -> np.ndarray:
 
 
 def _classes(values: Iterable[object]) -> np.ndarray:
-    """Labels as integers; names become their place in the sorted list of names."""
+    """Labels as integers; names become their index in the sorted list of names."""
     texts = [str(value) for value in values]
     if all(re.fullmatch(r"-?\d+(\.0+)?", text) for text in texts):
         return np.array([int(float(text)) for text in texts])

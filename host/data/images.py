@@ -24,38 +24,38 @@ def load_npz(path: str | Path, progress: Progress | None = None) -> Dataset[np.n
 def load_images(path: str | Path, progress: Progress | None = None) -> Dataset[np.ndarray]:
     """A user's own images, of any plane and any number of classes.
 
-    Without a test split a seventh of the images is held out, drawn at random, of every class alike
+    Without a test split a seventh of the images is held out, drawn at random, the same share of every class
     (:func:`~ohmspike.host.data.dataset.held_out`).
 
     Parameters
     ----------
     path : path
         ``.npz`` with ``images`` of shape (samples, height, width) and optional ``labels``, integers of shape
-        (samples,), 0 to :data:`LABEL_TOP`; optional ``test_images`` and ``test_labels`` alike. Images are integers 0 to
-        255, or floats 0 to 1 (``p`` becomes the integer next to ``255 p``), or booleans (0 and 255). Axes of size 1
-        beside the samples are left out. Other kinds of files and folders: :mod:`ohmspike.host.data.foreign`.
+        (samples,), 0 to :data:`LABEL_TOP`; optional ``test_images`` and ``test_labels`` likewise. Images are integers 0
+        to 255, or floats 0 to 1 (``p`` becomes the integer next to ``255 p``), or booleans (0 and 255). Axes of size 1
+        other than the samples are left out. Other kinds of files and folders: :mod:`ohmspike.host.data.foreign`.
     progress : callable, optional
-        Told what is held out, and which arrays are of no use.
+        Called with what is held out, and which arrays are not used.
 
     Raises
     ------
     DataError
         The file cannot be read or is of a kind that is not; an array is missing or of another type, shape or range.
     """
-    tell = progress or (lambda line: None)
+    say = progress or (lambda line: None)
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder", hint=NPZ_HINT)
     kind = kind_of(path)
     arrays = read_images(path)
     if kind != NPZ:
-        tell(f"{path}: read as {kind.title}")
+        say(f"{path}: read as {kind.title}")
     elif others := read_npz(path, IMAGE_ARRAYS, hint=NPZ_HINT)[1]:
-        tell(f"{path}: not used: {', '.join(others)}")
-    return dataset_of(path, arrays, tell)
+        say(f"{path}: not used: {', '.join(others)}")
+    return dataset_of(path, arrays, say)
 
 
-def dataset_of(path: str | Path, arrays: dict[str, np.ndarray], tell: Progress) -> Dataset[np.ndarray]:
+def dataset_of(path: str | Path, arrays: dict[str, np.ndarray], say: Progress) -> Dataset[np.ndarray]:
     """Arrays checked, converted and, without a test split, divided; as :func:`load_images` says."""
     images, labels = _labelled(path, arrays, "images", "labels")
     if held := "test_images" not in arrays:
@@ -65,7 +65,7 @@ def dataset_of(path: str | Path, arrays: dict[str, np.ndarray], tell: Progress) 
             raise DataError(f"{path}: images must be at least 2, one of them to be held out, not {len(images)}",
                             hint="add images, or test_images")
         kept, out = held_out(len(images), labels, max(1, len(images) // HELD_OUT_SHARE), HELD_OUT_SEED)
-        tell(f"{path}: no test_images: {len(out):,} of {len(images):,} images, drawn at random, are held out")
+        say(f"{path}: no test_images: {len(out):,} of {len(images):,} images, drawn at random, are held out")
         images, test_images = images[kept], images[out]
         labels, test_labels = (None, None) if labels is None else (labels[kept], labels[out])
     else:
@@ -86,7 +86,7 @@ def load_mnist(directory: str | Path | None = None, progress: Progress | None = 
     directory : path, optional
         Folder with the four files, plain or gzip; nothing else is tried.
     progress : callable, optional
-        Told what is being fetched, one line at a time, and if the cache cannot be written.
+        Called with what is being fetched, one line at a time, and if the cache cannot be written.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def load_dataset(source: str | os.PathLike | None = None, progress: Progress | N
         one of them, identified by their hashes; else a file or folder of a user's own images (:func:`load_images`). To
         name a folder that has the name of a collection, write ``./name``.
     progress : callable, optional
-        Told what is being fetched, held out or not used, one line at a time.
+        Called with what is being fetched, held out or not used, one line at a time.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def load_dataset(source: str | os.PathLike | None = None, progress: Progress | N
     if path.exists() or path.suffix == ".npz":
         return load_images(path, progress)
     raise DataError(f"data must be {', '.join(COLLECTIONS)}, a file or a folder, not {str(source)!r}",
-                    hint=did_you_mean(str(source), COLLECTIONS) or "docs/data.md tells what can be brought")
+                    hint=did_you_mean(str(source), COLLECTIONS) or "docs/data.md lists what can be read")
 
 
 def _labelled(path, arrays, name, labels_name):

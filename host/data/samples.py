@@ -16,9 +16,9 @@ __all__ = ["load_samples"]
 def load_samples(source: str | Path | None, progress: Progress | None = None) -> Dataset[Any]:
     """What ``--data`` names, event streams too (their samples in place of images); see :func:`load_dataset`.
 
-    Of a stream a seventh of the samples is held out, drawn at random, of every class alike. If it has no ``bin``, it
-    gets the smallest with which its longest sample takes no more than 254 bins, so that all samples are quantised
-    alike.
+    Of a stream a seventh of the samples is held out, drawn at random, the same share of every class. If it has no
+    ``bin``, it gets the smallest with which its longest sample takes no more than 254 bins, so that all samples are
+    quantised in the same way.
 
     Raises
     ------

@@ -76,7 +76,7 @@ def load_stream(path: str | Path, progress: Progress | None = None) -> Stream:
         and ``offsets``, integers of shape (samples + 1,) that rise from 0 to the number of spikes; optional ``labels``,
         integers of shape (samples,), 0 to 65535, and ``bin``, the width of a step.
     progress : callable, optional
-        Told which arrays are of no use.
+        Called with the names of arrays that are not used.
 
     Raises
     ------

@@ -198,7 +198,7 @@ def test_floats_and_booleans_become_pixels(tmp_path):
 
 
 @pytest.mark.parametrize(("arrays", "message"), [
-    ({"pictures": images_of()}, "images is missing, the file holds pictures"),
+    ({"pictures": images_of()}, "images is missing, the file has pictures"),
     ({"images": np.zeros((2, 12), np.uint8)}, r"images must be of shape \(samples, height, width\), not \(2, 12\)"),
     ({"images": np.zeros((2, 3, 4, 3), np.uint8)}, r"images must be of shape .*, not \(2, 3, 4, 3\)"),
     ({"images": np.zeros((0, 3, 4), np.uint8)}, r"images must be of shape .*, not \(0, 3, 4\)"),

@@ -153,6 +153,7 @@ def png():
 REFUSED = {
     "png": (png(), r"one picture \(PNG\)", "a folder of pictures for every class"),
     "jpeg": (b"\xff\xd8\xff\xe0" + bytes(20), r"one picture \(JPEG\)", "a folder of pictures for every class"),
+    "nir": (b"\x89HDF\r\n\x1a\n" + bytes(50) + b"edges\0\0\0nodes\0", "a NIR graph", "--chip"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(50), "an HDF5 file", "h5py"),
     "aedat4": (b"#!AER-DAT4.0\r\n" + bytes(50), "an AEDAT 4 recording", "time, line and offsets"),
     "aedat2": (b"#!AER-DAT2.0\r\n# more\r\n", "an AEDAT recording", "time, line and offsets"),
@@ -250,3 +251,18 @@ def test_mutated_files_are_read_or_refused_and_nothing_else(tmp_path, data):
         assert load_samples(path).train_images.dtype == np.uint8
     except DataError as error:
         assert str(path) in str(error)
+
+
+@pytest.mark.parametrize("words", [
+    ["search", "--study", "s.db", "--trials", "1"], ["robustness", "--out", "r.csv"], ["compare", "--b", "model"],
+    ["accuracy", "--table", "chips", "--only", "paper100", "--results", "a.jsonl"], ["continual", "--out", "c.json"],
+    ["demo"], ["spice"], ["device", "study", "target65"], ["device", "compare", "target65"],
+    ["convert"]], ids=lambda words: " ".join(words[:2]))
+def test_a_stream_where_images_are_needed_is_called_one(words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("s.npz", time=np.arange(4), line=np.arange(4), offsets=np.array([0, 2, 4]), labels=np.array([0, 1]))
+    data = ["s.npz", "out.npz"] if words == ["convert"] else ["--data", "s.npz"]
+    assert run([*words, *data]) == 1
+    error = capsys.readouterr().err
+    assert "s.npz: an event stream (time, line, offsets), and images are needed here" in error, error
+    assert "hint: ohmspike learn and ohmspike classify take event streams" in error
