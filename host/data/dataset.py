@@ -1,12 +1,14 @@
 """A data set: images or event streams to learn from and to be judged on."""
 
 import dataclasses
+import warnings
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from ohmspike.chip import Chip
+from ohmspike.host.support.errors import RunWarning
 
 from .formats import DataError
 
@@ -96,6 +98,19 @@ class Dataset(Generic[S]):
             raise DataError(f"{self.name}: labels must be 0 to {chip.classes - 1} for the read-out of {chip.name}, "
                             f"not up to {self.classes - 1}",
                             hint=f"describe a chip with classes = {self.classes} under [read_out]")
+        self._warn_of_classes()
+
+    def _warn_of_classes(self) -> None:
+        """Warn of classes without samples to learn, and of labels that are all the same."""
+        present = np.unique(self.labels()[0])
+        missing = np.setdiff1d(np.arange(self.classes or 0), present)
+        if len(present) == 1:
+            warnings.warn(f"{self.name}: all samples to learn are of class {present[0]}: one answer is always right",
+                          RunWarning, stacklevel=3)
+        elif len(missing):
+            listed = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
+            warnings.warn(f"{self.name}: {len(missing):,} of {self.classes:,} classes have no samples to learn: "
+                          f"{listed}; labels are numbered from 0 without gaps", RunWarning, stacklevel=3)
 
     def validation(self, seed: int = HELD_OUT_SEED) -> "Dataset[S]":
         """The training samples alone, divided into those to learn from and those that evaluate hyper-parameters.

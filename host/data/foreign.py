@@ -27,6 +27,11 @@ NPZ_HINT = "write it with numpy.savez(path, images=..., labels=...), see docs/da
 _EVENTS_HINT = "bring events of a camera as an .npz with time, line and offsets: docs/data.md, Spikes"
 _LABEL_NAMES = ("label", "labels", "class", "target", "y", "digit")
 _IMAGE_NAMES = ("images", "image", "x", "data", "pixels", "img")
+_NPZ_NAMES = (
+    ("x_train", "y_train", "x_test", "y_test"), ("train_images", "train_labels", "test_images", "test_labels"),
+    ("x", "y"), ("data", "target"), ("data", "labels"), ("image", "label"))
+"""Names of the arrays of images, labels, test images and test labels in archives of other programs."""
+
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 _TEST = re.compile(r"(^|[^a-z])(test|t10k|val|valid|validation)([^a-z]|$)", re.IGNORECASE)
 _HEAD_BYTES = 4096
@@ -60,6 +65,8 @@ class Kind:
 # readers
 def _npz(path: Path, plane: Plane = None) -> Arrays:
     arrays, others = read_npz(path, IMAGE_ARRAYS, hint=NPZ_HINT)
+    if not arrays:
+        arrays, others = _npz_of_other_names(path, others)
     if "images" not in arrays:
         if {"time", "line", "offsets"} <= set(others):
             raise DataError(f"{path}: an event stream (time, line, offsets), and images are needed here",
@@ -67,6 +74,23 @@ def _npz(path: Path, plane: Plane = None) -> Arrays:
         names = f", the file has {', '.join(others)}" if others else ""
         raise DataError(f"{path}: images is missing{names}", hint=NPZ_HINT)
     return arrays
+
+
+def _npz_of_other_names(path: Path, names: Sequence[str]) -> tuple[Arrays, list[str]]:
+    """Arrays under the names of Keras (``x_train``) or scikit-learn (``data``, ``target``), and the other names."""
+    for usual in _NPZ_NAMES:
+        wanted = [next((name for name in names if name.lower() == other), "") for other in usual]
+        if wanted[0]:
+            arrays, others = read_npz(path, [name for name in wanted if name], hint=NPZ_HINT)
+            known = dict(zip(wanted, IMAGE_ARRAYS, strict=False))
+            renamed = {known[name]: array for name, array in arrays.items()}
+            for name in ("images", "test_images"):
+                if name in renamed and renamed[name].ndim == 2 and (side := _side(renamed[name].shape[1])) is not None:
+                    renamed[name] = renamed[name].reshape(-1, side, side)
+                if name in renamed and renamed[name].dtype.kind == "f":
+                    renamed[name] = _integers(renamed[name])
+            return renamed, others
+    return {}, list(names)
 
 
 def _npy(path: Path, plane: Plane = None) -> Arrays:

@@ -174,6 +174,8 @@ def _shape_hint(images):
     side = round(images.shape[-1]**0.5) if images.ndim == 2 else 0
     if side and side * side == images.shape[-1]:
         return f"lists of pixels become planes with images.reshape(-1, {side}, {side})"
+    if images.ndim and not len(images):
+        return "the array has no samples"
     if images.ndim == 2:
         return "one image is images[None], lists of pixels become planes with images.reshape(-1, height, width)"
     return "a chip sees one plane: make colours grey and lists of pixels two-dimensional"
@@ -195,6 +197,10 @@ def checked_label_array(path: str | Path, name: str, labels: np.ndarray, count: 
         hint = None
         if labels.dtype.kind in "US":
             hint = "numbers for names: names, labels = numpy.unique(labels, return_inverse=True)"
+        elif labels.dtype.kind == "b" and labels.shape == (count,):
+            hint = "labels.astype(int) makes 0 and 1 of them"
+        elif labels.dtype.kind == "f" and labels.shape == (count,):
+            hint = "classes are whole numbers: quantities need bins first, numpy.digitize(labels, edges)"
         elif labels.ndim == 2 and len(labels) == count:
             hint = "labels in one-hot form become numbers with labels.argmax(axis=1)"
         elif labels.shape != (count,):
@@ -203,7 +209,8 @@ def checked_label_array(path: str | Path, name: str, labels: np.ndarray, count: 
                         hint=hint)
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high > LABEL_TOP:
-        raise DataError(f"{path}: {name} must be 0 to {LABEL_TOP}, not {low} to {high}")
+        raise DataError(f"{path}: {name} must be 0 to {LABEL_TOP}, not {low} to {high}",
+                        hint="classes are numbered from 0: values, labels = numpy.unique(labels, return_inverse=True)")
     return labels.astype(np.int64)
 
 

@@ -63,7 +63,11 @@ class Watch:
         if samples and not spikes.any():
             raise FutileRun(f"no line spikes in the first {samples:,} samples: {_range(chip, images)}",
                             hint="brighter images, a lower dark_level under [code] of the chip, or contrast = "
-                                 "\"auto\" there")
+                                 "\"auto\" there" if isinstance(images, np.ndarray) else
+                                 "offsets divide the spikes into samples: docs/data.md, Spikes")
+        if samples and isinstance(images, np.ndarray) and _plain_images(images).all():
+            raise FutileRun(f"every image of the first {samples:,} is of one grey level: {_range(chip, images)}",
+                            hint="look at the images before they are saved, and at what scaled them")
         if samples and isinstance(images, np.ndarray) and (spikes == chip.lines).all() and (
                 batch.codes != EventCode.STEP).all():
             raise FutileRun(f"every line spikes in each of the first {samples:,} samples: {_range(chip, images)}",
@@ -72,6 +76,12 @@ class Watch:
         if unseen := unseen_lines(chip):
             warnings.warn(f"{unseen:,} of {chip.lines:,} lines of the plane are seen by no tile of {chip.name}: "
                           "patch and stride do not cover it", RunWarning, stacklevel=3)
+        if silent := int(np.count_nonzero(spikes == 0)):
+            warnings.warn(f"no line spikes in {silent:,} of the first {samples:,} samples: nothing can fire in those",
+                          RunWarning, stacklevel=3)
+        elif isinstance(images, np.ndarray) and (plain := int(np.count_nonzero(_plain_images(images)))):
+            warnings.warn(f"{plain:,} of the first {samples:,} images are of one grey level: there is nothing to learn "
+                          "in those", RunWarning, stacklevel=3)
         self._counters = target.counters()
 
     def after(self, target: Target, samples: int) -> None:
@@ -99,9 +109,15 @@ class Watch:
                                 if self.chip.fire_mode == "threshold" else ": lower it, or enlarge the patch"))
 
 
+def _plain_images(images):
+    """Which images have the same value in all of their pixels."""
+    flat = images.reshape(len(images), -1)
+    return flat.min(axis=1) == flat.max(axis=1)
+
+
 def _range(chip, images):
     if not isinstance(images, np.ndarray):
-        return "the stream has no spikes there"
+        return "the stream has none there"
     return (f"their pixels are {images.min()} to {images.max()}, and those up to dark_level = {chip.dark_level} are "
             "dark" + (" (contrast is fixed)" if chip.contrast == "fixed" else ""))
 

@@ -77,6 +77,23 @@ def test_refused_events_stop_the_run():
         train_vote(target, IMAGES, LABELS, classes=4, encoding=with_decide)
 
 
+def test_images_of_one_grey_level_are_said_and_if_all_are_the_run_stops():
+    some = IMAGES.copy()
+    some[:5] = 90
+    with open_target("model", TINY) as target, pytest.warns(RunWarning, match="5 of the first 60 images are of one"):
+        learn(target, some, LABELS)
+    some[5:] = 30
+    with open_target("model", FIXED) as target, pytest.raises(FutileRun, match="every image of the first 60 is of one"):
+        learn(target, some, LABELS)
+
+
+def test_samples_without_a_spike_are_counted():
+    some = IMAGES.copy()
+    some[:7] = 0
+    with open_target("model", TINY) as target, pytest.warns(RunWarning, match="no line spikes in 7 of the first 60"):
+        learn(target, some, LABELS)
+
+
 def crowd(samples, events, first=0):
     """A stream of samples with so many events each; the first ones have one event."""
     sizes = np.r_[np.ones(first, int), np.full(samples - first, events)]

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
 
+from ohmspike.chip import Chip
 from ohmspike.host.commands.cli import run
 from ohmspike.host.data.foreign import kind_of, read_images
 from ohmspike.host.data.formats import DataError
 from ohmspike.host.data.images import load_dataset
 from ohmspike.host.data.samples import load_samples
+from ohmspike.host.support.errors import RunWarning
 
 RNG = np.random.default_rng(1)
 IMAGES = RNG.integers(0, 256, (12, 8, 8)).astype(np.uint8)
@@ -266,3 +268,25 @@ def test_a_stream_where_images_are_needed_is_called_one(words, tmp_path, capsys,
     error = capsys.readouterr().err
     assert "s.npz: an event stream (time, line, offsets), and images are needed here" in error, error
     assert "hint: ohmspike learn and ohmspike classify take event streams" in error
+
+
+@pytest.mark.parametrize("names", [("x_train", "y_train", "x_test", "y_test"), ("X", "y"), ("data", "target"),
+                                   ("train_images", "train_labels")])
+def test_archives_of_other_programs_are_read_under_their_names(names, tmp_path):
+    flat = names[0] in ("X", "data")
+    images = IMAGES.reshape(12, 64).astype(np.float32) if flat else IMAGES
+    np.savez(tmp_path / "a.npz", **dict(zip(names, (images, LABELS, IMAGES[:4], LABELS[:4]), strict=False)))
+    read = read_images(tmp_path / "a.npz")
+    assert np.array_equal(read["images"], IMAGES) and np.array_equal(read["labels"], LABELS)
+    assert ("test_images" in read) == (len(names) == 4)
+
+
+@pytest.mark.parametrize(("labels", "said"), [
+    (LABELS * 0, "all samples to learn are of class 0"),
+    (LABELS * 2, "2 of 5 classes have no samples to learn: 1, 3")])
+def test_classes_without_samples_are_said(labels, said, tmp_path):
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=labels, test_images=IMAGES, test_labels=labels)
+    with pytest.warns(RunWarning, match=said):
+        load_dataset(tmp_path / "a.npz").check(
+            Chip(name="eight", plane_height=8, plane_width=8, patch_height=8, patch_width=8, stride=1, neurons=4),
+            labels_for="a test")
