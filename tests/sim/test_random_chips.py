@@ -1,4 +1,4 @@
-"""The emitted RTL of random chips that accumulate does to the bit what the model does, in both forms."""
+"""The emitted RTL of random chips does to the bit what the model does, in both forms."""
 
 import os
 
@@ -14,9 +14,9 @@ from ohmspike.host.targets.linked import LinkTarget
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.sim.rtl.compiled import CompiledRtl
 from ohmspike.sim.state import spikes_difference
-from support.stimulus import accumulating_chip, random_samples, random_state
+from support.stimulus import CORNERS, accumulating_chip, corner_chip, random_samples, random_state
 
-LONG = pytest.mark.skipif("OHMSPIKE_LONG_TESTS" not in os.environ, reason="takes minutes: set OHMSPIKE_LONG_TESTS=1")
+LONG = pytest.mark.skipif("OHMSPIKE_LONG_TESTS" not in os.environ, reason="takes an hour: make test-random")
 
 
 def difference(rtl, model, rng):
@@ -33,14 +33,33 @@ def difference(rtl, model, rng):
     return target.state().differences(model.state())
 
 
-@pytest.mark.slow
+def compiled(chip, lanes, ports, seed):
+    text = emit(ChipTop(Layout(chip, lanes, ports), max_request=64, max_reply=64), "chip", undefined_memories=["*"])
+    return CompiledRtl(text, top="chip", initial_seed=1 + seed, quick=True)
+
+
 @pytest.mark.parametrize(("seed", "ports"), [
-    pytest.param(seed, ports, marks=() if (seed, ports) in ((0, 2), (5, 1)) else LONG)
-    for seed in range(20) for ports in (2, 1)])
+    pytest.param(seed, ports, marks=LONG) for seed in range(20) for ports in (2, 1)])
 def test_accumulating_chips_do_what_the_model_does(seed, ports):
     """Accumulation in the tiles, in the read-out or in both, with write noise and stuck cells or without."""
     chip, rng = accumulating_chip(seed), np.random.default_rng([seed, ports])
-    layout = Layout(chip, int(rng.integers(1, min(chip.neurons, 6) + 1)), ports)
-    text = emit(ChipTop(layout, max_request=64, max_reply=64), "chip", undefined_memories=["*"])
-    with CompiledRtl(text, top="chip", initial_seed=1 + seed, quick=True) as rtl:
-        assert difference(rtl, ModelTarget(chip, threads=1), rng) == "", f"{chip}, {layout.lanes} lanes"
+    lanes = int(rng.integers(1, min(chip.neurons, 6) + 1))
+    with compiled(chip, lanes, ports, seed) as rtl:
+        assert difference(rtl, ModelTarget(chip, threads=1), rng) == "", f"{chip}, {lanes} lanes"
+
+
+@pytest.mark.parametrize(("seed", "ports"), [
+    pytest.param(seed, ports, marks=() if seed < 10 and ports == 1 + seed % 2 else LONG)
+    for seed in range(200) for ports in (2, 1)])
+def test_chips_at_the_ends_of_their_fields_do_what_the_model_does(seed, ports):
+    """200 chips in both forms, lanes at their ends too; ten of them always (`make test-random` is all of them)."""
+    chip, rng = corner_chip(seed), np.random.default_rng([seed, ports])
+    lanes = int(rng.choice([1, chip.neurons]))
+    with compiled(chip, lanes, ports, seed) as rtl:
+        assert difference(rtl, ModelTarget(chip, threads=1), rng) == "", f"{chip}, {lanes} lanes"
+
+
+def test_the_chips_reach_every_end():
+    chips = [corner_chip(seed) for seed in range(200)]
+    for name, ends in CORNERS.items():
+        assert {getattr(chip, name) for chip in chips} == set(ends), name

@@ -81,6 +81,51 @@ def accumulating_chip(seed: int) -> Chip:
     return found
 
 
+CORNERS = {
+    "stride": (1, 4), "neurons": (1, 2, 33), "min_spikes": (1, 4), "levels": (2, 3, 256), "weight_bits": (1, 12),
+    "membrane_bits": (4, 24), "threshold_bits": (4, 24), "theta_leak": (0, 1, 15), "trace_bits": (4, 8),
+    "trace_shift": (1, 7), "amplitudes": (1, 2, 16), "classes": (0, 2, 12), "score_bits": (8, 24),
+    "noise_bits": (0, 1, 16), "stuck_cells": ("none", "masked"), "accumulate_bits": (0, 2, 8),
+    "read_out_accumulate_bits": (0, 2, 8), "fire_mode": ("race", "race", "threshold"),
+    "weight_store": ("memory", "fixed"),
+}
+"""Ends of the ranges of fields; of those that cost simulation time, the ends of what a small chip has."""
+
+
+def corner_chip(seed: int) -> Chip:
+    """A chip whose every field is at an end of its range, with the same seed the same one.
+
+    Tables and weights hold their least and largest entries, and a few from between.
+    """
+    rng = np.random.default_rng([seed, 3])
+    fields = {name: rng.choice(ends).item() for name, ends in CORNERS.items()}
+    race, neurons, levels = fields["fire_mode"] == "race", fields["neurons"], fields["levels"]
+    plane = rng.integers(1, 6, 2)
+    patch = [int(rng.choice([1, side])) for side in plane]
+    winners = int(rng.choice([1, min(neurons, 7)])) if race else 1
+    classes = fields["classes"] if race else 0
+    accumulated = {"": fields["accumulate_bits"], "read_out_": fields["read_out_accumulate_bits"] if classes else 0}
+    fields |= {f"{prefix}accumulate_bits": bits for prefix, bits in accumulated.items()} | {
+        f"{prefix}accumulate_threshold": int(rng.choice([1, (1 << bits - 1) - 1])) if bits else 0
+        for prefix, bits in accumulated.items()} | {
+        "plane_height": int(plane[0]), "plane_width": int(plane[1]), "patch_height": patch[0], "patch_width": patch[1],
+        "winners": winners, "learners": int(rng.choice([1, winners if race else min(neurons, 7)])), "classes": classes,
+        "fraction_bits": int(rng.choice([8, 12 if fields["noise_bits"] else 16])),
+        "theta_step": float(rng.choice([0, 1, 65535])),
+        "theta_base": int(rng.choice([0, (1 << fields["threshold_bits"]) - 1])) if not race else 0,
+        "margin": int(rng.choice([0, (1 << fields["score_bits"]) - 1])), "seed": int(rng.choice([0, 2**63 - 1]))}
+    tables = {f"{prefix}{kind}_table": _corner_table(rng, (fields["amplitudes"], levels))
+              for prefix in ("", *(["read_out_"] if classes else [])) for kind in ("set", "reset")}
+    weights = rng.choice([0, 1, (1 << fields["weight_bits"]) - 1], levels).tolist()
+    return Chip(name="corner", weights=tuple(weights), set_step=0.0, reset_step=0.0, read_out_set_step=0.0,
+                read_out_reset_step=0.0, **tables, **fields)
+
+
+def _corner_table(rng, shape):
+    entries = np.where(rng.random(shape) < 0.5, rng.choice([0, 1, 2**16 - 1], shape), rng.integers(0, 2**13, shape))
+    return tuple(map(tuple, entries.tolist()))
+
+
 def _table(rng, amplitudes, levels):
     return tuple(map(tuple, rng.integers(0, 1 << int(rng.integers(1, 17)), (amplitudes, levels)).tolist()))
 
