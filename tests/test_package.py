@@ -35,7 +35,7 @@ def expected(clone):
     """Files of the package: all Python of the folders, and what it reads."""
     files = [Path(name) for name in run("git", "ls-files", *FOLDERS, folder=clone).splitlines()]
     kept = {f"ohmspike/{file.as_posix()}" for file in files
-            if file.suffix in (".py", *DATA) or file.parent.name == "templates"}
+            if file.suffix in (".py", *DATA) or file.parent.name in ("static", "templates")}
     return kept | {"ohmspike/__init__.py", "ohmspike/__main__.py", "ohmspike/py.typed"}
 
 

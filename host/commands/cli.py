@@ -19,6 +19,7 @@ SECTIONS = {
         "learn": "learn, classify, keep a run folder",
         "classify": "answers of a learned chip",
         "compare": "two targets, to their first difference",
+        "serve": "a page in the browser on a running chip",
         "demo": "model and RTL learn, and are compared",
         "search": "find rates on validation images",
         "convert": "images of other programs into an .npz",

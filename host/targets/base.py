@@ -119,10 +119,10 @@ class Target(ABC):
         tables, threshold = self.chip.accumulate_rates("", scale)
         for name, table in zip(("set", "reset"), self.chip.plasticity_tables(tables), strict=True):
             self.write(name, table)
-        self._write_registers(theta_step=int(self.chip.theta_step * scale + 0.5), accumulate_threshold=threshold)
+        self.write_registers(theta_step=int(self.chip.theta_step * scale + 0.5), accumulate_threshold=threshold)
 
-    def _write_registers(self, **values):
-        """Write some registers; those that the chip does not have are left out."""
+    def write_registers(self, **values: int) -> None:
+        """Write some registers by name; those that the chip does not have are left out."""
         registers, names = self.read("registers").ravel(), register_names(self.chip)
         for name, value in values.items():
             if name in names:
@@ -135,7 +135,7 @@ class Target(ABC):
         for name, table in zip(("read_out_set", "read_out_reset"), self.chip.read_out_tables(tables), strict=True):
             self.write(name, table)
         if threshold:
-            self._write_registers(read_out_accumulate_threshold=threshold)
+            self.write_registers(read_out_accumulate_threshold=threshold)
 
     def program_read_out(self, levels: np.ndarray) -> None:
         """Write levels of the read-out, as a device would take them.

@@ -18,7 +18,8 @@ from .exact import ExactModel, Work, joined
 from .kernels.types import Reading, RealCells
 from .nonidealities import IN_HARDWARE, NOISE_LAWS, NONIDEALITIES
 
-__all__ = ["STEADY", "WARMING_SAMPLES", "NonIdealModel", "NonIdealities", "as_hardware", "warmed"]
+__all__ = ["STEADY", "WARMING_SAMPLES", "NonIdealModel", "NonIdealities", "as_hardware", "warm_weights",
+           "warmed"]
 
 _NEVER = np.uint32(0xFFFFFFFF)
 _BOLTZMANN_EV = 8.617333e-5
@@ -347,7 +348,7 @@ class NonIdealModel(ExactModel):
             seen = int(self._seen[0])
             stop = min(first + STEADY - seen % STEADY, len(batch))
             kelvin = self.nonidealities.temperature + self.nonidealities.warming * warmed(seen // STEADY * STEADY)
-            self._drawn.real[0].level_weights[...] = _warm_weights(self.chip, self.device, kelvin)
+            self._drawn.real[0].level_weights[...] = warm_weights(self.chip, self.device, kelvin)
             offsets = batch.offsets[first:stop + 1]
             part = EventBatch(batch.codes[offsets[0]:offsets[-1]], offsets - offsets[0])
             parts.append(super().run(part, report=report, threads=threads))
@@ -402,7 +403,7 @@ class _Drawn:
 def _draw(chip, nonidealities, device):
     rng = np.random.default_rng([nonidealities.seed, 1])
     top = chip.levels - 1
-    level_weights = _warm_weights(chip, device, nonidealities.temperature)
+    level_weights = warm_weights(chip, device, nonidealities.temperature)
     parts = []
     for shape in ((chip.tiles, chip.rows, chip.neurons), (1, chip.read_out_rows, chip.classes)):
         share, rail, step, span, life = (rng.random(shape), rng.random(shape), rng.standard_normal(shape),
@@ -457,8 +458,8 @@ def _gain(values):
     return np.minimum(np.rint(256 * values), 65535).astype(np.uint16)
 
 
-def _warm_weights(chip, device, kelvin):
-    """Weights in 1/256 at ``kelvin`` above the reference.
+def warm_weights(chip: Chip, device: Device, kelvin: float) -> np.ndarray:
+    """Weights in 1/256 at ``kelvin`` above the reference, int64 of shape (levels,).
 
     Conductance rises by Arrhenius' law, fully at the lower rail and not at all at the upper; what the lower rail
     conducts more shows as weight.

@@ -1,0 +1,1 @@
+"""A running chip in the browser."""
