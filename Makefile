@@ -43,10 +43,11 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Tables that programs write into the docs.
+# Tables that programs write into the docs, then the site, into build/site.
 docs: setup
 	$(BIN)/python -m ohmspike.chip.reference
 	$(BIN)/python -m ohmspike.sim.analog.reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 	$(BIN)/python -m ohmspike.boards.records
 
 # Speeds, and how they compare with the last ones of such a machine; a line is added to the history.
@@ -77,5 +78,5 @@ $(VENV)/.stamp-base: pyproject.toml | $(BIN)/python
 
 $(VENV)/.stamp-full: pyproject.toml | $(BIN)/python
 	@echo "installing Ohmspike and what it needs into $(VENV) (a minute or two the first time)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,boards,search,study,convert,serve]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,boards,search,study,convert,serve,docs]'
 	@touch $(VENV)/.stamp-base $@
