@@ -28,7 +28,9 @@ def accuracy(groups: tuple[str, ...], only: tuple[str, ...], seeds: tuple[int, .
     """accuracy of every chip on the test set, mean and spread of several seeds, next to published figures"""
     from ohmspike.host.data.images import load_dataset
     from ohmspike.host.studies.accuracy import Baseline, Results, cases, run_baseline, run_case, table
+    from ohmspike.host.support.atomic import check_places
 
+    check_places(results)
     chosen = [case for case in cases(list(groups)) if not only or case.label in only]
     if only and (missing := sorted(set(only) - {case.label for case in chosen})):
         raise click.UsageError(f"--only must be one of {', '.join(case.label for case in cases(list(groups)))}, "

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ohmspike.host.support import console
-from ohmspike.host.support.atomic import write_text
+from ohmspike.host.support.atomic import check_places, write_text
 from ohmspike.host.support.errors import UserError
 
 from .body import body_of, ideal_option
@@ -46,6 +46,7 @@ def classify(learned: Path, data_source: str, target_name: str, read_out: str, m
     from ohmspike.host.runs.learned import load
 
     chip, state, vote = load(learned)
+    check_places(out)
     samples, labels, name = _samples(data_source, chip)
     taught = bool(chip.classes) and bool(np.any(state.read_out != chip.levels // 2))
     if read_out == "auto":

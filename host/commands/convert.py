@@ -9,7 +9,7 @@ import numpy as np
 
 from ohmspike.host.data.formats import DataError
 from ohmspike.host.support import console
-from ohmspike.host.support.atomic import write_arrays
+from ohmspike.host.support.atomic import check_places, write_arrays
 
 from .options import json_option
 
@@ -46,6 +46,7 @@ def convert(source: Path, out: Path, labels_file: Path | None, plane: tuple[int,
 
     if out.suffix != ".npz":
         raise DataError(f"OUT must end in .npz, not {str(out)!r}")
+    check_places(out)
     arrays = read_images(source, plane)
     if labels_file is not None:
         arrays["labels"] = _labels(labels_file)

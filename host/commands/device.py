@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ohmspike.host.support import console
-from ohmspike.host.support.atomic import write_text
+from ohmspike.host.support.atomic import check_places, write_text
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.support.units import engineering
 from ohmspike.sim.analog.device import (
@@ -152,6 +152,7 @@ def fit(files: tuple[Path, ...], name: str | None, base: str, only_preview: bool
         lines = preview(measured)
         console.show({"lines": lines}, as_json=as_json, text="\n".join(lines))
         return
+    check_places(out, plot)
     with contextlib.ExitStack() as stack:
         many = len(measured.devices) > 1
         fit_result = fit_device(measured, name or files[0].stem, Device.load(base), access_ohm=access_ohm,
@@ -214,6 +215,7 @@ def coverage(seeds: int, cases: tuple[int, ...], jobs: int, out: Path | None, as
     if cases and max(cases) > len(CASES):
         raise click.BadParameter(f"must be 1 to {len(CASES)}, not {max(cases)}", param_hint="--case")
     chosen = [CASES[number - 1] for number in cases] if cases else list(CASES)
+    check_places(out)
     with console.progress("fits") as progress:
         covered = cover_cases(chosen, seeds, out, jobs=jobs, progress=progress)
     result = [{"case": each.case.name, "seeds": seeds, **{

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ohmspike.host.support import console
-from ohmspike.host.support.atomic import write_text
+from ohmspike.host.support.atomic import check_places, write_text
 from ohmspike.host.support.errors import UserError
 from ohmspike.sim.analog.device import NOMINAL, Device, devices
 
@@ -46,6 +46,7 @@ def _compared(chosen: Sequence[Device], chip_name: str, seeds: Sequence[int], im
     from ohmspike.host.plots.devices import comparison_picture
     from ohmspike.host.studies.devices import Plan, compare_devices, summary
 
+    check_places(out)
     names = [device.name for device in chosen]
     if doubled := {name for name in names if names.count(name) > 1}:
         raise UserError(f"devices must have names of their own, not {', '.join(sorted(doubled))} twice")

@@ -43,12 +43,14 @@ def robustness(chip_name: str, device_name: str | None, nonidealities: tuple[str
     from ohmspike.host.data.images import load_dataset
     from ohmspike.host.plots.analog import robustness_picture
     from ohmspike.host.studies.robustness import MODES, Plan, points, run_study, summary
+    from ohmspike.host.support.atomic import check_places
 
     if strengths and len(nonidealities) != 1:
         raise click.UsageError("--strength needs exactly one --nonideality")
     chip = chip_of(chip_name, None)
     if not any(phase.teach for phase in chip.schedule):
         raise click.UsageError(f"the study needs a chip whose schedule teaches a read-out; {chip.name}'s does not")
+    check_places(out)
     load_dataset(data_source, progress=console.status).check(chip, labels_for="the study")
     chip = made_of(chip, device_name)
     device = Device.of_chip(chip) or Device.preset(NOMINAL)

@@ -10,7 +10,7 @@ import click
 
 from ohmspike.host.studies.spaces import SPACES
 from ohmspike.host.support import console
-from ohmspike.host.support.atomic import write_text
+from ohmspike.host.support.atomic import check_places, write_text
 
 from .options import (
     Choice,
@@ -55,6 +55,7 @@ def search(chip_name: str, seed: int | None, data_source: str | None, study_file
     from ohmspike.host.studies.search import suggested
 
     chip = chip_of(chip_name, seed)
+    check_places(study_file, out)
     data = load_dataset(data_source, progress=console.status)
     data.check(chip, labels_for="the search")
     held = len(data.validation().test_images)

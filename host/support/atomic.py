@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import UserError
 
-__all__ = ["check_writable", "write_arrays", "write_text", "write_whole"]
+__all__ = ["check_places", "check_writable", "write_arrays", "write_text", "write_whole"]
 
 
 def write_whole(path: str | Path, fill: Callable[[BinaryIO], object], *, error: type[UserError] = UserError,
@@ -58,10 +58,17 @@ def check_writable(folder: str | Path) -> None:
         probe.touch()
     except OSError as failure:
         raise UserError(f"{folder}: cannot be written to: {failure.strerror or failure}",
-                        hint="name another folder with --out") from None
+                        hint="name another folder") from None
     finally:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
+
+
+def check_places(*paths: Path | None) -> None:
+    """Check the folders of files that a command will write (:func:`check_writable`); None is no file."""
+    for path in paths:
+        if path is not None:
+            check_writable(path.parent)
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], *, error: type[UserError] = UserError,

@@ -130,6 +130,20 @@ def test_an_out_that_cannot_be_written_is_noticed_before_the_run(ohmspike, small
     assert code == 1 and "cannot be written to" in err and "images/s" not in err
 
 
+@pytest.mark.parametrize("words", [
+    ["accuracy", "--results", "BAD/a.jsonl"], ["robustness", "--out", "BAD/r.csv"],
+    ["search", "--study", "BAD/s.db"], ["search", "--study", "s.db", "--out", "BAD/c.toml"],
+    ["continual", "--out", "BAD/c.json"], ["convert", "FILE", "BAD/a.npz"],
+    ["device", "compare", "target65", "--out", "BAD/d.csv"], ["device", "coverage", "--out", "BAD/c.csv"],
+    ["build", "--board", "icebreaker", "--record", "BAD/b.json"]], ids=lambda words: " ".join(words[:2]))
+def test_every_place_that_cannot_be_written_is_noticed_before_the_work(words, ohmspike, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    code, _, err = ohmspike(*(word.replace("BAD", str(tmp_path / "file" / "x")).replace(
+        "FILE", str(tmp_path / "file")) for word in words))
+    assert code == 1 and f"{tmp_path / 'file' / 'x'}: cannot be written to" in err
+
+
 def test_mnist_keeps_fires_where_asked(ohmspike, small_mnist, tmp_path):
     code, _, err = ohmspike("mnist", "--chip", "tiny", "--target", "model", "--spikes", "--no-labels", "--out",
                             tmp_path)
