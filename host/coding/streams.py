@@ -64,7 +64,7 @@ def stream_events(chip: Chip, stream: Stream, *, learn: bool, width: float | Non
     if len(off):
         raise DataError(f"{stream.name}: line must be 0 to {chip.lines - 1} for the chip {chip.name}, not "
                         f"{stream.line[off[0]]} (sample {samples[off[0]]})",
-                        hint="lines are numbered from 0: subtract 1" if stream.line.min() == 1 and (
+                        hint="lines are numbered from 0: subtract 1" if stream.line.min() >= 1 and (
                             stream.line.max() == chip.lines) else
                         "describe a chip with plane = { height = 1, width = LINES }")
     bins = _bins(stream, samples, race, stream.bin if width is None else width)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from .formats import UNREADABLE_ERRORS, DataError, read_idx, read_npz
+from .formats import IDX_TYPES, OBJECTS_HINT, UNREADABLE_ERRORS, DataError, read_arrays_of, read_idx, read_npz
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,6 +26,10 @@ IMAGE_ARRAYS = ("images", "labels", "test_images", "test_labels")
 NPZ_HINT = "write it with numpy.savez(path, images=..., labels=...), see docs/data.md"
 _EVENTS_HINT = "bring events of a camera as an .npz with time, line and offsets: docs/data.md, Spikes"
 _LABEL_NAMES = ("label", "labels", "class", "target", "y", "digit")
+_NUMBERS = ("", "unnamed: 0", "index", "id")
+"""Columns of a table that number its rows."""
+
+_DELIMITERS = ",;\t"
 _IMAGE_NAMES = ("images", "image", "x", "data", "pixels", "img")
 _NPZ_NAMES = (
     ("x_train", "y_train", "x_test", "y_test"), ("train_images", "train_labels", "test_images", "test_labels"),
@@ -68,9 +72,11 @@ def _npz(path: Path, plane: Plane = None) -> Arrays:
     if not arrays:
         arrays, others = _npz_of_other_names(path, others)
     if "images" not in arrays:
-        if {"time", "line", "offsets"} <= set(others):
+        if {"time", "line"} <= set(others):
             raise DataError(f"{path}: an event stream (time, line, offsets), and images are needed here",
                             hint="ohmspike learn and ohmspike classify take event streams")
+        if "events" in others:
+            raise DataError(f"{path}: events of a camera, not images", hint=_EVENTS_HINT)
         names = f", the file has {', '.join(others)}" if others else ""
         raise DataError(f"{path}: images is missing{names}", hint=NPZ_HINT)
     return arrays
@@ -78,6 +84,8 @@ def _npz(path: Path, plane: Plane = None) -> Arrays:
 
 def _npz_of_other_names(path: Path, names: Sequence[str]) -> tuple[Arrays, list[str]]:
     """Arrays under the names of Keras (``x_train``) or scikit-learn (``data``, ``target``), and the other names."""
+    if {"x", "y"} <= set(names) and set(names) & {"t", "ts", "time", "timestamp", "p", "polarity"}:
+        return {}, ["events"]
     for usual in _NPZ_NAMES:
         wanted = [next((name for name in names if name.lower() == other), "") for other in usual]
         if wanted[0]:
@@ -94,7 +102,8 @@ def _npz_of_other_names(path: Path, names: Sequence[str]) -> tuple[Arrays, list[
 
 
 def _npy(path: Path, plane: Plane = None) -> Arrays:
-    return {"images": np.load(path, allow_pickle=False)}
+    packed = _is_gzip(path)
+    return {"images": np.load(io.BytesIO(read_arrays_of(path)) if packed else path, allow_pickle=False)}
 
 
 def _idx(path: Path, plane: Plane = None) -> Arrays:
@@ -106,11 +115,12 @@ def _idx(path: Path, plane: Plane = None) -> Arrays:
 
 
 def _csv(path: Path, plane: Plane = None) -> Arrays:
-    content = path.read_bytes()
-    text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
-    first = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(cell.strip() for cell in row)]
+    text = _decoded(read_arrays_of(path))
+    first = text.lstrip().split("\n", 1)[0]
+    delimiter = max(_DELIMITERS, key=first.count)
+    lines = csv.reader(io.StringIO(text), delimiter=delimiter) if delimiter in first else map(
+        str.split, text.splitlines())  # as numpy.savetxt writes it
+    rows = [row for row in lines if any(cell.strip() for cell in row)]
     if not rows:
         raise DataError(f"{path}: has no rows")
     names = [cell.strip().lower() for cell in rows[0]]
@@ -125,7 +135,7 @@ def _csv(path: Path, plane: Plane = None) -> Arrays:
     column = next((names.index(name) for name in _LABEL_NAMES if header and name in names), None)
     if column is None and _side(width) is None and _side(width - 1) is not None:
         column = 0  # a label and the pixels, as Kaggle and LIBSVM users write them
-    pixels = [i for i in range(width) if i != column]
+    pixels = [i for i in range(width) if i != column and not (header and names[i] in _NUMBERS)]
     side = _side(len(pixels))
     if side is None:
         raise DataError(f"{path}: a table of images must have a label and the pixels of a square image in every row, "
@@ -155,8 +165,9 @@ def _picture_folder(path: Path, plane: Plane = None) -> Arrays:
     splits = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
     train = [folder for folder in splits if re.fullmatch(r"train(ing)?", folder.name, re.IGNORECASE)]
     test = [folder for folder in splits if folder not in train and _TEST.search(folder.name)]
-    classes = sorted(folder.name for folder in (train[0] if train else path).iterdir()
-                     if folder.is_dir() and folder not in test)
+    sources = [train[0], *test[:1]] if train else [path]
+    classes = sorted({folder.name for source in sources for folder in source.iterdir()
+                      if folder.is_dir() and folder not in test})
     arrays = dict(zip(("images", "labels"), _pictures(train[0] if train else path, classes, plane), strict=True))
     if train and test:
         arrays |= dict(zip(("test_images", "test_labels"), _pictures(test[0], classes, plane), strict=True))
@@ -165,7 +176,8 @@ def _picture_folder(path: Path, plane: Plane = None) -> Arrays:
 
 def _pictures(folder: Path, classes: Sequence[str], plane: Plane) -> tuple[np.ndarray, np.ndarray]:
     images, labels = [], []
-    for label, name in enumerate(classes):
+    numbers = all(re.fullmatch(r"\d{1,2}", name) for name in classes)  # folders 0, 1, …, 10 are these classes
+    for label, name in ((int(name) if numbers else place, name) for place, name in enumerate(classes)):
         for file in sorted((folder / name).iterdir()) if (folder / name).is_dir() else ():
             if file.suffix.lower() in _PICTURES:
                 images.append(picture(file, plane))
@@ -184,6 +196,10 @@ def picture(file: Path | BinaryIO, plane: Plane = None) -> np.ndarray:
 
     try:
         with Image.open(file) as image:
+            if image.mode in ("I", "F"):
+                raise ValueError(f"its pixels must have 8 or 16 bits, not 32 (mode {image.mode})")
+            if image.mode.startswith("I;16"):
+                return _scaled(Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)), plane)
             return _scaled(image.convert("L"), plane)
     except (*UNREADABLE_ERRORS, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DataError(f"{file}: not a readable picture: {error}") from None
@@ -286,7 +302,7 @@ def _idx_folder(path: Path, plane: Plane = None) -> Arrays:
 
 def _idx_files(path: Path) -> list[Path]:
     """The IDX files below a folder; of a file and its ``.gz`` the plain one."""
-    files = [file for file in sorted(path.rglob("*")) if file.is_file() and _head(file)[:3] == b"\0\0\x08"]
+    files = [file for file in sorted(path.rglob("*")) if file.is_file() and _head(file)[:3] in _IDX_STARTS]
     return [file for file in files if file.suffix != ".gz" or file.with_suffix("") not in files]
 
 
@@ -297,11 +313,13 @@ NPZ = Kind("a NumPy archive (.npz)", _npz)
 _FOLDER_HINT = ("a folder of IDX files, of pictures (a folder a class), of Parquet files, or train/ and test/ of "
                 "pictures is read; docs/data.md")
 _UNPACK = "unpack it first"
+_IDX_STARTS = tuple(bytes([0, 0, kind]) for kind in IDX_TYPES)
+_PICTURE_HINT = "a folder with a folder of pictures for every class is read; ohmspike classify takes one picture"
 _SIGNATURES = (
     (b"\x93NUMPY", Kind("one NumPy array (.npy)", _npy)),
-    (b"\x89PNG", Kind("one picture (PNG)", hint="a folder with a folder of pictures for every class is read")),
-    (b"\xff\xd8\xff", Kind("one picture (JPEG)", hint="a folder with a folder of pictures for every class is read")),
-    (b"GIF8", Kind("one picture (GIF)", hint="a folder with a folder of pictures for every class is read")),
+    *((start, Kind(f"one picture ({name})", hint=_PICTURE_HINT)) for start, name in (
+        (b"\x89PNG", "PNG"), (b"\xff\xd8\xff", "JPEG"), (b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"),
+        (b"MM\0*", "TIFF"), (b"RIFF", "WebP"), (b"P5\n", "PGM"), (b"P6\n", "PPM"))),
     (b"PAR1", Kind("a Parquet table", _parquet)),
     (b"ARROW1", Kind("an Arrow file", hint="save it as Parquet")),
     (b"\x89HDF", Kind("an HDF5 file (.h5, or .mat of MATLAB 7.3)",
@@ -309,11 +327,13 @@ _SIGNATURES = (
     (b"MATLAB", Kind("a MATLAB file (.mat)", _matlab)),
     (b"#!AER-DAT4", Kind("an AEDAT 4 recording of an event camera", hint=_EVENTS_HINT)),
     (b"#!AER-DAT", Kind("an AEDAT recording of an event camera", hint=_EVENTS_HINT)),
-    (b"\0\0\x08", Kind("an IDX file", _idx)),
+    *((start, Kind("an IDX file", _idx)) for start in _IDX_STARTS),
     (b"BZh", Kind("a bzip2 file", hint=_UNPACK)),
     (b"\xfd7zXZ", Kind("an xz file", hint=_UNPACK)),
+    (b"\x28\xb5\x2f\xfd", Kind("a Zstandard file", hint=_UNPACK)),
     (b"7z\xbc\xaf", Kind("a 7-zip archive", hint=_UNPACK)),
     (b"%PDF", Kind("a PDF document", hint=NPZ_HINT)),
+    (b"version https://git-lfs", Kind("a pointer of Git LFS, not the file itself", hint="git lfs pull fetches it")),
     (b"SQLite format 3", Kind("an SQLite database (a study of `ohmspike search`?)", hint=NPZ_HINT)),
 )
 
@@ -340,7 +360,14 @@ def kind_of(path: Path) -> Kind:
     path : path
         That exists.
     """
-    return _kind_of_folder(path) if path.is_dir() else _kind_of_file(path)
+    if path.is_dir():
+        return _kind_of_folder(path)
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: must be a file or a folder, not a pipe or a device", hint="save it to a file first")
+    kind = _kind_of_file(path)
+    if kind.read in (_npz, _parquet, _matlab) and _is_gzip(path):
+        return Kind(f"{kind.title}, packed with gzip", hint=_UNPACK)
+    return kind
 
 
 def _kind_of_folder(path: Path) -> Kind:
@@ -413,19 +440,36 @@ def _kind_of_zip(path: Path) -> Kind:
     return Kind("a zip archive", hint=_UNPACK)
 
 
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _decoded(content: bytes) -> str:
+    """Text in UTF-8, or in UTF-16 with its mark; a ValueError if it is neither."""
+    return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+
+
 def _kind_of_text(head: bytes) -> Kind:
+    unknown = Kind("a file of an unknown kind", hint="raw pixels are numpy.fromfile(path, numpy.uint8).reshape(-1, "
+                                                     f"height, width); {NPZ_HINT}")
     try:
-        text = head.decode("utf-8-sig") if len(head) < _HEAD_BYTES else head[:-4].decode("utf-8-sig")
+        text = _decoded(head) if len(head) < _HEAD_BYTES else _decoded(head[:-4])
     except UnicodeDecodeError:
-        return Kind("a file of an unknown kind", hint=NPZ_HINT)
+        return unknown
     if any(ord(letter) < 9 for letter in text):
-        return Kind("a file of an unknown kind", hint=NPZ_HINT)
+        return unknown
+    if re.match(r"\s*<(!doctype html|html)", text, re.IGNORECASE):
+        return Kind("a page of a web site", hint="the download went wrong: fetch the file itself")
     if re.search(r"^\s*\[(plane|grid|tile|cell|neuron|neurons|code|read_out)\]", text, re.MULTILINE):
         return Kind("a chip description (TOML)", hint="a chip is named by --chip, data by --data")
     if re.match(r"\s*[\[{]", text):
         return Kind("a JSON file", hint=NPZ_HINT)
-    lines = text.splitlines()
-    if len(lines) > 1 and any(lines[0].count(mark) == lines[1].count(mark) > 0 for mark in ",;\t"):
+    first, *others = text.strip().splitlines() or [""]
+    pixels = _SIDE_MIN**2  # long rows may end beyond the head
+    alike = bool(others) and any(first.count(mark) == others[0].count(mark) > 0 for mark in _DELIMITERS)
+    words = first.split()[:-1] or [""]  # the last may be cut
+    if alike or max(map(first.count, _DELIMITERS)) >= pixels or len(words) >= pixels and all(map(_is_number, words)):
         return Kind("a table of text (CSV)", _csv)
     return Kind("a text file", hint=NPZ_HINT)
 
@@ -448,7 +492,7 @@ def read_images(path: Path, plane: Plane = None) -> Arrays:
     ----------
     path : path
     plane : (int, int), optional
-        Height and width to which pictures are scaled while they are read; arrays stay as they are.
+        Height and width to which pictures are scaled while they are read, one by itself too; arrays stay as they are.
 
     Raises
     ------
@@ -456,12 +500,20 @@ def read_images(path: Path, plane: Plane = None) -> Arrays:
         What the path holds is not read, is damaged, or holds no images; with what it is and what to do.
     """
     kind = kind_of(path)
+    if kind.read is None and plane is not None and kind.title.startswith("one picture"):
+        return {"images": picture(path, plane)[None]}
     if kind.read is None:
         raise DataError(f"{path}: {kind.title}, which is no set of images", hint=kind.hint)
     try:
-        return kind.read(path, plane)
+        arrays = kind.read(path, plane)
     except UNREADABLE_ERRORS as error:
+        if "pickle" in str(error):
+            raise DataError(f"{path}: must be numbers, not Python objects, which could run code when read",
+                            hint=OBJECTS_HINT) from None
         raise DataError(f"{path}: {kind.title} that cannot be read: {error}", hint=NPZ_HINT) from None
+    if "test_labels" in arrays and "test_images" not in arrays:
+        raise DataError(f"{path}: test_labels must come with test_images", hint="give both or neither")
+    return arrays
 
 
 # pieces

@@ -18,6 +18,9 @@ UNPACKING_ERRORS = (OSError, EOFError, zlib.error)
 UNREADABLE_ERRORS = (*UNPACKING_ERRORS, ValueError, AttributeError, TypeError, KeyError, ArithmeticError, MemoryError,
                      SyntaxError, NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile)
 
+OBJECTS_HINT = ("names, labels = numpy.unique(labels.astype(str), return_inverse=True) makes numbers of names, "
+                "numpy.stack(list(images)) one array of many")
+
 Progress = Callable[[str], None]
 
 
@@ -36,13 +39,17 @@ class DataError(UserError):
         super().__init__(message, hint=hint)
 
 
+IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+"""Types of the elements of an IDX file, by its third byte."""
+
+
 def read_idx(source: bytes | str | os.PathLike, *, name: str = "IDX data") -> np.ndarray:
-    """The array in an IDX file of unsigned bytes.
+    """The array in an IDX file, in the byte order of the machine.
 
     Parameters
     ----------
     source : bytes or path
-        The content, or the file that holds it, plain or ``.gz``.
+        The content, or the file that holds it, plain or gzip.
     name : str
         What messages call the content; a file is called by its path.
 
@@ -57,8 +64,10 @@ def read_idx(source: bytes | str | os.PathLike, *, name: str = "IDX data") -> np
         name, content = str(source), read_arrays_of(Path(source))
     if len(content) < 4:
         raise DataError(f"{name}: an IDX file has at least 4 bytes, not {len(content)}")
-    if content[:3] != b"\0\0\x08":
-        raise DataError(f"{name}: an IDX file of bytes must begin with 00 00 08, not {content[:3].hex(' ')}")
+    if content[:2] != b"\0\0" or content[2] not in IDX_TYPES:
+        raise DataError(f"{name}: an IDX file must begin with 00 00 and a type, 08 for bytes, "
+                        f"not {content[:3].hex(' ')}")
+    kind = np.dtype(IDX_TYPES[content[2]])
     dimensions = content[3]
     if not 1 <= dimensions <= 8:
         raise DataError(f"{name}: an IDX file must have 1 to 8 dimensions, not {dimensions}")
@@ -67,11 +76,11 @@ def read_idx(source: bytes | str | os.PathLike, *, name: str = "IDX data") -> np
         raise DataError(f"{name}: truncated: the header of {dimensions} dimensions takes {header} bytes, "
                         f"not {len(content)}")
     shape = tuple(int.from_bytes(content[4 + 4 * i:8 + 4 * i], "big") for i in range(dimensions))
-    expected = header + math.prod(shape)
+    expected = header + kind.itemsize * math.prod(shape)
     if len(content) != expected:
-        kind = "truncated" if len(content) < expected else "trailing bytes"
-        raise DataError(f"{name}: {kind}: must be {expected} bytes for the dimensions {shape}, not {len(content)}")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+        fault = "truncated" if len(content) < expected else "trailing bytes"
+        raise DataError(f"{name}: {fault}: must be {expected} bytes for the dimensions {shape}, not {len(content)}")
+    return np.frombuffer(content, kind, offset=header).reshape(shape).astype(kind.newbyteorder("="), copy=False)
 
 
 def read_npz(path: str | Path, names: Sequence[str], *, hint: str) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -92,11 +101,13 @@ def read_npz(path: str | Path, names: Sequence[str], *, hint: str) -> tuple[dict
                 reading = f"{name}: "
                 arrays[name] = np.asarray(archive[name])
             return arrays, [name for name in archive.files if name not in names]
+    except zipfile.BadZipFile as error:
+        detail = reading + str(error) if reading else "it is truncated or damaged"
+        raise DataError(f"{path}: not a readable .npz file: {detail}", hint="write or fetch it again") from None
     except UNREADABLE_ERRORS as error:
-        if "allow_pickle" in str(error) and reading:
+        if "pickle" in str(error) and reading:
             raise DataError(f"{path}: {reading}must be numbers, not Python objects, which could run code when read",
-                            hint="names, labels = numpy.unique(labels.astype(str), return_inverse=True) makes numbers "
-                                 "of names; lists of arrays of different length must be made one array") from None
+                            hint=OBJECTS_HINT) from None
         raise DataError(f"{path}: not a readable .npz file: {reading}{error}", hint=hint) from None
 
 
@@ -110,6 +121,6 @@ def read_arrays_of(path: Path) -> bytes:
     """
     try:
         content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     except UNPACKING_ERRORS as error:
         raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None

@@ -148,8 +148,8 @@ def checked_images(path: str | Path, name: str, images: np.ndarray) -> np.ndarra
     if images.dtype.kind == "f":
         low, high = float(images.min()), float(images.max())
         if not (0 <= low and high <= 1):
-            hint = ("divide them by 255" if 0 <= low and high <= 255 else "replace what is not a number"
-                    if np.isnan(low) or np.isnan(high) else "scale them: (x - x.min()) / (x.max() - x.min())")
+            hint = ("divide them by 255" if 0 <= low and high <= 255 else "replace what is no finite number"
+                    if not np.isfinite([low, high]).all() else "scale them: (x - x.min()) / (x.max() - x.min())")
             raise DataError(f"{path}: {name} must be 0 to 1 where they are floats, not {low:g} to {high:g}", hint=hint)
         images = np.rint(images.astype(np.float64) * 255).astype(np.uint8)
     elif images.dtype == np.bool_:
@@ -158,7 +158,8 @@ def checked_images(path: str | Path, name: str, images: np.ndarray) -> np.ndarra
         low, high = int(images.min()), int(images.max())
         if low < 0 or high > 255:
             raise DataError(f"{path}: {name} must be 0 to 255 where they are integers, not {low} to {high}",
-                            hint="images // 256 makes bytes of 16-bit pixels" if low >= 0 else "scale them to 0 to 255")
+                            hint=f"images // {1 << high.bit_length() - 8} makes bytes of {high.bit_length()}-bit pixels"
+                            if low >= 0 else "scale them to 0 to 255")
         images = images.astype(np.uint8)
     else:
         raise DataError(f"{path}: {name} must be integers 0 to 255, floats 0 to 1 or booleans, not {images.dtype}",
@@ -191,7 +192,8 @@ def checked_label_array(path: str | Path, name: str, labels: np.ndarray, count: 
     """
     if labels.ndim == 2 and 1 in labels.shape and labels.size == count:
         labels = labels.reshape(count)
-    if labels.dtype.kind == "f" and labels.shape == (count,) and (labels == np.rint(labels)).all():
+    if labels.dtype.kind == "f" and labels.shape == (count,) and (
+            (labels == np.rint(labels)) & (np.abs(labels) <= LABEL_TOP + 1)).all():
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "iu" or labels.shape != (count,):
         hint = None
@@ -204,7 +206,7 @@ def checked_label_array(path: str | Path, name: str, labels: np.ndarray, count: 
         elif labels.ndim == 2 and len(labels) == count:
             hint = "labels in one-hot form become numbers with labels.argmax(axis=1)"
         elif labels.shape != (count,):
-            hint = "one label for every image"
+            hint = "one label for every image; samples are the first axis, numpy.moveaxis(images, -1, 0) makes them so"
         raise DataError(f"{path}: {name} must be integers of shape ({count},), not {labels.dtype} of {labels.shape}",
                         hint=hint)
     low, high = int(labels.min()), int(labels.max())

@@ -94,6 +94,11 @@ def test_samples_without_a_spike_are_counted():
         learn(target, some, LABELS)
 
 
+def test_one_sample_that_says_nothing_is_answered_and_said():
+    with open_target("model", TINY) as target, pytest.warns(RunWarning, match="no line spikes in 1 of the first 1"):
+        assert len(classify(target, IMAGES[:1] * 0)) == 1
+
+
 def crowd(samples, events, first=0):
     """A stream of samples with so many events each; the first ones have one event."""
     sizes = np.r_[np.ones(first, int), np.full(samples - first, events)]

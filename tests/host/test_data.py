@@ -110,8 +110,8 @@ def test_idx_is_read_from_bytes_and_files(tmp_path):
 
 @pytest.mark.parametrize(("content", "message"), [
     (b"", "a file: an IDX file has at least 4 bytes, not 0"),
-    (b"\x1f\x8b\x08\x00", "must begin with 00 00 08, not 1f 8b 08"),
-    (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "must begin with 00 00 08, not 00 00 0d"),
+    (b"\x1f\x8b\x08\x00", "must begin with 00 00 and a type, 08 for bytes, not 1f 8b 08"),
+    (b"\0\0\x0a\x01\0\0\0\x01\0\0\0\0", "must begin with 00 00 and a type, 08 for bytes, not 00 00 0a"),
     (b"\0\0\x08\0", "must have 1 to 8 dimensions, not 0"),
     (b"\0\0\x08\xff", "must have 1 to 8 dimensions, not 255"),
     (b"\0\0\x08\x03\0\0\0\x01", "truncated: the header of 3 dimensions takes 16 bytes, not 8"),

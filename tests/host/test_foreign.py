@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import os
 import pickle
 import struct
 import tarfile
@@ -134,6 +135,66 @@ def test_splits_of_folders_stay_splits(tmp_path):
     assert not found.held_out and np.array_equal(found.train_images, IMAGES) and len(found.test_images) == 2
 
 
+def text(header=True, mark=",", images=IMAGES):
+    names = mark.join(["label", *(f"pixel{i}" for i in range(images[0].size))]) + "\n"
+    return names * header + "\n".join(
+        mark.join(map(str, [label, *image.ravel()])) for label, image in zip(LABELS, images, strict=False))
+
+
+def npy(array):
+    np.save(buffer := io.BytesIO(), array)
+    return buffer.getvalue()
+
+
+LARGE = np.kron(IMAGES, np.ones((1, 9, 9), np.uint8))
+
+
+@pytest.mark.parametrize(("content", "images", "labelled"), [
+    (text(images=LARGE).encode(), LARGE, True), (text(False, images=LARGE).encode(), LARGE, True),
+    (text(False, " ").encode(), IMAGES, True), (text().encode("utf-16"), IMAGES, True),
+    (text().replace("\n", "\r\n").encode(), IMAGES, True), (gzip.compress(text(mark=";").encode()), IMAGES, True),
+    (gzip.compress(npy(IMAGES)), IMAGES, False), (gzip.compress(idx(IMAGES)), IMAGES, False),
+    (b"\0\0\x0c\x03" + idx(IMAGES)[4:16] + IMAGES.astype(">i4").tobytes(), IMAGES, False),
+    (b"\0\0\x0d\x03" + idx(IMAGES)[4:16] + (IMAGES / 255).astype(">f4").tobytes(), IMAGES, False),
+], ids=["rows longer than the head", "such rows without a header", "blanks", "UTF-16", "CRLF", "semicolons in gzip",
+        "npy in gzip", "IDX in gzip by another name", "IDX of int32", "IDX of float32"])
+def test_other_ways_to_write_the_same_are_read(content, images, labelled, tmp_path):
+    (tmp_path / "a").write_bytes(content)
+    found = load_dataset(tmp_path / "a")
+    both = np.concatenate([found.train_images, found.test_images])
+    assert sorted(map(bytes, both)) == sorted(map(bytes, images)) and (found.train_labels is not None) == labelled
+    if labelled:
+        known = {bytes(image): label for image, label in zip(images, LABELS, strict=True)}
+        assert [known[bytes(image)] for image in found.train_images] == found.train_labels.tolist()
+
+
+def test_folders_of_numbers_are_these_classes_and_pictures_of_16_bits_keep_their_upper_byte(tmp_path):
+    for name in ("2", "10"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        Image.fromarray(IMAGES[0].astype(np.uint16) * 256 + 7).save(tmp_path / "set" / name / "a.png")
+    found = read_images(tmp_path / "set")
+    assert sorted(found["labels"]) == [2, 10] and np.array_equal(found["images"], [IMAGES[0]] * 2)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="must be a file or a folder, not a pipe"):
+        load_samples(tmp_path / "pipe")
+
+
+def test_labels_of_test_images_that_are_not_there_are_refused(tmp_path, capsys):
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=LABELS, test_labels=LABELS)
+    for words in (["convert", "FILE", str(tmp_path / "b.npz")], ["learn", "--data", "FILE"]):
+        assert run([str(tmp_path / "a.npz") if word == "FILE" else word for word in words]) == 1
+        assert "test_labels must come with test_images" in capsys.readouterr().err
+
+
+def test_one_picture_is_converted_to_the_plane(tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(png())
+    assert run(["convert", str(tmp_path / "a.png"), str(tmp_path / "b.npz"), "--plane", "4x4"]) == 0
+    assert "1 images, 0 test images of 4x4" in capsys.readouterr().out
+
+
 def packed(*members):
     with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
         for name in members:
@@ -152,9 +213,21 @@ def png():
     return buffer.getvalue()
 
 
+def objects():
+    np.save(buffer := io.BytesIO(), np.array([1, None], object), allow_pickle=True)
+    return buffer.getvalue()
+
+
 REFUSED = {
     "png": (png(), r"one picture \(PNG\)", "a folder of pictures for every class"),
     "jpeg": (b"\xff\xd8\xff\xe0" + bytes(20), r"one picture \(JPEG\)", "a folder of pictures for every class"),
+    "bmp": (b"BM" + bytes(50), r"one picture \(BMP\)", "ohmspike classify takes one picture"),
+    "npz in gzip": (gzip.compress(packed("a.npy")), r"archive \(.npz\), packed with gzip", "unpack"),
+    "cut npz": (packed("images.npy")[:40], "not a readable .npz file: it is truncated or damaged", "fetch it again"),
+    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS", "git lfs pull"),
+    "page": (b"<!DOCTYPE html><html>404</html>", "a page of a web site", "download"),
+    "objects": (objects(), "not Python objects", "numpy.stack"),
+    "idx of no type": (b"\0\0\x07\x01" + bytes(8), "a file of an unknown kind", "numpy.fromfile"),
     "nir": (b"\x89HDF\r\n\x1a\n" + bytes(50) + b"edges\0\0\0nodes\0", "a NIR graph", "--chip"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(50), "an HDF5 file", "h5py"),
     "aedat4": (b"#!AER-DAT4.0\r\n" + bytes(50), "an AEDAT 4 recording", "time, line and offsets"),
