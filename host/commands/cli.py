@@ -22,6 +22,7 @@ SECTIONS = {
         "serve": "a page in the browser on a running chip",
         "demo": "model and RTL learn, and are compared",
         "search": "find rates on validation images",
+        "exchange": "NIR graphs, conductances for other tools",
         "convert": "images of other programs into an .npz",
     },
     "Studies": {

@@ -1,0 +1,1 @@
+"""Networks and conductances in the forms of other tools."""
