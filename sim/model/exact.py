@@ -3,13 +3,14 @@
 import numpy as np
 import numpy.typing as npt
 
-from ohmspike.chip.description import Chip, DescriptionError
+from ohmspike.chip.description import Chip
 from ohmspike.chip.events import CODE_MIN, Answers, EventBatch, EventCode, OutputSpikes, checked_labels
 from ohmspike.chip.instructions import counter_names, register
 from ohmspike.sim.state import ChipState
 
-from .kernels import events, read_out, samples
+from .kernels import events, read_out, samples, walk
 from .kernels.types import CellEffects, Cells, Crossbar, Geometry, Reading, Transient, geometry_of, transient_of
+from .kernels.walk import noted_of
 from .threads import shared_out, thread_count, tile_groups
 
 __all__ = ["ExactModel", "Work", "joined"]
@@ -19,6 +20,9 @@ _CHUNK_BYTES = 1 << 17
 
 _BLOCK, _BLOCK_BYTES = 1024, 4 << 20
 """Samples that are taken at once: their stamps and winners stay in the last-level cache."""
+
+_WALK_BLOCK = 256
+"""Samples of a shared crossbar that are taken at once: what fires in them stays in the cache."""
 
 _STRETCH = 1024
 """Samples carried out event by event before the faster way is tried again."""
@@ -41,13 +45,11 @@ class ExactModel:
     """
 
     def __init__(self, chip: Chip, state: ChipState | None = None):
-        if chip.shared:
-            raise DescriptionError("shared must be false in the exact model, not true")
         self.chip = chip
         self.state = ChipState.initial(chip) if state is None else state.copy()
         self.state.validate(chip)
         self._geometry = geometry_of(chip)
-        self._transient = transient_of(chip)
+        self._transient = self._started()
         self._between_samples = True
 
     # tables and registers
@@ -92,7 +94,7 @@ class ExactModel:
             As many as there are cores if absent.
         """
         codes, offsets = _checked(batch)
-        work = self._work(self._cells(self.state.learn), report, thread_count(threads) if self.chip.tiles > 1 else 1)
+        work = self._work(self._cells(self.state.learn), report, thread_count(threads) if self.chip.windows > 1 else 1)
         self._between_samples = work.run(codes, offsets, 0, len(batch), self._transient, self._between_samples)
         self._count(work.tally)
         return work.fires()
@@ -127,7 +129,7 @@ class ExactModel:
 
         def carry_out(first, stop):
             work = self._work(cells, report, 1)
-            work.run(codes, offsets, first, stop, transient_of(self.chip), True)
+            work.run(codes, offsets, first, stop, self._started(), True)
             return work
 
         works = shared_out(threads, carry_out, bounds[:-1], bounds[1:])
@@ -162,19 +164,32 @@ class ExactModel:
         tiles = None if apart.any() else spikes.tile.reshape(-1, chip.winners)
         if tiles is None or (tiles != tiles[:, :1]).any():
             raise ValueError(f"every tile that fires must fire {chip.winners} times in a sample")
-        for name, found, limit in (("tiles", spikes.tile, chip.tiles), ("neurons", spikes.neuron, chip.neurons)):
+        for name, found, limit in (("tiles", spikes.tile, chip.windows), ("neurons", spikes.neuron, chip.neurons)):
             if len(found) and not 0 <= found.min() <= found.max() < limit:
                 raise ValueError(f"{name} that fire must be 0 to {limit - 1}")
+        tally, table = np.zeros(len(counter_names(chip)), np.int64), np.empty((count, 3), np.int32)
+        if chip.shared:
+            cells = self._cells(False)
+            walk.teach_walk(self._geometry, cells, walk.walk_of(chip, self._geometry, cells, 0), noted_of(chip),
+                            spikes.tile, spikes.neuron, spikes.offsets, np.ones(count, np.bool_),
+                            labels.astype(np.int64), table, tally)
+            self._count(tally)
+            return _answers_of(table, np.arange(count + 1))
         winners = np.full((chip.tiles, count, chip.winners), -1, np.int16)
         winners[tiles[:, 0], np.repeat(np.arange(count), races)] = spikes.neuron.reshape(-1, chip.winners)
-        tally, table = np.zeros(len(counter_names(chip)), np.int64), np.empty((count, 3), np.int32)
         read_out.read_out_samples(self._geometry, self._cells(False), None, winners, 0, count, np.ones(count, np.bool_),
                                   labels.astype(np.int16), np.empty(chip.classes, np.int64),
                                   np.empty(chip.tiles * chip.winners, np.int32), table, tally)
         self._count(tally)
         return _answers_of(table, np.arange(count + 1))
 
+    def _started(self):
+        """A sample that has not begun."""
+        return noted_of(self.chip) if self.chip.shared else transient_of(self.chip)
+
     def _work(self, cells, keep, threads):
+        if self.chip.shared:
+            return WalkWork(self.chip, self._geometry, cells, keep, threads, int(self.state.learn_share))
         return Work(self.chip, self._geometry, cells, keep, threads)
 
     def _cells(self, learn):
@@ -204,13 +219,84 @@ class ExactModel:
             present = chip.noise_bits > 0 or chip.has_stuck_cells or half > 0 or (chip.accumulates and ranks > 0)
             if present and not chip.has_stuck_cells:
                 stuck = np.zeros(levels.shape, np.uint8)
+            amounts = np.resize(chip.pulses_of_rank, chip.listed) if ranks else np.zeros(0, np.int64)
+            if chip.shared and ranks:  # filled by what a label finds
+                amounts = np.zeros(chip.read_out_rows, np.int64)
             effects.append(CellEffects(
                 present, int(state.write_noise), stuck, half, int(getattr(state, f"{prefix}accumulate_threshold")),
-                counts, ranks, names.index(f"{prefix}accumulations") if chip.accumulates else -1))
+                counts, ranks, amounts, names.index(f"{prefix}accumulations") if chip.accumulates else -1))
         return effects
 
     def _count(self, tally):
         self.state.counters += tally.view(np.uint64)
+
+
+class WalkWork:
+    """Buffers and results of one run of a shared crossbar."""
+
+    def __init__(self, chip: Chip, geometry: Geometry, cells: Cells, keep: bool, threads: int, learn_share: int):
+        self._chip, self._geometry, self._cells, self._keep = chip, geometry, cells, keep
+        self._threads = threads
+        self._walk = walk.walk_of(chip, geometry, cells, learn_share)
+        self.tally = np.zeros(len(counter_names(chip)), np.int64)
+        self._parts: list[OutputSpikes] = []
+
+    def run(self, codes: np.ndarray, offsets: np.ndarray, first: int, stop: int, noted: walk.Noted,
+            between_samples: bool) -> bool:
+        """Carry out samples ``first`` to ``stop``; return whether the chip is between two samples afterwards."""
+        for sample in range(first, stop, _WALK_BLOCK):
+            last = min(sample + _WALK_BLOCK, stop)
+            if not (between_samples and self._apart(codes, offsets[sample:last + 1])):
+                self._carry_out(codes, offsets, sample, last, noted)
+            if offsets[last] > offsets[sample]:
+                between_samples = bool(codes[offsets[last] - 1] == EventCode.END)
+        return between_samples
+
+    def _apart(self, codes, offsets):
+        """Carry whole samples that do not learn through the crossbar in several threads, then through the read-out.
+
+        Returns whether they are such samples.
+        """
+        if self._threads == 1 or self._cells.learn or not self._chip.classes:
+            return False
+        found = _told(codes[offsets[0]:offsets[-1]], offsets - offsets[0], self._chip.classes)
+        if found is None:
+            return False
+        short, ends, asked, labels = found
+        bounds = [len(asked) * i // self._threads for i in range(self._threads + 1)]
+
+        def carry_out(first, stop):
+            geometry = self._geometry._replace(classes=0)
+            work = WalkWork(self._chip, geometry, self._cells, True, 1, 0)
+            work.run(short, ends, first, stop, noted_of(self._chip), False)
+            return work
+
+        works = shared_out(self._threads, carry_out, bounds[:-1], bounds[1:])
+        fires = joined([work.fires() for work in works])
+        self.tally += sum(work.tally for work in works)
+        table, ends = np.empty((len(asked), 3), np.int32), np.r_[0, np.cumsum(asked)]
+        walk.teach_walk(self._geometry, self._cells, self._walk, noted_of(self._chip), fires.tile, fires.neuron,
+                        fires.offsets, asked, labels, table, self.tally)
+        kept = (fires.tile, fires.neuron, fires.offsets) if self._keep else (
+            np.empty(0, np.int32), np.empty(0, np.int32), np.zeros_like(fires.offsets))
+        self._parts.append(OutputSpikes(*kept, _answers_of(table[asked], ends)))
+        return True
+
+    def _carry_out(self, codes, offsets, first, stop, noted):
+        here, count = codes[offsets[first]:offsets[stop]], stop - first
+        decisions = np.count_nonzero(here == EventCode.DECIDE) if self._keep else 0
+        room = decisions * self._chip.windows * self._chip.winners  # virtual memory: only what fires is touched
+        windows, neurons, ends = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(count + 1, np.int64)
+        table = np.empty((np.count_nonzero(here == EventCode.ANSWER), 3), np.int32)
+        answer_ends = np.empty(count + 1, np.int64)
+        walk.run_walk(self._geometry, self._cells, self._walk, noted, codes, offsets, first, stop, self._keep, windows,
+                      neurons, ends, table, answer_ends, self.tally)
+        self._parts.append(OutputSpikes(windows[:ends[-1]].copy(), neurons[:ends[-1]].copy(), ends,
+                                        _answers_of(table[:answer_ends[-1]], answer_ends)))
+
+    def fires(self) -> OutputSpikes:
+        """What fired and was answered, of all samples carried out."""
+        return joined(self._parts)
 
 
 class Work:
@@ -369,6 +455,31 @@ class Work:
     def fires(self) -> OutputSpikes:
         """What fired and was answered, of all samples carried out."""
         return joined(self._parts)
+
+
+def _told(codes, offsets, classes):
+    """Samples ``(SPIKE | STEP)* DECIDE [ANSWER] [LABEL] END`` without ANSWER and LABEL, and what these were.
+
+    Returns codes, offsets, which samples asked and their labels or -1; None if there are other samples.
+    """
+    def counted(which):
+        return np.diff(np.r_[0, np.cumsum(which)][offsets])
+
+    asking, telling = codes == EventCode.ANSWER, codes <= EventCode.LABEL
+    asked, told = counted(asking), counted(telling)
+    last, decided = offsets[1:] - 1, offsets[1:] - 2 - asked - told
+    if (decided < offsets[:-1]).any() or (np.maximum(asked, told) > 1).any():
+        return None
+    others = counted((codes < 0) & (codes != EventCode.STEP))
+    if (others != 2 + asked + told).any() or (codes[last] != EventCode.END).any() or (
+            codes[decided] != EventCode.DECIDE).any() or not telling[last[told > 0] - 1].all():
+        return None
+    labels = np.full(len(asked), -1)
+    labels[told > 0] = EventCode.LABEL - codes[telling]
+    if labels.max() >= classes:
+        return None
+    kept = ~(asking | telling)
+    return codes[kept], np.r_[0, np.cumsum(kept)][offsets], asked > 0, labels
 
 
 def _answers_of(table, offsets):

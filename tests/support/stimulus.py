@@ -29,6 +29,12 @@ def free_running(chip: Chip, rng: np.random.Generator) -> Chip:
     return dataclasses.replace(chip, depression=str(rng.choice(["pre", "post"])), classes=classes, **tables)
 
 
+@st.composite
+def shared_chips(draw):
+    """Small shared crossbars from all over the description."""
+    return shared_chip(draw(st.integers(0, 2**32 - 1), label="chip seed"))
+
+
 def random_chip(seed: int, mode: str) -> Chip:
     """One of :func:`chips`: with the same seed and fire mode the same one."""
     rng = np.random.default_rng(seed)
@@ -60,6 +66,18 @@ def random_chip(seed: int, mode: str) -> Chip:
         read_out_set_table=_table(rng, amplitudes, levels) if classes else None,
         read_out_reset_table=_table(rng, amplitudes, levels) if classes else None, noise_bits=noise_bits,
         stuck_cells=str(rng.choice(["none", "none", "masked"])), seed=int(rng.integers(1, 2**40)))
+
+
+def shared_chip(seed: int) -> Chip:
+    """A shared crossbar, with the same seed the same one; half of them accumulate."""
+    rng = np.random.default_rng([seed, 3])
+    chip = random_chip(seed, "race")
+    chip = dataclasses.replace(
+        chip, channels=int(rng.integers(1, 4)), plane_width=int(rng.integers(chip.patch_width, 13)), learners=1,
+        stride=int(rng.integers(1, 3)), patch_width=int(rng.integers(1, chip.patch_width + 1)),
+        learn_share=int(rng.choice([0, 94, 2000, 4096])), shared=True)
+    chip = dataclasses.replace(chip, pool=int(rng.integers(1, min(chip.grid_height, chip.grid_width, 4) + 1)))
+    return accumulating(chip, rng) if rng.random() < 0.5 else chip
 
 
 def accumulating(chip: Chip, rng: np.random.Generator) -> Chip:
@@ -139,6 +157,7 @@ def random_state(chip: Chip, rng: np.random.Generator) -> ChipState:
     state.counters[:] = rng.choice(np.array([0, 2**64 - 3], np.uint64), state.counters.shape)
     state.learn = bool(rng.random() < 0.7)
     state.read_out[:] = rng.integers(0, chip.levels, state.read_out.shape)
+    state.learn_share = int(rng.integers(0, 4097)) if chip.shared else 0
     state.write_noise = int(rng.integers(0, 1 << int(rng.integers(0, chip.noise_bits + 1))))
     for mask in (state.stuck, state.read_out_stuck):
         mask[:] = rng.random(mask.shape) < 0.2

@@ -109,7 +109,7 @@ def pulse_cells(levels, weights, weight_table, table, plane, column, rows, bins,
         row = np.uint64(rows[i])
         if effects.present and effects.half > 0:  # 5.7
             tally[effects.tally] += 1
-            amount = effects.ranks - i % effects.ranks if effects.ranks > 0 else amplitude + 1
+            amount = effects.amounts[i] if effects.ranks > 0 else amplitude + 1
             count_of = (np.int64(effects.counts[z, row, j]) ^ effects.half) - effects.half + sign * amount
             if sign * count_of < effects.threshold:
                 effects.counts[z, row, j] = count_of & (2 * effects.half - 1)

@@ -7,7 +7,7 @@ from .pulses import advance, pulse_cells
 from .reading import drooped, with_read_noise
 from .types import ANSWERS, BINS, LABELS, LABELS_RIGHT, READ_OUT_READS, READ_OUT_SUM, TAUGHT
 
-__all__ = ["answer", "label", "read_out_samples"]
+__all__ = ["answer", "label", "read_out_samples", "rival_of"]
 
 
 @kernel
@@ -115,15 +115,23 @@ def answer(geometry, scores, tally):
 
 
 @kernel
-def label(geometry, cells, scores, fired, count, column, tally):
-    """10.5"""
+def rival_of(geometry, cells, scores, column, tally):
+    """10.5: the rival of a label's column, and whether the label teaches, counted."""
     base = BINS + 4 * geometry.amplitudes
     tally[base + LABELS] += 1
     rival = _best_column(scores, column)
     lead = scores[column] - scores[rival]
     tally[base + LABELS_RIGHT] += lead > 0 or (lead == 0 and column < rival)
-    if lead < cells.margin:
-        tally[base + TAUGHT] += 1
+    teaches = lead < cells.margin
+    tally[base + TAUGHT] += teaches
+    return rival, teaches
+
+
+@kernel
+def label(geometry, cells, scores, fired, count, column, tally):
+    """10.5"""
+    rival, teaches = rival_of(geometry, cells, scores, column, tally)
+    if teaches:
         _teach(geometry, cells, fired, count, column, 1, cells.read_out.set_table, tally)
         _teach(geometry, cells, fired, count, rival, -1, cells.read_out.reset_table, tally)
 

@@ -64,7 +64,8 @@ class CellEffects(NamedTuple):
     half: int  # half of the range of a count, 0 if the crossbar does not accumulate (5.7)
     threshold: int  # the register
     counts: np.ndarray  # as levels
-    ranks: int  # in the read-out: rank q counts so many minus q; 0 in the tiles, where bin a counts a + 1
+    ranks: int  # winners in the read-out; 0 in the tiles, where a pulse of bin a counts a + 1
+    amounts: np.ndarray  # in the read-out: what the pulse on the row that is listed there counts
     tally: int  # counter of changes of counts, in the read-out followed by that of pulses; -1 if there is none
 
 
