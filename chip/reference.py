@@ -87,7 +87,7 @@ def file_tables() -> str:
                  for entry in ChipState.registers()]
     header = ("`header`", "text, JSON", "", "`format` (2), `chip` (the description as in its TOML file), `digest` "
               f"(SHA-256 of the description), registers {', '.join(registers)}")
-    vote = ("`vote`", "float32 (tiles, neurons, classes)", "", "log-probabilities of the vote; optional")
+    vote = ("`vote`", "float32 (regions, neurons, classes)", "", "log-probabilities of the vote; optional")
     return markdown_table(["array", "type, shape", "range", "what"], [header, *(
         (f"`{entry.name}`", f"{entry.dtype} {entry.shape_text}", entry.range_text, entry.summary)
         for entry in ChipState.memories()), vote])

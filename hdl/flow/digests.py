@@ -10,7 +10,7 @@ from amaranth.back import rtlil
 
 from ohmspike.chip import Chip
 from ohmspike.chip.description import presets
-from ohmspike.hdl.shared.layout import Layout, default_lanes, small_lanes
+from ohmspike.hdl.shared.layout import Layout, default_lanes, small_lanes, unbuilt
 from ohmspike.hdl.top.chip import ChipTop
 
 from .emit import ports
@@ -84,7 +84,10 @@ def main():
     parser.add_argument("presets", nargs="*", metavar="PRESET", help="all of them if none is named")
     parser.add_argument("--names", action="store_true", help="of the text to the byte, names of signals included")
     options = parser.parse_args()
-    for line in lines({name: Chip.preset(name) for name in options.presets or presets()}, names=options.names):
+    chips = {name: Chip.preset(name) for name in options.presets or presets()}
+    if not options.presets:
+        chips = {name: chip for name, chip in chips.items() if not unbuilt(chip)}
+    for line in lines(chips, names=options.names):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 

@@ -19,15 +19,16 @@ class Vote:
 
     Parameters
     ----------
-    table : float32 array of shape (tiles, neurons, classes)
-        Log-probability of every class, given that the neuron won.
+    table : float32 array of shape (regions, neurons, classes)
+        Log-probability of every class, given that the neuron won; a region is a tile, but of a shared crossbar
+        (contract 11.5).
     """
 
     table: np.ndarray
 
     @staticmethod
     def count(chip: Chip, spikes: OutputSpikes, labels: np.ndarray, classes: int) -> np.ndarray:
-        """How often each neuron answered each class, int64 of shape (tiles, neurons, classes).
+        """How often each neuron answered each class, int64 of shape (regions, neurons, classes).
 
         In a race the first winner of a tile answers; in threshold mode every output spike. Counts of batches add up.
         """
@@ -36,9 +37,9 @@ class Vote:
         if chip.fire_mode == "race":
             first = spikes.ranks() == 0
             sample, tile, neuron = sample[first], tile[first], neuron[first]
-        flat = (tile.astype(np.int64) * chip.neurons + neuron) * classes + labels[sample]
-        counts = np.bincount(flat, minlength=chip.tiles * chip.neurons * classes)
-        return counts.reshape(chip.tiles, chip.neurons, classes)
+        flat = (chip.region_of_window[tile].astype(np.int64) * chip.neurons + neuron) * classes + labels[sample]
+        counts = np.bincount(flat, minlength=chip.regions * chip.neurons * classes)
+        return counts.reshape(chip.regions, chip.neurons, classes)
 
     @classmethod
     def from_counts(cls, counts: np.ndarray) -> "Vote":
@@ -56,6 +57,6 @@ class Vote:
         weight = 1.0
         if chip.fire_mode == "race":
             weight = np.array(RANK_WEIGHTS)[np.minimum(spikes.ranks(), len(RANK_WEIGHTS) - 1)]
-        table = self.table[spikes.tile, spikes.neuron]
+        table = self.table[chip.region_of_window[spikes.tile], spikes.neuron]
         return np.stack([np.bincount(sample, table[:, label] * weight, minlength=len(spikes))
                          for label in range(self.table.shape[2])], axis=1)

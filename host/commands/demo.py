@@ -132,7 +132,7 @@ def demo(chip_name: str, seed: int | None, data_source: str | None, learn_on: in
     save(folder.path / "learned.npz", chip, state, vote)
     usage = np.zeros((chip.tiles, chip.neurons), np.int64)
     for part in spikes:
-        np.add.at(usage, (part.tile, part.neuron), 1)
+        np.add.at(usage, (part.tile if chip.tiles > 1 else 0, part.neuron), 1)
     conductance_maps(chip, state.levels, usage, folder.path / "conductances.png")
     race(chip, state, data.test_images[0], folder.path / "race.png")
     console.show(metrics, as_json=as_json, text=_text(chip, metrics))

@@ -15,23 +15,26 @@ __all__ = ["info"]
 
 
 def _summary(chip: Chip) -> dict:
-    grid = f"{chip.grid_height}x{chip.grid_width}" if chip.tiles > 1 else "one"
+    grid = f"{chip.grid_height}x{chip.grid_width}" if chip.windows > 1 else "one"
+    grid += " windows" if chip.shared else ""
     return {"chip": chip.name, "tiles": chip.tiles, "grid": grid, "rows": chip.rows, "neurons": chip.neurons,
             "fire_mode": chip.fire_mode, "winners": chip.winners, "learners": chip.learners,
-            "synapses": chip.synapses, "levels": chip.levels, "digest": chip.digest,
-            "structure_digest": chip.structure_digest}
+            "synapses": chip.synapses, "read_out_synapses": chip.read_out_synapses, "levels": chip.levels,
+            "digest": chip.digest, "structure_digest": chip.structure_digest}
 
 
 def _details(chip: Chip, lanes: int | None) -> dict:
-    from ohmspike.sim.rtl.build import cost_table, default_lanes
+    from ohmspike.sim.rtl.build import cost_table, default_lanes, unbuilt
 
     lanes = min(lanes or default_lanes(chip), chip.neurons)
     memories = {entry.name: math.prod(entry.grid(chip)) * entry.bits(chip) for entry in ChipState.memories()
                 if entry.rows(chip)}
     memories["registers"] = sum(entry.bits(chip) for entry in ChipState.registers())
     memories["membranes"] = chip.tiles * chip.neurons * chip.membrane_bits
+    if chip.shared:
+        memories |= {"noted lines": chip.lines, "best places": chip.read_out_rows * chip.winners.bit_length()}
     return {**_summary(chip), "memory_bits": memories, "bits": sum(memories.values()), "lanes": lanes,
-            "cycles": cost_table(chip, lanes)}
+            "cycles": {} if unbuilt(chip) else cost_table(chip, lanes)}
 
 
 @click.command()
@@ -57,6 +60,7 @@ def info(chip_name: str | None, lanes: int | None, as_json: bool) -> None:
              for name in _summary(chip)]
     lines += ["", "memory, bits", *(f"  {name:16} {bits:>12,}" for name, bits in details["memory_bits"].items()),
               f"  {'together':16} {details['bits']:>12,}"]
-    lines += ["", f"clocks at {details['lanes']} lanes",
-              *(f"  {name:44} {clocks:>8,}" for name, clocks in details["cycles"].items())]
+    if details["cycles"]:
+        lines += ["", f"clocks at {details['lanes']} lanes",
+                  *(f"  {name:44} {clocks:>8,}" for name, clocks in details["cycles"].items())]
     console.show(details, as_json=as_json, text="\n".join(lines))

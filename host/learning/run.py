@@ -89,7 +89,8 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
 
     Pass *p* of the run presents the images in the order ``presentation_order(chip, p)``. Every 1,000 images the rates
     are reloaded as the phase tells (:class:`~ohmspike.chip.Phase`); after a pass of race mode in which the tiles
-    learned the thresholds are rebased (contract 6.2). What a phase on the host taught is written when it is over.
+    learned the thresholds are rebased (contract 6.2), those of a shared crossbar, which rise in thousands of windows,
+    every 1,000 images. What a phase on the host taught is written when it is over.
 
     Parameters
     ----------
@@ -151,7 +152,7 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
                 host = None
             if right is not None:
                 prequential.append((done, right))
-            if done % count == 0 and phase.learn and chip.fire_mode == "race":
+            if (done % count == 0 or chip.shared) and phase.learn and chip.fire_mode == "race":
                 target.rebase()
             if done % count == 0 and done // count in ends:
                 marks.append({"phase": int(np.searchsorted(ends, done // count)), "counters": target.counters()})

@@ -91,8 +91,10 @@ def conductance_canvas(chip: Chip, levels: np.ndarray, usage: np.ndarray) -> tup
 
 
 def _patches(chip, levels, tile, neurons):
-    """Levels of some neurons of a tile as images: (neurons, patch_height, patch_width)."""
-    return np.asarray(levels)[tile][:, neurons].T.reshape(len(neurons), chip.patch_height, chip.patch_width)
+    """Levels of some neurons of a tile as images, channels side by side: (neurons, height, channels · width)."""
+    cells = np.asarray(levels)[tile][:, neurons].T
+    maps = cells.reshape(len(neurons), chip.channels, chip.patch_height, chip.patch_width).transpose(0, 2, 1, 3)
+    return maps.reshape(len(neurons), chip.patch_height, chip.channels * chip.patch_width)
 
 
 def _mosaic(maps, columns, gap):
@@ -202,6 +204,10 @@ def prequential_figure(chip: Chip, curve: list[tuple[int, float]], images: int) 
 # how one image is decided
 
 
+_WINDOW = {False: "tile", True: "window"}
+"""What sees a part of the plane, in a chip that is shared or not."""
+
+
 @dataclass(frozen=True)
 class _Decision:
     """One image before its DECIDE: what every tile has read, and who fires."""
@@ -213,11 +219,16 @@ class _Decision:
     live: np.ndarray  # (tiles,): whether the tile evaluates at DECIDE
 
 
+def _of_windows(chip, array):
+    """An array of the tiles as one of the windows, which share one tile in a shared crossbar."""
+    return np.broadcast_to(array, (chip.windows, *array.shape[1:]))
+
+
 def _decide(chip, state, image):
     bins = latency_bins(chip, np.asarray(image)[None])[0].astype(int)
     seen = (bins >= 0)[chip.row_lines]
     sums = np.stack([state.weight[levels[spiked]].sum(axis=0, dtype=np.int64)
-                     for levels, spiked in zip(state.levels, seen, strict=True)])
+                     for levels, spiked in zip(_of_windows(chip, state.levels), seen, strict=True)])
     theta = state.theta.astype(np.int64)
     if chip.fire_mode == "race":
         theta = theta - theta.min(axis=1, keepdims=True)
@@ -285,24 +296,26 @@ def _bare(axes):
 def _draw_pixels(axes, chip, image, tile):
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     note = f"{chip.plane_height} × {chip.plane_width} lines"
-    if chip.tiles > 1:
+    if chip.windows > 1:
         y, x = divmod(int(chip.row_lines[tile, 0]), chip.plane_width)
         axes.add_patch(Rectangle((x - 0.5, y - 0.5), chip.patch_width, chip.patch_height, fill=False, color=ACCENT,
                                  linewidth=2))
-        note += f", framed: tile {tile}"
+        note += f", framed: {_WINDOW[chip.shared]} {tile}"
     _bare(axes)
     _titled(axes, "Input plane", note)
 
 
 def _draw_winners(axes, chip, state, decision, tile):
     """The learned patches of the first winners: of every tile of a grid, or of all ranks of one crossbar."""
-    if chip.tiles > 1:
+    if chip.windows > 1:
         gap, columns = 1, chip.grid_width
-        ranked: list[str | None] = [None] * chip.tiles
-        maps = np.stack([_patches(chip, state.levels, t, decision.order[t, :1])[0] for t in range(chip.tiles)])
+        ranked: list[str | None] = [None] * chip.windows
+        levels, what = _of_windows(chip, state.levels), _WINDOW[chip.shared]
+        maps = np.stack([_patches(chip, levels, t, decision.order[t, :1])[0] for t in range(chip.windows)])
         maps = np.where(decision.live[:, None, None], maps, np.nan)
         ranked[tile] = ACCENT if decision.live[tile] else None
-        title, note = "First winner of every tile", f"what it learned; grey: silent, {(~decision.live).sum()} tiles"
+        title, note = f"First winner of every {what}", (
+            f"what it learned; grey: silent, {(~decision.live).sum()} {what}s")
     else:
         winners = chip.winners if decision.live[0] else 0
         gap, columns = 3, int(np.ceil(np.sqrt(max(winners, 1))))
@@ -310,7 +323,7 @@ def _draw_winners(axes, chip, state, decision, tile):
         maps = _patches(chip, state.levels, 0, decision.order[0, :winners]).astype(float)
         title, note = "Winners", "what they learned, in the order in which they fired"
         if not winners:
-            maps = np.full((1, chip.patch_height, chip.patch_width), np.nan)
+            maps = np.full((1, chip.patch_height, chip.channels * chip.patch_width), np.nan)
             note = "none" if chip.fire_mode == "race" else "none: neurons fire by threshold"
     canvas = _mosaic(maps, columns, gap)
     mask = np.isfinite(_mosaic(np.ones_like(maps), columns, gap))
@@ -320,9 +333,9 @@ def _draw_winners(axes, chip, state, decision, tile):
     for index, colour in enumerate(ranked):
         if colour:
             y, x = divmod(index, columns)
-            axes.add_patch(Rectangle((x * (chip.patch_width + gap) - 1, y * (chip.patch_height + gap) - 1),
-                                     chip.patch_width + 1, chip.patch_height + 1, fill=False, color=colour,
-                                     linewidth=2, clip_on=False))
+            height, width = maps.shape[1:]
+            axes.add_patch(Rectangle((x * (width + gap) - 1, y * (height + gap) - 1), width + 1, height + 1,
+                                     fill=False, color=colour, linewidth=2, clip_on=False))
     _bare(axes)
     _titled(axes, title, note)
 
@@ -371,7 +384,7 @@ def _draw_race(axes, chip, state, decision, tile):
         axes.annotate(f"{order[rank]}", (rank, scores[order[rank]]), (0, 3), textcoords="offset points", ha="center",
                       fontsize=8, color=INK, fontweight="bold" if rank == 0 else "normal")
     right = len(order) - 0.4
-    where = f"tile {tile}" if chip.tiles > 1 else "the crossbar"
+    where = f"{_WINDOW[chip.shared]} {tile}" if chip.windows > 1 else "the crossbar"
     if winners:
         end = int(scores[order[winners - 1]])
         axes.fill_between((-0.6, right), end, start, color=ACCENT, alpha=0.05, linewidth=0)

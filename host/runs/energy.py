@@ -171,9 +171,9 @@ def _twin(run, watts, hertz):
                                                        ("inference", "cycles_per_image_infer"))
               if run.metrics.get(key)}
     counted = bool(clocks)
-    if not counted:
-        from ohmspike.sim.rtl.build import cost_table, default_lanes
+    from ohmspike.sim.rtl.build import cost_table, default_lanes, unbuilt
 
+    if not counted and not unbuilt(run.chip):
         table = cost_table(run.chip, default_lanes(run.chip))
         clocks = {"learning": next(value for name, value in table.items() if name.startswith("image")
                                    and name.endswith("learning")),

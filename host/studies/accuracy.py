@@ -79,7 +79,7 @@ def cases(groups: list[str]) -> list[Case | Baseline]:
     if "chips" in groups:
         chosen += [Case("chips", name, Chip.preset(name)) for name in (
             "paper100", "paper400", "paper", "up5k", "tiles", "tiles-online", "tiles-annealed", "tiles84", "tiles128",
-            "tiles200", "patches")]
+            "tiles200", "patches", "shared-small", "shared", "shared-large")]
     if "size" in groups:
         chosen += [Case("chips", "wide", Chip.preset("wide"))]
     tiles = Chip.preset("tiles")
@@ -113,7 +113,8 @@ def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None
              progress: Callable[[int, int], None] | None = None) -> dict:
     """Learn, and classify the test set by the vote and, if labels were taught, by the read-out.
 
-    The vote is taken of a chip that learned without labels: what the tiles learn does not depend on them.
+    The vote is taken of a chip that learned without labels: what the tiles learn does not depend on them. A shared
+    crossbar fires some thousand times in an image, and is asked for no vote.
     """
     chip = dataclasses.replace(case.chip, seed=seed)
     labels, test_labels = data.labels()
@@ -123,12 +124,13 @@ def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None
     with open_target("model", chip, threads=threads) as target:
         learned = learn(target, data.train_images, labels if taught else None, encoding=case.encoding,
                         progress=progress)
-        vote = train_vote(target, data.train_images, labels, classes=classes, encoding=case.encoding)
+        vote = None if chip.shared else train_vote(target, data.train_images, labels, classes=classes,
+                                                   encoding=case.encoding)
 
         def right(images, by):
             return float((classify(target, images, by, encoding=case.encoding) == test_labels).mean())
 
-        accuracies = {"vote": right(data.test_images, vote),
+        accuracies = {"vote": None if vote is None else right(data.test_images, vote),
                       "read_out": right(data.test_images, None) if taught else None}
         under = _under_corruptions(data, seed, lambda images: classify(
             target, images, None if taught else vote, encoding=case.encoding)) if case.corrupted else None
@@ -262,8 +264,8 @@ def table(runs: list[dict]) -> str:
             first = same[0]
             lines.append([
                 f"`{first['label']}`" if group == "chips" else first["label"],
-                f"{first['synapses']:,} + {first['read_out_synapses']:,}", spread([run["vote"] for run in same]),
-                spread([run["read_out"] for run in same if run["read_out"] is not None]),
+                f"{first['synapses']:,} + {first['read_out_synapses']:,}",
+                *(spread([run[by] for run in same if run[by] is not None]) for by in ("vote", "read_out")),
                 f"{first['passes']}, {first['read_out_passes']}",
                 spread([run["first_pass"] for run in same if run["first_pass"] is not None]),
                 *[f"{statistics.median(run['seconds'] for run in same):.0f} s",

@@ -67,7 +67,8 @@ class Activity:
     ----------
     images, steps, input_spikes, output_spikes : float
     slots : float
-        Times at which cells are read: the steps, and in a race the last bin of every image, which DECIDE ends.
+        Times at which cells are read: the steps, and in a race the last bin of every image, which DECIDE ends; of a
+        shared crossbar, which has no other, every window that is not passed over.
     taught : float
         Labels that taught the read-out.
     reads, read_weight : float
@@ -141,9 +142,12 @@ class Activity:
             return min(count(events), pulses) if chip.accumulates else count(events)
 
         rows_recharged = count("out_spikes") * float(np.mean(chip.trace_of_rank)) / full_scale if classes else 0.0
+        if chip.shared:  # a row of the read-out ends at its best place, of which it has had as many read pulses
+            rows_recharged = count("read_out_reads") / chip.winners
         return cls(
             images=count("samples"), steps=count("steps"),
-            slots=count("steps") + (count("samples") if race else 0.0), taught=count("taught"),
+            slots=count("steps") + (count("decisions" if chip.shared else "samples") if race else 0.0),
+            taught=count("taught"),
             input_spikes=count("in_spikes"),
             output_spikes=count("out_spikes"),
             reads=count("row_reads") * chip.neurons + count("read_out_reads") * classes,
@@ -238,12 +242,16 @@ def facts(chip: Chip, device: Device, activity: Activity, point: OperatingPoint)
         "width of a RESET update, pulses": float(point.reset_width),
         "pulses below the cells' threshold": float(idle / pulses) if pulses else 0.0,
         "writes of a cell, mean": float(pulses / (chip.synapses + chip.read_out_synapses)),
+        "writes of a cell of the tiles, mean": float(activity.write_lines[0][0] / chip.synapses),
+        "writes of a cell of the read-out, mean": float(activity.write_lines[1][0] / max(1, chip.read_out_synapses)),
+        "reads of a cell of the tiles in an image, mean": float(
+            activity.row_reads / (chip.tiles * chip.rows * activity.images)) if activity.images else 0.0,
         **({"bits of counts written": activity.count_bits} if chip.accumulates else {}),
     }
 
 
 def durations(chip: Chip, device: Device, activity: Activity, point: OperatingPoint) -> dict[str, float]:
-    """Time of some activity on the analog chip, s: one image after the other, all tiles at once.
+    """Time of some activity on the analog chip, s: one image after the other, all tiles at once, windows in turn.
 
     A slot of reading takes ``step_s``, or a read pulse if that is longer; a race ``ramp_comparisons`` comparisons, as a
     score of the read-out does. A tile writes the columns of its learners one after the other, each by a SET and, in a
@@ -252,11 +260,14 @@ def durations(chip: Chip, device: Device, activity: Activity, point: OperatingPo
     """
     compared = device.ramp_comparisons * device.compare_s
     race = chip.fire_mode == "race"
-    updates = activity.images * chip.learners if race and activity.set_events else activity.set_events / chip.tiles
+    rounds = activity.slots - activity.steps if race else 0.0
+    updates = activity.set_events / chip.tiles
+    if race and not chip.shared:
+        updates = activity.images * chip.learners * (activity.set_events > 0)
     set_s, reset_s = point.set_width * device.set_s, point.reset_width * device.reset_s
     taught_sets, taught_resets = activity.bit_lines[-1][:2]
     return {"reading": activity.slots * max(device.step_s, device.pulse_s + device.edge_s),
-            "deciding": activity.images * compared * (2 if chip.classes else 1) if race else
+            "deciding": (rounds + (activity.images if chip.classes else 0.0)) * compared if race else
             activity.slots * device.compare_s,
             "writing": (updates + taught_sets) * set_s + (updates + taught_resets) * reset_s}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ohmspike.chip.description import NOISE_FRACTION_MAX, NOISE_SIGMA, Chip
+from ohmspike.chip.description import NOISE_FRACTION_MAX, NOISE_SIGMA, Chip, DescriptionError
 from ohmspike.chip.events import EventBatch, EventCode, OutputSpikes
 from ohmspike.chip.wording import did_you_mean
 from ohmspike.sim.analog.device import Device, DeviceError, curvature, matched_widths, saturation
@@ -252,6 +252,9 @@ class NonIdealModel(ExactModel):
                  device: Device | None = None):
         if chip.fire_mode != "race":
             raise ValueError(f"non-idealities need fire_mode race, not {chip.fire_mode}")
+        if chip.shared:
+            raise DescriptionError("shared must be false in the non-ideal model, not true",
+                                   hint=f"--nonidealities has those that it can have: {', '.join(IN_HARDWARE)}")
         if chip.fraction_bits > NOISE_FRACTION_MAX:
             raise ValueError(f"non-idealities need fraction_bits of {NOISE_FRACTION_MAX} at most, "
                              f"not {chip.fraction_bits}")

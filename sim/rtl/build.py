@@ -6,7 +6,7 @@ from fractions import Fraction
 from ohmspike.chip import Chip
 from ohmspike.hdl.flow.emit import emit, emit_verilog
 from ohmspike.hdl.link.uart import BitRate
-from ohmspike.hdl.shared.layout import Layout, default_lanes, small_lanes
+from ohmspike.hdl.shared.layout import Layout, default_lanes, small_lanes, unbuilt
 from ohmspike.hdl.shared.timing import all_units
 from ohmspike.hdl.top.chip import ChipTop
 from ohmspike.hdl.top.serial import SerialChip
@@ -15,7 +15,7 @@ from ohmspike.hdl.top.timing import image, synthetic_image, timing_of
 from .compiled import CompiledRtl
 
 __all__ = ["compile_chip", "compile_serial_chip", "cost_table", "default_lanes", "emit_chip", "faults_rtl",
-           "lanes_of", "small_lanes", "top_of", "write_rtl"]
+           "lanes_of", "small_lanes", "top_of", "unbuilt", "write_rtl"]
 
 MNIST_SPIKES = 122
 """Bright lines of an MNIST image, mean."""
