@@ -277,9 +277,9 @@ class WalkWork:
         table, ends = np.empty((len(asked), 3), np.int32), np.r_[0, np.cumsum(asked)]
         walk.teach_walk(self._geometry, self._cells, self._walk, noted_of(self._chip), fires.tile, fires.neuron,
                         fires.offsets, asked, labels, table, self.tally)
-        kept = (fires.tile, fires.neuron, fires.offsets) if self._keep else (
-            np.empty(0, np.int32), np.empty(0, np.int32), np.zeros_like(fires.offsets))
-        self._parts.append(OutputSpikes(*kept, _answers_of(table[asked], ends)))
+        told = slice(None if self._keep else 0)
+        offsets = fires.offsets if self._keep else np.zeros_like(fires.offsets)
+        self._parts.append(OutputSpikes(fires.tile[told], fires.neuron[told], offsets, _answers_of(table[asked], ends)))
         return True
 
     def _carry_out(self, codes, offsets, first, stop, noted):

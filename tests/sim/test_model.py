@@ -298,7 +298,7 @@ PLANTED = {
     "noise rounds to zero": ("sign * (moves >> fraction)", "sign * int(moves / (1 << fraction))"),
     "a stuck cell moves": ("stays = effects.stuck[z, row, j] != 0", "stays = False"),
     "only the usual rail is counted": ("return held, moved != held", "return held, sign * moved > sign * held"),
-    "noise forgotten": ("moves += noise_of(x) * effects.write_noise", "moves += 0"),
+    "noise forgotten": ("moves += noise_of(x) * strength", "moves += 0"),
     "a count reaches its threshold one late": ("if sign * count_of < effects.threshold:",
                                                "if sign * count_of <= effects.threshold:"),
     "a count stays": ("effects.counts[z, row, j] = 0", "effects.counts[z, row, j] = count_of & 1"),
