@@ -81,8 +81,9 @@ def emit_verilog(component: wiring.Component, name: str) -> str:
     component, name
         As for :func:`emit`.
     """
-    script = ["read_rtlil design.il", "proc -norom", "pmuxtree", "opt_expr", "opt_clean", "memory_collect",
-              "write_verilog -norename -noattr design.v"]
+    # elements of arrays have second names that look like bits of a wire, over which synth_xilinx stumbles
+    script = ["read_rtlil design.il", "rename -hide w:*[[]*", "proc -norom", "pmuxtree", "opt_expr", "opt_clean",
+              "memory_collect", "write_verilog -norename -noattr design.v"]
     return _fold_initial_values(_written(component, name, script), declared=False)
 
 

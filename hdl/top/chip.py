@@ -109,17 +109,18 @@ class ChipTop(wiring.Component):
         Bytes from and to the host.
     """
 
-    rx: In(stream.Signature(8))
-    tx: Out(stream.Signature(8))
-
     def __init__(self, layout: Layout, *, max_request: int = 512, max_reply: int = 512, window: int = 2,
                  watchdog: int | None = None):
-        super().__init__()
+        super().__init__(self._members())
         self._layout = layout
         self.watchdog = 1 << bits_for(2 * max_idle_cycles(layout)) if watchdog is None else watchdog
         digest = bytes.fromhex(layout.chip.structure_digest)[:8]
         self._link = Link(digest, max_request=max_request, max_reply=max_reply, window=window,
                           watchdog=self.watchdog)
+
+    @staticmethod
+    def _members():
+        return {"rx": In(stream.Signature(8)), "tx": Out(stream.Signature(8))}
 
     def elaborate(self, platform):
         m = Module()
@@ -142,9 +143,7 @@ class ChipTop(wiring.Component):
             self.rx.ready.eq(link.rx.ready & ~resetting),
         ]
         connect(m, link.tx, wiring.flipped(self.tx))
-        connect(m, link.program, executor.program)
-        connect(m, executor.output, link.output)
-        m.d.comb += link.moved.eq(executor.moved)
+        self._join(m, link, executor)
         busy_cycles, aborts = Signal(32), Signal(8)
         m.d.chip += busy_cycles.eq(busy_cycles + link.busy)
         m.d.sync += aborts.eq(aborts + (link.abort | link.restart))
@@ -152,3 +151,9 @@ class ChipTop(wiring.Component):
                  "out_of_sequence": link.out_of_sequence, "repeats": link.repeats, "aborts": aborts}
         m.d.comb += [executor.status[index].eq(words[name]) for index, name in enumerate(STATUS_WORDS)]
         return m
+
+    def _join(self, m, link, executor):
+        """Programs of the link go to what executes them."""
+        connect(m, link.program, executor.program)
+        connect(m, executor.output, link.output)
+        m.d.comb += link.moved.eq(executor.moved)

@@ -17,8 +17,8 @@ __all__ = ["rtl"]
               help="a new folder for everything  [default: rtl-CHIP]")
 @click.option("--small", is_flag=True, help="the small form: fewer gates, more clocks")
 @click.option("--lanes", type=click.IntRange(1), default=None, help="synapses per clock  [default: of the form]")
-@click.option("--port", type=Choice(["stream", "uart"]), default="stream",
-              help="how bytes come: a byte stream (AXI4-Stream too), or a serial line")
+@click.option("--wrapper", "--port", "port", type=Choice(["stream", "uart", "spi", "axi", "aer"]), default="stream",
+              help="what is around the chip: byte streams, serial line, SPI, AXI with registers, address events")
 @click.option("--mhz", type=click.FloatRange(0.001), default=50.0, help="clock, for constraints and serial line")
 @click.option("--baud", type=click.IntRange(1), default=1_000_000, help="rate of the serial line")
 @click.option("--samples", type=click.IntRange(1, 1000), default=4, help="samples that the test bench learns")
@@ -35,7 +35,8 @@ def rtl(chip_name: str, out: Path | None, small: bool, lanes: int | None, port: 
 
     chip = chip_of(chip_name, None)
     given = [f"ohmspike rtl {chip_name}", *(["--small"] if small else []), *([f"--lanes {lanes}"] if lanes else []),
-             *([f"--port {port}", f"--baud {baud}"] if port == "uart" else []), f"--mhz {mhz:g}"]
+             *([f"--wrapper {port}"] if port != "stream" else []), *([f"--baud {baud}"] if port == "uart" else []),
+             f"--mhz {mhz:g}"]
     result = export(chip, out or Path(f"rtl-{chip.name}"), lanes=lanes, small=small, port=port,
                     clock_hz=round(mhz * 1e6), baud=baud, samples=samples, seed=seed, command=" ".join(given),
                     progress=console.status)

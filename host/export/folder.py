@@ -16,14 +16,24 @@ from ohmspike.chip.markdown import markdown_table
 from ohmspike.chip.versions import versions_of
 from ohmspike.host.support.atomic import check_writable
 from ohmspike.host.support.errors import UserError
-from ohmspike.sim.rtl.build import compile_chip, lanes_of, write_rtl
+from ohmspike.sim.rtl.build import AXI_REGISTERS, WRAPPERS, compile_chip, lanes_of, write_rtl
 
-from .vectors import vectors
+from .aer import aer_vectors
+from .vectors import merged_flags, vectors
 
 __all__ = ["Exported", "export", "register_map"]
 
 _PATIENCE = 2_000_000
-_SETTLE = "    #(20 * BIT);  // the receiver waits for an idle line first\n"
+_TIMESCALE = "`timescale 1ns / 1ps\n"
+_SETTLE = {
+    "uart": "    #(20 * BIT);  // the receiver waits for an idle line first\n",
+    "axi": ("    register(6'h00, 32'h534d484f);\n    register(6'h08, 32'h$low);\n    register(6'h0c, 32'h$high);\n"
+            "    control(32'h1);  // the chip rests\n    register(6'h14, 32'h0);\n    control(32'h0);\n"
+            "    repeat (8) @(negedge clk);\n")}
+_LAST = {"axi": "    register(6'h1c, LENGTH - checked);\n    register(6'h20, checked);\n"}
+_MORE = {"aer": ("      if (vectors[at][31]) word(vectors[at][26:0]);\n"
+                 "      else if (vectors[at][30]) hear({vectors[at][9], vectors[at][7:0]});\n      else\n")}
+_OTHER_VECTORS = {"aer": ";\n  // bit 31: a word of address events; bit 30: output of a sample, bit 9 with its status"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,9 @@ def _map_text(numbers):
         parts += [f"## {title}\n", markdown_table(list(rows[0]), [
             ["yes" if value is True else "no" if value is False else value for value in row.values()]
             for row in rows])]
+    if "axi" in numbers:
+        parts += ["## Registers on AXI4-Lite\n", markdown_table(list(numbers["axi"][0]), [
+            row.values() for row in numbers["axi"]])]
     parts += ["## Opcodes\n", markdown_table(["name", "opcode"], [
         (name, f"0x{code:02x}") for name, code in numbers["opcodes"].items()])]
     return "\n".join(parts)
@@ -79,6 +92,39 @@ _PORTS = {
     "uart": [("clk, rst", "in", "clock and reset"), ("rx", "in", "serial line to the chip; idle 1"),
              ("tx", "out", "serial line of the chip"),
              ("activity, answer, error", "out", "lights: a byte came, a byte went, a byte was damaged or lost")],
+    "spi": [("clk, rst", "in", "clock and reset"),
+            ("sck, cs_n, mosi", "in", "SPI of mode 0, highest bit first; `sck` at most an eighth of `clk`"),
+            ("miso, miso_oe", "out", "drive the pin with `miso` while `miso_oe` is 1"),
+            ("irq", "out", "the chip has a byte for the host"),
+            ("error", "out", "a byte was lost, because the host did not wait for replies; until a reset")],
+    "axi": [("clk, rst", "in", "clock and reset; `aclk`, `aresetn` of `chip_axi`"),
+            ("s_axi_…", "both", "AXI4-Lite, addresses of 6 bits: the registers of registers.md"),
+            ("s_axis_tdata[7:0], s_axis_tvalid, s_axis_tready", "both", "AXI4-Stream: bytes for the chip"),
+            ("m_axis_tdata[7:0], m_axis_tvalid, m_axis_tready", "both", "AXI4-Stream: bytes of the chip")],
+    "aer": [("clk, rst", "in", "clock and reset"),
+            ("rx_payload[7:0], rx_valid, rx_ready", "both", "bytes for the chip, as with the byte streams"),
+            ("tx_payload[7:0], tx_valid, tx_ready", "both", "bytes of the chip"),
+            ("aer_y[11:0], aer_x[11:0], aer_polarity", "in", "an address event"),
+            ("aer_mark[1:0]", "in", "0: a word is an event; 1: STEP; 2: the sample ends"),
+            ("aer_valid, aer_ready", "both", "a word is taken in clocks in which both are 1"),
+            ("learn, labelled, label[7:0]", "in", "with the end of a sample: whether dark lines spike (while the chip "
+                                                  "learns), whether there is a label, and which"),
+            ("out_data[7:0], out_last, out_valid, out_ready", "both", "output spikes and answer of a sample, then its "
+                                                                      "status with `out_last`"),
+            ("outside", "out", "an event outside the plane is dropped")],
+}
+
+_NOTES = {
+    "spi": ("SPI", "All bytes of the link go over it, in both directions at once. Where either side has nothing to say "
+            "it says 0x7E, which means nothing between frames. The host sends 0x7E while it waits, best while `irq` is "
+            "1. If `cs_n` rises within a byte, the byte of the chip is sent again."),
+    "axi": ("AXI", "`rtl/chip_axi.v` is the same with `aclk` and `aresetn`. The bytes of the link go over the streams, "
+            "or with bit 1 of `control` through the register `data`, for a processor without DMA."),
+    "aer": ("Address events", "The host loads the chip over the byte streams and reads it back. Samples come as words: "
+            "address events, STEP between two steps, and an END, after which the chip decides, answers, learns. A "
+            "program of the host waits for the end of a sample, and a sample for the end of a program. Without marks "
+            "of the source, a bin counter in front of the port makes them; in Amaranth that is "
+            "`ohmspike.hdl.top.aer.AerWindow`."),
 }
 
 
@@ -94,7 +140,8 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
     small : bool
         The small form: fewer gates, more clocks.
     port : str
-        ``stream``: the bytes of the link, with a wrapper for AXI4-Stream; ``uart``: two wires at ``baud``.
+        ``stream``: the bytes of the link, with a wrapper for AXI4-Stream; ``uart``: two wires at ``baud``; ``spi``;
+        ``axi``: AXI4-Streams, with registers on AXI4-Lite; ``aer``: streams of bytes, and samples as address events.
     clock_hz, baud : int
         For the constraints, and the bits of the serial line.
     samples, seed : int
@@ -106,8 +153,8 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
         There is something in the folder, it cannot be written to, lanes or baud are out of range, or RTL and model
         differ.
     """
-    if port not in _PORTS:
-        raise UserError(f"port must be one of {', '.join(_PORTS)}, not {port!r}")
+    if port not in WRAPPERS:
+        raise UserError(f"port must be one of {', '.join(WRAPPERS)}, not {port!r}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} must be a new or an empty folder", hint="choose another one with --out")
     say = progress or (lambda line: None)
@@ -117,19 +164,24 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
         root = Path(scratch)
         say("emitting RTL")
         try:
-            texts = write_rtl(chip, lanes=lanes, small=small, uart=(clock_hz, baud) if port == "uart" else None)
+            texts = write_rtl(chip, lanes=lanes, small=small, wrapper=port, rate=(clock_hz, baud))
         except ValueError as error:  # lanes, or bits of the serial line
             raise UserError(str(error)) from None
         with compile_chip(chip, lanes=lanes, small=small, progress=progress) as rtl:
             say("recording a session")
-            words = vectors(chip, rtl, samples=samples, seed=seed)
-        clock_ns = 1e9 / clock_hz
+            words = (aer_vectors if port == "aer" else vectors)(chip, rtl, samples=samples, seed=seed)
+        words = merged_flags(words) if port == "spi" else words
+        clock_ns, digest = 1e9 / clock_hz, bytes.fromhex(chip.structure_digest)
         _put(root, "chip.toml", chip.to_toml())
         for suffix, text in texts.items():
-            _put(root, f"rtl/chip.{suffix}", "`timescale 1ns / 1ps\n" + text)
-        if port == "stream":
-            _put(root, "rtl/chip_axis.v", _template("chip_axis.v"))
+            _put(root, f"rtl/chip.{suffix}", _TIMESCALE + text)
+        around = {"stream": "chip_axis.v", "axi": "chip_axi.v"}.get(port)
+        if around:
+            _put(root, f"rtl/{around}", _TIMESCALE + _template(around))
         numbers = register_map(chip)
+        if port == "axi":
+            numbers["axi"] = [{"address": f"0x{4 * place:02x}", "name": name, "access": access, "meaning": meaning}
+                              for place, (name, access, meaning) in enumerate(AXI_REGISTERS)]
         _put(root, "registers.json", json.dumps(numbers, indent=2) + "\n")
         _put(root, "registers.md", _map_text(numbers))
         for name in ("chip.xdc", "chip.sdc"):
@@ -137,18 +189,22 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
         bit = f"  localparam real BIT = {1e9 / baud:.3f};   // ns\n" if port == "uart" else ""
         _put(root, "sim/tb.v", Template(_template("tb.v")).substitute(
             title=chip.name, length=len(words), patience=_PATIENCE, clock_ns=f"{clock_ns:.3f}", bit_parameter=bit,
-            settle=_SETTLE if port == "uart" else "", port=_template(f"{port}.v")))
+            top=31 if port == "aer" else 8, other_vectors=_OTHER_VECTORS.get(port, ""), more=_MORE.get(port, ""),
+            settle=Template(_SETTLE.get(port, "")).substitute(low=digest[3::-1].hex(), high=digest[7:3:-1].hex()),
+            last=_LAST.get(port, ""), port=_template(f"{port}.v")))
         _put(root, "sim/vectors.hex", "".join(f"{word:03x}\n" for word in words.tolist()))
         _put(root, "Makefile", _template("Makefile"))
         _put(root, "lint.vlt", _template("lint.vlt"))
         width = lanes_of(chip, lanes=lanes, small=small)
-        axis = "| `rtl/chip_axis.v` | the same ports as AXI4-Stream |\n" if port == "stream" else ""
+        rows = {"stream": "| `rtl/chip_axis.v` | the same ports as AXI4-Stream |\n",
+                "axi": "| `rtl/chip_axi.v` | the same ports with `aclk` and `aresetn` |\n"}
+        notes = [f"\n## {heading}\n{text}\n" for heading, text in [_NOTES.get(port, ("", ""))] if text]
         _put(root, "README.md", Template(_template("README.md")).substitute(
             title=chip.name, command=command or "ohmspike rtl", version=versions_of(("ohmspike",))["ohmspike"],
-            form="The small form" if small else "The fast form", lanes=width, extra_rows=axis,
+            form="The small form" if small else "The fast form", lanes=width, extra_rows=rows.get(port, ""),
             mhz=f"{clock_hz / 1e6:g}", ports=markdown_table(["port", "direction", "what"], _PORTS[port]),
             notes=f"\n## Serial line\n{baud:,} baud at {clock_hz / 1e6:g} MHz, 8 data bits, no parity, one stop bit.\n"
-            if port == "uart" else ""))
+            if port == "uart" else "".join(notes)))
         if folder.exists():
             folder.rmdir()
         root.chmod(0o755)

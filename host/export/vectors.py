@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ohmspike.chip import Chip
+from ohmspike.chip.instructions import FLAG
 from ohmspike.host.integrity.stress import stress_samples, stress_state
 from ohmspike.host.link.ports import CompiledPort, Port
 from ohmspike.host.link.session import LinkSession
@@ -14,7 +15,7 @@ from ohmspike.host.targets.model import ModelTarget
 from ohmspike.sim.rtl.compiled import CompiledRtl
 from ohmspike.sim.state import spikes_difference
 
-__all__ = ["EXPECT", "Recorder", "vectors"]
+__all__ = ["EXPECT", "Recorder", "merged_flags", "vectors"]
 
 EXPECT = 0x100
 """Bit of a vector that is expected of the chip; without it a byte is sent to the chip."""
@@ -84,3 +85,11 @@ def vectors(chip: Chip, rtl: CompiledRtl, *, samples: int = 4, seed: int = 1) ->
     if difference or session.resent or session.naks:
         raise UserError(f"RTL and model must agree before there are vectors: {difference or 'frames were sent again'}")
     return np.array(recorder.words, np.uint16)
+
+
+def merged_flags(words: np.ndarray) -> np.ndarray:
+    """Vectors in which several FLAGs of the chip in a row are one, since they mean the same (docs/link.md)."""
+    flag = EXPECT | FLAG
+    heard = np.flatnonzero(words & EXPECT)
+    again = heard[1:][(words[heard[1:]] == flag) & (words[heard[:-1]] == flag)]
+    return np.delete(words, again)

@@ -3,19 +3,24 @@
 from collections.abc import Callable
 from fractions import Fraction
 
+from amaranth.lib import wiring
+
 from ohmspike.chip import Chip
 from ohmspike.hdl.flow.emit import emit, emit_verilog
+from ohmspike.hdl.link.axi import AXI_REGISTERS
 from ohmspike.hdl.link.uart import BitRate
 from ohmspike.hdl.shared.layout import Layout, default_lanes, small_lanes, unbuilt
 from ohmspike.hdl.shared.timing import all_units
+from ohmspike.hdl.top.aer import AerChip
 from ohmspike.hdl.top.chip import ChipTop
 from ohmspike.hdl.top.serial import SerialChip
 from ohmspike.hdl.top.timing import image, synthetic_image, timing_of
+from ohmspike.hdl.top.wrapped import AxiChip, SpiChip
 
 from .compiled import CompiledRtl
 
-__all__ = ["compile_chip", "compile_serial_chip", "cost_table", "default_lanes", "emit_chip", "faults_rtl",
-           "lanes_of", "small_lanes", "top_of", "unbuilt", "write_rtl"]
+__all__ = ["AXI_REGISTERS", "WRAPPERS", "compile_chip", "compile_serial_chip", "cost_table", "default_lanes",
+           "emit_chip", "faults_rtl", "lanes_of", "layout_of", "small_lanes", "top_of", "unbuilt", "write_rtl"]
 
 MNIST_SPIKES = 122
 """Bright lines of an MNIST image, mean."""
@@ -31,14 +36,26 @@ def lanes_of(chip: Chip, *, lanes: int | None = None, small: bool = False) -> in
     return (small_lanes if small else default_lanes)(chip) if lanes is None else lanes
 
 
-def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, uart: tuple[int, int] | None = None
-              ) -> dict[str, str]:
+def _serial(layout, rate):
+    return SerialChip(layout, BitRate(*rate))
+
+
+WRAPPERS: dict[str, Callable[[Layout, tuple[int, int]], wiring.Component]] = {
+    "stream": lambda layout, rate: ChipTop(layout), "uart": _serial, "spi": lambda layout, rate: SpiChip(layout),
+    "axi": lambda layout, rate: AxiChip(layout), "aer": lambda layout, rate: AerChip(layout)}
+"""What stands around a chip: a layout, and clock in Hz and baud of a serial line, to its top."""
+
+
+def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, wrapper: str = "stream",
+              rate: tuple[int, int] = (50_000_000, 1_000_000)) -> dict[str, str]:
     """SystemVerilog and Verilog-2001 of the same chip, by their suffixes ``sv`` and ``v``; the top is ``chip``.
 
     Parameters
     ----------
-    uart : tuple of int, optional
-        Clock in Hz and baud of a serial line; without it the top has the byte streams of the link.
+    wrapper : str
+        One of :data:`WRAPPERS`.
+    rate : tuple of int
+        Clock in Hz and baud, if it is a serial line.
 
     Raises
     ------
@@ -46,16 +63,19 @@ def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, uart
         ``lanes`` is not 1 to the number of neurons, or a bit of the line would be shorter than 4 clocks.
     """
     def top():
-        return top_of(chip, lanes=lanes, small=small, uart=None if uart is None else BitRate(*uart))
+        return WRAPPERS[wrapper](layout_of(chip, lanes=lanes, small=small), rate)
 
     return {"sv": emit(top(), "chip"), "v": emit_verilog(top(), "chip")}
 
 
-def top_of(chip: Chip, *, lanes: int | None = None, small: bool = False, uart: BitRate | None = None
-           ) -> ChipTop | SerialChip:
-    """The top of a chip: byte streams of its link, or with ``uart`` the two wires of a serial line."""
-    layout = Layout(chip, lanes_of(chip, lanes=lanes, small=small), 1 if small else 2)
-    return ChipTop(layout) if uart is None else SerialChip(layout, uart)
+def layout_of(chip: Chip, *, lanes: int | None = None, small: bool = False) -> Layout:
+    """The layout of a chip in a form, with the lanes asked for or those the form takes by default."""
+    return Layout(chip, lanes_of(chip, lanes=lanes, small=small), 1 if small else 2)
+
+
+def top_of(chip: Chip, *, lanes: int | None = None, small: bool = False) -> ChipTop:
+    """The top of a chip that has the byte streams of its link."""
+    return ChipTop(layout_of(chip, lanes=lanes, small=small))
 
 
 def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, trace: bool = False,

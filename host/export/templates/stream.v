@@ -31,3 +31,7 @@
         head = head + 1;
       end
     end
+
+  task idle;
+    @(negedge clk);
+  endtask

@@ -8,7 +8,7 @@ module tb;
   localparam real CLOCK = $clock_ns;
 $bit_parameter
   reg clk = 1'b0, rst = 1'b1;
-  reg [8:0] vectors [0:LENGTH-1];  // bit 8: expected of the chip, else sent to it
+  reg [$top:0] vectors [0:LENGTH-1];  // bit 8: expected of the chip, else sent to it$other_vectors
   reg [7:0] heard [0:8191];
   integer head = 0, tail = 0, at, silence, checked = 0;
 
@@ -27,11 +27,11 @@ $port
     repeat (64) @(negedge clk);
     rst = 1'b0;
 $settle    for (at = 0; at < LENGTH; at = at + 1)
-      if (!vectors[at][8]) send(vectors[at][7:0]);
+$more      if (!vectors[at][8]) send(vectors[at][7:0]);
       else begin
         silence = 0;
         while (head == tail) begin
-          @(negedge clk);
+          idle;
           silence = silence + 1;
           if (silence > PATIENCE) begin
             fail("the chip does not answer");
@@ -46,7 +46,7 @@ $settle    for (at = 0; at < LENGTH; at = at + 1)
         tail = tail + 1;
         checked = checked + 1;
       end
-    $$display("PASS: %0d bytes sent, %0d bytes checked", LENGTH - checked, checked);
+$last    $$display("PASS: %0d bytes sent, %0d bytes checked", LENGTH - checked, checked);
     $$finish;
   end
 endmodule
