@@ -41,6 +41,7 @@ def accuracy(groups: tuple[str, ...], only: tuple[str, ...], seeds: tuple[int, .
             data.labels()
             continue
         data.check(case.chip, labels_for="a table of accuracy")
+    console.status(console.COMPILING)
     with console.progress("runs") as shown:
         plan = [(case, seed) for case in chosen for seed in seeds]
         for number, (case, seed) in enumerate(plan):

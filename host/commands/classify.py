@@ -70,7 +70,9 @@ def classify(learned: Path, data_source: str, target_name: str, read_out: str, m
         console.status(learner.summary)
     with learner.open(target_name, console.status) as target:
         target.load(state)
-        with console.progress("classifying") as shown:
+        if target_name == "model":
+            console.status(console.COMPILING)
+        with console.progress("classifying", "images") as shown:
             answers, leads = decisions(target, samples, vote if read_out == "vote" else None, encoding=code,
                                        progress=shown)
     known = leads > 0 if margin is None else leads >= max(margin, np.nextafter(0, 1))

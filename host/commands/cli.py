@@ -8,6 +8,7 @@ from typing import TextIO
 
 import click
 
+from ohmspike.host.support import console
 from ohmspike.host.support.errors import Interrupted, RunWarning, UserError
 
 from .groups import LazyGroup
@@ -44,6 +45,7 @@ SECTIONS = {
         "bridge": "the RTL behind a serial port, as a board",
         "load": "a learned chip onto a board, checked",
         "scrub": "find and rewrite damaged memory of a chip",
+        "completion": "TAB completes commands and options",
         "report": "one HTML page of a run",
     },
 }
@@ -58,9 +60,11 @@ _NO_ARGUMENTS: tuple[type[click.UsageError], ...] = (
 @click.group(cls=LazyGroup, sections=SECTIONS, aliases={"mnist": "learn"}, package=__package__,
              context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("-v", "--verbose", is_flag=True, help="show tracebacks")
+@click.option("-q", "--quiet", is_flag=True, help="no progress, nothing but results, warnings and errors")
 @click.version_option(package_name="ohmspike")
-def cli(verbose: bool) -> None:
+def cli(verbose: bool, quiet: bool) -> None:
     """an RRAM crossbar chip with on-chip STDP: exact model and RTL, bit-identical"""
+    console.be_quiet(quiet)
 
 
 def _complain(message: str, hint: str | None = None) -> int:

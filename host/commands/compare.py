@@ -125,7 +125,9 @@ def compare(chip_name: str, name_a: str, name_b: str, images: int, learn: bool, 
                 target.set_read_out_rates(1.0)
         if altered:
             _alter(b, altered)
-        with console.progress("comparing") as progress:
+        if "model" in (name_a, name_b):
+            console.status(console.COMPILING)
+        with console.progress("comparing", "images") as progress:
             first = _first_difference(a, b, data.train_images[order], labels, code, learn=learn, progress=progress)
     result = {"chip": chip.name, "digest": chip.digest, "a": name_a, "b": name_b, "seed": chip.seed,
               "images": images, "learn": learn, "encoding": encoding,

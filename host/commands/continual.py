@@ -73,6 +73,7 @@ def continual(chip_name: str, stages: tuple[tuple[int, ...], ...], replay: int, 
     chosen = checked_stages(stages, data)
     check_writable(out.parent)
     lines: list[dict[str, Any]] = []
+    console.status(console.COMPILING)
     for seed in seeds:
         with console.progress(f"seed {seed}") as shown:
             lines += run_stages(chip, data, chosen, replay=replay, seed=seed, progress=shown)

@@ -26,7 +26,7 @@ def _together(model, rtl, images, *, labels=None, description):
 
     learn_on = labels is not None
     code, seconds, presented = Encoding(), {"model": 0.0, "rtl": 0.0}, []
-    with console.progress(description) as shown:
+    with console.progress(description, "images") as shown:
         for first in range(0, len(images), CHUNK):
             labels_chunk = labels[first:first + CHUNK] if learn_on and model.chip.classes else None
             batch = code(model.chip, images[first:first + CHUNK], learn=learn_on, labels=labels_chunk,
@@ -82,16 +82,16 @@ def demo(chip_name: str, seed: int | None, data_source: str | None, learn_on: in
     data.check(chip, labels_for="the demo")
     train_labels, test_labels = data.labels()
     folder = RunFolder.create(out, chip.name, "demo")
-    console.say("compiling the model")
+    console.say("compiling the model (a minute the first time)")
     warm_up(chip)
     model = ModelTarget(chip)
     model.load(ChipState.initial(chip))
-    with console.progress("learning in the model") as shown:
+    with console.progress("learning in the model", "images") as shown:
         learned = learn(model, data.train_images, train_labels, progress=shown)
-    with console.progress("counting the vote") as shown:
+    with console.progress("counting the vote", "images") as shown:
         vote = train_vote(model, data.train_images, train_labels, progress=shown)
 
-    console.say("compiling the RTL")
+    console.say("compiling the RTL (a minute or two the first time)")
     with RtlTarget(chip, progress=console.status) as rtl:
         console.say("loading the learned conductances over the link")
         loaded = model.state()

@@ -55,6 +55,7 @@ def _compared(chosen: Sequence[Device], chip_name: str, seeds: Sequence[int], im
         raise UserError(f"chip must race and teach a read-out, as tiles does, not {chip.name}")
     load_dataset(data, progress=console.status).check(chip, labels_for="the comparison")
     plans = [Plan(made_of(chip, device), device, data, images, seed) for device in chosen for seed in seeds]
+    console.status(console.COMPILING)
     with console.progress("points") as shown:
         lines = compare_devices(plans, out, scheduler=scheduler, workers=workers, progress=shown)
     table = summary(lines)

@@ -120,20 +120,21 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bo
         if learner.initial is not None:
             body.load(learner.initial)
         try:
-            with console.progress("learning") as shown:
+            with console.progress("learning", "images") as shown:
                 learned = learn_samples(body, train, known, passes=passes, encoding=code,
-                                progress=shown, checkpoint=checkpoint, resume=resume, nonidealities=strengths)
+                                progress=shown, checkpoint=checkpoint, resume=resume, nonidealities=strengths,
+                                answered=lambda right: shown.note(f"{right:.1%} right"))
         except KeyboardInterrupt:
             raise Interrupted(f"the run goes on from {checkpoint} with --resume") from None
         counters_learn, pulses = body.counters(), body.pulses()
         state = body.state()
         answers, vote, infer_seconds = {}, None, None
         if data.classes is not None and train_labels is not None:
-            with console.progress("counting the vote") as shown:
+            with console.progress("counting the vote", "images") as shown:
                 vote = train_vote(body, train, train_labels, classes=data.classes, encoding=code, progress=shown)
         for classifier in ("vote", "crossbar")[:(vote is not None) + taught]:
             started = time.perf_counter()
-            with console.progress(f"classifying, {classifier}") as shown:
+            with console.progress(f"classifying, {classifier}", "images") as shown:
                 answers[classifier] = classify(body, test, vote if classifier == "vote" else None, encoding=code,
                                           progress=shown)
             infer_seconds = time.perf_counter() - started

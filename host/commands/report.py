@@ -63,10 +63,10 @@ def _examples(ran: Run, numbers: tuple[int, ...]) -> Examples:
 @click.option("--sample", "samples", type=click.IntRange(0), multiple=True,
               help="number of a test sample whose spikes are drawn; can be repeated  [default: a few, right and wrong]")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None,
-              help="HTML file; figures (SVG) and data (CSV) go into a folder beside it  [default: RUN/report.html, "
+              help="HTML file; figures (SVG) and data (CSV) go into a folder of that name  [default: RUN/report.html, "
                    "RUN/comparison.html of several runs]")
 def report(runs: tuple[Path, ...], device_name: str | None, samples: tuple[int, ...], out: Path | None) -> None:
-    """one HTML page of a run, or of several side by side, with figures and data beside it"""
+    """one HTML page of a run, or of several side by side, with figures and data as files"""
     from ohmspike.host.runs.comparison import comparison_page
     from ohmspike.host.runs.energy import read_run
     from ohmspike.host.runs.report import page

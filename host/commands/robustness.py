@@ -56,6 +56,7 @@ def robustness(chip_name: str, device_name: str | None, nonidealities: tuple[str
     device = Device.of_chip(chip) or Device.preset(NOMINAL)
     plan = Plan(chip, device, data_source, images)
     wanted = points(list(nonidealities), list(seeds), list(strengths))
+    console.status(console.COMPILING)
     with console.progress("points") as shown:
         lines = run_study(plan, wanted, out, scheduler=scheduler, workers=workers, progress=shown)
     picture = out.with_suffix(".png")

@@ -59,6 +59,7 @@ def search(chip_name: str, seed: int | None, data_source: str | None, study_file
     data = load_dataset(data_source, progress=console.status)
     data.check(chip, labels_for="the search")
     held = len(data.validation().test_images)
+    console.status(console.COMPILING)
     with console.progress("trials") as shown:
         study = search_rates(chip, data, study_file, spaces=list(spaces), read_out=read_out == "crossbar",
                              trials=trials, seeds=seeds, nonidealities=nonidealities,

@@ -84,7 +84,8 @@ def schedule_of(chip: Chip, *, passes: int | None = None, labelled: bool = True)
 
 def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, passes: int | None = None,
           encoding: Encode | None = None, progress: Progress | None = None, checkpoint: Path | None = None,
-          resume: bool = False, nonidealities: dict | None = None) -> Learned:
+          resume: bool = False, nonidealities: dict | None = None,
+          answered: Callable[[float], None] | None = None) -> Learned:
     """Learn images on a target, by the schedule of its chip.
 
     Pass *p* of the run presents the images in the order ``presentation_order(chip, p)``. Every 1,000 images the rates
@@ -107,6 +108,9 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
         Go on from the checkpoint if there is one.
     nonidealities : dict, optional
         Non-idealities of the target, for the checkpoint: a run is resumed with the same ones only.
+
+    answered : callable, optional
+        Told the share of the last images that was answered right, each before its label was taught.
 
     Raises
     ------
@@ -152,6 +156,8 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
                 host = None
             if right is not None:
                 prequential.append((done, right))
+                if answered is not None:
+                    answered(right)
             if (done % count == 0 or chip.shared) and phase.learn and chip.fire_mode == "race":
                 target.rebase()
             if done % count == 0 and done // count in ends:

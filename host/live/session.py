@@ -365,7 +365,7 @@ class LiveChip:
         self._after_images()
 
     def _after_images(self):
-        if self._shown % len(self._images) == 0 and self.chip.fire_mode == "race":
+        if (self._shown % len(self._images) == 0 or self.chip.shared) and self.chip.fire_mode == "race":
             self.target.rebase()
         self._note_cell()
 
