@@ -17,6 +17,7 @@ from .wording import did_you_mean, reason
 __all__ = ["Described", "DescriptionError", "entry", "toml_text"]
 
 _WIDTH = 120
+_SHORT = 8
 _EXTENDS = "extends"
 
 
@@ -278,11 +279,15 @@ def _lines(path, table):
 
 
 def _fits(path, key, table):
-    """Whether a table stands on a line: at the top a few numbers or texts, in a section anything but tables."""
+    """Whether a table stands on a line: at the top a few numbers, texts, short lists; in a section all but tables."""
     if path:
         return not any(isinstance(item, dict) for item in table.values())
     return len(f"{key} = {_text(table)}") <= _WIDTH and not any(
-        isinstance(item, dict | list | tuple) for item in table.values())
+        isinstance(item, dict | list | tuple) and not _is_short(item) for item in table.values())
+
+
+def _is_short(item):
+    return isinstance(item, list | tuple) and len(item) <= _SHORT and all(type(value) is int for value in item)
 
 
 def _assigned(key, value):

@@ -54,7 +54,7 @@ class Phase:
     Rates of the tiles (their tables and ``theta_step``) are scaled by ``scale * decay ** p``, *p* the passes done in
     this phase, fractions included; those of the read-out likewise. Where pulses are accumulated, thresholds rise in
     place of tables that fall (:meth:`Chip.accumulate_rates`). Images are shown up to ``shift`` lines off their place,
-    each way (contract 9.3).
+    each way (contract 9.3), with up to a share ``noise`` of their pixels replaced (9.7).
 
     With ``on_host`` the host teaches a copy of the read-out by what the tiles answer, with the rule and the tables of
     the chip but without non-idealities, and writes it when the phase is over: each cell is then written once, not
@@ -70,12 +70,14 @@ class Phase:
     read_out_decay: float = 1.0
     shift: int = 0
     on_host: bool = False
+    noise: float = 0.0
 
     def __post_init__(self):
         limits: tuple[tuple[str, Any, float, float], ...] = (
             ("passes", int, 1, 1000), ("learn", bool, 0, 1), ("teach", bool, 0, 1), ("on_host", bool, 0, 1),
             ("shift", int, 0, 16), ("scale", float, 0.0001, 100.0), ("decay", float, 0.0001, 100.0),
-            ("read_out_scale", float, 0.0001, 100.0), ("read_out_decay", float, 0.0001, 100.0))
+            ("read_out_scale", float, 0.0001, 100.0), ("read_out_decay", float, 0.0001, 100.0),
+            ("noise", float, 0.0, 1.0))
         for name, kind, low, high in limits:
             value: Any = getattr(self, name)
             if kind is float and type(value) is int:
@@ -99,8 +101,9 @@ class Phase:
         return cls(**document)
 
     def to_dict(self) -> dict:
-        """The phase as a TOML table; ``on_host`` only where it is on."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "on_host" or value}
+        """The phase as a TOML table; ``on_host`` and ``noise`` only where they are on."""
+        return {name: value for name, value in dataclasses.asdict(self).items()
+                if name not in ("on_host", "noise") or value}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ class Stream(IntEnum):
     ORDER = 3
     RATE = 4
     SHIFT = 5
+    NOISE = 6
 
 
 def mix(seed: int, stream: int, index: npt.ArrayLike) -> np.ndarray:

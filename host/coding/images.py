@@ -12,7 +12,7 @@ from ohmspike.chip.initial import Stream, mix
 from ohmspike.chip.limits import SPLITMIX_INDEX, SPLITMIX_SEED, SPLITMIX_STREAM, STEP_MAX
 from ohmspike.host.support.errors import UserError
 
-__all__ = ["Encode", "Encoding", "latency_bins", "latency_events", "rate_events", "sample_suffix", "shifted",
+__all__ = ["Encode", "Encoding", "latency_bins", "latency_events", "noisy", "rate_events", "sample_suffix", "shifted",
            "stretched"]
 
 LOW_MAX, HIGH_MIN = 32, 192
@@ -130,6 +130,42 @@ def shifted(chip: Chip, images: np.ndarray, limit: int, *, first_sample: int = 0
     return result
 
 
+@numba.njit(cache=True)
+def _mix(start, index):
+    """The generator of contract 7.1; ``start`` holds seed and stream."""
+    z = start + (index + np.uint64(1)) * _INDEX
+    z = (z ^ (z >> np.uint64(30))) * _STREAM
+    z = (z ^ (z >> np.uint64(27))) * _INDEX
+    return z ^ (z >> np.uint64(31))
+
+
+def noisy(chip: Chip, images: np.ndarray, share: float, *, first_sample: int = 0) -> np.ndarray:
+    """Images in which up to a ``share`` of the pixels is replaced, drawn for every sample (contract 9.7).
+
+    Parameters
+    ----------
+    images : uint8 array of shape (samples, plane_height, plane_width)
+    first_sample : int
+        Number of the first sample: other numbers, other noise.
+    """
+    start = np.uint64((chip.seed * SPLITMIX_SEED + int(Stream.NOISE) * SPLITMIX_STREAM) % 2**64)
+    pixels = np.ascontiguousarray(images).reshape(len(images), -1)
+    return _noisy(pixels, start, np.uint64(first_sample), np.uint64(int(share * 2**32))).reshape(images.shape)
+
+
+@numba.njit(cache=True)
+def _noisy(pixels, start, first_sample, share):
+    result, count = pixels.copy(), np.uint64(pixels.shape[1] + 1)
+    for s in range(pixels.shape[0]):
+        base = (first_sample + np.uint64(s)) * count
+        limit = share * (_mix(start, base) >> np.uint64(32)) >> np.uint64(32)
+        for i in range(pixels.shape[1]):
+            drawn = _mix(start, base + np.uint64(i + 1))
+            if drawn >> np.uint64(32) < limit:
+                result[s, i] = drawn & np.uint64(255)
+    return result
+
+
 def latency_events(chip: Chip, images: np.ndarray, *, learn: bool, labels: np.ndarray | None = None,
                    answer: bool = False) -> EventBatch:
     """Latency code, dark last (contract 9.1): bright pixels spike early, silent lines at DARK; or planes (9.5).
@@ -237,11 +273,8 @@ def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak
 
 @numba.njit(cache=True)
 def _mix32(start, index):
-    """The upper 32 bits of the generator of contract 7.1; ``start`` holds seed and stream."""
-    z = start + (index + np.uint64(1)) * _INDEX
-    z = (z ^ (z >> np.uint64(30))) * _STREAM
-    z = (z ^ (z >> np.uint64(27))) * _INDEX
-    return (z ^ (z >> np.uint64(31))) >> np.uint64(32)
+    """The upper 32 bits of :func:`_mix`."""
+    return _mix(start, index) >> np.uint64(32)
 
 
 @numba.njit(cache=True)

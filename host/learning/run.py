@@ -12,7 +12,7 @@ import numpy as np
 from ohmspike.chip import Chip, Phase
 from ohmspike.chip.events import checked_labels
 from ohmspike.chip.initial import presentation_order
-from ohmspike.host.coding.images import Encode, Encoding, shifted
+from ohmspike.host.coding.images import Encode, Encoding, noisy, shifted
 from ohmspike.host.data.dataset import Samples
 from ohmspike.host.targets.base import Target
 from ohmspike.host.targets.model import ModelTarget
@@ -96,7 +96,7 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
     Parameters
     ----------
     images : uint8 array of shape (samples, plane_height, plane_width)
-        Or a :class:`~ohmspike.host.streams.Stream`, with an encoding for it; it cannot be shifted.
+        Or a :class:`~ohmspike.host.streams.Stream`, with an encoding for it; it has neither shifts nor noise.
     labels : integer array of shape (samples,), optional
         Taught to the read-out, in the phases that teach; nothing else sees them.
     passes : int, optional
@@ -194,6 +194,8 @@ def _present(target, phase, passed, encoding, images, labels, first_sample, host
         target.set_read_out_rates(scale)
     if phase.shift and isinstance(images, np.ndarray):
         images = shifted(target.chip, images, phase.shift, first_sample=first_sample)
+    if phase.noise and isinstance(images, np.ndarray):
+        images = noisy(target.chip, images, phase.noise, first_sample=first_sample)
     if phase.on_host:
         batch = encoding(target.chip, images, learn=False, first_sample=first_sample)
         watch.before(target, batch, images)

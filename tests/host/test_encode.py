@@ -8,7 +8,7 @@ import pytest
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode
 from ohmspike.chip.initial import mix
-from ohmspike.host.coding.images import latency_events, rate_events, shifted
+from ohmspike.host.coding.images import latency_events, noisy, rate_events, shifted
 from ohmspike.host.support.errors import UserError
 
 MASK = 2**64 - 1
@@ -269,3 +269,23 @@ def test_channels_want_planes_of_an_image():
         latency_events(chip, images_of(chip, 2), learn=False)
     with pytest.raises(UserError, match="^the rate code makes one plane of lines of an image, and tiny has 2$"):
         rate_events(chip, images_of(chip, 2), learn=False, steps=3, peak=0.5)
+
+
+# noise
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_noise_is_that_of_the_contract(share):
+    chip = chip_of(4, 3, seed=5)
+    images, pixels = images_of(chip, 6), 12
+    expected = images.reshape(6, pixels).copy()
+    for sample in range(6):
+        at = (sample + 100) * (pixels + 1)
+        draws = [int(drawn) for drawn in mix(5, 6, np.arange(at, at + pixels + 1))]
+        limit = int(share * 2**32) * (draws[0] >> 32) >> 32
+        for i, drawn in enumerate(draws[1:]):
+            if drawn >> 32 < limit:
+                expected[sample, i] = drawn % 256
+    found = noisy(chip, images, share, first_sample=100)
+    assert (found.reshape(6, pixels) == expected).all()
+    assert (found != images).any() == (share > 0)
