@@ -6,6 +6,7 @@ import json
 import shutil
 
 import click
+import nir
 import numpy as np
 import pytest
 import tomli_w
@@ -48,6 +49,8 @@ def files(tmp_path_factory):
     points = [f"{p},{1 + 9 * (1 - np.exp(-p / 20)) / (1 - np.exp(-1.5)):.5f},"
               f"{1 + 9 * (np.exp(-p / 20) - np.exp(-1.5)) / (1 - np.exp(-1.5)):.5f}" for p in range(31)]
     (folder / "lab.csv").write_text("\n".join(["pulse,LTP (uS),LTD (uS)", *points]))
+    nir.write(folder / "net.nir", nir.NIRGraph.from_list(nir.Linear(np.ones((2, 3))),
+                                                         nir.IF(np.ones(2), np.ones(2), np.zeros(2))))
     assert cli.run(["learn", "--chip", f"{folder}/small.toml", "--data", f"{folder}/bars.npz", "--out",
                     f"{folder}/runs", "--device", f"{folder}/mine.toml"]) == 0
     (folder / "runs").rename(folder / "r")
@@ -62,6 +65,7 @@ CALLS = {
     "demo": "--chip CHIP --data DATA --learn-on 3 --test-images 3 --out OUT",
     "search": "--chip CHIP --data DATA --study OUT/s.db --trials 1",
     "convert": "DATA OUT/new.npz",
+    "exchange import": "GRAPH --out OUT/net.npz",
     "accuracy": "--table chips --only small --seed 1 --data DATA --results OUT/r.jsonl",
     "continual": "--chip CHIP --data DATA --seed 1 --out OUT/c.json",
     "robustness": "--chip CHIP --data DATA --nonideality stuck --strength 0.1 --seed 1 --workers 1 --out OUT/r.csv",
@@ -113,7 +117,7 @@ def test_what_a_command_prints_with_json_is_json(name, files, tmp_path, capsys, 
         pytest.skip(f"{NEEDS[name]} is not installed")
     abridged(monkeypatch, name)
     places = {"CHIP": files / "small.toml", "DATA": files / "bars.npz", "RUN": files / "run", "OUT": tmp_path,
-              "LAB": files / "lab.csv", "DEVICE": files / "mine.toml"}
+              "LAB": files / "lab.csv", "DEVICE": files / "mine.toml", "GRAPH": files / "net.nir"}
     words = [*name.split(), *CALLS[name].split(), "--json"]
     for key, path in places.items():
         words = [str(path) + word.removeprefix(key) if word.split("/")[0] == key else word for word in words]
