@@ -11,15 +11,14 @@ from typing import Any
 
 from ohmspike.chip import Chip
 from ohmspike.chip.versions import versions_of
-from ohmspike.chip.wording import did_you_mean
 from ohmspike.hdl.flow.digests import digest
 from ohmspike.hdl.flow.synth import BUDGETS, counted, preparation
 from ohmspike.hdl.flow.toolchain import ToolchainError, find_script, run_tool, tool_environment, warm_yosys
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.top import timing
 
-from . import BOARDS
 from .board import Board
+from .foreign import board_of
 from .top import BoardTop
 
 __all__ = ["BuildError", "BuildReport", "build", "load"]
@@ -84,7 +83,7 @@ def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clo
     Parameters
     ----------
     board : :class:`str`
-        A key of :data:`ohmspike.boards.BOARDS`.
+        A key of :data:`ohmspike.boards.BOARDS`, or a Python file that sets ``BOARD``.
     lanes, clock_hz, baud : :class:`int`
         In place of the board's.
     seed : :class:`int`
@@ -96,9 +95,7 @@ def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clo
         It does not fit or is too slow (with what, by how much, and what to change), or a tool is missing or failed.
     """
     told = progress or (lambda message: None)
-    if board not in BOARDS:
-        raise BuildError(f"board must be one of {', '.join(BOARDS)}, not {board!r}", hint=did_you_mean(board, BOARDS))
-    entry = BOARDS[board]
+    entry = _checked(lambda: board_of(board))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").unlink(missing_ok=True)
@@ -127,8 +124,8 @@ def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clo
     placed, fmax, path = _timing(entry, chip, top, folder, failure)
     timed("bitstream", lambda: _run(pack, folder))
     report = BuildReport(
-        board=board, chip=chip.name, digest=chip.digest, structure_digest=chip.structure_digest, lanes=layout.lanes,
-        clock_hz=top.clock_hz, baud=top.baud, bitstream=str(folder / f"{NAME}.{entry.bitstream}"),
+        board=entry.name, chip=chip.name, digest=chip.digest, structure_digest=chip.structure_digest,
+        lanes=layout.lanes, clock_hz=top.clock_hz, baud=top.baud, bitstream=str(folder / f"{NAME}.{entry.bitstream}"),
         resources=resources, placed=placed, fmax_mhz=round(fmax, 2), worst_path=path, cycles=_cycles(layout),
         seconds=seconds, versions=_versions(), plan=plan.digest(16).hex(), seed=seed,
         rtl=digest(chip, small=entry.level_ports == 1, lanes=layout.lanes))
@@ -148,7 +145,7 @@ def load(board: str, bitstream: Path) -> None:
     if tool is None:
         raise BuildError("openFPGALoader was not found", hint="install it (package openfpgaloader of most systems)")
     path = Path(bitstream).resolve()
-    _checked(lambda: run_tool([tool, *BOARDS[board].loader, path], cwd=path.parent, what="openFPGALoader",
+    _checked(lambda: run_tool([tool, *board_of(board).loader, path], cwd=path.parent, what="openFPGALoader",
                               hint="is the board connected, and may you use its USB port?"))
 
 

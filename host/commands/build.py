@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,8 +15,17 @@ from .options import Choice, chip_of, json_option
 __all__ = ["build"]
 
 
+class BoardName(Choice):
+    """A board of ours, or a Python file with one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name or the file as it is typed, or a usage error."""
+        return value if value.endswith(".py") else super().convert(value, param, ctx)
+
+
 @click.command()
-@click.option("--board", type=Choice(list(BOARDS)), required=True, help="what it is for")
+@click.option("--board", type=BoardName(list(BOARDS)), required=True,
+              help="what it is for, or a Python file that sets BOARD")
 @click.option("--chip", "chip_name", default=None, metavar="NAME|FILE",
               help="preset or TOML file  [default: that of the board]")
 @click.option("--lanes", type=click.IntRange(1), default=None, help="synapses per clock  [default: of the board]")
@@ -33,14 +43,20 @@ def build(board: str, chip_name: str | None, lanes: int | None, mhz: float | Non
     """bitstream of a chip for a board: resources, frequency, worst path"""
     from ohmspike.boards.build import build as build_bitstream
     from ohmspike.boards.build import load
+    from ohmspike.boards.foreign import board_of
     from ohmspike.boards.records import added, read
     from ohmspike.host.support.atomic import check_writable, write_text
+    from ohmspike.host.support.errors import UserError
 
+    entry = board_of(board)
     if record is not None:
+        if board not in BOARDS:
+            raise UserError(f"--record must be of a board of ours, not of {board!r}",
+                            hint="report.json has the figures")
         check_writable(record.parent)
         read(record)
-    chip = chip_of(chip_name or BOARDS[board].chip, None)
-    folder = out or Path("build", f"{board}-{chip.name}")
+    chip = chip_of(chip_name or entry.chip, None)
+    folder = out or Path("build", f"{entry.name}-{chip.name}")
     report = build_bitstream(board, chip, folder=folder, lanes=lanes, baud=baud, seed=seed, progress=console.status,
                              clock_hz=None if mhz is None else round(mhz * 1e6))
     if record is not None:
@@ -48,4 +64,4 @@ def build(board: str, chip_name: str | None, lanes: int | None, mhz: float | Non
     console.show(asdict(report), as_json=as_json, text=report.text())
     if program:
         load(board, Path(report.bitstream))
-        console.say(f"loaded into {BOARDS[board].title}")
+        console.say(f"loaded into {entry.title}")

@@ -2,18 +2,22 @@
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from ohmspike.boards import BOARDS
 from ohmspike.boards import build as build_module
 from ohmspike.boards.build import BuildError, build, load
+from ohmspike.boards.foreign import board_of
 from ohmspike.boards.pll import ecp5_dividers, ice40_dividers
 from ohmspike.boards.top import BoardTop
 from ohmspike.chip import Chip
 from ohmspike.hdl.flow.synth import BUDGETS
 from ohmspike.hdl.flow.toolchain import ToolchainError
 from ohmspike.hdl.shared.layout import Layout
+from ohmspike.host.commands import cli
 
 CHIP = Chip(name="small", plane_height=3, plane_width=4, patch_height=2, patch_width=2, stride=1, neurons=4, winners=2,
             learners=1, min_spikes=1, levels=8, weight_bits=3, membrane_bits=6, threshold_bits=6, amplitudes=2)
@@ -125,6 +129,47 @@ def test_a_failure_of_place_and_route_shows_what_it_said(tmp_path):
 def test_bad_wishes_are_refused_before_any_tool_runs(tmp_path, options, message):
     with pytest.raises(BuildError, match=message):
         build(options.pop("board"), CHIP, folder=tmp_path, **options)
+
+
+def documented_board(folder):
+    """The board of docs/boards.md as a file."""
+    text = (Path(__file__).parents[2] / "docs" / "boards.md").read_text("utf-8")
+    code = re.search(r"```python\n(\"\"\"mine.py.*?)```", text, re.DOTALL)[1]
+    assert code.count("\n") <= 40
+    path = folder / "mine.py"
+    path.write_text(code)
+    return path
+
+
+def test_a_board_of_ones_own_has_a_plan(tmp_path):
+    board = board_of(str(documented_board(tmp_path)))
+    assert board.name == "mine" and board.name not in BOARDS
+    top = BoardTop(board, Layout(CHIP, 2, board.level_ports), clock_hz=board.clock_hz, baud=board.baud)
+    plan = build_module._plan(board, top)
+    assert plan.files["ohmspike.lpf"].count("uart_0__rx__io") >= 1
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("", "must set BOARD to an ohmspike.boards.Board, not None"),
+    ("BOARD = 3", "must set BOARD to an ohmspike.boards.Board, not 3"),
+    ("import no_such_module", "must describe a board, but it ends in ModuleNotFoundError: No module named"),
+    ("BOARD = (", "must describe a board, but it ends in SyntaxError"),
+    ("import dataclasses\nfrom ohmspike.boards import BOARDS\n"
+     "BOARD = dataclasses.replace(BOARDS['icesugar'], name='x', device='abacus')",
+     "device of x must be one of ecp5-85f, .*, not 'abacus'")])
+def test_a_file_that_is_no_board_is_told(tmp_path, text, message):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(BuildError, match=message):
+        build(str(path), CHIP, folder=tmp_path / "build")
+
+
+def test_the_command_takes_a_board_of_ones_own_and_keeps_it_out_of_our_records(tmp_path, capsys):
+    path = str(documented_board(tmp_path))
+    assert cli.run(["build", "--board", str(tmp_path / "none.py")]) == 1
+    assert "board must be a file that is there, not" in capsys.readouterr().err
+    assert cli.run(["build", "--board", path, "--record", str(tmp_path / "builds.json")]) == 1
+    assert "--record must be of a board of ours" in capsys.readouterr().err
 
 
 def test_a_missing_loader_is_an_error_with_a_hint(monkeypatch, tmp_path):
