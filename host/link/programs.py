@@ -38,7 +38,7 @@ def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int
     """
     frame_bytes = 1 + -(-chip.lines // 8)
     record = tile_bytes(chip) + chip.winners * neuron_bytes(chip)
-    talk = chip.tiles * record + tile_bytes(chip)
+    talk = chip.windows * record + tile_bytes(chip)
     talk = max(talk, ANSWER_BYTES if chip.classes else 0)
     if talk > max_output:
         raise LinkError(f"the output spikes of an event may take {talk} bytes, but a reply holds {max_output}",

@@ -48,7 +48,7 @@ class OutputParser:
             report, chip.fire_mode == "race", chip.winners, tile_bytes(chip), neuron_bytes(chip))
         if used != len(output):
             raise LinkError(f"output spikes and answers must take {used} bytes, not {len(output)}")
-        for name, numbers, count in (("tile of an output spike", tile, chip.tiles),
+        for name, numbers, count in (("tile of an output spike", tile, chip.windows),
                                    ("neuron of an output spike", neuron, chip.neurons),
                                    ("label of an answer", answers[:, 0], chip.classes)):
             if len(numbers) and numbers.max() >= count:
