@@ -10,7 +10,7 @@ from .options import Choice, data_option, json_option
 
 __all__ = ["accuracy"]
 
-GROUPS = ("chips", "levels", "codes", "corruptions", "size")
+GROUPS = ("chips", "levels", "codes", "corruptions", "size", "write-noise")
 
 
 @click.command()
@@ -33,8 +33,8 @@ def accuracy(groups: tuple[str, ...], only: tuple[str, ...], seeds: tuple[int, .
     check_places(results)
     chosen = [case for case in cases(list(groups)) if not only or case.label in only]
     if only and (missing := sorted(set(only) - {case.label for case in chosen})):
-        raise click.UsageError(f"--only must be one of {', '.join(case.label for case in cases(list(groups)))}, "
-                               f"not {missing[0]!r}")
+        labels = dict.fromkeys(case.label for case in cases(list(groups)))
+        raise click.UsageError(f"--only must be one of {', '.join(labels)}, not {missing[0]!r}")
     data, kept, runs = load_dataset(data_source, progress=console.status), Results(results), []
     for case in chosen:
         if isinstance(case, Baseline):
@@ -49,10 +49,11 @@ def accuracy(groups: tuple[str, ...], only: tuple[str, ...], seeds: tuple[int, .
             key = Results.key(case, seed, data.name)
             run = kept.find(key)
             if run is None:
-                console.status(f"{case.label}, seed {seed}")
+                strength = "" if isinstance(case, Baseline) or not case.c2c else f", c2c {case.c2c:g}"
+                console.status(f"{case.label}{strength}, seed {seed}")
                 done = (run_baseline(case, seed, data) if isinstance(case, Baseline) else
                         run_case(case, seed, data))
                 run = kept.add(key, done)
-            runs.append(run | {"group": case.group, "label": case.label})  # two tables may share a run
+            runs.append({"c2c": 0.0} | run | {"group": case.group, "label": case.label})  # two tables may share a run
             shown(number + 1, len(plan))
     console.show({"runs": runs}, as_json=as_json, text=table(runs))

@@ -18,12 +18,16 @@ from ohmspike.host.learning.run import learn, schedule_of, warm_up
 from ohmspike.host.support.atomic import write_text
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.registry import open_target
+from ohmspike.sim.model.nonideal import NonIdealities, as_hardware
 
 from .classifiers import CLASSIFIERS
 from .corruptions import CORRUPTIONS, corrupted
 
 __all__ = ["PUBLISHED", "Baseline", "Case", "Results", "cases", "first_pass", "run_baseline", "run_case", "spread",
            "table"]
+
+WRITE_NOISE = (0.0, 0.01, 0.02, 0.05, 0.1)
+"""Deviations of a pulse, shares of the range, of chips that learn with them from the first image on."""
 
 CORRUPTED_CHIPS = ("tiles", "tiles200", "paper400")
 """Chips of the table of corruptions."""
@@ -53,6 +57,8 @@ class Case:
     encoding : :class:`Encoding`
     corrupted : bool
         Classify corrupted test images as well (:mod:`~ohmspike.host.studies.corruptions`).
+    c2c : float
+        Deviation of every pulse while the chip learns, share of the range; it adds up.
     """
 
     group: str
@@ -60,6 +66,7 @@ class Case:
     chip: Chip
     encoding: Encoding = Encoding()
     corrupted: bool = False
+    c2c: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,9 @@ class Baseline:
 
 
 def cases(groups: list[str]) -> list[Case | Baseline]:
-    """The lines of the tables asked for: ``chips``, ``levels``, ``codes``, ``corruptions``, and ``size``.
+    """The lines of the tables asked for: ``chips``, ``levels``, ``codes``, ``corruptions``, ``size``, ``write-noise``.
 
-    The last two take their time.
+    The last three take their time.
     """
     chosen: list[Case | Baseline] = []
     if "chips" in groups:
@@ -94,6 +101,9 @@ def cases(groups: list[str]) -> list[Case | Baseline]:
     if "corruptions" in groups:
         chosen += [Case("corruptions", name, Chip.preset(name), corrupted=True) for name in CORRUPTED_CHIPS]
         chosen += [Baseline(name) for name in CLASSIFIERS]
+    if "write-noise" in groups:
+        chosen += [Case("write-noise", name, Chip.preset(name), c2c=strength)
+                   for name in ("tiles-accumulate", "paper400-accumulate") for strength in WRITE_NOISE]
     return chosen
 
 
@@ -116,12 +126,16 @@ def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None
     The vote is taken of a chip that learned without labels: what the tiles learn does not depend on them. A shared
     crossbar fires some thousand times in an image, and is asked for no vote.
     """
-    chip = dataclasses.replace(case.chip, seed=seed)
+    chip, state = dataclasses.replace(case.chip, seed=seed), None
+    if case.c2c:
+        chip, state = as_hardware(chip, NonIdealities(c2c=case.c2c, seed=seed))
     labels, test_labels = data.labels()
     classes = int(max(labels.max(), test_labels.max())) + 1
     warm_up(chip, case.encoding)
     taught = any(phase.teach for phase in chip.schedule)
     with open_target("model", chip, threads=threads) as target:
+        if state is not None:
+            target.load(state)
         learned = learn(target, data.train_images, labels if taught else None, encoding=case.encoding,
                         progress=progress)
         vote = None if chip.shared else train_vote(target, data.train_images, labels, classes=classes,
@@ -135,7 +149,7 @@ def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None
         under = _under_corruptions(data, seed, lambda images: classify(
             target, images, None if taught else vote, encoding=case.encoding)) if case.corrupted else None
     phases = schedule_of(chip)
-    return {"group": case.group, "label": case.label, "digest": chip.digest, "seed": seed,
+    return {"group": case.group, "label": case.label, "digest": chip.digest, "seed": seed, "c2c": case.c2c,
             "synapses": chip.synapses, "read_out_synapses": chip.read_out_synapses,
             "passes": sum(phase.passes for phase in phases if phase.learn),
             "read_out_passes": sum(phase.passes for phase in phases if phase.teach),
@@ -224,7 +238,7 @@ class Results:
             return f"{data}-{case.label}-{seed}"
         chip = dataclasses.replace(case.chip, seed=seed)
         return f"{data}-{chip.digest[:16]}-{case.encoding.steps}-{case.encoding.peak}-" + (
-            "corrupted" if case.corrupted else "clean")
+            "corrupted" if case.corrupted else "clean") + (f"-c2c{case.c2c:g}" if case.c2c else "")
 
     def find(self, key: str) -> dict | None:
         """The finished run of this key."""
@@ -277,6 +291,12 @@ def table(runs: list[dict]) -> str:
         parts.append(markdown_table(["test images, learned clean", *heads], [
             [name, *(f"{100 * statistics.fmean(run['corruptions'][name] for run in same):.1f}" for same in columns)]
             for name in columns[0][0]["corruptions"]]))
+    if written := [run for run in runs if run["group"] == "write-noise"]:
+        strengths = sorted({run["c2c"] for run in written})
+        parts.append(markdown_table(
+            ["read-out, deviation of a pulse", *(f"{strength:.0%}" for strength in strengths)],
+            [[f"`{same[0]['label']}`", *(spread([run["read_out"] for run in same if run["c2c"] == strength])
+                                         for strength in strengths)] for same in _by_label(written)]))
     parts.append(markdown_table(["published (not run here)", "test set", "source"], PUBLISHED))
     return "\n".join(parts)
 

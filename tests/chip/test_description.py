@@ -132,6 +132,7 @@ DIGESTS = {
     "paper": ("71b705d426b0ce34", "fcbcbd2c2a6e7af5"),
     "paper100": ("3b530225c05555a1", "f664c4eee6261db8"),
     "paper400": ("fafab90a36280ae5", "dca621b6c19aae0c"),
+    "paper400-accumulate": ("fb35777e84fbe914", "1215860e39c12373"),
     "patches": ("a59e419baab49ef0", "55f1ab613dc37bc9"),
     "shared": ("dc0efabf3e44b1b5", "aa2ca2ebc2aeab92"),
     "shared-fashion": ("7d4fdb18d833bbdb", "0949ba738dee7a00"),
@@ -139,6 +140,7 @@ DIGESTS = {
     "shared-small": ("ab54ae0c46d369c6", "34fd413b1578dea5"),
     "spiking": ("7c5d666f6b4785dd", "0a12c6340e1dcd71"),
     "tiles": ("53b1770fd9b59687", "6a95fcf459960214"),
+    "tiles-accumulate": ("07ab6ab47f2aedb5", "681a5ccba92090c2"),
     "tiles-annealed": ("6f5b369c30aedbb9", "6a95fcf459960214"),
     "tiles-fashion": ("165505b301b010a3", "6a95fcf459960214"),
     "tiles-noisy": ("94463f0aae527417", "6a95fcf459960214"),
@@ -164,7 +166,9 @@ def test_what_is_written_looks_like_a_preset(name, tmp_path):
     chip = Chip.preset(name)
     written = tomllib.loads(chip.to_toml())
     preset = tomllib.loads((PRESETS / f"{name}.toml").read_text("utf-8"))
-    assert "[" not in "".join(line[:1] for line in chip.to_toml().splitlines())  # sections are lines, as in presets
+    long = {section for section, content in written.items() if len(f"{section} = {content}") > 120}
+    tables = {line.strip("[]") for line in chip.to_toml().splitlines() if line.startswith("[")}
+    assert tables <= long  # other sections are lines, as in presets
     for section, content in preset.items():
         for key, value in content.items() if isinstance(content, dict) else ():
             given = written.get(section, {}).get(key, getattr(Chip, f"{section}_{key}", getattr(Chip, key, None)))

@@ -58,6 +58,16 @@ def test_the_first_pass_that_teaches_is_the_one_whose_labels_are_new():
     assert first_pass([], [Phase()], 1000) is None
 
 
+def test_write_noise_acts_while_a_case_learns_and_is_a_row_of_its_own():
+    clean, noisy = (Case("write-noise", "small", CHIP, c2c=strength) for strength in (0.0, 0.5))
+    runs = [run_case(case, 3, data()) for case in (clean, noisy)]
+    assert runs[0]["read_out"] > runs[1]["read_out"] and runs[1]["c2c"] == 0.5
+    assert Results.key(clean, 3, "bars") != Results.key(noisy, 3, "bars")
+    text = table(runs)
+    assert "| read-out, deviation of a pulse | 0% | 50% |" in text
+    assert f"| `small` | {spread([runs[0]['read_out']])} | {spread([runs[1]['read_out']])} |" in text
+
+
 def test_a_chip_without_a_read_out_has_a_vote_alone():
     chip = dataclasses.replace(CHIP, classes=0, schedule=(Phase(),))
     run = run_case(Case("chips", "plain", chip), 1, data())
@@ -123,8 +133,8 @@ def test_corruptions_do_what_they_are_called():
 
 
 def test_every_line_of_every_table_is_a_chip_that_can_learn():
-    every = cases(["chips", "levels", "codes", "corruptions", "size"])
+    every = cases(["chips", "levels", "codes", "corruptions", "size", "write-noise"])
     found = [case for case in every if isinstance(case, Case)]
-    assert len({(case.group, case.label) for case in every}) == len(every)
+    assert len({(case.group, case.label, getattr(case, "c2c", 0.0)) for case in every}) == len(every)
     assert [case.chip.levels for case in found if case.group == "levels"] == [64, 32, 16, 8, 4, 2]
     assert all(isinstance(case.chip, Chip) for case in found)
