@@ -42,6 +42,7 @@ SECTIONS = {
         "info": "chips and tools, or what a chip holds",
         "build": "bitstream of a chip for a board",
         "rtl": "Verilog of a chip, with bench and map",
+        "wave": "waveform of one image in the RTL",
         "bridge": "the RTL behind a serial port, as a board",
         "load": "a learned chip onto a board, checked",
         "scrub": "find and rewrite damaged memory of a chip",

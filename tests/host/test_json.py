@@ -59,6 +59,7 @@ def files(tmp_path_factory):
 
 
 CALLS = {
+    "wave": "--chip CHIP --data DATA --out OUT/w.vcd",
     "learn": "--chip CHIP --data DATA --out OUT",
     "classify": "RUN/learned.npz --data DATA",
     "compare": "--chip CHIP --data DATA --a model --b model --images 5 --learn",
@@ -86,7 +87,7 @@ CALLS = {
     "load": "RUN/learned.npz --target model",
     "scrub": "--target model --state RUN/learned.npz --restore",
 }
-SLOW = ("demo", "faults", "rtl")
+SLOW = ("demo", "faults", "rtl", "wave")
 
 
 def test_every_command_with_the_option_is_called():
