@@ -4,8 +4,10 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from amaranth.back import rtlil
 
@@ -16,6 +18,14 @@ from .emit import ports
 from .toolchain import run_yosys
 
 __all__ = ["BUDGETS", "Budget", "counted", "preparation", "synthesise"]
+
+
+class Resources(Protocol):
+    """What is counted of a device: how many it holds, and the names of the cells that count, by resource."""
+
+    @property
+    def resources(self) -> Mapping[str, tuple[int, tuple[str, ...]]]:
+        """Available, and patterns of names."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,7 @@ def synthesise(component, budget: Budget, *, name: str = "chip", undefined: tupl
     return counted(cells, budget)
 
 
-def counted(cells: dict[str, int], budget: Budget) -> dict[str, int]:
+def counted(cells: Mapping[str, int], budget: Resources) -> dict[str, int]:
     """Counts of yosys cells, summed under the names of a budget."""
     return {resource: sum(count for cell, count in cells.items() for pattern in names
                           if cell == pattern or (pattern.endswith("*") and cell.startswith(pattern[:-1])))

@@ -43,6 +43,7 @@ SECTIONS = {
         "build": "bitstream of a chip for a board",
         "rtl": "Verilog of a chip, with bench and map",
         "wave": "waveform of one image in the RTL",
+        "synth": "what chips take of six families of FPGAs",
         "bridge": "the RTL behind a serial port, as a board",
         "load": "a learned chip onto a board, checked",
         "scrub": "find and rewrite damaged memory of a chip",
