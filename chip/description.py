@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .described import Described, DescriptionError, entry, toml_text
-from .limits import LISTED_MAX, READS_MAX, TABLE_MAX
+from .limits import LISTED_MAX, READS_MAX, STEP_MAX, TABLE_MAX
 from .wording import did_you_mean
 
 __all__ = ["Chip", "DescriptionError", "NOISE_FRACTION_MAX", "NOISE_SIGMA", "Phase", "presets"]
@@ -52,7 +52,8 @@ class Phase:
     """A part of a learning schedule: passes over the training images, with what learns and how fast.
 
     Rates of the tiles (their tables and ``theta_step``) are scaled by ``scale * decay ** p``, *p* the passes done in
-    this phase, fractions included; those of the read-out likewise. Where pulses are accumulated, thresholds rise in
+    this phase, fractions included; those of the read-out likewise; with ``theta_decay`` above 0 ``theta_step`` has a
+    decay of its own. Where pulses are accumulated, thresholds rise in
     place of tables that fall (:meth:`Chip.accumulate_rates`). Images are shown up to ``shift`` lines off their place,
     each way (contract 9.3), with up to a share ``noise`` of their pixels replaced (9.7).
 
@@ -71,13 +72,14 @@ class Phase:
     shift: int = 0
     on_host: bool = False
     noise: float = 0.0
+    theta_decay: float = 0.0
 
     def __post_init__(self):
         limits: tuple[tuple[str, Any, float, float], ...] = (
             ("passes", int, 1, 1000), ("learn", bool, 0, 1), ("teach", bool, 0, 1), ("on_host", bool, 0, 1),
             ("shift", int, 0, 16), ("scale", float, 0.0001, 100.0), ("decay", float, 0.0001, 100.0),
             ("read_out_scale", float, 0.0001, 100.0), ("read_out_decay", float, 0.0001, 100.0),
-            ("noise", float, 0.0, 1.0))
+            ("noise", float, 0.0, 1.0), ("theta_decay", float, 0.0, 100.0))
         for name, kind, low, high in limits:
             value: Any = getattr(self, name)
             if kind is float and type(value) is int:
@@ -101,9 +103,13 @@ class Phase:
         return cls(**document)
 
     def to_dict(self) -> dict:
-        """The phase as a TOML table; ``on_host`` and ``noise`` only where they are on."""
+        """The phase as a TOML table; ``on_host``, ``noise`` and ``theta_decay`` only where they are on."""
         return {name: value for name, value in dataclasses.asdict(self).items()
-                if name not in ("on_host", "noise") or value}
+                if name not in ("on_host", "noise", "theta_decay") or value}
+
+    def rates(self, passed: float) -> tuple[float, float]:
+        """Scales of the tables of the tiles and of ``theta_step``, ``passed`` passes of the phase done."""
+        return self.scale * self.decay**passed, self.scale * (self.theta_decay or self.decay)**passed
 
 
 @dataclass(frozen=True)
@@ -188,6 +194,10 @@ class Chip(Described):
                                         structure=False)
     latency_bins: int = _integer("code", 1, 16, "bins of the latency code", structure=False, default=1)
     dark_level: int = _integer("code", 0, 255, "pixels up to this value are dark", structure=False, default=64)
+    rate_steps: int = _option("code", int, 0, "steps of the rate code that the chip's images have (contract 9.2); 0 is "
+                              "the latency code", structure=False, low=0, high=STEP_MAX)
+    rate_peak: float = _option("code", float, 0.25, "spike probability of the brightest pixel at a step of it",
+                               structure=False, low=0.0, high=1.0)
     contrast: str = entry(
         "code", str, "stretch an image that leaves much of 0 to 255 unused (contract 9.4), or take pixels as they are",
         default="auto", options=("auto", "fixed"), structure=False, optional=True)
@@ -233,6 +243,9 @@ class Chip(Described):
             raise DescriptionError(f"schedule must hold one phase or more, not {self.schedule!r}")
         if not self.classes and any(phase.teach for phase in self.schedule):
             raise DescriptionError("schedule may not teach a chip of no classes")
+        if self.fire_mode != "race" and any(phase.on_host for phase in self.schedule):
+            raise DescriptionError("schedule may teach on the host in a chip that races, not in one that fires at a "
+                                   "threshold")
 
     def _check_geometry(self):
         for patch, plane in (("patch_height", "plane_height"), ("patch_width", "plane_width")):
@@ -430,7 +443,7 @@ class Chip(Described):
     @property
     def listed(self) -> int:
         """Output spikes of a sample that the read-out lists (contract 10.1)."""
-        return self.tiles * self.winners if self.fire_mode == "race" else LISTED_MAX
+        return LISTED_MAX if self.fire_mode == "threshold" and self.classes else self.tiles * self.winners
 
     @cached_property
     def row_lines(self) -> np.ndarray:

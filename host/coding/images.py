@@ -98,13 +98,14 @@ def stretched(pixels: np.ndarray) -> np.ndarray:
 
 
 def sample_suffix(chip: Chip, samples: int, learn: bool, labels: np.ndarray | None, answer: bool) -> np.ndarray:
-    """What follows the spikes of every sample (contract 9.1, 9.6), int32 of shape (samples, events)."""
-    columns = [np.full(samples, _DECIDE)]
+    """What follows the spikes of every sample (contract 9.1, 9.2, 9.6), int32 of shape (samples, events)."""
+    race = chip.fire_mode == "race"
+    columns = [np.full(samples, _DECIDE)] * race
     if answer:
         columns.append(np.full(samples, EventCode.ANSWER))
     if labels is not None:
         columns.append(label_code(checked_labels(labels, samples, chip.classes).astype(np.int64)))
-    columns += [np.full(samples, _DARK)] * (learn and not chip.shared) + [np.full(samples, _END)]
+    columns += [np.full(samples, _DARK)] * (learn and race and not chip.shared) + [np.full(samples, _END)]
     return np.stack(columns, axis=1).astype(np.int32)
 
 
@@ -251,7 +252,7 @@ def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak
     first_sample : int
         Number of the first sample: other numbers, other spikes.
     labels, answer :
-        As in :func:`latency_events`; race mode only.
+        As in :func:`latency_events`.
     """
     if chip.channels > 1:
         raise UserError(f"the rate code makes one plane of lines of an image, and {chip.name} has {chip.channels}",
@@ -264,9 +265,7 @@ def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak
     if first_sample < 0:
         raise ValueError(f"first_sample must be at least 0, not {first_sample!r}")
     limits = np.arange(256, dtype=np.uint64) * np.uint64(int(peak * 2**32)) // np.uint64(255)
-    suffix = np.full((len(pixels), 1), _END, np.int32)
-    if chip.fire_mode == "race":
-        suffix = sample_suffix(chip, len(pixels), learn, labels, answer)
+    suffix = sample_suffix(chip, len(pixels), learn, labels, answer)
     start = np.uint64((chip.seed * SPLITMIX_SEED + int(Stream.RATE) * SPLITMIX_STREAM) % 2**64)
     return EventBatch(*_rate(pixels, limits, start, np.uint64(first_sample), steps, suffix))
 
@@ -281,34 +280,33 @@ def _mix32(start, index):
 def _rate(pixels, limits, start, first_sample, steps, suffix):
     samples, lines = pixels.shape
     offsets = np.zeros(samples + 1, np.int64)
-    codes = np.empty(0, np.int32)
-    able = np.empty(lines, np.int64)
-    for writing in (False, True):  # drawn twice, so that the codes take the memory of those that spike
-        if writing:
-            codes = np.empty(offsets[samples], np.int32)
-        at = 0
-        for s in range(samples):
-            count = 0
-            for i in range(lines):
-                if limits[pixels[s, i]] > 0:
-                    able[count] = i
-                    count += 1
-            for step in range(steps):
-                base = ((first_sample + np.uint64(s)) * np.uint64(256) + np.uint64(step)) * np.uint64(lines)
-                for k in range(count):
-                    i = able[k]
-                    if _mix32(start, base + np.uint64(i)) < limits[pixels[s, i]]:
-                        if writing:
-                            codes[at] = i
-                        at += 1
-                if writing:
-                    codes[at] = _STEP
-                at += 1
-            if writing:
-                codes[at:at + suffix.shape[1]] = suffix[s]
-            at += suffix.shape[1]
-            offsets[s + 1] = at
-    return codes, offsets
+    room = samples * (steps + suffix.shape[1])
+    for s in range(samples):
+        for i in range(lines):
+            room += steps * (limits[pixels[s, i]] > 0)
+    codes = np.empty(room, np.int32)  # only what is written takes memory
+    able, drawn, below = np.empty(lines, np.int64), np.empty(lines, np.uint64), np.empty(lines, np.uint64)
+    at = np.uint64(0)
+    for s in range(samples):
+        count = np.uint64(0)
+        for i in range(lines):
+            limit = limits[pixels[s, i]]
+            able[count], below[count] = i, limit
+            count += np.uint64(limit > 0)
+        for step in range(steps):
+            base = ((first_sample + np.uint64(s)) * np.uint64(256) + np.uint64(step)) * np.uint64(lines)
+            for k in range(count):
+                drawn[np.uint64(k)] = _mix32(start, base + np.uint64(able[np.uint64(k)]))
+            for k in range(count):
+                codes[at] = able[np.uint64(k)]
+                at += np.uint64(drawn[np.uint64(k)] < below[np.uint64(k)])
+            codes[at] = _STEP
+            at += np.uint64(1)
+        for i in range(suffix.shape[1]):
+            codes[at] = suffix[s, i]
+            at += np.uint64(1)
+        offsets[s + 1] = at
+    return codes[:at], offsets
 
 
 
@@ -336,6 +334,16 @@ class Encoding:
 
     steps: int = 0
     peak: float = 0.25
+
+    @property
+    def kind(self) -> str:
+        """``latency`` or ``rate``."""
+        return "rate" if self.steps else "latency"
+
+    @classmethod
+    def of(cls, chip: Chip) -> "Encoding":
+        """The code that images of a chip have, by its description."""
+        return cls(chip.rate_steps, chip.rate_peak) if chip.rate_steps else cls()
 
     def __call__(self, chip: Chip, images: np.ndarray, *, learn: bool, first_sample: int = 0,
                  labels: np.ndarray | None = None, answer: bool = False) -> EventBatch:

@@ -40,7 +40,8 @@ def stream_events(chip: Chip, stream: Stream, *, learn: bool, width: float | Non
     A sample begins at its first spike (a STEP before it would do nothing). A spike *t* later falls into bin
     ``⌊t / width⌋``; one within a billionth of a bin before the next falls into that. Bins are sent in order up to the
     last that holds a spike, with a STEP between two; lines ascend in a bin, each as often as it spiked. In race mode
-    then DECIDE and, while learning, DARK; in threshold mode a STEP, at which the last bin may fire; then END. A chip
+    then DECIDE and, while learning, DARK; in threshold mode a STEP, at which the last bin may fire; ANSWER and
+    LABEL as they are wanted; then END. A chip
     for a stream has ``plane_height × plane_width`` lines, in any proportion.
 
     Parameters
@@ -51,7 +52,7 @@ def stream_events(chip: Chip, stream: Stream, *, learn: bool, width: float | Non
         Width of a bin in the unit of ``time``; if absent that of the stream, and if it has none, the smallest (at
         least 1 where times are integers) with which the longest sample takes no more than 254 STEPs.
     labels, answer :
-        With LABEL and ANSWER, as in :func:`~ohmspike.host.encode.latency_events`; race mode only.
+        With LABEL and ANSWER, as in :func:`~ohmspike.host.encode.latency_events`.
 
     Raises
     ------
@@ -77,9 +78,7 @@ def stream_events(chip: Chip, stream: Stream, *, learn: bool, width: float | Non
         worst = int(steps.argmax())
         raise DataError(f"{stream.name}: a sample must take at most {STEP_MAX} steps, not {steps[worst]} "
                         f"(sample {worst})", hint="take wider bins or shorter samples")
-    suffix = np.full((len(stream), 1), EventCode.END, np.int32)
-    if race:
-        suffix = sample_suffix(chip, len(stream), learn, labels, answer)
+    suffix = sample_suffix(chip, len(stream), learn, labels, answer)
     lengths = np.diff(stream.offsets) + steps + suffix.shape[1]
     offsets = np.r_[0, np.cumsum(lengths)].astype(np.int64)
     codes = np.full(offsets[-1], EventCode.STEP, np.int32)

@@ -10,11 +10,11 @@ from .options import Choice, data_option, json_option
 
 __all__ = ["accuracy"]
 
-GROUPS = ("chips", "levels", "codes", "corruptions", "size", "write-noise")
+GROUPS = ("chips", "levels", "codes", "free", "corruptions", "size", "write-noise")
 
 
 @click.command()
-@click.option("--table", "groups", multiple=True, type=Choice(GROUPS), default=GROUPS[:3],
+@click.option("--table", "groups", multiple=True, type=Choice(GROUPS), default=GROUPS[:4],
               show_default=True, help="which tables; repeatable")
 @click.option("--only", multiple=True, metavar="LABEL", help="only lines of this name (a preset's, of the table chips)")
 @click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), default=(1, 2, 3), show_default=True,

@@ -34,7 +34,7 @@ SHOWN = 20
 @encoding_options
 @json_option
 def classify(learned: Path, data_source: str, target_name: str, read_out: str, margin: float | None, out: Path | None,
-             ideal: bool, encoding: str, steps: int, peak: float, as_json: bool) -> None:
+             ideal: bool, encoding: str | None, steps: int | None, peak: float | None, as_json: bool) -> None:
     """answers of the chip saved in LEARNED (learned.npz of a run) for images or spikes"""
     import numpy as np
 
@@ -60,12 +60,10 @@ def classify(learned: Path, data_source: str, target_name: str, read_out: str, m
     code: Encode
     if isinstance(samples, Stream):
         code = StreamEncoding()
-    elif chip.fire_mode == "threshold" and encoding == "latency":
-        code = Encoding(steps=steps, peak=peak)
     else:
-        code = encoding_of(encoding, steps, peak)
+        code = encoding_of(chip, encoding, steps, peak)
     learner = body_of(chip, None, ideal=ideal or target_name != "model", target=target_name,
-                      whole_images=isinstance(code, Encoding) and encoding == "latency")
+                      whole_images=isinstance(code, Encoding) and not code.steps)
     if learner.device is not None:
         console.status(learner.summary)
     with learner.open(target_name, console.status) as target:

@@ -63,8 +63,9 @@ __all__ = ["learn"]
 @json_option
 def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bool, target: str, seed: int | None,
           data_source: str | None, images: int | None, passes: int | None, labels: bool, test_images: int | None,
-          validate: bool, encoding: str, steps: int, peak: float, nonidealities: NonIdealities | None, out: Path,
-          checkpoint: Path | None, resume: bool, spikes: bool, as_json: bool) -> None:
+          validate: bool, encoding: str | None, steps: int | None, peak: float | None,
+          nonidealities: NonIdealities | None, out: Path, checkpoint: Path | None, resume: bool, spikes: bool,
+          as_json: bool) -> None:
     """learn MNIST or --data, then classify by the read-out of the chip and by a neuron vote (alias: mnist)"""
     from ohmspike.host.coding.streams import StreamEncoding
     from ohmspike.host.data.samples import load_samples
@@ -88,9 +89,10 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bo
     made = made_of(chip_of(chip_name, seed), device_name)
     data = load_samples(data_source, progress=console.status)
     is_stream = isinstance(data.train_images, Stream)
-    code: Encode = StreamEncoding() if is_stream else encoding_of(encoding, steps, peak)
+    rated = encoding_of(made, encoding, steps, peak)
+    code: Encode = StreamEncoding() if is_stream else rated
     learner = body_of(made, nonidealities, ideal=ideal, target=target,
-                      whole_images=not is_stream and encoding == "latency", pulses=count_pulses)
+                      whole_images=not is_stream and not rated.steps, pulses=count_pulses)
     chip, strengths = learner.chip, learner.strengths
     taught = labels and data.classes is not None and any(phase.teach for phase in chip.schedule)
     data.check(chip, labels_for="the read-out (--no-labels learns without)" if taught else None)
@@ -113,7 +115,7 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bo
     check_writable(checkpoint.parent)
     if target == "model" and not is_stream:
         console.status("compiling the model (a minute the first time)")
-        warm_up(chip, encoding_of(encoding, steps, peak))
+        warm_up(chip, rated)
     if learner.device is not None:
         console.status(learner.summary)
     with learner.open(target, console.status) as body:
@@ -147,7 +149,7 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bo
         "chip": chip.name, "digest": chip.digest, "target": target, "seed": chip.seed,
         "accuracy": accuracy, "read_out": read_out, "accuracy_vote": accuracies.get("vote"), "data": data.name,
         "evaluated_on": "validation" if validate else "held-out" if data.held_out else "test", "labels": taught,
-        "encoding": "stream" if is_stream else encoding, "steps": steps, "peak": peak,
+        "encoding": "stream" if is_stream else rated.kind, "steps": rated.steps, "peak": rated.peak,
         "data_source": data_source, "command": command_line(), "nonidealities": strengths,
         "device": learner.device and learner.device.name, "ideal": learner.strengths is None,
         "train_images": len(train), "test_images": len(test),

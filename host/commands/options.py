@@ -157,21 +157,27 @@ json_option = click.option("--json", "as_json", is_flag=True, help="print the me
 def encoding_options(function: F) -> F:
     """``--encoding``, ``--steps`` and ``--peak``."""
     for option in (
-            click.option("--peak", type=click.FloatRange(0.0, 1.0), default=0.25, show_default=True,
-                         help="rate code: spike probability of the brightest pixel at a step"),
-            click.option("--steps", type=click.IntRange(1, STEP_MAX), default=32, show_default=True,
-                         help="rate code: steps of a sample"),
-            click.option("--encoding", type=Choice(["latency", "rate"]), default="latency", show_default=True,
-                         help="how images become spikes")):
+            click.option("--peak", type=click.FloatRange(0.0, 1.0), default=None,
+                         help="rate code: spike probability of the brightest pixel at a step  [default: the chip's, or "
+                              "0.25]"),
+            click.option("--steps", type=click.IntRange(1, STEP_MAX), default=None,
+                         help="rate code: steps of a sample  [default: the chip's, or 32]"),
+            click.option("--encoding", type=Choice(["latency", "rate"]), default=None,
+                         help="how images become spikes  [default: the chip's; rate for one that fires at a threshold]")
+    ):
         function = option(function)
     return function
 
 
-def encoding_of(encoding: str, steps: int, peak: float) -> Encoding:
-    """The encoding that the options describe."""
+def encoding_of(chip: Chip, encoding: str | None, steps: int | None, peak: float | None) -> Encoding:
+    """The encoding that the options describe; what they leave open is the chip's."""
     from ohmspike.host.coding.images import Encoding
 
-    return Encoding() if encoding == "latency" else Encoding(steps=steps, peak=peak)
+    rated = encoding == "rate" or (encoding is None and (chip.rate_steps > 0 or chip.fire_mode == "threshold"))
+    if not rated:
+        return Encoding()
+    return Encoding(steps=(chip.rate_steps or 32) if steps is None else steps,
+                    peak=chip.rate_peak if peak is None else peak)
 
 
 def command_line() -> str:

@@ -45,7 +45,7 @@ def _examples(ran: Run, numbers: tuple[int, ...]) -> Examples:
             raise UserError(f"sample must be 0 to {count - 1}, not {number}")
     chosen = np.array(numbers)
     code: Encode = StreamEncoding() if isinstance(split.test_images, Stream) else encoding_of(
-        metrics["encoding"], metrics["steps"], metrics["peak"])
+        ran.chip, metrics["encoding"], metrics["steps"], metrics["peak"])
     images, answers = split.test_images[chosen], None
     batch = code(ran.chip, images, learn=False)
     if ran.chip.classes and metrics.get("read_out") == "crossbar":

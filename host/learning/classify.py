@@ -62,7 +62,7 @@ def decisions(target: Target, images: np.ndarray, vote: Vote | None = None, *, e
 
 
 def _presented(target, images, encoding, progress, *, answer=False, chunk=1000):
-    encoding = Encoding() if encoding is None else encoding
+    encoding = Encoding.of(target.chip) if encoding is None else encoding
     watch = Watch(target.chip, learn=False)
     for first in range(0, len(images), chunk):
         part = images[first:first + chunk]

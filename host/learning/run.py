@@ -57,7 +57,7 @@ class Learned:
 
 def warm_up(chip: Chip, encoding: Encoding | None = None) -> None:
     """Have everything compiled that a run will need, so that its timing is that of the run alone."""
-    encoding = Encoding() if encoding is None else encoding
+    encoding = Encoding.of(chip) if encoding is None else encoding
     images = np.full((2, chip.plane_height, chip.plane_width), 255, np.uint8)
     target = ModelTarget(chip)
     labels = np.array([0, 1]) if chip.classes else None
@@ -90,8 +90,9 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
 
     Pass *p* of the run presents the images in the order ``presentation_order(chip, p)``. Every 1,000 images the rates
     are reloaded as the phase tells (:class:`~ohmspike.chip.Phase`); after a pass of race mode in which the tiles
-    learned the thresholds are rebased (contract 6.2), those of a shared crossbar, which rise in thousands of windows,
-    every 1,000 images. What a phase on the host taught is written when it is over.
+    learned the thresholds are rebased (contract 6.2), every 1,000 images those of a shared crossbar, which rise in
+    thousands of windows, and those of a chip with depression at the post spike (6.4). What a phase on the host taught
+    is written when it is over.
 
     Parameters
     ----------
@@ -127,7 +128,7 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
     plan = [(phase, number) for phase in phases for number in range(phase.passes)]
     if any(phase.teach for phase in phases):
         checked_labels(labels, count, chip.classes)  # now, and not when the tiles have learned
-    encoding = Encoding() if encoding is None else encoding
+    encoding = Encoding.of(chip) if encoding is None else encoding
     ends = np.cumsum([phase.passes for phase in phases])
     total, done = len(plan) * count, 0
     prequential: list[tuple[int, float]] = []
@@ -158,7 +159,8 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
                 prequential.append((done, right))
                 if answered is not None:
                     answered(right)
-            if (done % count == 0 or chip.shared) and phase.learn and chip.fire_mode == "race":
+            often = chip.shared or chip.depression == "post"
+            if phase.learn and (often or (done % count == 0 and chip.fire_mode == "race")):
                 target.rebase()
             if done % count == 0 and done // count in ends:
                 marks.append({"phase": int(np.searchsorted(ends, done // count)), "counters": target.counters()})
@@ -181,7 +183,7 @@ def run_facts(chip: Chip, images: Samples, labels: np.ndarray | None = None, *, 
     phases = schedule_of(chip, passes=passes, labelled=labels is not None)
     return {"images": digest_of(images), "labels": None if labels is None else digest_of(labels),
             "schedule": [phase.to_dict() for phase in phases],
-            "encoding": dataclasses.asdict(Encoding() if encoding is None else encoding),
+            "encoding": dataclasses.asdict(Encoding.of(chip) if encoding is None else encoding),
             "nonidealities": nonidealities}
 
 
@@ -189,7 +191,7 @@ def _present(target, phase, passed, encoding, images, labels, first_sample, host
     """Present images in a phase, ``passed`` passes of it done; returns the share answered right, if it teaches."""
     scale = phase.read_out_scale * phase.read_out_decay**passed
     if phase.learn:
-        target.set_rates(phase.scale * phase.decay**passed)
+        target.set_rates(*phase.rates(passed))
     if phase.teach and not phase.on_host:
         target.set_read_out_rates(scale)
     if phase.shift and isinstance(images, np.ndarray):

@@ -17,7 +17,10 @@ from ohmspike.host.learning.classify import classify, train_vote
 from ohmspike.host.learning.run import learn, schedule_of, warm_up
 from ohmspike.host.support.atomic import write_text
 from ohmspike.host.support.errors import UserError
+from ohmspike.host.support.units import engineering
 from ohmspike.host.targets.registry import open_target
+from ohmspike.sim.analog.device import NOMINAL, Device
+from ohmspike.sim.analog.energy import Activity, OperatingPoint, estimate
 from ohmspike.sim.model.nonideal import NonIdealities, as_hardware
 
 from .classifiers import CLASSIFIERS
@@ -31,6 +34,10 @@ WRITE_NOISE = (0.0, 0.01, 0.02, 0.05, 0.1)
 
 CORRUPTED_CHIPS = ("tiles", "tiles200", "paper400")
 """Chips of the table of corruptions."""
+
+MEANINGS = ("synaptic read, cell alone", "input spike with all its synapses",
+            "output spike with the charge that led to it")
+"""What "energy of a spike" may mean, without learning (docs/energy.md)."""
 
 PUBLISHED = (
     ("one crossbar 784x100, 100 neurons, software", "82.9 %", "Diehl and Cook 2015, doi 10.3389/fncom.2015.00099"),
@@ -78,7 +85,7 @@ class Baseline:
 
 
 def cases(groups: list[str]) -> list[Case | Baseline]:
-    """The lines of the tables asked for: ``chips``, ``levels``, ``codes``, ``corruptions``, ``size``, ``write-noise``.
+    """The lines of the tables asked for: ``GROUPS`` of the command that prints them.
 
     The last three take their time.
     """
@@ -87,6 +94,9 @@ def cases(groups: list[str]) -> list[Case | Baseline]:
         chosen += [Case("chips", name, Chip.preset(name)) for name in (
             "paper100", "paper400", "paper", "up5k", "tiles", "tiles-online", "tiles-annealed", "tiles84", "tiles128",
             "tiles200", "patches", "shared-small", "shared", "shared-large")]
+    if "free" in groups:
+        free = [Chip.preset(name) for name in ("paper100-free", "paper400-free", "paper-free", "tiles-free")]
+        chosen += [Case("free", chip.name, chip, Encoding.of(chip)) for chip in free]
     if "size" in groups:
         chosen += [Case("chips", "wide", Chip.preset("wide"))]
     tiles = Chip.preset("tiles")
@@ -144,8 +154,11 @@ def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None
         def right(images, by):
             return float((classify(target, images, by, encoding=case.encoding) == test_labels).mean())
 
-        accuracies = {"vote": None if vote is None else right(data.test_images, vote),
-                      "read_out": right(data.test_images, None) if taught else None}
+        before = target.counters()
+        accuracies = {"vote": None if vote is None else right(data.test_images, vote)}
+        counted = {name: count - before[name] for name, count in target.counters().items()}
+        spikes = None if vote is None else _spikes(chip, counted)
+        accuracies["read_out"] = right(data.test_images, None) if taught else None
         under = _under_corruptions(data, seed, lambda images: classify(
             target, images, None if taught else vote, encoding=case.encoding)) if case.corrupted else None
     phases = schedule_of(chip)
@@ -156,7 +169,15 @@ def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None
             "first_pass": first_pass(learned.prequential, phases, len(labels)), "corruptions": under,
             "prequential": [list(point) for point in learned.prequential],
             "seconds": learned.seconds, "images_per_s": learned.images / learned.seconds,
-            "threads": threads or os.cpu_count(), **accuracies}
+            "threads": threads or os.cpu_count(), "spikes": spikes, **accuracies}
+
+
+def _spikes(chip, counters):
+    """Spikes of an image that is classified, and the energy of one by meaning: means, J on the nominal device."""
+    device, activity = Device.preset(NOMINAL), Activity.from_counters(chip, counters)
+    claims = estimate(chip, device, activity, OperatingPoint.of(chip, device, activity)).claims
+    return {"in": activity.input_spikes / activity.images, "out": activity.output_spikes / activity.images,
+            "energy_j": {name: claims[name].value for name in MEANINGS if name in claims}}
 
 
 def first_pass(prequential: list[tuple[int, float]], phases: list[Phase], count: int) -> float | None:
@@ -265,19 +286,20 @@ def spread(values: list[float]) -> str:
 def table(runs: list[dict]) -> str:
     """Markdown tables of finished runs: chips, levels, codes and corruptions; then what was published."""
     parts = []
-    for group, head in (("chips", "chip"), ("levels", "`tiles` with"), ("codes", "`tiles`, code")):
+    for group, head in (("chips", "chip"), ("levels", "`tiles` with"), ("codes", "`tiles`, code"),
+                        ("free", "free-running chip")):
         chosen = [run for run in runs if run["group"] == group]
         if not chosen:
             continue
         heads = [head, "synapses, read-out", "vote, no labels", "read-out, taught", "passes, read-out",
                  "first taught pass, last 1,000"]
-        timed = group == "chips"  # a speed stands once: of levels and codes accuracy is the question
+        timed = group in ("chips", "free")  # a speed stands once: of levels and codes accuracy is the question
         heads += ["learning", "images/s"] * timed
         lines = []
         for same in _by_label(chosen):
             first = same[0]
             lines.append([
-                f"`{first['label']}`" if group == "chips" else first["label"],
+                f"`{first['label']}`" if timed else first["label"],
                 f"{first['synapses']:,} + {first['read_out_synapses']:,}",
                 *(spread([run[by] for run in same if run[by] is not None]) for by in ("vote", "read_out")),
                 f"{first['passes']}, {first['read_out_passes']}",
@@ -285,6 +307,12 @@ def table(runs: list[dict]) -> str:
                 *[f"{statistics.median(run['seconds'] for run in same):.0f} s",
                   f"{statistics.median(run['images_per_s'] for run in same):,.0f}"] * timed])
         parts.append(markdown_table(heads, lines))
+        if group == "free":
+            parts.append(markdown_table(
+                [head, "spikes of an image, in", "out", *MEANINGS],
+                [[f"`{same[0]['label']}`", *(f"{_mean(same, way):,.1f}" for way in ("in", "out")),
+                  *(engineering(_mean(same, "energy_j", name), "J") for name in MEANINGS)]
+                 for same in _by_label(chosen)]))
     columns = list(_by_label([run for run in runs if run.get("corruptions")]))
     if columns:
         heads = [_column(same[0]) for same in columns]
@@ -299,6 +327,17 @@ def table(runs: list[dict]) -> str:
                                          for strength in strengths)] for same in _by_label(written)]))
     parts.append(markdown_table(["published (not run here)", "test set", "source"], PUBLISHED))
     return "\n".join(parts)
+
+
+def _mean(runs, *keys):
+    """Mean of what runs say of their spikes."""
+    values = []
+    for run in runs:
+        value = run["spikes"]
+        for key in keys:
+            value = value[key]
+        values.append(value)
+    return statistics.fmean(values)
 
 
 def _column(run):

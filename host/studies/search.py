@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ohmspike.chip import Chip, Phase
-from ohmspike.host.coding.images import Encoding
 from ohmspike.host.data.dataset import Dataset
 from ohmspike.host.learning.classify import classify, train_vote
 from ohmspike.host.learning.run import learn, warm_up
@@ -120,7 +119,7 @@ def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], re
     # a seed of its own for every continuation, or the same draws would come again
     study.sampler = optuna.samplers.TPESampler(seed=first_seed + len(study.trials), multivariate=True,
                                                n_startup_trials=12)
-    warm_up(chip, Encoding())
+    warm_up(chip)
     finished = len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE]))
 
     def objective(trial):

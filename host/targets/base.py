@@ -110,8 +110,10 @@ class Target(ABC):
         self.write("registers", registers)
         self.count_from(counters)
 
-    def set_rates(self, scale: float) -> None:
-        """Let the tiles learn and their homeostasis step at rates scaled by ``scale`` (annealing).
+    def set_rates(self, scale: float, theta_scale: float | None = None) -> None:
+        """Let the tiles learn at rates scaled by ``scale`` (annealing), and their homeostasis step by ``theta_scale``.
+
+        The homeostasis follows ``scale`` too if ``theta_scale`` is absent.
 
         Their tables are reloaded; tiles that accumulate are given their pulses later instead, at a higher threshold
         (:meth:`~ohmspike.chip.Chip.accumulate_rates`).
@@ -119,7 +121,8 @@ class Target(ABC):
         tables, threshold = self.chip.accumulate_rates("", scale)
         for name, table in zip(("set", "reset"), self.chip.plasticity_tables(tables), strict=True):
             self.write(name, table)
-        self.write_registers(theta_step=int(self.chip.theta_step * scale + 0.5), accumulate_threshold=threshold)
+        theta_step = self.chip.theta_step * (scale if theta_scale is None else theta_scale)
+        self.write_registers(theta_step=int(theta_step + 0.5), accumulate_threshold=threshold)
 
     def write_registers(self, **values: int) -> None:
         """Write some registers by name; those that the chip does not have are left out."""
@@ -164,7 +167,7 @@ class Target(ABC):
             raise UserError(f"target {self.name} cannot go on from a run of the non-ideal model")
 
     def rebase(self) -> None:
-        """Subtract the smallest threshold of every tile from its thresholds (contract 6.2, race mode)."""
+        """Subtract the smallest threshold of every tile from its thresholds (contract 6.2)."""
         theta = self.read("theta")
         self.write("theta", theta - theta.min(axis=1, keepdims=True))
 

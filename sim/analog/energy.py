@@ -119,9 +119,12 @@ class Activity:
     def from_counters(cls, chip: Chip, counters: dict[str, int]) -> "Activity":
         """Map the counters of contract 8 to what they mean on the analog chip; names not known here are ignored.
 
-        Pulses on the read-out are in the bins of the tiles'. In a race the tiles' RESET pulses are ``reset_rows``, so
-        the rest is the read-out's, and as many of its SET pulses were given (10.5); a chip that accumulates counts the
-        pulses of its read-out, SET and RESET together, and charges a bit line no more often than it has pulses.
+        Pulses on the read-out are in the bins of the tiles'. In a race, and with depression at the post spike, the
+        tiles' RESET pulses are ``reset_rows``, so the rest is the read-out's, and as many of its SET pulses were given
+        (10.5). In a chip with post-traces that fires at a threshold ``reset_rows`` are rows, each of which may have
+        had a pulse for every learner: with more than one the read-out's share is an upper bound. A chip that
+        accumulates counts the pulses of its read-out, SET and RESET together, and charges a bit line no more often
+        than it has pulses.
         """
         counters = current_counters(counters)
 
@@ -134,6 +137,7 @@ class Activity:
         full_scale, classes = (1 << chip.trace_bits) - 1, chip.classes
         set_pulses, reset_pulses = bins("set_pulses"), bins("reset_pulses")
         race = chip.fire_mode == "race"
+        swept = race or chip.depression == "post"
         resets = float(reset_pulses.sum()) - count("reset_rows") if classes else 0.0
         on_read_out = count("read_out_pulses") if chip.accumulates else 2 * resets
         sets = on_read_out - resets
@@ -162,9 +166,9 @@ class Activity:
             reset_pulses=reset_pulses, reset_weight=bins("reset_weight"), set_events=count("set_events"),
             write_lines=((float(set_pulses.sum()) - sets + count("reset_rows"), chip.neurons),
                          (on_read_out, classes)),
-            # a race's winner keeps its bit line charged while the dark rows are swept
+            # who fired keeps its bit line charged while the silent rows are swept
             bit_lines=((charged("set_events", float(set_pulses.sum()) - sets),
-                        charged("set_events", count("reset_rows")) if race else float(reset_pulses.sum()), chip.rows),
+                        charged("set_events", count("reset_rows")) if swept else float(reset_pulses.sum()), chip.rows),
                        (charged("taught", sets), charged("taught", resets), chip.read_out_rows if classes else 0)),
             count_bits=count("accumulations") * chip.accumulate_bits
             + count("read_out_accumulations") * chip.read_out_accumulate_bits)

@@ -8,7 +8,7 @@ from ohmspike.chip.events import CODE_MIN, Answers, EventBatch, EventCode, Outpu
 from ohmspike.chip.instructions import counter_names, register
 from ohmspike.sim.state import ChipState
 
-from .kernels import events, read_out, samples, walk
+from .kernels import events, free, read_out, samples, walk
 from .kernels.types import CellEffects, Cells, Crossbar, Geometry, Reading, Transient, geometry_of, transient_of
 from .kernels.walk import noted_of
 from .threads import shared_out, thread_count, tile_groups
@@ -31,8 +31,9 @@ _STRETCH = 1024
 class ExactModel:
     """A chip as fast as integers go: runs whole batches of events, learning included, with all counters on.
 
-    Any events are accepted and may stop in the middle of a sample; samples of latency code (contract 9.1) take a faster
-    way to the same bits. Between runs :attr:`state` may be read and written, arrays too: nothing is cached from it.
+    Any events are accepted and may stop in the middle of a sample; samples of latency code (contract 9.1), and those of
+    a chip that fires at a threshold and lowers cells then (5.3), take a faster way to the same bits.
+    Between runs :attr:`state` may be read and written, arrays too: nothing is cached from it.
 
     Throughput
         ``make bench`` prints it, beside the limit of the machine's memory.
@@ -314,6 +315,7 @@ class Work:
         self._sum_type, self._key_type = map(np.dtype, types if reading is None else (np.int64, np.int64))
         self._groups = tile_groups(chip.tiles, threads)
         self._wide_keys = np.empty(chip.neurons, np.int64)
+        self._step_sums = np.empty(chip.neurons, self._sum_type)
         self._chunk = max(1, min(_BLOCK, _CHUNK_BYTES // chip.lines))
         block = max(self._chunk, min(_BLOCK, _BLOCK_BYTES // (chip.lines + 2 * chip.tiles * chip.winners)))
         self._block = block
@@ -330,12 +332,13 @@ class Work:
         """Carry out samples ``first`` to ``stop``; return whether the chip is between two samples afterwards."""
         sample, stretch = first, 1
         while sample < stop:
-            if between_samples and self._geometry.race:
-                done = self._run_whole(codes, offsets, sample, stop)
+            if between_samples and (self._geometry.race or self._is_free):
+                carry_out = self._run_whole if self._geometry.race else self._run_free
+                done = carry_out(codes, offsets, sample, stop, transient)
                 sample += done
                 stretch = 1 if done else min(2 * stretch, _STRETCH)
             else:
-                stretch = 1 if self._geometry.race else _STRETCH
+                stretch = _STRETCH if not (self._geometry.race or self._is_free) else 1
             last = min(sample + stretch, stop)
             if last == sample:
                 break
@@ -345,7 +348,25 @@ class Work:
             sample = last
         return between_samples
 
-    def _run_whole(self, codes, offsets, first, stop):
+    @property
+    def _is_free(self):
+        """Nothing but a STEP pulses cells."""
+        return not self._geometry.race and (self._geometry.post or not self._cells.learn)
+
+    def _run_free(self, codes, offsets, first, stop, transient):
+        """Carry out samples up to the first that the faster way does not take; return how many."""
+        count, here = stop - first, codes[offsets[first]:offsets[stop]]
+        room = np.count_nonzero(here == EventCode.STEP) * self._geometry.tiles
+        tiles, neurons, ends = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(count + 1, np.int64)
+        table = np.empty((np.count_nonzero(here == EventCode.ANSWER), 3), np.int32)
+        answer_ends = np.empty(count + 1, np.int64)
+        done = free.run_free(self._geometry, self._cells, transient, codes, offsets, first, stop, self._step_sums,
+                             tiles, neurons, ends, table, answer_ends, self.tally)
+        if done:
+            self._keep_part(tiles, neurons, ends[:done + 1], table, answer_ends[:done + 1])
+        return done
+
+    def _run_whole(self, codes, offsets, first, stop, _):
         """Carry out latency-coded samples up to the first of another kind; return how many."""
         sample = first
         while sample < stop:
@@ -448,9 +469,13 @@ class Work:
         answer_ends = np.empty(len(offsets), np.int64)
         events.run_events(self._geometry, self._cells, transient, codes, offsets, self._wide_keys, self._fired,
                           tiles, neurons, ends, table, answer_ends, self.tally)
+        self._keep_part(tiles, neurons, ends, table, answer_ends)
+
+    def _keep_part(self, tiles, neurons, ends, table, answer_ends):
+        """What fired and was answered in some samples, in arrays that had room for more."""
         total, ends = (ends[-1], ends) if self._keep else (0, np.zeros_like(ends))
         self._parts.append(OutputSpikes(tiles[:total].copy(), neurons[:total].copy(), ends,
-                                 _answers_of(table[:answer_ends[-1]], answer_ends)))
+                                        _answers_of(table[:answer_ends[-1]], answer_ends)))
 
     def fires(self) -> OutputSpikes:
         """What fired and was answered, of all samples carried out."""

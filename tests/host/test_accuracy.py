@@ -74,6 +74,13 @@ def test_a_chip_without_a_read_out_has_a_vote_alone():
     assert run["read_out"] is None and run["first_pass"] is None and run["vote"] > 0.9
 
 
+def test_a_run_tells_spikes_of_an_image_and_what_one_takes():
+    run = run_case(Case("free", "small", CHIP), 1, data())
+    text = table([run | {"label": "small"}])
+    assert 0 < run["spikes"]["out"] <= CHIP.tiles * CHIP.winners and len(run["spikes"]["energy_j"]) == 3
+    assert f"| `small` | {run['spikes']['in']:,.1f} | {run['spikes']['out']:,.1f} | " in text
+
+
 def test_finished_runs_are_kept_and_found(tmp_path):
     path, case = tmp_path / "runs" / "accuracy.jsonl", Case("chips", "small", CHIP)
     key = Results.key(case, 1, "bars")

@@ -168,6 +168,19 @@ def test_rate_code_learns_a_free_running_chip(ohmspike, small_mnist, tmp_path):
     assert json.loads(out)["counters"]["out_spikes"] > 0
 
 
+def test_a_free_running_chip_has_a_code_of_its_own(ohmspike, small_mnist, tmp_path):
+    code, out, err = ohmspike("learn", "--chip", "tiles-free", "--images", 200, "--test-images", 100, "--out", tmp_path,
+                              "--json")
+    assert code == 0, err
+    metrics = json.loads(out)
+    assert (metrics["encoding"], metrics["steps"], metrics["peak"]) == ("rate", 12, 0.6)
+    assert metrics["read_out"] == "crossbar" and metrics["counters"]["out_spikes"] > 0
+    for command in (("classify", f"{metrics['run']}/learned.npz", "--data", "mnist"), ("energy", metrics["run"])):
+        code, out, err = ohmspike(*command, "--json")
+        assert code == 0, err
+    assert "output spike with the charge that led to it" in out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["latency", "rate"])
 @pytest.mark.parametrize("seed", [1, 2])

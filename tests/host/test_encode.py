@@ -8,7 +8,7 @@ import pytest
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode
 from ohmspike.chip.initial import mix
-from ohmspike.host.coding.images import latency_events, noisy, rate_events, shifted
+from ohmspike.host.coding.images import Encoding, latency_events, noisy, rate_events, shifted
 from ohmspike.host.support.errors import UserError
 
 MASK = 2**64 - 1
@@ -131,6 +131,17 @@ def test_threshold_mode_has_neither_decide_nor_dark(learn):
     images = images_of(chip, 3)
     batch = rate_events(chip, images, learn=learn, steps=6, peak=0.2)
     assert samples_of(batch) == [rate_oracle(chip, image, learn, s, 6, 0.2) for s, image in enumerate(images)]
+
+
+@pytest.mark.parametrize("learn", [False, True])
+def test_threshold_mode_asks_and_teaches_behind_the_last_step(learn):
+    chip = dataclasses.replace(Chip.preset("tiles-free"), rate_steps=2, rate_peak=0.1)
+    assert Encoding.of(chip) == Encoding(steps=2, peak=0.1) and Encoding.of(chip_of()) == Encoding()
+    images = images_of(chip, 3)
+    plain = samples_of(Encoding.of(chip)(chip, images, learn=learn))
+    asked = samples_of(Encoding.of(chip)(chip, images, learn=learn, labels=np.array([4, 0, 9]), answer=True))
+    assert asked == [[*events[:-1], EventCode.ANSWER, EventCode.LABEL - label, EventCode.END]
+                     for events, label in zip(plain, (4, 0, 9), strict=True)]
 
 
 def test_rate_code_does_not_depend_on_how_samples_are_batched():

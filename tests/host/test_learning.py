@@ -75,10 +75,37 @@ def test_rates_follow_the_schedule_and_thresholds_are_rebased():
     target, images = target_of(chip), pictures(2000)[0]
     seen = []
     set_rates = target.set_rates
-    target.set_rates = lambda scale: (seen.append(scale), set_rates(scale))
+    target.set_rates = lambda scale, theta: (seen.append(scale), set_rates(scale, theta))
     learn(target, images, passes=2)
     assert seen == pytest.approx([1.0, 0.25**0.5, 0.25, 0.25**1.5])
     assert (target.read("theta").min(axis=1) == 0).all()
+
+
+FREE = dataclasses.replace(
+    CHIP, fire_mode="threshold", depression="post", winners=1, learners=1, theta_base=600, theta_step=16.0, classes=2,
+    margin=20, read_out_set_step=0.05, read_out_reset_step=0.05, rate_steps=8, rate_peak=0.5,
+    schedule=(Phase(decay=0.5, theta_decay=0.25), Phase(learn=False, teach=True)))
+
+
+def test_a_free_running_chip_learns_without_labels_and_its_read_out_with():
+    images, labels = pictures(2000)
+    target = target_of(FREE)
+    learned = learn(target, images, labels)
+    tests, answers = pictures(500, seed=1)
+    vote = train_vote(target, images, labels, classes=2)
+    assert (classify(target, tests, vote) == answers).mean() > 0.97 < (classify(target, tests) == answers).mean()
+    assert [done for done, _ in learned.prequential] == [3000, 4000]
+    counters = target.counters()
+    assert counters["dark_spikes"] == counters["refused"] == counters["post_recharge"] == 0
+    assert counters["samples"] == 4000 + 2000 + 500 + 500 and counters["out_spikes"] > counters["set_events"] > 0
+
+
+def test_thresholds_of_a_free_running_chip_rise_slower_and_are_rebased_every_thousand_images():
+    target, images = target_of(FREE), pictures(3000)[0]
+    seen = []
+    learn(target, images, progress=lambda *_: seen.append(
+        (int(target.model.state.theta_step), int(target.read("theta").min()))))
+    assert seen == [(16, 0), (round(16 * 0.25**(1 / 3)), 0), (round(16 * 0.25**(2 / 3)), 0)]
 
 
 def test_it_learns_two_classes_without_labels():

@@ -177,6 +177,8 @@ def random_samples(chip: Chip, rng: np.random.Generator, count: int, *, labels: 
 
 
 def _sample(chip, rng):
+    if chip.fire_mode == "threshold" and rng.random() < 0.5:
+        return _free_sample(chip, rng)
     kind = rng.choice(["latency", "rate", "wild", "empty"], p=[0.5, 0.25, 0.2, 0.05])
     if kind == "empty":
         return []
@@ -197,6 +199,19 @@ def _sample(chip, rng):
     choice = np.concatenate([np.arange(chip.lines + 1), np.repeat(list(EventCode), [6, 3, 1, 1, 1, 1]),
                              [_label(chip, rng)] * 2])
     return rng.choice(choice, int(rng.integers(1, 40))).tolist()
+
+
+def _free_sample(chip, rng):
+    """A whole sample of threshold mode: lines that spike several times in a step too, and behind the last STEP."""
+    codes = []
+    for _ in range(int(rng.choice([1, 3, 12, 254], p=[0.4, 0.3, 0.29, 0.01]))):
+        codes += np.flatnonzero(rng.random(chip.lines) < 0.4).tolist()
+        if rng.random() < 0.2:
+            codes += rng.integers(0, chip.lines, 3 * chip.lines).tolist()
+        codes.append(EventCode.STEP)
+    codes = codes[:-1] if rng.random() < 0.3 else codes
+    tail = [[EventCode.ANSWER], [_label(chip, rng)]]
+    return codes + [code for part in tail if rng.random() < 0.7 for code in part] + [EventCode.END]
 
 
 def _label(chip, rng):

@@ -36,7 +36,7 @@ from .types import (
     THETA_CLIPPED,
 )
 
-__all__ = ["run_events"]
+__all__ = ["end_sample", "run_events", "set_and_reset"]
 
 
 @kernel
@@ -61,7 +61,7 @@ def run_events(geometry, cells, transient, codes, offsets, keys, winners, fire_t
             elif code == DARK:
                 _go_dark(geometry, cells, transient, local)
             elif code == END:
-                _end(geometry, cells, transient, local)
+                end_sample(geometry, cells, transient, local)
             elif code == ANSWER and geometry.classes > 0:
                 answers[given, 0], answers[given, 1], answers[given, 2] = answer(geometry, transient.scores, local)
                 given += 1
@@ -233,7 +233,7 @@ def _post_spike(geometry, cells, transient, tile, neuron, tally):
     count, step = 0, transient.scalars[0]
     tally[SET_EVENTS] += 1
     if geometry.post:
-        _set_and_reset(geometry, cells, transient, tile, neuron, tally)
+        set_and_reset(geometry, cells, transient, tile, neuron, tally)
         return
     for row in range(geometry.rows):
         stamp = transient.line_stamp[geometry.row_lines[tile, row]]
@@ -244,7 +244,7 @@ def _post_spike(geometry, cells, transient, tile, neuron, tally):
 
 
 @kernel
-def _set_and_reset(geometry, cells, transient, tile, neuron, tally):
+def set_and_reset(geometry, cells, transient, tile, neuron, tally):
     """5.3 with depression at the post spike: one pulse for every row, in ascending order."""
     step = transient.scalars[0]
     for row in range(geometry.rows):
@@ -288,7 +288,7 @@ def _go_dark(geometry, cells, transient, tally):
 
 
 @kernel
-def _end(geometry, cells, transient, tally):
+def end_sample(geometry, cells, transient, tally):
     """3.6"""
     if cells.learn and geometry.theta_leak > 0:
         for tile in range(geometry.tiles):

@@ -1,16 +1,18 @@
 """SET and RESET pulses, and what else learns: thresholds.
 
-The rule of a pulse stands once, in :func:`_pulsed`. Two loops put it to rows of a column: :func:`pulse_column` for the
-commonest case and fast, :func:`pulse_cells` for any.
+The rule of a pulse stands once, in :func:`_pulsed`. Three loops put it to rows of a column: :func:`pulse_column` and
+:func:`set_and_reset_column` for the commonest cases and fast, :func:`pulse_cells` for any.
 """
 
 import numpy as np
+
+from ohmspike.chip.limits import STEP_MAX
 
 from .compiling import inlined, kernel
 from .types import BINS, CLIPPED_HIGH, CLIPPED_LOW
 
 __all__ = ["advance", "leak", "lower_column", "noise_of", "pulse_cells", "raise_column", "raise_theta",
-           "real_weight"]
+           "real_weight", "set_and_reset_column"]
 
 
 @inlined
@@ -88,6 +90,34 @@ def _strength(real, sign, entry):
     if real.noise_law == 1:
         size = np.sqrt(size)
     return np.int64(np.rint(real.step_noise[0 if sign > 0 else 1] * size))
+
+
+@kernel
+def set_and_reset_column(levels, weights, weight_table, tables, tile, row_lines, stamps, step, bins, fraction_bits,
+                         top_level, column, x, given, read):
+    """5.3 with depression at the post spike: a pulse on the cell of ``column`` in every row of a tile, ascending.
+
+    ``tables[0]`` is the RESET table of the largest bin, ``tables[1 + a]`` the SET table of bin *a*. ``given`` and
+    ``read`` count pulses and the weights before them alike; ``bins`` gives their index by the age of a line's spike,
+    and by ``STEP_MAX + 1`` where it was silent: no branch, which would be guessed wrong. Returns the random state and
+    how many SET, and how many RESET pulses were clipped.
+    """
+    shift, z, j, high, low = np.uint32(32 - fraction_bits), np.uint64(tile), np.uint64(column), 0, 0
+    for i in range(row_lines.shape[1]):
+        row = np.uint64(i)
+        stamp = stamps[np.uint64(row_lines[z, row])]
+        at = np.uint64(bins[np.uint64(step - stamp if stamp >= 0 else STEP_MAX + 1)])
+        level = levels[z, row, j]
+        given[at] += 1
+        read[at] += np.int64(weights[z, row, j])
+        x = advance(x)
+        moves = np.int64(tables[at, np.uint64(level)]) + np.int64(x >> shift)
+        held, cut = _pulsed(np.int64(level), 1 if at else -1, moves, fraction_bits, top_level)
+        high += cut and at > 0
+        low += cut and at == 0
+        levels[z, row, j] = held
+        weights[z, row, j] = weight_table[np.uint64(held)]
+    return x, high, low
 
 
 @kernel
