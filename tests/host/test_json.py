@@ -83,6 +83,7 @@ CALLS = {
     "info": "CHIP",
     "build": "--board icebreaker --out OUT --record OUT/records.json",
     "rtl": "CHIP --out OUT/rtl",
+    "synth": "CHIP --family gowin",
     "bridge": "--chip CHIP",
     "load": "RUN/learned.npz --target model",
     "scrub": "--target model --state RUN/learned.npz --restore",
@@ -99,10 +100,12 @@ def abridged(monkeypatch, name):
     from ohmspike.host.integrity import faults
     from ohmspike.host.link.bridge import Bridge
     from ohmspike.host.studies import accuracy
-    from ohmspike.sim.rtl import build
+    from ohmspike.sim.rtl import build, families
 
     if name == "build":
         monkeypatch.setattr("ohmspike.boards.build.build", lambda *_, **__: BUILT)
+    if name == "synth":
+        monkeypatch.setattr(families, "survey", lambda *_: families.Taken(dict.fromkeys(families.RESOURCES, 1), {}))
     if name == "bridge":
         monkeypatch.setattr(Bridge, "serve", lambda self: None)
     if name == "faults":
