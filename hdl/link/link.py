@@ -132,6 +132,7 @@ class Link(wiring.Component):
         self._sent = Signal(range(self._window))
         self._sending = Signal()  # a reply
         self._resting, self._expired = Signal(), Signal()
+        self._ticks, self._stale = Signal(range(self._watchdog)), Signal()
 
     def elaborate(self, platform):
         m = Module()
@@ -172,7 +173,7 @@ class Link(wiring.Component):
 
     def _watch(self, m):
         """Two ticks without a sign of life while something is under way."""
-        ticks, stale, alive, tick = Signal(range(self._watchdog)), Signal(), Signal(), Signal()
+        ticks, stale, alive, tick = self._ticks, self._stale, Signal(), Signal()
         m.d.comb += [
             alive.eq(self._resting | self.moved | self.tx.valid | (self.output.valid & self.output.ready)
                      | (self.program.valid & self.program.ready)),
