@@ -198,8 +198,8 @@ class Register:
         return self.largest(chip).bit_length()
 
     def first_value(self, chip: Chip) -> int:
-        """Its value before the first sample."""
-        return self.kind(0 if self.initial is None else self.initial(chip))
+        """Its value before the first sample; 0 in a chip that does not have it."""
+        return self.kind(0 if self.initial is None or not self.present(chip) else self.initial(chip))
 
     @property
     def range_text(self) -> str:
