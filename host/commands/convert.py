@@ -70,8 +70,9 @@ def convert(source: Path, out: Path, labels_file: Path | None, plane: tuple[int,
 
 
 def _labels(path: Path) -> np.ndarray:
-    from ohmspike.host.data.formats import read_idx
+    from ohmspike.host.data.formats import check_regular, read_idx
 
+    check_regular(path)
     with path.open("rb") as file:
         head = file.read(6)
     try:

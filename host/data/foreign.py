@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from .formats import IDX_TYPES, OBJECTS_HINT, UNREADABLE_ERRORS, DataError, read_arrays_of, read_idx, read_npz
+from .formats import (
+    IDX_TYPES,
+    OBJECTS_HINT,
+    UNREADABLE_ERRORS,
+    DataError,
+    check_regular,
+    read_arrays_of,
+    read_idx,
+    read_npz,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -362,8 +371,7 @@ def kind_of(path: Path) -> Kind:
     """
     if path.is_dir():
         return _kind_of_folder(path)
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: must be a file or a folder, not a pipe or a device", hint="save it to a file first")
+    check_regular(path)
     kind = _kind_of_file(path)
     if kind.read in (_npz, _parquet, _matlab) and _is_gzip(path):
         return Kind(f"{kind.title}, packed with gzip", hint=_UNPACK)

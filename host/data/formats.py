@@ -13,7 +13,7 @@ import numpy as np
 
 from ohmspike.host.support.errors import UserError
 
-__all__ = ["DataError", "read_idx", "read_npz"]
+__all__ = ["DataError", "check_regular", "read_idx", "read_npz"]
 UNPACKING_ERRORS = (OSError, EOFError, zlib.error)
 UNREADABLE_ERRORS = (*UNPACKING_ERRORS, ValueError, AttributeError, TypeError, KeyError, ArithmeticError, MemoryError,
                      SyntaxError, NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile)
@@ -109,6 +109,13 @@ def read_npz(path: str | Path, names: Sequence[str], *, hint: str) -> tuple[dict
             raise DataError(f"{path}: {reading}must be numbers, not Python objects, which could run code when read",
                             hint=OBJECTS_HINT) from None
         raise DataError(f"{path}: not a readable .npz file: {reading}{error}", hint=hint) from None
+
+
+def check_regular(path: str | Path) -> None:
+    """Refuse a pipe or a device as a :class:`DataError`: reading would wait for it, or never end."""
+    path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise DataError(f"{path}: must be a file or a folder, not a pipe or a device", hint="save it to a file first")
 
 
 def read_arrays_of(path: Path) -> bytes:

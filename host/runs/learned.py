@@ -9,7 +9,7 @@ from ohmspike.chip import Chip, DescriptionError
 from ohmspike.chip.state import ChipState
 from ohmspike.chip.wording import reason
 from ohmspike.host.coding.vote import Vote
-from ohmspike.host.data.formats import UNREADABLE_ERRORS
+from ohmspike.host.data.formats import UNREADABLE_ERRORS, check_regular
 from ohmspike.host.support.atomic import write_arrays as write_npz
 from ohmspike.host.support.errors import UserError
 
@@ -31,10 +31,13 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     UserError
         The file cannot be read or is not a plain ``.npz``.
     """
+    check_regular(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except UNREADABLE_ERRORS as error:
+        if "pickle" in str(error):
+            raise UserError(f"{path}: not a readable .npz file: it is no archive of plain arrays") from None
         raise UserError(f"{path}: not a readable .npz file: {reason(error)}") from None
 
 

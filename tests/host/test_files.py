@@ -2,14 +2,16 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
 
 from ohmspike import Vote, load, save
-from ohmspike.chip import Chip
+from ohmspike.chip import Chip, DescriptionError
 from ohmspike.host.runs.learned import write_arrays
 from ohmspike.host.support.errors import UserError
+from ohmspike.sim.analog.fit import read_measurement
 from ohmspike.sim.model.nonideal import NonIdealities, as_hardware
 from ohmspike.sim.state import ChipState
 
@@ -82,6 +84,17 @@ def test_other_files_are_refused(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UserError, match="not a readable .npz|not a saved chip"):
         load(path)
+
+
+def test_a_pipe_is_refused_and_a_picture_is_no_archive(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="pipe: must be a file or a folder, not a pipe"):
+        load(tmp_path / "pipe")
+    with pytest.raises(DescriptionError, match="pipe: must be a file, not a pipe"):
+        read_measurement(tmp_path / "pipe")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG" + bytes(20))
+    with pytest.raises(UserError, match="a.png: not a readable .npz file: it is no archive of plain arrays"):
+        load(tmp_path / "a.png")
 
 
 def test_a_missing_file_and_another_chip_are_named(tmp_path):

@@ -58,6 +58,8 @@ def sheets_of(path: str | Path) -> list[Sheet]:
         The file cannot be read.
     """
     path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise DeviceError(f"{path}: must be a file, not a pipe or a device", hint="save it to a file first")
     try:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
