@@ -316,7 +316,7 @@ PLANTED = {
     "a count stays": ("effects.counts[z, row, j] = 0", "effects.counts[z, row, j] = count_of & 1"),
     "a count has no sign": ("effects.half) - effects.half + sign", "0) + sign"),
     "a given pulse keeps its amplitude": ("            amplitude = amplitudes - 1\n", ""),
-    "ranks count alike": ("effects.ranks - i % effects.ranks if", "effects.ranks if"),
+    "ranks count alike": ("effects.amounts[i] if", "effects.amounts[0] if"),
     "amplitudes count alike": ("else amplitude + 1\n", "else 1\n"),
     "pulses of the read-out not counted": ("tally[effects.tally + 1] += given", "tally[effects.tally + 1] += count"),
     "rows that only count": ("local[RESET_ROWS] += given", "local[RESET_ROWS] += rows - reads"),
