@@ -2,8 +2,9 @@
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ _REDRAWN = ("wrong.png", "conductances.png", "prequential.png", "pulses.png")
 _RASTERS = 4
 
 
-def flat(document, prefix=""):
+def flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, int | float | str]]:
     """Names with dots and plain values of a nested document; long lists as their length."""
     for name, value in document.items():
         if isinstance(value, dict):
