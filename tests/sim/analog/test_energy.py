@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ohmspike.chip import Chip, Phase
@@ -140,6 +140,7 @@ def test_read_out_rows_have_lines_traces_scores_and_pulses():
 COUNTS = st.fixed_dictionaries({name: st.integers(0, 10**9) for name in counter_names(Chip.preset("tiles"))})
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # drawing 200 counts takes its time
 @given(COUNTS, COUNTS, st.sampled_from(["target65", "seed20fJ", "pcmo"]), st.sampled_from(["spiking", "tiles"]))
 def test_energies_of_counters_add_up(first, second, device, chip):
     device, chip = Device.preset(device), Chip.preset(chip)
