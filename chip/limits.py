@@ -7,7 +7,7 @@ STEP_MAX = 254
 """Steps one sample may hold (contract 2.3)."""
 
 SILENT = STEP_MAX + 1
-"""Stamp of a line that has not spoken in a sample: stamps are steps, 8 bits wide."""
+"""Stamp of a line that has not spiked in a sample: stamps are steps, 8 bits wide."""
 
 LISTED_MAX = 1023
 """Output spikes of a sample that the read-out of a threshold chip lists, and a label teaches (contract 10.1)."""

@@ -10,7 +10,7 @@ from .options import Choice, data_option, json_option
 
 __all__ = ["accuracy"]
 
-GROUPS = ("chips", "levels", "codes", "free", "corruptions", "size", "write-noise")
+GROUPS = ("chips", "levels", "codes", "free", "shared", "corruptions", "size", "write-noise")
 
 
 @click.command()

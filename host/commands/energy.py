@@ -31,7 +31,7 @@ def device_of(chip: Chip, device_name: str | None) -> Device:
     own = Device.of_chip(chip)
     if device_name is None:
         if own is None:
-            console.status(f"{chip.name} does not tell of which device it is; taken: {NOMINAL}")
+            console.status(f"{chip.name} names no device: energy is that of the preset {NOMINAL}")
         return own or Device.preset(NOMINAL)
     named = Device.load(device_name)
     if own is not None and not own.same_memristor(named):

@@ -124,8 +124,8 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bo
         try:
             with console.progress("learning", "images") as shown:
                 learned = learn_samples(body, train, known, passes=passes, encoding=code,
-                                progress=shown, checkpoint=checkpoint, resume=resume, nonidealities=strengths,
-                                answered=lambda right: shown.note(f"{right:.1%} right"))
+                                        progress=shown, checkpoint=checkpoint, resume=resume, nonidealities=strengths,
+                                        answered=lambda right: shown.note(f"{right:.1%} right"))
         except KeyboardInterrupt:
             raise Interrupted(f"the run goes on from {checkpoint} with --resume") from None
         counters_learn, pulses = body.counters(), body.pulses()
@@ -138,7 +138,7 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bo
             started = time.perf_counter()
             with console.progress(f"classifying, {classifier}", "images") as shown:
                 answers[classifier] = classify(body, test, vote if classifier == "vote" else None, encoding=code,
-                                          progress=shown)
+                                               progress=shown)
             infer_seconds = time.perf_counter() - started
         counters = body.counters()
         output_spikes = body.present(code(chip, test, learn=False), learn=False) if spikes else None

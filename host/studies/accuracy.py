@@ -87,16 +87,18 @@ class Baseline:
 def cases(groups: list[str]) -> list[Case | Baseline]:
     """The lines of the tables asked for: ``GROUPS`` of the command that prints them.
 
-    The last three take their time.
+    Those that are not printed by default take their time.
     """
     chosen: list[Case | Baseline] = []
     if "chips" in groups:
         chosen += [Case("chips", name, Chip.preset(name)) for name in (
             "paper100", "paper400", "paper", "up5k", "tiles", "tiles-online", "tiles-annealed", "tiles84", "tiles128",
-            "tiles200", "patches", "shared-small", "shared", "shared-large")]
+            "tiles200", "patches")]
     if "free" in groups:
         free = [Chip.preset(name) for name in ("paper100-free", "paper400-free", "paper-free", "tiles-free")]
         chosen += [Case("free", chip.name, chip, Encoding.of(chip)) for chip in free]
+    if "shared" in groups:
+        chosen += [Case("chips", name, Chip.preset(name)) for name in ("shared-small", "shared", "shared-large")]
     if "size" in groups:
         chosen += [Case("chips", "wide", Chip.preset("wide"))]
     tiles = Chip.preset("tiles")

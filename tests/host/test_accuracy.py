@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ohmspike.chip import Chip, Phase
+from ohmspike.host.commands.accuracy import GROUPS
 from ohmspike.host.studies import accuracy
 from ohmspike.host.studies.accuracy import (
     PUBLISHED,
@@ -140,7 +141,7 @@ def test_corruptions_do_what_they_are_called():
 
 
 def test_every_line_of_every_table_is_a_chip_that_can_learn():
-    every = cases(["chips", "levels", "codes", "corruptions", "size", "write-noise"])
+    every = cases(list(GROUPS))
     found = [case for case in every if isinstance(case, Case)]
     assert len({(case.group, case.label, getattr(case, "c2c", 0.0)) for case in every}) == len(every)
     assert [case.chip.levels for case in found if case.group == "levels"] == [64, 32, 16, 8, 4, 2]

@@ -80,7 +80,7 @@ class Walk(NamedTuple):
     columns: np.ndarray  # ((height + 1) * (width + 1),): noted lines above and to the left, 0 along the upper and left
     patterns: np.ndarray  # (channels * height * width,): what the block that begins at a line shows
     picked: np.ndarray  # (patch_rows * blocks,): rows of sums
-    spoken: np.ndarray  # (rows + 1,), as silent and full
+    seen: np.ndarray  # (rows + 1,), as silent and full
     silent: np.ndarray
     full: np.ndarray  # the largest amplitude bin
     bins: np.ndarray  # (read_out_rows,)
@@ -130,7 +130,7 @@ def walk_of(chip: Chip, geometry: Geometry, cells: Cells, learn_share: int) -> W
         fired=np.empty(chip.winners, np.int64), reads=np.empty(chip.windows, np.int64),
         columns=np.zeros((chip.plane_height + 1) * (chip.plane_width + 1), np.int64),
         patterns=np.zeros(chip.lines, np.int32),
-        picked=np.empty(patch_rows * blocks, np.int32), spoken=np.empty(chip.rows + 1, np.int32),
+        picked=np.empty(patch_rows * blocks, np.int32), seen=np.empty(chip.rows + 1, np.int32),
         silent=np.empty(chip.rows + 1, np.int32), full=np.full(chip.rows + 1, chip.amplitudes - 1),
         bins=np.zeros(chip.read_out_rows if chip.classes else 0, np.int64))
     _add_up(walk, cells.tiles.weights[0], cells.theta[0])
@@ -280,11 +280,11 @@ def _race(keys, membranes, bias, wide, bounded, membrane_top, fired):
 @kernel
 def _learn(geometry, cells, walk, corner, winner, x, tally):
     """11.4 (d), of a window that learns. Returns the random state."""
-    spoken, silent, reads, row = walk.spoken, walk.silent, 0, 0
+    seen, silent, reads, row = walk.seen, walk.silent, 0, 0
     for patch_row in range(walk.patch_rows):
         line = corner + walk.rows[patch_row]
         for at in range(walk.patch_width):
-            spoken[reads] = row
+            seen[reads] = row
             silent[row - reads] = row
             reads += walk.patterns[line + at] & 1
             row += 1
@@ -296,7 +296,7 @@ def _learn(geometry, cells, walk, corner, winner, x, tally):
     crossbar, top_bin = cells.tiles, geometry.amplitudes - 1
     if crossbar.effects.present:
         x, _ = pulse_cells(
-            crossbar.levels, crossbar.weights, cells.weight_table, crossbar.set_table, 0, winner, spoken, walk.full,
+            crossbar.levels, crossbar.weights, cells.weight_table, crossbar.set_table, 0, winner, seen, walk.full,
             reads, geometry.fraction_bits, geometry.top_level, 1, x, geometry.amplitudes, tally, crossbar.effects,
             crossbar.real)
         x, given = pulse_cells(
@@ -308,7 +308,7 @@ def _learn(geometry, cells, walk, corner, winner, x, tally):
         bins = BINS + top_bin
         x, clipped, weight = raise_column(
             crossbar.levels[0], crossbar.weights[0], cells.weight_table, crossbar.set_table[top_bin],
-            geometry.fraction_bits, geometry.top_level, winner, spoken, reads, x)
+            geometry.fraction_bits, geometry.top_level, winner, seen, reads, x)
         tally[bins] += reads
         tally[bins + geometry.amplitudes] += weight
         tally[CLIPPED_HIGH] += clipped
