@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -71,7 +72,13 @@ def serve(chip_name: str, device_name: str | None, target: str, seed: int | None
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, ended.set)
         hub = Hub(loop)
-        session = LiveChip(body, data, hub.tell, device=device, keep=keep)
+
+        def tell(message: dict[str, Any]) -> None:
+            hub.tell(message)
+            if message["type"] == "dead":
+                console.say(f"warning: {message['text']}; {message['kept']}")
+
+        session = LiveChip(body, data, tell, device=device, keep=keep)
         session.start()
         try:
             await serve_page(session, hub, host, port, lambda place: console.say(
@@ -88,5 +95,5 @@ def serve(chip_name: str, device_name: str | None, target: str, seed: int | None
         session = asyncio.run(run(body))
     if session.dead:
         raise UserError(session.dead, hint=f"{session.kept}; --state {keep} goes on from there" if session.kept_images
-                        else None)
+                        else None) from session.failure
     console.say(session.kept)

@@ -98,6 +98,7 @@ class LiveChip:
         self._commands: queue.Queue[tuple[dict[str, Any], Reply] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="chip", daemon=True)
         self.running, self.speed, self.dead = False, 0.0, ""
+        self.failure: Exception | None = None
         self._shown = 0
         self._right: deque[bool] = deque(maxlen=_RECENT)
         self._rest = np.zeros(0, np.int32)  # events of a sample that is under way
@@ -145,6 +146,7 @@ class LiveChip:
                 if self.running:
                     self._learn_on()
         except Exception as error:
+            self.failure = error
             self.dead = f"the target failed: {error or type(error).__name__}"
             self._tell({"type": "dead", "text": self.dead, "kept": self.kept})
             self._refuse_all()

@@ -213,6 +213,7 @@ def test_a_target_that_fails_is_told_and_what_was_learned_is_kept(tmp_path):
     live.chip._thread.join(0.5)
     (reply,) = live.ask("image")
     dead = live.told[-1]
+    assert "unplugged" in str(live.chip.failure)  # which --verbose shows
     assert dead["type"] == "dead" and "unplugged" in dead["text"] and "after 1 images is in" in dead["kept"]
     assert "unplugged" in reply["text"]
     live.chip.stop()
