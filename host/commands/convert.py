@@ -70,7 +70,7 @@ def convert(source: Path, out: Path, labels_file: Path | None, plane: tuple[int,
 
 
 def _labels(path: Path) -> np.ndarray:
-    from ohmspike.host.data.formats import check_regular, read_idx
+    from ohmspike.host.data.formats import UNREADABLE_ERRORS, check_regular, read_idx
 
     check_regular(path)
     with path.open("rb") as file:
@@ -82,6 +82,6 @@ def _labels(path: Path) -> np.ndarray:
             return np.load(path, allow_pickle=False)
         lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
         return np.array([int(line) for line in lines])
-    except (OSError, ValueError) as error:
+    except UNREADABLE_ERRORS as error:
         raise DataError(f"{path}: not readable as labels: {error}", hint="an integer in every line, .npy or IDX"
                         ) from None

@@ -4,6 +4,7 @@ import gzip
 import math
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -16,7 +17,8 @@ from ohmspike.host.support.errors import UserError
 __all__ = ["DataError", "check_regular", "read_idx", "read_npz"]
 UNPACKING_ERRORS = (OSError, EOFError, zlib.error)
 UNREADABLE_ERRORS = (*UNPACKING_ERRORS, ValueError, AttributeError, TypeError, KeyError, ArithmeticError, MemoryError,
-                     SyntaxError, NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile)
+                     SyntaxError, tokenize.TokenError, NotImplementedError, RuntimeError, struct.error,
+                     zipfile.BadZipFile)
 
 OBJECTS_HINT = ("names, labels = numpy.unique(labels.astype(str), return_inverse=True) makes numbers of names, "
                 "numpy.stack(list(images)) one array of many")

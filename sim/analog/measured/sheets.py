@@ -4,7 +4,10 @@ import csv
 import gzip
 import io
 import re
+import struct
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +26,10 @@ _NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "spa
 _ENCODINGS = ["cp1252", "cp1250", "cp1251", "mac_roman", "cp932", "gb18030", "big5", "euc_kr", "cp437", "cp850"]
 _LOOKED_AT = 400
 _FEW_SIGNS = 0.02
+_DAMAGED = (OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError,
+            SyntaxError, NotImplementedError, RuntimeError, struct.error, tokenize.TokenError,
+            zipfile.BadZipFile, zlib.error)
+"""What the readers of NumPy, openpyxl and SciPy raise for files with bytes changed or missing."""
 
 
 @dataclass
@@ -64,7 +71,7 @@ def sheets_of(path: str | Path) -> list[Sheet]:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DeviceError(f"{path}: cannot be read: {reason(error)}") from None
     if not data.strip():
         raise DeviceError(f"{path}: must hold a header and rows, and is empty")
@@ -205,7 +212,7 @@ def _workbook(path, data):
             if rows:
                 sheets.append(Sheet(f"{path}" if len(book.worksheets) == 1 else f"{path}, sheet {sheet.title}", rows,
                                     lines, [], "workbook"))
-    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise DeviceError(f"{path}: cannot be read as a workbook: {error}") from None
     if not sheets:
         raise DeviceError(f"{path}: must hold a header and rows, and is empty")
@@ -216,7 +223,7 @@ def _numpy(path, data):
     try:
         arrays = np.load(io.BytesIO(data), allow_pickle=False)
         return {path.stem: arrays} if isinstance(arrays, np.ndarray) else {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise DeviceError(f"{path}: cannot be read as a NumPy file of plain arrays: {error}") from None
 
 
@@ -227,7 +234,7 @@ def _matlab(path, data):
         arrays = loadmat(io.BytesIO(data), squeeze_me=True, struct_as_record=False)
     except NotImplementedError:
         raise DeviceError(f"{path}: is a MATLAB file of form 7.3; save it with the option -v7") from None
-    except (OSError, ValueError, TypeError, KeyError, IndexError, MatReadError) as error:
+    except (*_DAMAGED, MatReadError) as error:
         raise DeviceError(f"{path}: cannot be read as a MATLAB file: {error}") from None
     return _flat({name: value for name, value in arrays.items() if not name.startswith("__")})
 

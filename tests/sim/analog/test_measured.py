@@ -5,6 +5,8 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ohmspike.sim.analog.device import DeviceError
 from ohmspike.sim.analog.fit import Options, preview, read_measurement
@@ -312,6 +314,32 @@ def test_matlab_file_of_another_form_is_refused_with_the_cure(tmp_path):
     (tmp_path / "lab.mat").write_bytes(head + b" " * (124 - len(head)) + b"\x00\x02IM" + b"\x89HDF")
     with pytest.raises(DeviceError, match="MATLAB file"):
         read_measurement(tmp_path / "lab.mat")
+
+
+def numpy_file(write):
+    file = io.BytesIO()
+    write(file)
+    return file.getvalue()
+
+
+WHOLE = [numpy_file(lambda file: np.save(file, np.stack([UP, DOWN]))),
+         numpy_file(lambda file: np.savez(file, LTP_uS=UP, LTD_uS=DOWN)),
+         numpy_file(lambda file: np.savez_compressed(file, LTP_uS=np.tile(UP, 30), LTD_uS=np.tile(DOWN, 30))),
+         gzip.compress(wide().encode())]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_files_with_changed_or_missing_bytes_are_read_or_refused(tmp_path, data):
+    content = bytearray(data.draw(st.sampled_from(WHOLE)))
+    for _ in range(data.draw(st.integers(0, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / data.draw(st.sampled_from(["a", "a.npz", "a.csv"]))
+    path.write_bytes(content[:data.draw(st.integers(0, len(content)))])
+    try:
+        assert read_measurement(path).branches
+    except DeviceError as error:
+        assert str(path) in str(error)
 
 
 def test_missing_file_is_told(tmp_path):
