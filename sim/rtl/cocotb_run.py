@@ -102,7 +102,8 @@ def _build_environment(folder: Path) -> dict[str, str]:
         environment.pop(name, None)  # what a caller's own make or cocotb left behind
     compiler = " ".join(find_compiler())
     settings = {"CXX": compiler, "LINK": compiler, "AR": "ar", "PYTHON3": sys.executable, "PERL": "false",
-                "CFG_CXXFLAGS_PCH_I": "-include", "CFG_LDLIBS_THREADS": "-pthread"}
+                "CFG_CXXFLAGS_PCH_I": "-include", "CFG_LDLIBS_THREADS": "-pthread",
+                "OPT_FAST": "-O0", "OPT_SLOW": "-O0", "OPT_GLOBAL": "-O0"}
     escaped = (f"{name}={value}".replace(" ", "\\ ") for name, value in settings.items())
     environment |= {"PATH": os.pathsep.join([str(tools), environment["PATH"]]), "VERILATOR_ROOT": str(root),
                     "MAKEFLAGS": " ".join(escaped)}
@@ -116,7 +117,7 @@ def _work(job_file: str) -> None:
     job = json.loads(Path(job_file).read_text())
     sys.path[:0] = job["path"]
     runner = get_runner(job["simulator"])
-    flags = ["-Wno-fatal", "-Wno-lint", "-Wno-style", "-CFLAGS", "-std=gnu++17"]
+    flags = ["-Wno-fatal", "-Wno-lint", "-Wno-style", "-CFLAGS", "-std=gnu++17", "--output-split", "0"]
     runner.build(sources=[Path("design.sv").resolve()], hdl_toplevel=job["top"], build_dir="build",
                  build_args=flags if job["simulator"] == "verilator" else [], timescale=("1ns", "1ps"))
     results = Path("results.xml").resolve()
