@@ -303,8 +303,10 @@ def _stepped(measured, name, base, access_ohm):
     estimate = device_of_steps(measured.steps, measured.source)
     file = Path(measured.source.split(",")[0]).name
     told = Provenance(0.0, "measured", f"steps of {file}")
-    values: dict[str, Any] = {"g_min_s": estimate.low, "g_max_s": estimate.high, "c2c": min(estimate.c2c, 1.0),
-                              "read_noise": 0.0, "levels": int(np.clip(min(estimate.pulses.values()), 2, 65536))}
+    values: dict[str, Any] = {"g_min_s": estimate.low, "g_max_s": estimate.high, "read_noise": 0.0,
+                              "levels": int(np.clip(min(estimate.pulses.values()), 2, 65536))}
+    if estimate.c2c is not None:
+        values["c2c"] = min(estimate.c2c, 1.0)
     for kind, speed in estimate.speeds.items():
         values |= {f"{kind}_steps": tuple(speed.tolist()), f"{kind}_pulses": estimate.pulses[kind],
                    f"nl_{kind}": estimate.labels[kind]}
@@ -313,10 +315,14 @@ def _stepped(measured, name, base, access_ohm):
     device = dataclasses.replace(device, name=name, summary=f"steps of {file}", provenance=_in_order(device._about))
     notes = [f"no steps of {NAMES_OF_KINDS[kind]}: its curve is that of {base.name}"
              for kind in ("set", "reset") if kind not in estimate.speeds]
+    if estimate.c2c is None:
+        notes.append("one step at each conductance: how much a pulse misses by was not measured, and c2c = "
+                     f"{base.c2c:g} is that of {base.name}")
     points = sum(len(steps.step) for steps in measured.steps)
     doubts = [Doubt(f"a pulse misses by {estimate.c2c:.0%} of the range", "measure the same cell again")] \
-        if estimate.c2c > 0.15 else []
-    return Fit(device, {"c2c": estimate.error}, {}, points, verdict(doubts), tuple(doubts), "measured", tuple(notes))
+        if estimate.c2c is not None and estimate.c2c > 0.15 else []
+    errors = {} if estimate.error is None else {"c2c": estimate.error}
+    return Fit(device, errors, {}, points, verdict(doubts), tuple(doubts), "measured", tuple(notes))
 
 
 def _in_order(told):

@@ -26,8 +26,9 @@ class Stepped:
         By kind: mean step at evenly spaced states, shares of the range.
     pulses, labels : dict
         By kind: pulses from rail to rail, and the nearest label of NeuroSim.
-    c2c, error : float
-        Deviation of a step about its mean, share of the range, and its standard error.
+    c2c, error : float or None
+        Deviation of a step about its mean, share of the range, and its standard error; None where no conductance has
+        two steps.
     """
 
     low: float
@@ -35,8 +36,8 @@ class Stepped:
     speeds: dict
     pulses: dict
     labels: dict
-    c2c: float
-    error: float
+    c2c: float | None
+    error: float | None
 
 
 def device_of_steps(steps: tuple[Steps, ...], source: str) -> Stepped:
@@ -69,8 +70,8 @@ def device_of_steps(steps: tuple[Steps, ...], source: str) -> Stepped:
         course = np.concatenate([[0.0], np.cumsum(needed)])
         pulses[each.kind] = float(np.clip(course[-1], 1.0, 1e7))
         labels[each.kind] = _nearest(each.kind, course / course[-1], states, speed)
-    c2c = (left / count) ** 0.5 / (high - low) if count else 0.0
-    return Stepped(low, high, speeds, pulses, labels, c2c, c2c / (2 * count) ** 0.5 if count else 0.0)
+    c2c = (left / count) ** 0.5 / (high - low) if count else None
+    return Stepped(low, high, speeds, pulses, labels, c2c, None if c2c is None else c2c / (2 * count) ** 0.5)
 
 
 def _nearest(kind, share, states, speed):

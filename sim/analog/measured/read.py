@@ -11,7 +11,7 @@ from ..device import DeviceError
 from .branches import branches_of
 from .curves import NAMES_OF_KINDS, Branch, Measurement, Options
 from .sheets import sheets_of
-from .steps import is_steps, steps_of
+from .steps import is_steps, refuse_segments, steps_of
 from .tables import table_of
 
 __all__ = ["FORMAT", "preview", "read_measurement"]
@@ -20,8 +20,9 @@ FORMAT = """Text in any encoding with any separator, .xlsx, .mat or .npz; one fi
 device). Columns in any order: `pulse` (pulses so far; time or the order of rows will do), `conductance`, `resistance`
 or `current` with its unit (`G (µS)`, `R [kΩ]`, `I_nA`; currents with `--read-v`), `branch` (potentiation or depression,
 LTP or LTD, SET or RESET, + or -), `cycle`, `device`. Or a column for each branch, cycle or device (`LTP cycle 3 (µS)`).
-Or `pulse voltage`, split by its sign; or voltage and current of every pulse and reading. Blanks and NaN are skipped.
-`--preview` shows what was understood."""
+Or `pulse voltage`, split by its sign; or voltage and current of every pulse and reading. Or, in place of
+curves, steps beside the conductance that they begin at: `G (µS)`, `dG up (µS)`, `dG down (µS)`. Blanks and NaN are
+skipped. `--preview` shows what was understood."""
 
 _FEWEST = 4
 _ORDER = re.compile(r"(\d+)")
@@ -50,9 +51,11 @@ def read_measurement(*paths: str | Path, options: Options | None = None) -> Meas
         for sheet in sheets:
             try:
                 if is_steps(sheet):
-                    steps.append(steps_of(sheet))
-                    layout.append(f"{sheet.name}: table of steps ΔG over G, {NAMES_OF_KINDS[steps[-1].kind]}")
+                    steps += (found := steps_of(sheet))
+                    layout += [f"{sheet.name}: table of steps ΔG over G, {NAMES_OF_KINDS[each.kind]}" for each in found]
                     continue
+                if not options.columns:
+                    refuse_segments(sheet)
                 table = table_of(sheet, options)
                 of_table = branches_of(table, options)
             except DeviceError as error:

@@ -10,7 +10,9 @@ from .numbers import is_number
 from .sheets import Sheet
 from .words import branch_of, column_of
 
-__all__ = ["is_steps", "steps_of"]
+__all__ = ["is_steps", "refuse_segments", "steps_of"]
+
+_MOST_SEGMENTS = 64
 
 
 def is_steps(sheet: Sheet) -> bool:
@@ -26,8 +28,35 @@ def _is_quantiles(sheet):
     return "cdf" in head and "dg" in head
 
 
-def steps_of(sheet: Sheet) -> Steps:
-    """The steps of a sheet.
+def refuse_segments(sheet: Sheet) -> None:
+    """Refuse steps by segments of the range, which have neither a header nor the conductances they begin at.
+
+    aihwkit's example of a piecewise device holds them so: a column of steps up, one of steps down, each constant over
+    some rows. Read as a curve, they would be a cell that pulses hardly move.
+
+    Raises
+    ------
+    DeviceError
+        Two columns of positive numbers alone stay as they are in at least half of their rows, and neither only rises
+        nor only falls.
+    """
+    rows = sheet.rows
+    if not 4 <= len(rows) <= _MOST_SEGMENTS or any(len(row) != 2 or not all(map(is_number, row)) for row in rows):
+        return
+    values = np.array([[float(cell) for cell in row] for row in rows])
+    moves = np.sign(np.diff(values, axis=0))
+    still = (moves == 0).sum(axis=0)
+    turns = [len(set(column[column != 0])) == 2 for column in moves.T]
+    if (values > 0).all() and all(turns) and (2 * still >= len(moves)).all():
+        raise DeviceError(
+            f"{sheet.name}: must hold conductance after pulses, not steps: two columns without a header stay as they "
+            f"are in {int(still.min())} of {len(moves)} rows and then turn, as steps ΔG by segments of the range do "
+            f"(aihwkit's PiecewiseStepDevice); put the conductance at which each segment begins beside them, "
+            f"under the headers G (µS), dG up (µS), dG down (µS)")
+
+
+def steps_of(sheet: Sheet) -> list[Steps]:
+    """The steps of a sheet, a table for each column of them.
 
     Raises
     ------
@@ -35,13 +64,16 @@ def steps_of(sheet: Sheet) -> Steps:
         It is not of that form.
     """
     if _is_quantiles(sheet):
-        return _quantiles(sheet)
+        return [_quantiles(sheet)]
     begin = next(k for k, row in enumerate(sheet.rows) if any(column_of(cell).role == "step" for cell in row))
     heads = [column_of(cell) for cell in sheet.rows[begin]]
     at = next((k for k, head in enumerate(heads) if head.role == "value"), None)
-    step = next(k for k, head in enumerate(heads) if head.role == "step")
     if at is None:
         raise DeviceError(f"{sheet.name}: holds steps ΔG, and must hold the conductance they begin at, too")
+    return [_column(sheet, begin, heads, at, k) for k, head in enumerate(heads) if head.role == "step"]
+
+
+def _column(sheet, begin, heads, at, step):
     rows = [row for row in sheet.rows[begin + 1:]
             if len(row) > max(at, step) and is_number(row[at]) and is_number(row[step])]
     if len(rows) < 4:
@@ -50,6 +82,8 @@ def steps_of(sheet: Sheet) -> Steps:
     values = np.array([float(row[step]) for row in rows]) * (heads[step].factor if heads[step].dimension
                                                              else heads[at].factor)
     kind = heads[step].kind or ("set" if np.median(values) > 0 else "reset")
+    if kind == "reset" and np.median(values) > 0:
+        values = -values
     return Steps(kind, conductance, values, f"{sheet.name}: lines {sheet.lines[begin + 1]} to {sheet.lines[-1]}")
 
 

@@ -157,6 +157,10 @@ def test_tables_of_steps_make_a_device():
     assert fit.device.nl_set == pytest.approx(2.0, abs=0.3) and fit.device.nl_reset == pytest.approx(-2.0, abs=0.3)
     assert fit.device.set_pulses == pytest.approx(50, rel=0.05) and len(fit.device.reset_steps) == 33
     assert fit.device.c2c == pytest.approx(2e-8 / 4e-6 * np.sqrt(2), rel=0.1)
+    one = [Steps(each.kind, each.conductance[::2], each.step[::2]) for each in (stairs("set"), stairs("reset"))]
+    single = fit_device(Measurement("dg.csv", (), steps=tuple(one)), "mine")
+    assert single.device.c2c == Device.preset("target65").c2c and "c2c" not in single.errors
+    assert any("how much a pulse misses by was not measured" in note for note in single.notes)
     with pytest.raises(DeviceError, match="steps of potentiation must be above 0 S, not -"):
         fit_device(Measurement("dg.csv", (), steps=(Steps("set", np.linspace(1e-6, 5e-6, 9), -np.ones(9)),)), "mine")
 

@@ -274,6 +274,24 @@ def test_steps_in_place_of_curves_are_read(tmp_path):
     assert steps.kind == "set" and len(set(steps.conductance)) == 4
 
 
+def test_steps_up_and_down_beside_their_conductance_are_two_tables(tmp_path):
+    text = "G (uS),dG up (uS),dG down (uS)\n" + "".join(f"{g},{0.1 * (6 - g):g},{0.1 * g:g}\n" for g in (1, 2, 3, 4, 5))
+    up, down = read(tmp_path, text).steps
+    assert (up.kind, down.kind) == ("set", "reset")
+    assert up.step == pytest.approx(0.1e-6 * np.array([5, 4, 3, 2, 1])) and down.step == pytest.approx(-up.step[::-1])
+
+
+SEGMENTS = "\n".join(["0.001,0.004"] * 2 + ["0.005,0.006"] * 2 + ["0.001,0.002"] * 3) + "\n"
+
+
+def test_steps_by_segments_without_a_header_are_no_curve(tmp_path):
+    with pytest.raises(DeviceError, match=r"must hold conductance after pulses, not steps: .* in 4 of 6 rows and then "
+                                          r"turn.*under the headers G \(µS\), dG up"):
+        read(tmp_path, SEGMENTS, unit="uS")
+    curve = "".join(f"{up},{down}\n" for up, down in zip(UP, DOWN, strict=True))
+    assert not read(tmp_path, curve, unit="uS").steps
+
+
 def test_preview_tells_what_was_understood(tmp_path):
     text = "\n".join(preview(read(tmp_path, wide())))
     assert "'LTP (uS)': reading in uS (potentiation, conductance)" in text
