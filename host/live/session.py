@@ -32,8 +32,9 @@ _NOISE_BITS = 16
 _CHUNK = 1000
 """Images presented at once at full speed: the longest that a command waits in the model."""
 
-_TELL_S, _MAPS_S, _KEEP_S = 0.1, 0.4, 10.0
-"""Seconds between two messages about progress, two about conductances, and two times at which the chip is kept."""
+_TELL_S, _MAPS_S, _POINT_S, _KEEP_S = 0.1, 0.4, 1.0, 10.0
+"""Seconds between two messages about progress, two about conductances, two operating points that energies are told at,
+and two times at which the chip is kept."""
 
 _RECENT = 1000
 """Images over which the accuracy is told."""
@@ -106,7 +107,8 @@ class LiveChip:
         self._cell: tuple[int, int, int] | None = None
         self._levels: list[list[int]] = []
         self._kelvin, self._noise, self._stuck = 0.0, 0.0, 0.0
-        self._told = self._mapped = self._kept = 0.0
+        self._told = self._mapped = self._kept = self._pointed = 0.0
+        self._point: OperatingPoint | None = None
         self._due = time.monotonic()
         self.kept_images = 0
         self._curve: list[list[float]] = []
@@ -404,7 +406,7 @@ class LiveChip:
         recent = list(self._right)
         return {"type": "status", "running": self.running, "speed": self.speed, "shown": self._shown,
                 "accuracy": sum(recent) / len(recent) if recent else None, "recent": len(recent),
-                "curve": self._curve, "energy_j": self._energy(counters), "samples": counters["samples"],
+                "curve": self._curve, "energy_j": self._energy_so_far(counters), "samples": counters["samples"],
                 "set_pulses": sum(value for name, value in counters.items() if name.startswith("set_pulses")),
                 "reset_pulses": sum(value for name, value in counters.items() if name.startswith("reset_pulses")),
                 "stuck": self._stuck, "kelvin": self._kelvin, "noise": self._noise,
@@ -428,10 +430,19 @@ class LiveChip:
             self._tell({"type": "maps", "levels": map_view(self.chip, levels)})
             self._mapped = time.monotonic()
 
+    def _energy_so_far(self, counters):
+        """Joules of everything. The operating point moves slowly and takes 20 ms to find: it may be a second old."""
+        activity = Activity.from_counters(self.chip, counters)
+        if self._point is None or time.monotonic() - self._pointed > _POINT_S:
+            self._point, self._pointed = OperatingPoint.of(self.chip, self.device, activity), time.monotonic()
+        return self._joules(activity, self._point)
+
     def _energy(self, counters):
         """Joules of what the counters tell, on the device (docs/analog.md)."""
         activity = Activity.from_counters(self.chip, counters)
-        point = OperatingPoint.of(self.chip, self.device, activity)
+        return self._joules(activity, OperatingPoint.of(self.chip, self.device, activity))
+
+    def _joules(self, activity, point):
         return float(sum(np.sum(part) for part in energies(self.chip, self.device, activity, point).values()))
 
 
