@@ -4,11 +4,15 @@ import asyncio
 import dataclasses
 import json
 import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 
 import numpy as np
 import pytest
+import tomli_w
 from aiohttp import ClientSession, WSServerHandshakeError
 
 from ohmspike.chip import Phase
@@ -19,6 +23,7 @@ from ohmspike.host.learning.classify import classify
 from ohmspike.host.live.server import Hub, Viewer, application, serve
 from ohmspike.host.live.session import LiveChip, adopted, live_chip
 from ohmspike.host.runs.learned import load
+from ohmspike.host.studies.viewers import measure
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.host.targets.registry import open_target
@@ -334,6 +339,53 @@ def test_ten_viewers_see_it_learn_and_one_may_vanish(served):
         assert len(served.hub) == 0 and not served.live.dead
 
     asyncio.run(scene())
+
+
+def test_what_viewers_cost_is_measured_in_turns(served):
+    alone, watched = asyncio.run(measure(served.address, viewers=3, pairs=2, seconds=0.2))
+    assert len(alone) == len(watched) == 2 and min(alone + watched) > 0 and not served.live.dead
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_what_was_learned_outlives_the_server(how, tmp_path):
+    """It goes on from the kept chip: after SIGTERM from the last image, after SIGKILL from the last ten seconds."""
+    (tmp_path / "chip.toml").write_text(tomli_w.dumps(CHIP.to_dict()))
+    np.savez(tmp_path / "bars.npz", images=BARS.train_images, labels=BARS.train_labels, test_images=BARS.test_images,
+             test_labels=BARS.test_labels)
+    command = [sys.executable, "-m", "ohmspike", "serve", "--data", "bars.npz", "--port", "0", "--keep", "kept.npz"]
+
+    def served_by(*options):
+        process = subprocess.Popen([*command, *options], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        for line in process.stderr:
+            if found := re.search(r"http://\S+?/", line):
+                return process, found[0]
+        raise AssertionError("it did not serve")
+
+    async def learned(address, enough):
+        async with ClientSession() as client, client.ws_connect(address + "live") as socket:
+            await socket.send_json({"do": "run"})
+            while True:
+                message = await socket.receive_json(timeout=60)
+                if message["type"] == "status" and enough(message):
+                    return message["shown"]
+
+    process, address = served_by("--chip", "chip.toml")
+    shown = asyncio.run(learned(address, lambda status: status["shown"] > 500 and (
+        how == signal.SIGTERM or (tmp_path / "kept.npz").exists())))
+    process.send_signal(how)
+    said = process.communicate(timeout=60)[1]
+    state = load(tmp_path / "kept.npz")[1]
+    assert not list(tmp_path.glob("*.tmp*")) and (state.levels != ChipState.initial(LIVE).levels).any()
+    if how == signal.SIGTERM:
+        assert process.returncode == 0 and "images is in kept.npz" in said
+        assert int(re.search(r"after ([0-9,]+) images", said)[1].replace(",", "")) >= shown
+    process, address = served_by("--state", "kept.npz")
+    try:
+        assert asyncio.run(learned(address, lambda status: status["shown"] > 0)) > 0
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 def draw_across(shown, served):
