@@ -99,6 +99,23 @@ def accumulating_chip(seed: int) -> Chip:
     return found
 
 
+def burdened_chip(seed: int) -> Chip:
+    """An accumulating chip with write noise and stuck cells as well, with the same seed the same one."""
+    rng, chip = np.random.default_rng([seed, 4]), accumulating_chip(seed)
+    return dataclasses.replace(chip, noise_bits=chip.noise_bits or int(rng.choice([1, 8, 16])), stuck_cells="masked",
+                               fraction_bits=min(chip.fraction_bits, 12))
+
+
+def burdened_state(chip: Chip, rng: np.random.Generator) -> ChipState:
+    """A random state with write noise in force, stuck cells in tiles and read-out, and thresholds off by offsets."""
+    state = random_state(chip, rng)
+    state.write_noise = int(rng.integers(1, 1 << chip.noise_bits))
+    state.learn = True
+    offsets = rng.integers(-16, 17, state.theta.shape)
+    state.theta[:] = np.clip(state.theta.astype(np.int64) + offsets, 0, (1 << chip.threshold_bits) - 1)
+    return state
+
+
 CORNERS = {
     "stride": (1, 4), "neurons": (1, 2, 33), "min_spikes": (1, 4), "levels": (2, 3, 256), "weight_bits": (1, 12),
     "membrane_bits": (4, 24), "threshold_bits": (4, 24), "theta_leak": (0, 1, 15), "trace_bits": (4, 8),
