@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .emit import memory_files
 from .synth import counted
 from .toolchain import ToolchainError, run_yosys
 
@@ -98,7 +99,9 @@ def survey(verilog: str, family: Family, *, name: str = "chip") -> Taken:
               "tee -q -o stat.json stat -json"]
     with tempfile.TemporaryDirectory(prefix="ohmspike-survey-") as folder:
         root = Path(folder)
-        (root / "chip.v").write_text(verilog)
+        text, contents = memory_files(verilog)
+        for file, words in {"chip.v": text, **contents}.items():
+            (root / file).write_text(words)
         run_yosys("\n".join(script) + "\n", cwd=root)
         log = (root / "synth.log").read_text()
         checks = [(root / f"{when}.log").read_text() for when in ("before", "check")]

@@ -173,8 +173,8 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
         words = merged_flags(words) if port == "spi" else words
         clock_ns, digest = 1e9 / clock_hz, bytes.fromhex(chip.structure_digest)
         _put(root, "chip.toml", chip.to_toml())
-        for suffix, text in texts.items():
-            _put(root, f"rtl/chip.{suffix}", _TIMESCALE + text)
+        for file, text in texts.items():
+            _put(root, f"rtl/{file}", text if file.endswith(".hex") else _TIMESCALE + text)
         around = {"stream": "chip_axis.v", "axi": "chip_axi.v"}.get(port)
         if around:
             _put(root, f"rtl/{around}", _TIMESCALE + _template(around))

@@ -6,7 +6,7 @@ from fractions import Fraction
 from amaranth.lib import wiring
 
 from ohmspike.chip import Chip
-from ohmspike.hdl.flow.emit import emit, emit_verilog
+from ohmspike.hdl.flow.emit import emit, emit_verilog, memory_files
 from ohmspike.hdl.link.axi import AXI_REGISTERS
 from ohmspike.hdl.link.uart import BitRate
 from ohmspike.hdl.shared.layout import Layout, default_lanes, small_lanes, unbuilt
@@ -48,7 +48,9 @@ WRAPPERS: dict[str, Callable[[Layout, tuple[int, int]], wiring.Component]] = {
 
 def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, wrapper: str = "stream",
               rate: tuple[int, int] = (50_000_000, 1_000_000)) -> dict[str, str]:
-    """SystemVerilog and Verilog-2001 of the same chip, by their suffixes ``sv`` and ``v``; the top is ``chip``.
+    """SystemVerilog and Verilog-2001 of the same chip, ``chip.sv`` and ``chip.v``, and the files that they read.
+
+    Those hold the initial contents of memories. All belong into one folder; the top is ``chip``.
 
     Parameters
     ----------
@@ -65,7 +67,9 @@ def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, wrap
     def top():
         return WRAPPERS[wrapper](layout_of(chip, lanes=lanes, small=small), rate)
 
-    return {"sv": emit(top(), "chip"), "v": emit_verilog(top(), "chip")}
+    systemverilog, files = memory_files(emit(top(), "chip"))
+    verilog, files = memory_files(emit_verilog(top(), "chip"), files)
+    return {"chip.sv": systemverilog, "chip.v": verilog, **files}
 
 
 def layout_of(chip: Chip, *, lanes: int | None = None, small: bool = False) -> Layout:

@@ -13,7 +13,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmspike.hdl.flow import emit as emit_module
-from ohmspike.hdl.flow.emit import emit, ports
+from ohmspike.hdl.flow.emit import emit, emit_verilog, memory_files, ports
 from ohmspike.hdl.flow.toolchain import ToolchainError, run_yosys
 from support.echo import Echo
 
@@ -125,3 +125,43 @@ def test_a_block_that_reads_a_part_of_what_it_writes_is_refused():
 
     with pytest.raises(ValueError, match="reads a part of result and writes another"):
         emit(Feedback(), "feedback")
+
+
+class TwoMemories(wiring.Component):
+    """One with a word for each address, one with equal words."""
+
+    address: In(5)
+    data: Out(14)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.table = table = memory.Memory(shape=9, depth=20, init=[(37 * word) % 512 for word in range(20)])
+        m.submodules.plain = plain = memory.Memory(shape=5, depth=32, init=[])
+        ports = table.read_port(domain="comb"), plain.read_port(domain="comb")
+        write = plain.write_port()
+        m.d.comb += [*(port.addr.eq(self.address) for port in ports), self.data.eq(ports[0].data + ports[1].data),
+                     write.addr.eq(self.address)]
+        return m
+
+
+@pytest.mark.parametrize("written", [emit, emit_verilog])
+def test_initial_contents_in_files_are_those_of_the_text(written, tmp_path):
+    whole = written(TwoMemories(), "top")
+    text, files = memory_files(whole, {"zeros_32x5.hex": "of another text"})
+    assert files["table_20x9.hex"].split() == [f"{(37 * word) % 512:03x}" for word in range(20)]
+    assert files["zeros_32x5_2.hex"].split() == ["00"] * 32 and files["zeros_32x5.hex"] == "of another text"
+    assert "for (" not in text and text.count("$readmemh(") == 2 and len(files) == 3
+    contents = []
+    for name, design in (("loops", whole), ("files", text)):
+        folder = tmp_path / name / "rtl"
+        folder.mkdir(parents=True)
+        for file, words in {"top.v": design, **files}.items():
+            (folder / file).write_text(words)
+        run_yosys("read_verilog -sv rtl/top.v\nproc\nmemory_collect\nwrite_rtlil out.il\n", cwd=folder.parent)
+        contents.append(sorted(re.findall(r"parameter \\INIT (\S+)", (folder.parent / "out.il").read_text())))
+    assert contents[0] == contents[1] and len(contents[0]) == 2
+
+
+def test_contents_that_are_not_plain_stay_in_the_text():
+    block = "  initial begin\n    words[0] = 4'h1;\n    words[2] = 4'h1;\n  end\n"  # the word between is undefined
+    assert memory_files(block) == (block, {})

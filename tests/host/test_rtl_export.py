@@ -197,6 +197,9 @@ def test_the_same_command_writes_the_same_bytes(fast, tmp_path):
     made = [name for name in names if not re.search(r"\.(vvp|log)$", name)]
     assert {"rtl/chip.v", "rtl/chip.sv", "rtl/chip_axis.v", "sim/tb.v", "sim/vectors.hex", "README.md", "Makefile",
             "lint.vlt", "registers.json", "registers.md", "chip.toml", "constraints/chip.xdc"} <= set(made)
+    text = (fast / "rtl" / "chip.v").read_text()
+    assert set(re.findall(r'readmemh\("([^"]+)"', text)) == {path.name for path in (fast / "rtl").glob("*.hex")}
+    assert "initial_word" not in text
     for name in made:
         assert (fast / name).read_bytes() == (tmp_path / "chip" / name).read_bytes(), name
 

@@ -23,7 +23,7 @@ $port
   endtask
 
   initial begin
-    $$readmemh("vectors.hex", vectors);
+    $$readmemh("../sim/vectors.hex", vectors);
     repeat (64) @(negedge clk);
     rst = 1'b0;
 $settle    for (at = 0; at < LENGTH; at = at + 1)
