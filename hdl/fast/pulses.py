@@ -1,5 +1,7 @@
 """The STDP pulse generator: SET and RESET pulses down a column, or on one cell."""
 
+import contextlib
+
 from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
@@ -29,7 +31,8 @@ class Pulses(CommonPulses):
     Timing
     ------
     Throughput
-        One row per clock within a sweep. A sweep of a higher tile in the same mode (POST or DARK) is accepted
+        One row per clock within a sweep; in the read-out of a chip that fires at a threshold one per 6 clocks.
+        A sweep of a higher tile in the same mode (POST or DARK) is accepted
         ``rows + 1`` clocks after the one before it, while that is still under way; any other when :py:`idle`.
     Latency
         ``rows + 6`` clocks from an accepted :py:`start` to :py:`idle` (one row in mode CELL: 7; rows that fired and one
@@ -80,6 +83,9 @@ class Pulses(CommonPulses):
     accumulations, read_out_accumulations, read_out_pulses : :py:`Out(1)`
         What was done, for the counters of these names.
     """
+
+    SPACING = 6
+    """Clocks from a listed row of the read-out to the next one in threshold mode."""
 
     def __init__(self, layout: Layout):
         members = {
@@ -151,7 +157,8 @@ class Pulses(CommonPulses):
         m.d.sync += [level.eq(taken[sweep.lane]), trace.eq(sweep.trace)]
         with m.Switch(sweep.mode):
             with m.Case(PulseMode.POST):
-                m.d.sync += [selected.eq(travelling[0] & (pre.trace != 0)), trace.eq(pre.trace)]
+                posted, strength, silent = self._post_pulse(pre.trace)
+                m.d.sync += [selected.eq(travelling[0] & posted), trace.eq(strength)]
             with m.Case(PulseMode.DARK):
                 m.d.sync += selected.eq(travelling[0] & (self.line_stamp == SILENT))
             with m.Default():
@@ -168,6 +175,15 @@ class Pulses(CommonPulses):
 
         # stage 2: look up, draw
         resetting = (sweep.mode != PulseMode.POST) & (sweep.mode != PulseMode.POTENTIATE_LABEL)
+        resetting_3 = resetting_4 = resetting
+        sweeping = sweep.mode == PulseMode.DARK
+        if silent is not None:  # a post spike raises some rows and lowers the others
+            lowers = Signal()
+            m.d.sync += lowers.eq(silent)
+            resetting = resetting | ((sweep.mode == PulseMode.POST) & lowers)
+            resetting_3 = delayed(m, resetting)
+            resetting_4 = delayed(m, resetting_3)
+            sweeping = sweeping | ((sweep.mode == PulseMode.POST) & resetting_4)
         bin_ = Signal(max(1, layout.bin.width))
         if layout.bin.width:
             m.d.comb += bin_.eq(trace[-layout.bin.width:])
@@ -184,7 +200,7 @@ class Pulses(CommonPulses):
         # stage 3: sum; the count is written
         if chip.accumulates:
             self._write_count(m, counted, lane_3, addresses[3], teaching)
-        entry = Mux(resetting, tables["reset"].data, tables["set"].data)
+        entry = Mux(resetting_3, tables["reset"].data, tables["set"].data)
         fraction = random[32 - chip.fraction_bits:]  # the state after this pulse's draw
         moved = entry + fraction
         moved = noisy(m, drawn, moved, self.write_noise) if layout.noisy else delayed(m, moved)
@@ -193,14 +209,14 @@ class Pulses(CommonPulses):
 
         # stage 4: step
         step = Signal((signed if layout.noisy else unsigned)(len(moved) - chip.fraction_bits))
-        stepped, clipped = stepped_level(level_4, step, lower=resetting, top=chip.levels - 1)
+        stepped, clipped = stepped_level(level_4, step, lower=resetting_4, top=chip.levels - 1)
         held = Signal(layout.level)
         m.d.comb += [
             step.eq(moved >> chip.fraction_bits),
             narrow(held, stepped),
             self.pulse.eq(pulse_4),
-            self.pulse_reset.eq(resetting),
-            self.pulse_dark.eq(pulse_4 & (sweep.mode == PulseMode.DARK)),
+            self.pulse_reset.eq(resetting_4),
+            self.pulse_dark.eq(pulse_4 & sweeping),
             self.pulse_bin.eq(bin_4),
             self.pulse_weight.eq(weight_4),
             self.clipped.eq(pulse_4 & clipped),
@@ -289,7 +305,7 @@ class Pulses(CommonPulses):
         """Accept a sweep, address its rows."""
         layout, chip = self._layout, self._layout.chip
         row_x = Signal(range(chip.patch_width))
-        left = Signal(range(max(chip.rows, chip.tiles * chip.winners if chip.classes else 0) + 1))
+        left = Signal(range(max(chip.rows, chip.listed if chip.classes else 0) + 1))
         begun = Signal()
         mode = self.start.mode
         chained = ((mode == PulseMode.POST) | (mode == PulseMode.DARK)) & (mode == sweep.mode) & (
@@ -298,6 +314,7 @@ class Pulses(CommonPulses):
             self.level_address.eq(sweep.address),
             self.line_address.eq(sweep.line),
         ]
+        free = self._row_free(m, sweep)
         with m.FSM(name="sweep"):
             with m.State("IDLE"):
                 m.d.comb += self.start_ready.eq(self.idle | chained)
@@ -314,16 +331,31 @@ class Pulses(CommonPulses):
                             m.d.sync += left.eq(self.listed)
                     m.next = "ROWS"
             with m.State("ROWS"):
-                m.d.comb += [self.busy.eq(1), issued.row.eq(1), issued.first.eq(~begun), issued.last.eq(left == 1)]
-                m.d.sync += [
-                    begun.eq(1),
-                    left.eq(left - 1),
-                    self.index.eq(self.index + 1),
-                    sweep.address.eq(sweep.address + layout.words),
-                    sweep.line.eq(sweep.line + 1),
-                    row_x.eq(row_x + 1),
-                ]
-                with m.If(row_x == chip.patch_width - 1):
-                    m.d.sync += [row_x.eq(0), sweep.line.eq(sweep.line + chip.plane_width - chip.patch_width + 1)]
-                with m.If(left == 1):
-                    m.next = "IDLE"
+                m.d.comb += self.busy.eq(1)
+                with contextlib.nullcontext() if free is None else m.If(free):
+                    m.d.comb += [issued.row.eq(1), issued.first.eq(~begun), issued.last.eq(left == 1)]
+                    m.d.sync += [
+                        begun.eq(1),
+                        left.eq(left - 1),
+                        self.index.eq(self.index + 1),
+                        sweep.address.eq(sweep.address + layout.words),
+                        sweep.line.eq(sweep.line + 1),
+                        row_x.eq(row_x + 1),
+                    ]
+                    with m.If(row_x == chip.patch_width - 1):
+                        m.d.sync += [row_x.eq(0), sweep.line.eq(sweep.line + chip.plane_width - chip.patch_width + 1)]
+                    with m.If(left == 1):
+                        m.next = "IDLE"
+
+    def _row_free(self, m, sweep):
+        """The clocks of state ROWS in which a row is addressed; none where all are, because no row is listed twice.
+
+        In threshold mode a neuron fires as often as it likes, so a listed row waits until the one before it is written.
+        """
+        chip = self._layout.chip
+        if chip.fire_mode == "race" or not chip.classes:
+            return None
+        waited = Signal(range(self.SPACING))
+        waits = self.busy & sweep.mode.as_value()[2] & (waited != self.SPACING - 1)
+        m.d.sync += waited.eq(Mux(waits, waited + 1, 0))
+        return waited == 0

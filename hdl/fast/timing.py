@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ohmspike.chip.instructions import neuron_bytes, tile_bytes
 from ohmspike.hdl.shared.timing import Clocks, Timing
 
+from .pulses import Pulses
 from .race import Race
 from .read_out import ReadOut
 
@@ -70,8 +71,10 @@ class FastClocks(Clocks):
             if outcome is False:
                 return clock
             clock = self._found(clock, tile_bytes(self.layout.chip) + neuron_bytes(self.layout.chip)) - 1
+            if self.layout.chip.classes:
+                self._quiet = clock + ReadOut.latency
             if outcome:
-                clock = self._sweep(tile, clock + outcome + 1) + 2
+                clock = self._sweep(tile, clock + self._search(outcome) + 1) + 2
             self._noted.append(clock + 1)
             return clock + 1
 
@@ -140,6 +143,8 @@ class FastTiming(Timing):
 
     def teach(self, rows: int) -> int:
         """SET pulses, or RESET pulses, on ``rows`` rows of the read-out."""
+        if self.layout.chip.fire_mode == "threshold":
+            rows = Pulses.SPACING * (rows - 1) + 1
         return self.sweep(rows) + 1
 
     def end(self, *, learn: bool = False) -> int:

@@ -235,7 +235,10 @@ class CommonCore(wiring.Component):
         """What follows a fire: its learning, or the next rank."""
         chip = self.layout.chip
         with m.If(self.registers.learn & (self.walk.rank < chip.learners)):
-            m.next = "FIND UNIT" if chip.fire_mode == "threshold" else "TAKE UNIT"
+            if chip.depression == "post":
+                m.next = "SWEEP"
+            else:
+                m.next = "FIND UNIT" if chip.fire_mode == "threshold" else "TAKE UNIT"
         with m.Else():
             self._next_rank(m)
 
@@ -249,7 +252,8 @@ class CommonCore(wiring.Component):
 
     def _learn(self, m):
         """A learning post spike: post-trace unit, SET sweep; at the end the threshold of the first winner."""
-        self.units.recharge(m, self.fired, then="SWEEP")
+        if self.layout.chip.depression == "pre":
+            self.units.recharge(m, self.fired, then="SWEEP")
         with m.State("SWEEP"):
             self._start_sweep(m, PulseMode.POST, self.fired)
             self._sweep(m)

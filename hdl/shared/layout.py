@@ -17,10 +17,6 @@ def unbuilt(chip: Chip) -> str:
     for name, alone in (("shared", False), ("channels", 1)):
         if (value := getattr(chip, name)) != alone:
             return f"{name} must be {str(alone).lower()} in RTL, not {str(value).lower()}"
-    if chip.depression != "pre":
-        return f"depression must be pre in RTL, not {chip.depression}"
-    if chip.fire_mode == "threshold" and chip.classes:
-        return f"classes must be 0 in RTL of a chip that fires at a threshold, not {chip.classes}"
     return ""
 
 
@@ -221,7 +217,7 @@ class Layout:
 
     @property
     def fire_count(self):
-        return unsigned(bits_for(self.chip.tiles * self.chip.winners))
+        return unsigned(bits_for(self.chip.listed))
 
     @property
     def stream(self):

@@ -13,7 +13,7 @@ __all__ = ["PulseMode", "TraceLookup", "accumulated", "delayed", "noise_of", "no
 class PulseMode(enum.Enum, shape=3):
     """Which rows of a column get a pulse, and which."""
 
-    POST = 0  # SET where the line has a pre-trace, amplitude that trace (contract 5.3)
+    POST = 0  # SET where the line has a pre-trace, amplitude that trace; RESET elsewhere in some chips (contract 5.3)
     DARK = 1  # RESET where the line has not spiked, amplitude the unit's trace (contract 3.5)
     CELL = 2  # one RESET, amplitude the unit's trace (contract 3.1b)
     POTENTIATE_LABEL = 4  # SET in the read-out where a row fired, amplitude the trace of its rank (contract 10.5)

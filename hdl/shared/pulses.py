@@ -65,6 +65,17 @@ class CommonPulses(wiring.Component):
         ports = {name: In(width - 1) for name, width in bits.items() if width}
         return ports | {"count_written": Out(self._layout.count.width), "read_out_pulses": Out(1)} if ports else {}
 
+    def _post_pulse(self, stamped):
+        """Whether a row gets a pulse of a post spike, that pulse's trace, and whether it lowers (contract 5.3).
+
+        ``stamped`` is the pre-trace of the row. With depression at the post spike every row gets one.
+        """
+        chip = self._layout.chip
+        if chip.depression == "pre":
+            return stamped != 0, stamped, None
+        silent = stamped == 0
+        return Const(1), Mux(silent, (1 << chip.trace_bits) - 1, stamped), silent
+
     def _tables(self, m, idle, level, bin_, teaching):
         """Tables and weights: addressed by the level and bin of a pulse, or by the host while idle.
 

@@ -43,14 +43,17 @@ class CommonReadOut(wiring.Component):
     def _list_fires(self, m):
         """Keep the rows that fire, and put out the one that is asked for; whether a fire is taken in this clock."""
         layout, chip = self._layout, self._layout.chip
-        m.submodules.fired = fired = Memory(shape=layout.read_out_row, depth=chip.tiles * chip.winners, init=[])
+        m.submodules.fired = fired = Memory(shape=layout.read_out_row, depth=chip.listed, init=[])
         recall, note = fired.read_port(), fired.write_port()
         taken = self.fire_valid & self.fire_ready
+        listing = taken
+        if chip.fire_mode == "threshold":  # a sample may fire more often than the list is long (contract 10.1)
+            listing = taken & (self.listed != chip.listed)
         m.d.comb += [
             recall.addr.eq(self.index[:len(recall.addr)]), self.row.eq(recall.data),
-            note.addr.eq(self.listed[:len(note.addr)]), note.data.eq(self.fire.row), note.en.eq(taken),
+            note.addr.eq(self.listed[:len(note.addr)]), note.data.eq(self.fire.row), note.en.eq(listing),
         ]
-        m.d.sync += self.listed.eq(Mux(self.clear, 0, self.listed + taken))
+        m.d.sync += self.listed.eq(Mux(self.clear, 0, self.listed + listing))
         return taken
 
     def _search(self, m, label, picked, picked_label, *, rewinds=False):

@@ -142,7 +142,7 @@ class Clocks:
         """STEP. In threshold mode what became of every tile.
 
         Not live (``None``), no fire (``False``), or a fire, with the clocks of :meth:`Timing.find_unit`; 0 if it did
-        not learn.
+        not learn. With depression at the post spike there are no units, and any other number says that it did.
         """
         if self.layout.chip.fire_mode == "race":
             self._event(2)
@@ -211,6 +211,10 @@ class Clocks:
 
     def _closing_record(self, clock):
         return self._found(clock, tile_bytes(self.layout.chip))
+
+    def _search(self, outcome):
+        """Clocks in which a learning fire of threshold mode looks for its unit, if there are any."""
+        return 0 if self.layout.chip.depression == "post" else outcome
 
     # what a form provides
 

@@ -246,6 +246,9 @@ class SmallCore(CommonCore):
 
     def _swept(self, m):
         with m.State("SWEEPING"):
+            if self.layout.chip.depression == "post":
+                pulses = self.storage.pulses
+                self.storage.count(m, "reset_rows", pulses.pulse & pulses.pulse_reset)
             with m.If(self.storage.pulses.start_ready):
                 m.next = "NEXT RANK"
 

@@ -93,7 +93,7 @@ class SerialPulses(CommonPulses):
         if chip.accumulates:
             members |= {"write_count": Out(1), "write_row_count": Out(1),
                         "accumulations": Out(range(chip.rows + 1)),
-                        "read_out_accumulations": Out(range(chip.tiles * chip.winners + 1))}
+                        "read_out_accumulations": Out(range(chip.listed + 1))}
         if chip.accumulate_bits:
             members["count"] = In(chip.accumulate_bits)
         if chip.read_out_accumulate_bits:
@@ -116,21 +116,27 @@ class SerialPulses(CommonPulses):
         m.d.comb += [selected.eq(1), trace.eq(sweep.trace)]
         with m.Switch(sweep.mode):
             with m.Case(PulseMode.POST):
-                m.d.comb += [selected.eq(pre.trace != 0), trace.eq(pre.trace)]
+                posted, strength, silent = self._post_pulse(pre.trace)
+                m.d.comb += [selected.eq(posted), trace.eq(strength)]
             with m.Case(PulseMode.DARK):
                 m.d.comb += selected.eq(self.line_stamp == SILENT)
             if chip.classes:
                 with m.Case(PulseMode.POTENTIATE_LABEL, PulseMode.DEPRESS_RIVAL):
                     m.d.comb += trace.eq(lookup(m, rank, chip.trace_of_rank, name="trace_of_rank"))
+        looking, held = Signal(), resetting
+        if silent is not None:  # a post spike raises some rows and lowers the others
+            resetting, held = resetting | ((sweep.mode == PulseMode.POST) & silent), Signal()
+            with m.If(looking):
+                m.d.sync += held.eq(resetting)
         bin_ = Signal(max(1, layout.bin.width))
         if layout.bin.width:
             m.d.comb += bin_.eq(trace[-layout.bin.width:])
-        given, looking, writing = selected, Signal(), Signal()
+        given, writing = selected, Signal()
         if chip.accumulates:
             given, bin_ = self._counted(m, selected, bin_, rank, teaching, resetting, looking, writing)
         tables, weight = self._tables(m, self.start_ready, self.level, bin_, teaching)
         m.d.comb += self.pulse_weight.eq(weight)
-        entry = Mux(resetting, tables["reset"].data, tables["set"].data)
+        entry = Mux(held, tables["reset"].data, tables["set"].data)
 
         # step and write
         level, pulse, bin_held = Signal(layout.level), Signal(), Signal.like(bin_)
@@ -143,7 +149,7 @@ class SerialPulses(CommonPulses):
             m.d.comb += step.eq(moved >> chip.fraction_bits)
         else:
             m.d.sync += step.eq(moved >> chip.fraction_bits)
-        stepped, clipped = stepped_level(level, step, lower=resetting, top=chip.levels - 1)
+        stepped, clipped = stepped_level(level, step, lower=held, top=chip.levels - 1)
         stepping = Signal()
         with m.If(looking):
             m.d.sync += [pulse.eq(given), bin_held.eq(bin_), level.eq(self.level)]
@@ -156,7 +162,7 @@ class SerialPulses(CommonPulses):
                 m.d.sync += stuck.eq(self.stuck)
             writes &= ~stuck
         m.d.comb += [
-            self.pulse.eq(stepping & pulse), self.pulse_reset.eq(resetting), self.pulse_bin.eq(bin_held),
+            self.pulse.eq(stepping & pulse), self.pulse_reset.eq(held), self.pulse_bin.eq(bin_held),
             self.write_level.eq(writes), self.clipped.eq(writing & pulse & clipped),
             narrow(self.written_level, stepped),
         ]
@@ -173,7 +179,7 @@ class SerialPulses(CommonPulses):
             self.row_count if chip.read_out_accumulate_bits else None, bin_, chip.winners - rank, teaching=teaching,
             resetting=resetting)
         changed = Signal()  # by the row under way
-        changes = Signal(range(max(chip.rows, chip.tiles * chip.winners) + 1))  # of the sweep
+        changes = Signal(range(max(chip.rows, chip.listed) + 1))  # of the sweep
         with m.If(looking):
             m.d.sync += [self.count_written.eq(kept), changed.eq(counted), changes.eq(changes + counted)]
         with m.If(self.start_ready):
@@ -191,7 +197,7 @@ class SerialPulses(CommonPulses):
         """Fetch the random state, give every row its four clocks, store the random state."""
         layout, chip = self._layout, self._layout.chip
         row_x = Signal(range(chip.patch_width))
-        left = Signal(range(max(chip.rows, chip.tiles * chip.winners if chip.classes else 0) + 1))
+        left = Signal(range(max(chip.rows, chip.listed if chip.classes else 0) + 1))
         stream = Signal(layout.stream)
         m.d.comb += [
             stream.eq(Mux(teaching, chip.tiles, sweep.tile) if chip.classes else sweep.tile),

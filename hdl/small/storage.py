@@ -21,7 +21,7 @@ def _peaks(layout):
     if chip.classes:
         peaks["read_out_sum"] = chip.winners * chip.classes * ((1 << chip.weight_bits) - 1)
     if chip.accumulates:
-        peaks |= {"accumulations": chip.rows, "read_out_accumulations": chip.tiles * chip.winners}
+        peaks |= {"accumulations": chip.rows, "read_out_accumulations": chip.listed}
     return peaks
 
 

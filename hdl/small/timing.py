@@ -36,9 +36,9 @@ class SmallClocks(Clocks):
         self._quiet = max(self._quiet, self._taken + 1, self._last + drain if visits else 0)
         return accepted
 
-    def _after_fire(self, search):
-        """From a fire to the next rank; ``search`` clocks for its unit, none if it does not learn."""
-        return 1 + (search + 1 + self.timing.sweep() if search else 0)
+    def _after_fire(self, search, learns):
+        """From a fire to the next rank; if it learns after ``search`` clocks for its unit."""
+        return 1 + (search + 1 + self.timing.sweep() if learns else 0)
 
     def _threshold_step(self, begun, outcomes):
         clock = begun + 1
@@ -51,7 +51,8 @@ class SmallClocks(Clocks):
                 clock += 1
                 continue
             clock = self._found(clock, tile_bytes(self.layout.chip) + neuron_bytes(self.layout.chip))
-            clock += self._after_fire(outcome) + 1 + 2 * self.learn
+            clock += self.timing.read_out_fire() + self._after_fire(self._search(outcome), bool(outcome))
+            clock += 1 + 2 * self.learn
         return clock
 
     def _races(self, begun, live):
@@ -63,7 +64,7 @@ class SmallClocks(Clocks):
                 size = neuron_bytes(chip) + (tile_bytes(chip) if rank == 0 else 0)
                 clock += timing.race_cycles() if rank % SerialRace.ranks_per_pass(self.layout) == 0 else 0
                 clock = self._found(clock, size) + timing.read_out_fire()
-                clock += self._after_fire(int(self.learn and rank < chip.learners))
+                clock += self._after_fire(1, self.learn and rank < chip.learners)
             clock += (1 + 2 * self.learn) if is_live else 0
         return clock
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.markdown import markdown_table
+from ohmspike.hdl.fast.pulses import Pulses
 from ohmspike.hdl.fast.timing import FastTiming
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.shared.timing import Timing, all_units
@@ -33,13 +34,14 @@ def max_idle_cycles(layout: Layout) -> int:
     chip, timing = layout.chip, timing_of(layout)
     seen = int(np.bincount(chip.row_lines.ravel(), minlength=chip.lines).max())
     fired = chip.tiles * chip.winners
+    taught = fired if chip.fire_mode == "race" else Pulses.SPACING * chip.listed
     swept = timing.sweep() + 3
     fire = timing.race_cycles() + 3 * (chip.learners + 1) + swept + chip.classes + 7
     events = [
         fired * fire + chip.tiles * 10,  # STEP, DECIDE
         chip.tiles * (chip.learners * swept + 4) + swept,  # DARK
         2 * (chip.lines + chip.tiles + chip.tiles * chip.neurons * 2) + chip.classes + 4,  # END
-        chip.classes + 7 + 2 * (timing.sweep(fired) + 2),  # LABEL
+        chip.classes + 7 + 2 * (timing.sweep(taught) + 2),  # LABEL
     ]
     cell = 11 + max(chip.neurons, chip.levels) + 8 * 8 + FastTiming.access  # the longer of both forms
     return seen * timing.plastic_visit(chip.learners) + max(events) + cell

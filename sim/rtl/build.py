@@ -25,6 +25,9 @@ __all__ = ["AXI_REGISTERS", "WRAPPERS", "compile_chip", "compile_serial_chip", "
 MNIST_SPIKES = 122
 """Bright lines of an MNIST image, mean."""
 
+MNIST_GREY = 102.4
+"""Sum of the pixels of an MNIST image over that of a white one, mean: white lines that would spike as often."""
+
 
 def emit_chip(chip: Chip, *, lanes: int | None = None, small: bool = False) -> str:
     """SystemVerilog of a chip behind its link; the top module is ``chip``."""
@@ -155,24 +158,65 @@ def cost_table(chip: Chip, lanes: int) -> dict[str, int]:
     layout = Layout(chip, lanes)
     timing = timing_of(layout)
     visits, live = synthetic_image(chip, MNIST_SPIKES)
-    count, bins = sum(live), chip.latency_bins
-    name = f"image of {MNIST_SPIKES} spikes"
-    table = {
-        "read of a row": timing.visit(),
-        "column sweep": timing.sweep(),
-        "race, one winner": timing.race_cycles(),
-        f"DECIDE, {count} live tiles": timing.decide(live, learn=False),
-        f"DECIDE, {count} live tiles, learning": timing.decide(live, learn=True),
-        f"DARK, {count} live tiles, learning": timing.dark(all_units(chip, live)),
-        "END": timing.end(),
-        name: image(layout, visits, live, bins=bins, learn=False),
-        f"{name}, learning": image(layout, visits, live, bins=bins, learn=True),
-    }
+    count = sum(live)
+    table = {"read of a row": timing.visit(), "column sweep": timing.sweep(), "race, one winner": timing.race_cycles()}
+    table |= (_race_costs if chip.fire_mode == "race" else _threshold_costs)(layout, timing, visits, live)
     if chip.classes:
+        table |= {"ANSWER": timing.answer(),
+                  f"LABEL, {count * chip.winners} rows taught": timing.label(count * chip.winners)}
+    if chip.classes and chip.fire_mode == "race":
+        name, bins = f"image of {MNIST_SPIKES} spikes", chip.latency_bins
         table |= {
-            "ANSWER": timing.answer(),
-            f"LABEL, {count * chip.winners} rows taught": timing.label(count * chip.winners),
             f"{name}, answered": image(layout, visits, live, bins=bins, learn=False, answered=True),
             f"{name}, taught": image(layout, visits, live, bins=bins, learn=False, taught=True),
         }
     return table
+
+
+def _race_costs(layout, timing, visits, live):
+    """Clocks of the events of race mode, and of an image in latency code."""
+    chip, count, name = layout.chip, sum(live), f"image of {MNIST_SPIKES} spikes"
+    return {
+        f"DECIDE, {count} live tiles": timing.decide(live, learn=False),
+        f"DECIDE, {count} live tiles, learning": timing.decide(live, learn=True),
+        f"DARK, {count} live tiles, learning": timing.dark(all_units(chip, live)),
+        "END": timing.end(),
+        name: image(layout, visits, live, bins=chip.latency_bins, learn=False),
+        f"{name}, learning": image(layout, visits, live, bins=chip.latency_bins, learn=True),
+    }
+
+
+def _threshold_costs(layout, timing, visits, live):
+    """Clocks of the events of threshold mode, and of an image in rate code, without RESET pulses of spikes."""
+    chip = layout.chip
+    steps, peak = (chip.rate_steps, chip.rate_peak) if chip.rate_steps else (32, 0.25)
+    lines = round(MNIST_GREY * peak)  # that spike at a step: the same ones, those nearest to the centre
+    spikes, _ = synthetic_image(chip, lines)
+    search = timing.find_unit(0)
+    silent, every = [False if is_live else None for is_live in live], [0 if is_live else None for is_live in live]
+    learned = [search if is_live else None for is_live in live]
+
+    def step(outcomes, learn=False):
+        clocks = timing.clocks(timing, learn=learn, report=False)
+        clocks.step(outcomes)
+        return clocks.event
+
+    def sample(outcomes, learn=False):
+        clocks = timing.clocks(timing, learn=learn)
+        for number in range(1, steps + 1):
+            clocks.frame(spikes)
+            clocks.step(outcomes if number == steps else silent)
+        clocks.end()
+        return clocks.total
+
+    count = sum(live)
+    name = f"{steps} steps, {steps * lines} spikes, "
+    return {
+        f"STEP, {count} live tiles": step(silent),
+        f"STEP, {count} live tiles, each fires": step(every),
+        f"STEP, {count} live tiles, each fires, learning": step(learned, learn=True),
+        "END": timing.end(),
+        f"{name}no fire": sample(silent),
+        f"{name}{count} fires": sample(every),
+        f"{name}{count} fires, learning": sample(learned, learn=True),
+    }

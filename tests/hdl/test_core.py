@@ -19,6 +19,8 @@ RACE = Chip(name="race", plane_height=2, plane_width=3, patch_height=2, patch_wi
 THRESHOLD = varied(RACE, fire_mode="threshold", winners=1, learners=3, theta_leak=2, theta_base=12)
 READ_OUT = varied(RACE, classes=3, score_bits=8, margin=9, read_out_set_step=0.3, read_out_reset_step=0.3)
 FLAWED = varied(READ_OUT, noise_bits=14, stuck_cells="masked", fraction_bits=10)
+FREE = varied(THRESHOLD, depression="post", classes=3, score_bits=8, margin=9, read_out_set_step=0.3,
+              read_out_reset_step=0.3, theta_base=6)
 ONE = varied(RACE, plane_height=1, plane_width=1, patch_height=1, patch_width=1, neurons=1, winners=1, learners=1)
 
 CORNERS = {
@@ -55,6 +57,12 @@ CORNERS = {
     "both accumulate, noise, stuck cells": (varied(
         FLAWED, levels=4, classes=5, winners=3, accumulate_bits=2, accumulate_threshold=1, read_out_accumulate_bits=5,
         read_out_accumulate_threshold=4), 2),
+    "free running": (varied(THRESHOLD, depression="post", learners=1), 2),
+    "free running, read-out": (FREE, 2),
+    "threshold with units, read-out wider than a word": (varied(FREE, depression="pre", classes=5), 3),
+    "free running, both accumulate, noise, stuck cells": (varied(
+        FREE, levels=4, noise_bits=14, stuck_cells="masked", fraction_bits=10, accumulate_bits=4,
+        accumulate_threshold=3, read_out_accumulate_bits=3, read_out_accumulate_threshold=2), 2),
     "small membranes and thresholds": (varied(RACE, membrane_bits=4, threshold_bits=4), 2),
 }
 

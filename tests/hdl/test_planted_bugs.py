@@ -15,6 +15,7 @@ RACE = Chip(name="planted", plane_height=2, plane_width=3, patch_height=2, patch
             winners=2, learners=2, levels=16, weight_bits=4, membrane_bits=5, threshold_bits=6, amplitudes=2,
             trace_shift=2, set_step=0.3, set_bound=1.0, reset_step=0.3, reset_bound=1.0)
 THRESHOLD = varied(RACE, fire_mode="threshold", winners=1, theta_leak=2)
+FREE = varied(THRESHOLD, depression="post")
 READ_OUT = varied(RACE, levels=4, weight_bits=6, weights=(0, 20, 45, 60), classes=3, score_bits=8, margin=16,
                   read_out_set_step=0.3, read_out_reset_step=0.3)
 FLAWED = varied(RACE, noise_bits=9, stuck_cells="masked")
@@ -22,6 +23,7 @@ TAUGHT_FLAWED = varied(READ_OUT, noise_bits=9, stuck_cells="masked")
 ACCUMULATING = varied(RACE, levels=4, weight_bits=4, amplitudes=4, accumulate_bits=4, accumulate_threshold=5)
 TAUGHT_ACCUMULATING = varied(READ_OUT, read_out_accumulate_bits=3, read_out_accumulate_threshold=2)
 BOTH_ACCUMULATING = varied(TAUGHT_ACCUMULATING, accumulate_bits=4, accumulate_threshold=3)
+TAUGHT_FREE = varied(READ_OUT, fire_mode="threshold", depression="post", winners=1)
 MANY = varied(READ_OUT, plane_height=1, plane_width=2, patch_height=1, patch_width=1, neurons=9, winners=9, learners=1)
 STREAM = varied(RACE, neurons=5)  # three words of two: too many to hold their scores
 ROW = varied(RACE, plane_height=1, plane_width=24, patch_height=1, patch_width=2, stride=2, winners=1, learners=1)
@@ -126,6 +128,14 @@ BUGS = {
     "pulses of the tiles are counted as given in the read-out": (
         "fast.pulses", "self.read_out_pulses.eq(pulse_4 & teaching)", "self.read_out_pulses.eq(pulse_4)",
         BOTH_ACCUMULATING),
+    "a post spike raises silent rows": ("fast.pulses", "resetting | ((sweep.mode == PulseMode.POST) & lowers)",
+                                        "resetting", FREE),
+    "a silent row is lowered by its own trace": ("shared.pulses", "Mux(silent, (1 << chip.trace_bits) - 1, stamped)",
+                                                 "stamped", FREE),
+    "rows that a post spike lowers are not counted": (
+        "fast.pulses", "sweeping | ((sweep.mode == PulseMode.POST) & resetting_4)", "sweeping", FREE),
+    "the table of the row before": ("fast.pulses", "Mux(resetting_3, tables", "Mux(resetting_4, tables", FREE),
+    "a row listed twice is taught too early": ("fast.pulses", "SPACING = 6", "SPACING = 5", TAUGHT_FREE),
     "a tie is right for any label": ("shared.answers", "(own == best) & (event.line < read_out.best)", "(own == best)",
                                      READ_OUT),
 }
@@ -147,6 +157,9 @@ def run_samples(chip):
     labelled = [0, 1, DECIDE, ANSWER, LABEL[2], ANSWER, LABEL[0], END,
                 LABEL[1], ANSWER, 1, DECIDE, LABEL[1], ANSWER, END]
 
+    if chip.fire_mode == "threshold":
+        labelled = [0, 3, STEP, 0, 3, STEP, *(STEP if code == DECIDE else code for code in labelled)]  # one tile twice
+
     async def session(bench, ctx):
         if chip.classes:
             state.learn = chip.accumulates
@@ -165,10 +178,10 @@ def run_samples(chip):
     bench.run(session)
 
 
-@pytest.mark.parametrize("chip", [RACE, STREAM, THRESHOLD, READ_OUT, MANY, ROW, FLAWED, TAUGHT_FLAWED, ACCUMULATING,
-                                  TAUGHT_ACCUMULATING, BOTH_ACCUMULATING], ids=[
-    "race", "stream", "threshold", "read-out", "many winners", "row", "flawed", "flawed read-out", "accumulating",
-    "accumulating read-out", "both accumulating"])
+@pytest.mark.parametrize("chip", [RACE, STREAM, THRESHOLD, FREE, TAUGHT_FREE, READ_OUT, MANY, ROW, FLAWED,
+                                  TAUGHT_FLAWED, ACCUMULATING, TAUGHT_ACCUMULATING, BOTH_ACCUMULATING], ids=[
+    "race", "stream", "threshold", "free", "taught free", "read-out", "many winners", "row", "flawed",
+    "flawed read-out", "accumulating", "accumulating read-out", "both accumulating"])
 def test_without_a_bug_all_is_well(chip):
     run_samples(chip)
 

@@ -174,10 +174,12 @@ def test_an_image_costs_what_is_stated(bins, learn):
 
 @pytest.mark.parametrize("lanes, ports", [(1, 2), (3, 2), (5, 2), (2, 1)])
 @pytest.mark.parametrize("learn", [False, True], ids=["inference", "learning"])
-def test_steps_of_threshold_mode_cost_what_is_stated(lanes, ports, learn):
+@pytest.mark.parametrize("fields", [{}, {"depression": "post"}, {"depression": "post", "classes": 3}],
+                         ids=["units", "free running", "with a read-out"])
+def test_steps_of_threshold_mode_cost_what_is_stated(lanes, ports, learn, fields):
     """One tile that always fires; the units hold nothing, then its neuron."""
     chip = varied(WIDE, fire_mode="threshold", winners=1, learners=3, patch_height=4, patch_width=5, theta_leak=1,
-                  theta_base=0)
+                  theta_base=0, **fields)
     layout = Layout(chip, lanes, level_ports=ports)
     timing = timing_of(layout)
     searches = [timing.find_unit(0), timing.find_unit(1, held=0)] if learn else [0, 0]
@@ -192,6 +194,19 @@ def test_steps_of_threshold_mode_cost_what_is_stated(lanes, ports, learn):
                 encode_events([END])]
     came = measured(layout, programs, learn=learn)
     assert [came[0], *came[2:]] == [*expected, clocks.total]
+
+
+@pytest.mark.parametrize("ports", [2, 1])
+@pytest.mark.parametrize("fires", [1, 3])
+def test_a_label_of_threshold_mode_costs_what_is_stated(ports, fires):
+    """It teaches one row, as often as its neuron has fired."""
+    chip = varied(WIDE, fire_mode="threshold", depression="post", winners=1, patch_height=4, patch_width=5, classes=3,
+                  theta_base=0, neurons=1, learners=1, margin=200)
+    layout = Layout(chip, 1, level_ports=ports)
+    clocks = clocks_of(layout)
+    clocks.label(fires)
+    programs = [frame(chip, range(20)) + encode_events([STEP])] * fires + [encode_events([label_code(1)])]
+    assert measured(layout, programs, learn=False)[-1] == clocks.total
 
 
 @pytest.mark.parametrize("neurons, ports", [(5, 2), (14, 1)])

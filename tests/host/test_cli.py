@@ -70,6 +70,15 @@ def test_info_of_a_chip_counts_its_synapses(ohmspike):
     assert code == 0 and "200,704" in out
 
 
+def test_info_tells_the_clocks_of_steps_where_a_chip_runs_free(ohmspike):
+    clocks = json.loads(ohmspike("info", "tiles-free", "--json")[1])["cycles"]
+    still, fired, learned = [clocks[f"STEP, 32 live tiles{what}"] for what in ("", ", each fires",
+                                                                               ", each fires, learning")]
+    assert still < fired < learned < fired + 32 * (clocks["column sweep"] + 3)
+    assert "DECIDE" not in " ".join(clocks) and clocks["LABEL, 32 rows taught"] > 2 * 6 * 31
+    assert clocks["12 steps, 732 spikes, no fire"] > 12 * still + 732
+
+
 def test_mnist_prints_metrics_and_fills_a_run_folder(ohmspike, small_mnist, tmp_path):
     code, out, err = ohmspike("learn", "--chip", "tiny", "--target", "model", "--seed", 5, "--out", tmp_path, "--json")
     assert code == 0, err

@@ -22,13 +22,15 @@ CHIP = Chip(name="gates", plane_height=3, plane_width=4, patch_height=2, patch_w
 READ_OUT = dataclasses.replace(CHIP, classes=3, score_bits=8, margin=9, read_out_set_step=0.3, read_out_reset_step=0.3)
 BOTH = dataclasses.replace(READ_OUT, accumulate_bits=3, accumulate_threshold=2, read_out_accumulate_bits=4,
                            read_out_accumulate_threshold=3)
+FREE = dataclasses.replace(READ_OUT, fire_mode="threshold", depression="post", winners=1, theta_base=8)
 LONG = pytest.mark.skipif("OHMSPIKE_LONG_TESTS" not in os.environ, reason="takes minutes: set OHMSPIKE_LONG_TESTS=1")
 OPTIONS = {"max_request": 64, "max_reply": 64, "window": 1}  # small, to be compiled soon
 
 
 def batch_of(chip, seed, samples):
     rng = np.random.default_rng(seed)
-    codes = [np.r_[np.sort(rng.choice(chip.lines, 6, replace=False)), -1, rng.integers(chip.lines), -2,
+    decision = EventCode.DECIDE if chip.fire_mode == "race" else EventCode.STEP
+    codes = [np.r_[np.sort(rng.choice(chip.lines, 6, replace=False)), -1, rng.integers(chip.lines), decision,
                    [EventCode.ANSWER, label_code(rng.integers(chip.classes))] if chip.classes else [], -3, -4]
              for _ in range(samples)]
     return EventBatch(np.concatenate(codes).astype(np.int32), np.r_[0, np.cumsum([len(part) for part in codes])])
@@ -53,6 +55,7 @@ def difference(rtl, chip):
 @pytest.mark.parametrize(("family", "chip", "lanes"), [
     pytest.param("ecp5", READ_OUT, 1, id="ecp5, read-out"), pytest.param("ecp5", CHIP, 4, id="ecp5, one word"),
     pytest.param("ice40", READ_OUT, 1, id="ice40", marks=LONG),
+    pytest.param("ecp5", FREE, 2, id="ecp5, free running", marks=LONG),
     pytest.param("ecp5", BOTH, 2, id="ecp5, accumulating", marks=LONG)])
 def test_gates_do_what_the_oracle_does_whatever_their_memories_held(family, chip, lanes):
     """In the fast form and in the small one. Every memory of the ECP5 is a block RAM here, whose bytes come out wrong

@@ -5,6 +5,8 @@ import os
 import numpy as np
 import pytest
 
+from ohmspike.chip import Chip
+from ohmspike.chip.events import EventBatch, EventCode, label_code
 from ohmspike.hdl.flow.emit import emit
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.top.chip import ChipTop
@@ -13,8 +15,16 @@ from ohmspike.host.link.session import LinkSession
 from ohmspike.host.targets.linked import LinkTarget
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.sim.rtl.compiled import CompiledRtl
-from ohmspike.sim.state import spikes_difference
-from support.stimulus import CORNERS, burdened_chip, burdened_state, corner_chip, random_samples, random_state
+from ohmspike.sim.state import ChipState, spikes_difference
+from support.stimulus import (
+    CORNERS,
+    burdened_chip,
+    burdened_state,
+    corner_chip,
+    free_chip,
+    random_samples,
+    random_state,
+)
 
 LONG = pytest.mark.skipif("OHMSPIKE_LONG_TESTS" not in os.environ, reason="takes an hour: make test-random")
 
@@ -55,6 +65,37 @@ def test_accumulating_chips_carry_everything_together():
         assert chip.accumulates and chip.noise_bits and state.write_noise and state.stuck.any() and state.theta.any()
     assert {bool(chip.accumulate_bits) for chip in chips} == {bool(chip.read_out_accumulate_bits) for chip in chips}
     assert any(state.read_out_stuck.any() for state in states)
+
+
+@pytest.mark.parametrize(("seed", "ports"), [
+    pytest.param(seed, ports, marks=LONG) for seed in range(20) for ports in (2, 1)])
+def test_free_running_chips_do_what_the_model_does(seed, ports):
+    """Depression at the post spike, a read-out at a threshold, or both, accumulating or not."""
+    chip, rng = free_chip(seed), np.random.default_rng([seed, ports])
+    lanes = int(rng.integers(1, min(chip.neurons, 6) + 1))
+    with compiled(chip, lanes, ports, seed) as rtl:
+        assert difference(rtl, ModelTarget(chip, threads=1), rng) == "", f"{chip}, {lanes} lanes"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ports", [2, pytest.param(1, marks=LONG)])
+def test_a_sample_with_more_output_spikes_than_the_read_out_lists(ports):
+    """1,023 of 1,400 are taught (contract 10.1); rows stand in the list again and again, often next to each other."""
+    chip = Chip(name="many", plane_height=2, plane_width=8, patch_height=2, patch_width=2, stride=1, neurons=3,
+                winners=1, learners=1, fire_mode="threshold", depression="post", theta_base=0, theta_step=1.0,
+                classes=3, margin=60_000, levels=64, weight_bits=6, read_out_set_step=0.01,
+                read_out_reset_step=0.01, read_out_set_bound=0.0, read_out_reset_bound=0.0)
+    model, rng = ModelTarget(chip, threads=1), np.random.default_rng(1)
+    codes = [code for _ in range(200) for code in (*rng.permutation(chip.lines)[:12], EventCode.STEP)]
+    batch = EventBatch(np.array([*codes, label_code(1), EventCode.END], np.int32), np.array([0, len(codes) + 2]))
+    with compiled(chip, 2, ports, 0) as rtl:
+        target = LinkTarget(chip, LinkSession(CompiledPort(rtl, patience=1_000_000), chip))
+        for each in (target, model):
+            each.load(ChipState.initial(chip))
+        spikes = model.present(batch, learn=True)
+        assert not spikes_difference(target.present(batch, learn=True), spikes)
+        assert len(spikes.neuron) > chip.listed == 1023
+        assert target.state().differences(model.state()) == ""
 
 
 @pytest.mark.parametrize(("seed", "ports"), [

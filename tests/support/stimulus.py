@@ -116,6 +116,13 @@ def burdened_state(chip: Chip, rng: np.random.Generator) -> ChipState:
     return state
 
 
+def free_chip(seed: int) -> Chip:
+    """A random free-running chip, with the same seed the same one; half of them accumulate."""
+    rng = np.random.default_rng([seed, 4])
+    chip = free_running(random_chip(seed, "threshold"), rng)
+    return accumulating(chip, rng) if rng.random() < 0.5 else chip
+
+
 CORNERS = {
     "stride": (1, 4), "neurons": (1, 2, 33), "min_spikes": (1, 4), "levels": (2, 3, 256), "weight_bits": (1, 12),
     "membrane_bits": (4, 24), "threshold_bits": (4, 24), "theta_leak": (0, 1, 15), "trace_bits": (4, 8),
