@@ -209,14 +209,12 @@ def _threshold_costs(layout, timing, visits, live):
         clocks.end()
         return clocks.total
 
-    count = sum(live)
-    name = f"{steps} steps, {steps * lines} spikes, "
+    count, name = sum(live), f"image of {steps * lines} spikes"
     return {
         f"STEP, {count} live tiles": step(silent),
         f"STEP, {count} live tiles, each fires": step(every),
         f"STEP, {count} live tiles, each fires, learning": step(learned, learn=True),
         "END": timing.end(),
-        f"{name}no fire": sample(silent),
-        f"{name}{count} fires": sample(every),
-        f"{name}{count} fires, learning": sample(learned, learn=True),
+        f"{name}, {count} fires": sample(every),
+        f"{name}, {count} fires, learning": sample(learned, learn=True),
     }

@@ -41,21 +41,31 @@ def ohmspike(capsys):
     return run
 
 
-@pytest.fixture
-def run_folder(tmp_path):
-    """A run of the tiny chip, as ``mnist`` leaves it."""
-    chip = Chip.preset("tiny")
-    target, code = ModelTarget(chip), Encoding()
+def run_of(name, tmp_path):
+    """A run of a chip, as ``mnist`` leaves it."""
+    chip = Chip.preset(name)
+    target, code = ModelTarget(chip), Encoding.of(chip)
     target.load(ChipState.initial(chip))
     target.present(code(chip, IMAGES[:40], learn=True), learn=True)
     learning, state = target.counters(), target.state()
     target.present(code(chip, IMAGES[40:], learn=False), learn=False)
-    folder = RunFolder.create(tmp_path, "tiny", "model")
+    folder = RunFolder.create(tmp_path, name, "model")
     folder.write_json("chip.json", chip.to_dict())
     folder.write_json("metrics.json", {"passes": 1, "counters_learn": learning, "counters": target.counters()})
     folder.write_json("versions.json", tool_versions())
     save(folder.path / "learned.npz", chip, state)
     return folder.path
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    return run_of("tiny", tmp_path)
+
+
+def test_the_twin_of_a_chip_that_fires_at_a_threshold_has_clocks_too(tmp_path):
+    twin = energy_of(read_run(run_of("paper100-free", tmp_path)), Device.preset("target65"))["twin"]
+    assert twin["clocks"] == "of the cost model"
+    assert 3_000 < twin["clocks_per_image"]["inference"] < twin["clocks_per_image"]["learning"]
 
 
 def test_energy_tells_phases_normalisations_claims_and_bars(ohmspike, run_folder, tmp_path):

@@ -76,7 +76,7 @@ def test_info_tells_the_clocks_of_steps_where_a_chip_runs_free(ohmspike):
                                                                                ", each fires, learning")]
     assert still < fired < learned < fired + 32 * (clocks["column sweep"] + 3)
     assert "DECIDE" not in " ".join(clocks) and clocks["LABEL, 32 rows taught"] > 2 * 6 * 31
-    assert clocks["12 steps, 732 spikes, no fire"] > 12 * still + 732
+    assert clocks["image of 732 spikes, 32 fires"] > 12 * still + 732
 
 
 def test_mnist_prints_metrics_and_fills_a_run_folder(ohmspike, small_mnist, tmp_path):
