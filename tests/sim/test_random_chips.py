@@ -73,8 +73,9 @@ def test_free_running_chips_do_what_the_model_does(seed, ports):
     """Depression at the post spike, a read-out at a threshold, or both, accumulating or not."""
     chip, rng = free_chip(seed), np.random.default_rng([seed, ports])
     lanes = int(rng.integers(1, min(chip.neurons, 6) + 1))
+    state = random_state(chip, rng)
     with compiled(chip, lanes, ports, seed) as rtl:
-        assert difference(rtl, ModelTarget(chip, threads=1), rng) == "", f"{chip}, {lanes} lanes"
+        assert difference(rtl, ModelTarget(chip, threads=1), rng, state) == "", f"{chip}, {lanes} lanes"
 
 
 @pytest.mark.slow
