@@ -34,7 +34,7 @@ def max_idle_cycles(layout: Layout) -> int:
     chip, timing = layout.chip, timing_of(layout)
     seen = int(np.bincount(chip.row_lines.ravel(), minlength=chip.lines).max())
     fired = chip.tiles * chip.winners
-    taught = fired if chip.fire_mode == "race" else Pulses.SPACING * chip.listed
+    taught = Pulses.SPACING * chip.listed if chip.fire_mode == "threshold" and chip.classes else fired
     swept = timing.sweep() + 3
     fire = timing.race_cycles() + 3 * (chip.learners + 1) + swept + chip.classes + 7
     events = [
