@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import os
 import re
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from ohmspike.chip.initial import presentation_order
 from ohmspike.chip.state import ChipState
 from ohmspike.host.coding.images import Encoding
 from ohmspike.host.learning.classify import classify
+from ohmspike.host.link.bridge import Bridge
 from ohmspike.host.live.server import Hub, Viewer, application, serve
 from ohmspike.host.live.session import LiveChip, adopted, live_chip
 from ohmspike.host.runs.learned import load
@@ -28,6 +30,7 @@ from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.host.targets.registry import open_target
 from ohmspike.sim.analog.device import Device
+from ohmspike.sim.rtl.build import compile_chip
 from support.bars import CHIP, data
 from support.browser import chromium, page
 
@@ -339,6 +342,41 @@ def test_ten_viewers_see_it_learn_and_one_may_vanish(served):
         assert len(served.hub) == 0 and not served.live.dead
 
     asyncio.run(scene())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("OHMSPIKE_LONG_TESTS"), reason="a minute: make test-boards")
+def test_a_live_page_on_a_board_is_that_of_the_model():
+    """A board made of the compiled RTL behind a pseudo-terminal says, draws and holds what the model does."""
+    found = []
+    with compile_chip(LIVE) as rtl, Bridge(rtl) as bridge:
+        passing = threading.Thread(target=bridge.serve)
+        passing.start()
+        try:
+            for name in ("model", f"serial:{bridge.name}"):
+                with open_target(name, LIVE) as target:
+                    place = Served(target)
+                    try:
+                        found.append((asyncio.run(steered(place.address)), place.state()))
+                    finally:
+                        place.end()
+        finally:
+            bridge.stop()
+            passing.join(30)
+    (told, state), (told_by_board, board) = found
+    assert told_by_board == told and board.differences(state) == ""
+
+
+async def steered(address):
+    """Learn five images, break cells, learn five more and draw, over the line of the page."""
+    async with ClientSession() as client, client.ws_connect(address + "live") as socket:
+        for command in [{"do": "image"}] * 5 + [{"do": "break", "share": 0.05}] + [{"do": "image"}] * 5 + [
+                {"do": "draw", "pixels": BARS.test_images[0].ravel().tolist()}]:
+            await socket.send_json(command)
+        while True:
+            message = await socket.receive_json(timeout=60)
+            if message["type"] == "drawn":
+                return message
 
 
 def test_what_viewers_cost_is_measured_in_turns(served):
