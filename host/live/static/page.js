@@ -276,7 +276,8 @@ function paintCell() {
     trace(cell.curve.reset.map((level, k) => [k, level]), 0, half, style("--night"));
   }
   if (cell.history.length) {
-    trace([...cell.history, [status ? status.shown : cell.history.at(-1)[0], cell.level]], half + 24, half, style("--ink"), true);
+    const now = Math.max(status ? status.shown : 0, cell.history[0][0] + 1);
+    trace([...cell.history, [now, cell.level]], half + 24, half, style("--ink"), true);
   }
   context.fillStyle = style("--soft");
   context.fillText("SET (red), RESET pulses", 0, 117);
@@ -290,7 +291,7 @@ function paintCurve() {
   for (const share of [0, 0.5, 1]) {
     const y = 78 - 70 * share;
     context.beginPath();
-    context.moveTo(34, y);
+    context.moveTo(40, y);
     context.lineTo(width, y);
     context.stroke();
     context.fillText(`${100 * share} %`, 0, y + 4);
@@ -300,7 +301,7 @@ function paintCurve() {
   context.strokeStyle = style("--accent");
   context.lineWidth = 1.8;
   context.beginPath();
-  points.forEach(([x, share], k) => context[k ? "lineTo" : "moveTo"](34 + (x - first) / range * (width - 36), 78 - 70 * share));
+  points.forEach(([x, share], k) => context[k ? "lineTo" : "moveTo"](40 + (x - first) / range * (width - 42), 78 - 70 * share));
   context.stroke();
 }
 
