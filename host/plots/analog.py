@@ -82,7 +82,8 @@ def energy_figure(bill: dict) -> Figure:
     grid = figure.add_gridspec(1, 2, width_ratios=[3, 2], left=0.12, right=0.97, top=0.78, bottom=0.11, wspace=0.35)
     axes = figure.add_subplot(grid[0, 0])
     phases = bill["phases"]
-    names = list(next(iter(phases.values()))["components_j"])
+    names = [name for name in next(iter(phases.values()))["components_j"]
+             if any(phase["components_j"][name]["value"] for phase in phases.values())]
     height = 0.8 / len(phases)
     for index, (phase, colour) in enumerate(zip(phases, itertools.cycle(_PHASES))):
         figures, images = phases[phase]["components_j"], max(phases[phase]["images"], 1)
@@ -98,7 +99,7 @@ def energy_figure(bill: dict) -> Figure:
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlabel("pJ an image", fontsize=9, color=INK)
-    axes.legend(frameon=False, fontsize=8.5)
+    axes.legend(frameon=False, fontsize=8.5, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.1)
     plain(axes)
     beside = figure.add_subplot(grid[0, 1])
     shown = bill["tornado"][:8]

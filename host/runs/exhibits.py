@@ -37,10 +37,12 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin: 1rem 0 } a { colo
 .figures b { display: block; font-size: 1.4rem }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: .9rem }
 th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--paper); vertical-align: top }
-td.number { text-align: right; font-variant-numeric: tabular-nums } td.right { font-weight: bold }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+td:nth-child(n+5):last-child:not(.number) { min-width: 10em } td.number:nth-child(2):last-child { text-align: left }
+td.right { font-weight: bold }
 td.differs { color: var(--accent) } figure { margin: 1rem 0 } figure img { max-width: 100%; background: #fff }
 figure svg { width: 100%; height: auto; max-height: 90vh } details { margin: .6rem 0 }
-.bar { background: var(--accent); height: .6rem; display: inline-block }
+.bar { background: var(--accent); height: .6rem; display: inline-block; print-color-adjust: exact }
 pre { background: var(--paper); padding: .6rem .8rem; border-radius: .4rem; overflow-x: auto; white-space: pre-wrap }
 """).substitute(ink=INK, soft=SOFT, quiet=QUIET, paper=PAPER, accent=ACCENT, night=NIGHT)
 

@@ -208,7 +208,8 @@ def _energy(bill):
     for phase, figures in bill["phases"].items():
         images = max(figures["images"], 1)
         body = "".join(_part(name, part, images) for name, part in figures["components_j"].items() if part["value"])
-        parts.append(f'<h3>{html.escape(phase)}, an image of {figures["images"]:,.0f}</h3><div class="wide"><table>'
+        parts.append(f'<h3>{html.escape(phase)}: one image, mean of {figures["images"]:,.0f}</h3>'
+                     '<div class="wide"><table>'
                      f"<tbody>{body}</tbody></table></div>")
         claims = [(name, engineering(figure["value"], "J"), f"{figure['times_claim']:.3g} times",
                    "consistent" if figure["consistent"] else "") for name, figure in figures["claims"].items()]
