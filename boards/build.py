@@ -285,7 +285,7 @@ def _named(net):
 
 
 def _cycles(layout):
-    visits, live = timing.synthetic_image(layout.chip, 150)
+    visits, live = timing.synthetic(layout, 150)
     return {name: timing.image(layout, visits, live, bins=1, learn=learn)
             for name, learn in (("image", False), ("image, learning", True))}
 

@@ -443,6 +443,8 @@ class Chip(Described):
     @property
     def listed(self) -> int:
         """Output spikes of a sample that the read-out lists (contract 10.1)."""
+        if self.shared:  # a row once, by its best place
+            return min(self.windows * self.winners, self.read_out_rows)
         return LISTED_MAX if self.fire_mode == "threshold" and self.classes else self.tiles * self.winners
 
     @cached_property

@@ -16,7 +16,7 @@ __all__ = [
     "IDENTITY_WORDS", "MEMORIES", "Memory", "NakReason", "Opcode", "PROTOCOL_VERSION", "READ_OUT_COUNTERS", "REGISTERS",
     "Register", "STATUS_WORDS", "Status", "counter_names", "current_counters", "identity_words", "memory",
     "neuron_bytes", "register",
-    "register_names", "tile_bytes",
+    "register_names", "spikes_bytes", "tile_bytes",
 ]
 
 PROTOCOL_VERSION = 2
@@ -145,3 +145,8 @@ def tile_bytes(chip: Chip) -> int:
 def neuron_bytes(chip: Chip) -> int:
     """Bytes of a neuron number in a record of output spikes."""
     return 1 if chip.neurons <= 256 else 2
+
+
+def spikes_bytes(chip: Chip) -> int:
+    """Bytes that the output spikes of one event take at most, with the record that ends them."""
+    return chip.windows * (tile_bytes(chip) + chip.winners * neuron_bytes(chip)) + tile_bytes(chip)

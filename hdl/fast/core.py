@@ -62,8 +62,10 @@ class Core(CommonCore):
         What the memory ``status`` shows.
     """
 
+    walks: type = FastWalk
+
     def __init__(self, layout: Layout):
-        super().__init__(layout, FastStorage(layout), walk=FastWalk, homeostasis=FastHomeostasis, access=FastAccess)
+        super().__init__(layout, FastStorage(layout), walk=self.walks, homeostasis=FastHomeostasis, access=FastAccess)
         self.fired = Signal(layout.neuron)
         self.race_word = Signal(layout.word)
 
@@ -87,25 +89,36 @@ class Core(CommonCore):
             storage.levels.write.addr.eq(pulses.level_write_address),
             *all_lanes(storage.levels.write, pulses.written),
             storage.levels.write.en.eq(pulses.level_write),
-            pulses.line_stamp.eq(storage.lines.read.data),
-            storage.lines.read.addr.eq(layout.banked(line, storage.bank)),
-            storage.line_trace.stamp.eq(storage.lines.read.data),
-            storage.line_trace.step.eq(self.sample.step),
+            *self._line_paths(line),
             storage.randoms.read.addr.eq(pulses.random_address),
             storage.randoms.write.addr.eq(pulses.random_write_address),
             pulses.random_data.eq(storage.randoms.read.data),
             storage.randoms.write.data.eq(pulses.random_write_data),
             storage.randoms.write.en.eq(pulses.random_write),
-            storage.router.spikes.payload.eq(line),
+            *self._spike_paths(line),
             storage.race.membranes.eq(storage.membranes.read.data),
             storage.race.thetas.eq(storage.thetas.read.data),
             storage.race.behind.eq(self.walk.rank != 0),
         ]
         with m.If(pulses.busy):
-            m.d.comb += [storage.levels.read.addr.eq(pulses.level_address),
-                         storage.lines.read.addr.eq(layout.banked(pulses.line_address, storage.bank))]
+            m.d.comb += [storage.levels.read.addr.eq(pulses.level_address), *self._swept_line()]
         with m.If(pulses.pulse_dark):
             storage.count(m, "reset_rows")
+
+    def _line_paths(self, line) -> list:
+        """Connections of the line memory, to that of the event and to the pulses."""
+        lines, storage = self.storage.lines.read, self.storage
+        return [storage.pulses.line_stamp.eq(lines.data), lines.addr.eq(self.layout.banked(line, storage.bank)),
+                storage.line_trace.stamp.eq(lines.data), storage.line_trace.step.eq(self.sample.step)]
+
+    def _spike_paths(self, line) -> list:
+        """Connections of the line of a SPIKE to what takes it."""
+        return [self.storage.router.spikes.payload.eq(line)]
+
+    def _swept_line(self) -> list:
+        """Address the line of a row that is swept."""
+        storage = self.storage
+        return [storage.lines.read.addr.eq(self.layout.banked(storage.pulses.line_address, storage.bank))]
 
     def _race_feed(self, m):
         word = self.storage.race.word
@@ -218,7 +231,7 @@ class Core(CommonCore):
         m.d.comb += [self.race_issue.eq(1), storage.membranes.read.addr.eq(address),
                      storage.thetas.read.addr.eq(address)]
         m.d.sync += self.race_word.eq(self.race_word + 1)
-        if chip.fire_mode == "race":  # every unit is new, for the tile has not fired in this sample
+        if chip.fire_mode == "race" and not chip.shared:  # every unit is new, for the tile has not fired in this sample
             with m.If((self.walk.rank == 0) & (self.race_word == 0)):
                 storage.note_tile(m, self.walk.tile, self.walk.held)
                 m.d.comb += storage.tile_states.write.data.closed.eq(1)
@@ -257,7 +270,7 @@ class Core(CommonCore):
             else:
                 m.next = "RACE"
         with m.Elif(self.registers.learn):
-            m.next = "THETA"
+            m.next = self.learns_in
         with m.Else():
             self._close(m)
 

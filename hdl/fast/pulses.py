@@ -7,7 +7,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from ohmspike.hdl.shared.layout import SILENT, Layout
-from ohmspike.hdl.shared.logic import lookup, narrow
+from ohmspike.hdl.shared.logic import narrow
 from ohmspike.hdl.shared.plasticity import PulseMode, TraceLookup, delayed, noisy, stepped_level, xorshift
 from ohmspike.hdl.shared.pulses import CommonPulses
 
@@ -149,27 +149,34 @@ class Pulses(CommonPulses):
             address = Signal(max(layout.level_address.width, layout.read_out_row.width), name=f"address_{stage}")
             m.d.sync += address.eq(addresses[-1])
             addresses.append(address)
-        m.submodules.pre_trace = pre = TraceLookup(layout)
-        m.d.comb += [pre.stamp.eq(self.line_stamp), pre.step.eq(self.step), self.read_out_address.eq(self.row)]
+        if chip.shared:
+            posted, strength, silent, dark = self.noted, None, None, ~self.noted
+            m.d.comb += self.read_out_address.eq(self.row)
+        else:
+            m.submodules.pre_trace = pre = TraceLookup(layout)
+            m.d.comb += [pre.stamp.eq(self.line_stamp), pre.step.eq(self.step), self.read_out_address.eq(self.row)]
+            (posted, strength, silent), dark = self._post_pulse(pre.trace), self.line_stamp == SILENT
         level = Signal(layout.level)
         trace = Signal(layout.trace)
         selected = Signal()
         m.d.sync += [level.eq(taken[sweep.lane]), trace.eq(sweep.trace)]
         with m.Switch(sweep.mode):
             with m.Case(PulseMode.POST):
-                posted, strength, silent = self._post_pulse(pre.trace)
-                m.d.sync += [selected.eq(travelling[0] & posted), trace.eq(strength)]
+                m.d.sync += selected.eq(travelling[0] & posted)
+                if strength is not None:
+                    m.d.sync += trace.eq(strength)
             with m.Case(PulseMode.DARK):
-                m.d.sync += selected.eq(travelling[0] & (self.line_stamp == SILENT))
+                m.d.sync += selected.eq(travelling[0] & dark)
             with m.Default():
                 m.d.sync += selected.eq(travelling[0])
         if chip.classes:
             with m.If(teaching):
-                m.d.sync += trace.eq(lookup(m, rank, chip.trace_of_rank, name="trace_of_rank"))
-            with m.If(self.idle):
-                m.d.sync += rank.eq(0)
-            with m.Elif(travelling[0]):
-                m.d.sync += rank.eq(Mux(rank == chip.winners - 1, 0, rank + 1))
+                m.d.sync += trace.eq(self._trace_of_row(m, rank))
+            if not chip.shared:
+                with m.If(self.idle):
+                    m.d.sync += rank.eq(0)
+                with m.Elif(travelling[0]):
+                    m.d.sync += rank.eq(Mux(rank == chip.winners - 1, 0, rank + 1))
         if chip.has_stuck_cells:
             stuck = self._stuck(m, sweep.lane, teaching)
 
@@ -244,7 +251,7 @@ class Pulses(CommonPulses):
         chip = self._layout.chip
         count, row_count, amount = Signal(chip.accumulate_bits), Signal(chip.read_out_accumulate_bits), Signal(
             range(chip.winners + 1))
-        m.d.sync += amount.eq(chip.winners - rank)
+        m.d.sync += amount.eq(self.place if chip.shared else chip.winners - rank)
         if chip.accumulate_bits:
             m.d.sync += count.eq(self.level_counts[sweep.lane])
         if chip.read_out_accumulate_bits:
@@ -304,7 +311,7 @@ class Pulses(CommonPulses):
     def _sequence(self, m, sweep, issued):
         """Accept a sweep, address its rows."""
         layout, chip = self._layout, self._layout.chip
-        row_x = Signal(range(chip.patch_width))
+        row_x, row_y = Signal(range(chip.patch_width)), Signal(range(chip.patch_height))
         left = Signal(range(max(chip.rows, chip.listed if chip.classes else 0) + 1))
         begun = Signal()
         mode = self.start.mode
@@ -326,6 +333,8 @@ class Pulses(CommonPulses):
                         self.index.eq(0),
                         begun.eq(0),
                     ]
+                    if chip.shared:
+                        m.d.sync += row_y.eq(0)
                     if chip.classes:
                         with m.If(self.start.mode.as_value()[2]):
                             m.d.sync += left.eq(self.listed)
@@ -339,11 +348,8 @@ class Pulses(CommonPulses):
                         left.eq(left - 1),
                         self.index.eq(self.index + 1),
                         sweep.address.eq(sweep.address + layout.words),
-                        sweep.line.eq(sweep.line + 1),
-                        row_x.eq(row_x + 1),
                     ]
-                    with m.If(row_x == chip.patch_width - 1):
-                        m.d.sync += [row_x.eq(0), sweep.line.eq(sweep.line + chip.plane_width - chip.patch_width + 1)]
+                    self._next_line(m, sweep.line, row_x, row_y)
                     with m.If(left == 1):
                         m.next = "IDLE"
 

@@ -60,6 +60,14 @@ class ReadOut(CommonReadOut):
         The levels: read a row at a time, while idle; one level is written to the classes whose bit is set.
     load, load_level, load_weight : :py:`In`
         Load one entry of the weight tables.
+    place : :py:`Out`
+        Of a shared crossbar, like all that follows: the best place of the row that fired, or that was listed, one clock
+        after it. ``fire.pulses`` is then the place of the fire; what it is above the best is read.
+    gained : :py:`Out`
+        One clock after a fire: its pulses, for the counters; 0 in other clocks.
+    clear_all, cleared : :py:`In`, :py:`Out`
+        With :py:`clear`, which is held until :py:`cleared`: the best places of all rows return to 0, not only those of
+        the rows that are listed. One row a clock, and a clock for the list.
     """
 
     latency = 4
@@ -93,7 +101,9 @@ class ReadOut(CommonReadOut):
         travelling = Signal(3)
         m.d.sync += travelling.eq(Cat(taken, travelling))
         pulses = [self.fire.pulses]
-        for stage in ("levels", "weights", "product"):
+        if chip.shared:
+            pulses.append(self.gained)
+        for stage in ("levels", "weights", "product")[len(pulses) - 1:]:
             held = Signal(self.fire.pulses.shape(), name=f"pulses_{stage}")
             m.d.sync += held.eq(pulses[-1])
             pulses.append(held)

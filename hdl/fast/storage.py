@@ -32,13 +32,16 @@ class FastStorage(CommonStorage):
     def __init__(self, layout: Layout):
         chip, of = layout.chip, MemoryPorts.of
         bypass = layout.words == 1  # consecutive reads of one tile then meet in its membranes and state
+        of_sample = {} if chip.shared else {
+            "tile_states": of(tile_state_shape(layout), 2 << layout.tile.width, transparent=bypass),
+            "units": of(unit_shape(layout), unit_depth(layout)),
+            "lines": of(unsigned(8), 2 << layout.line.width),
+        }
         memories = {
             "levels": of(layout.level_word, layout.level_depth, granularity=1),
             "membranes": of(layout.membrane_word, layout.neuron_depth, transparent=bypass),
             "thetas": of(layout.theta_word, layout.neuron_depth, granularity=1),
-            "tile_states": of(tile_state_shape(layout), 2 << layout.tile.width, transparent=bypass),
-            "units": of(unit_shape(layout), unit_depth(layout)),
-            "lines": of(unsigned(8), 2 << layout.line.width),
+            **of_sample,
             "randoms": of(unsigned(32), chip.tiles + (chip.classes > 0)),
         }
         if chip.has_stuck_cells:
@@ -67,6 +70,8 @@ class FastStorage(CommonStorage):
     def add_background(self, m):
         """Clear the bank of line stamps and tile states not in use, in clocks that leave its write ports free."""
         layout, chip = self.layout, self.layout.chip
+        if chip.shared:
+            return
         over = []
         for write, shape, count, silent, noted in (
                 (self.lines.write, layout.line, chip.lines, SILENT, self.line_noted),
@@ -90,10 +95,9 @@ class FastStorage(CommonStorage):
         return self.pulses.idle
 
     def address_visit(self, m, visit, word):
-        m.d.comb += [
-            self.levels.read.addr.eq(visit.payload.address + word),
-            self.tile_states.read.addr.eq(self.layout.banked(visit.payload.tile, self.bank)),
-        ]
+        m.d.comb += self.levels.read.addr.eq(visit.payload.address + word)
+        if not self.layout.chip.shared:
+            m.d.comb += self.tile_states.read.addr.eq(self.layout.banked(visit.payload.tile, self.bank))
 
     def note_visit(self, m, tile):
         m.d.comb += [self.tile_noted.eq(1), self.tile_states.write.addr.eq(self.layout.banked(tile, self.bank))]

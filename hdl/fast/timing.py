@@ -97,6 +97,15 @@ class FastClocks(Clocks):
 
         return self._walk(begun, [True if is_live else None for is_live in live], act)
 
+    def _window(self, read, window):
+        timing, chip, clock = self.timing, self.layout.chip, read
+        for rank in range(chip.winners):
+            clock += timing.next_winner_cycles() if rank else timing.race_cycles()
+            clock = self._found(clock, neuron_bytes(chip) + (0 if rank else tile_bytes(chip))) - 1
+            if chip.classes:
+                self._quiet = clock + ReadOut.latency
+        return clock + self.learn * (3 + window.learns * (4 + 2 * timing.sweep()))
+
     def _dark_sweeps(self, begun, units):
         def act(tile, traces, taken):
             for pulsing in traces:
@@ -107,6 +116,8 @@ class FastClocks(Clocks):
 
     def _cleared(self, clock):
         chip = self.layout.chip
+        if chip.shared:
+            return clock
         if self._emptied:
             clock = max(clock, _free(self._emptied, self._stamped, chip.lines),
                         _free(self._emptied, self._noted, chip.tiles))
@@ -147,13 +158,14 @@ class FastTiming(Timing):
             rows = Pulses.SPACING * (rows - 1) + 1
         return self.sweep(rows) + 1
 
-    def end(self, *, learn: bool = False) -> int:
-        """END, with the leak of the thresholds while learning.
+    def end(self, *, learn: bool = False, listed: int = 0) -> int:
+        """END, with the leak of the thresholds while learning; of a shared crossbar, ``listed`` rows of its read-out.
 
         It is the least: END waits until the bank it takes is clear, which takes as many clocks after the END before it
-        as there are lines, and one more for every spike in them.
+        as there are lines, and one more for every spike in them. A shared crossbar has no banks.
         """
-        return 2 + (2 * self.layout.neuron_depth if self.layout.chip.theta_leak and learn else 0)
+        leak = 2 * self.layout.neuron_depth if self.layout.chip.theta_leak and learn else 0
+        return leak + (self._forget(listed) if self.layout.chip.shared else 2)
 
 
 def _free(begun: int, busy: Sequence[int], count: int) -> int:

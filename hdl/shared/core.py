@@ -47,6 +47,9 @@ class CommonCore(wiring.Component):
         Classes of the parts.
     """
 
+    learns_in = "THETA"
+    """State in which learning goes on after the last winner of a tile."""
+
     def __init__(self, layout: Layout, storage: CommonStorage, *, walk: type[CommonWalk], homeostasis: type,
                  access: type[HostAccess]):
         super().__init__({
@@ -65,13 +68,16 @@ class CommonCore(wiring.Component):
         self.registers, self.sample = Registers(layout.chip), Sample(layout.chip)
         self.quiet = Signal()  # no read is under way, in the tiles or in the read-out
         self.walk = walk(storage, self.registers, self.sample, self.events.payload)
-        self.units = PostTraceUnits(storage, self.sample, self.walk)
-        self.visits = Visits(storage, self.registers, self.sample, self.units)
+        self._add_visits()
         self.homeostasis = homeostasis(storage, self.registers, self.walk)
         self.answering = Answers(storage, self.registers, self.events, self.answers)
         self.host_access = access(self, storage, self.registers, self.quiet)
         self.race_issue = Signal()  # what races is addressed in this clock
         self.ending = Signal()  # an END, and not a reset, leads to CLEAR
+
+    def _add_visits(self):
+        self.units = PostTraceUnits(self.storage, self.sample, self.walk)
+        self.visits = Visits(self.storage, self.registers, self.sample, self.units)
 
     def elaborate(self, platform):
         m = Module()
@@ -165,11 +171,14 @@ class CommonCore(wiring.Component):
                             self.walk.begin(m)
                             m.next = self.walk.state
                     with m.Case(EventKind.DARK):
-                        with m.If(sample.dark):
+                        if chip.shared:
                             m.d.comb += refuse.eq(1)
-                        with m.Else():
-                            self.walk.begin(m)
-                            m.next = self.walk.state
+                        else:
+                            with m.If(sample.dark):
+                                m.d.comb += refuse.eq(1)
+                            with m.Else():
+                                self.walk.begin(m)
+                                m.next = self.walk.state
                     with m.Case(EventKind.END):
                         m.d.sync += self.ending.eq(1)
                         m.next = "CLEAR"
@@ -192,10 +201,14 @@ class CommonCore(wiring.Component):
                 m.d.comb += self.events.ready.eq(1)
                 self.storage.count(m, "refused")
         with m.State("SPIKE"):
-            with self._turned_back(m):
-                m.next = "IDLE"  # a RESET pulse took the line memory: read the stamp again
-            with m.Else():
-                self._spike(m)
+            self._take_spike(m)
+
+    def _take_spike(self, m):
+        """State SPIKE: a line that the plane has."""
+        with self._turned_back(m):
+            m.next = "IDLE"  # a RESET pulse took the line memory: read the stamp again
+        with m.Else():
+            self._spike(m)
 
     def _spike(self, m):
         """Hand a line to the router; stamp it when it is taken."""
@@ -215,7 +228,7 @@ class CommonCore(wiring.Component):
         """The winner as an output spike, if there is one to report."""
         m.d.comb += [
             self.output_spikes.valid.eq(fires & self.registers.report & read),
-            self.output_spikes.payload.tile.eq(self.walk.tile),
+            self.output_spikes.payload.tile.eq(self.walk.window),
             self.output_spikes.payload.neuron.eq(self.winner.neuron),
             self.output_spikes.payload.first.eq(self.walk.rank == 0),
         ]
@@ -226,7 +239,8 @@ class CommonCore(wiring.Component):
         self.storage.count(m, "out_spikes")
         if chip.classes:
             m.d.comb += self.storage.read_out.fire_valid.eq(1)
-            self.storage.count(m, "read_out_reads", chip.winners - self.walk.rank)
+            if not chip.shared:
+                self.storage.count(m, "read_out_reads", chip.winners - self.walk.rank)
         self._keep_fired(m)
         with m.If(self.walk.rank == 0):
             m.d.sync += self.homeostasis.first_winner.eq(self.winner.neuron)
@@ -276,9 +290,14 @@ class CommonCore(wiring.Component):
             start.address.eq(walk.level + neuron.word),
             start.lane.eq(neuron.lane),
             start.line.eq(walk.line),
-            start.trace.eq(self.units.trace),
+            start.trace.eq(self._sweep_trace),
             start.tile.eq(walk.tile),
         ]
+
+    @property
+    def _sweep_trace(self):
+        """The amplitude of a sweep whose rows have none of their own."""
+        return self.units.trace
 
     def _sweep_unit(self, m):
         """Ask for RESET pulses of silent lines down the column of the post-trace unit looked at."""

@@ -14,9 +14,8 @@ __all__ = ["Layout", "SILENT", "default_lanes", "small_lanes", "unbuilt"]
 
 def unbuilt(chip: Chip) -> str:
     """Why there is no RTL of a chip; empty if there is."""
-    for name, alone in (("shared", False), ("channels", 1)):
-        if (value := getattr(chip, name)) != alone:
-            return f"{name} must be {str(alone).lower()} in RTL, not {str(value).lower()}"
+    if chip.channels != 1 and not chip.shared:
+        return f"channels must be 1 in RTL of a chip that is not shared, not {chip.channels}"
     return ""
 
 
@@ -136,6 +135,11 @@ class Layout:
         return unsigned(bits_for(self.chip.tiles - 1))
 
     @property
+    def window(self):
+        """The number of a window: that of its tile, but in a shared crossbar."""
+        return unsigned(bits_for(self.chip.windows - 1))
+
+    @property
     def word(self):
         return unsigned(bits_for(self.words - 1))
 
@@ -146,6 +150,38 @@ class Layout:
     @property
     def line(self):
         return unsigned(bits_for(self.chip.lines - 1))
+
+    # the noted lines of a shared crossbar
+
+    @property
+    def noted_channels(self) -> int:
+        """Channels whose rows of the plane share a word of noted lines; one in the small form, which spares memory."""
+        return 1 if self.small else self.chip.channels
+
+    @property
+    def noted_rows(self) -> int:
+        """Words of a window: its rows of lines, of all channels that share a word at once."""
+        return self.chip.patch_height * self.chip.channels // self.noted_channels
+
+    @property
+    def noted_depth(self) -> int:
+        return self.chip.plane_height * self.chip.channels // self.noted_channels
+
+    @property
+    def noted_word(self):
+        """A row of lines, channel after channel, a bit each."""
+        return unsigned(self.noted_channels * self.chip.plane_width)
+
+    @property
+    def noted_address(self):
+        return unsigned(bits_for(self.noted_depth - 1))
+
+    @property
+    def place(self):
+        """Where a line lies: its number; in a shared crossbar word and bit among the noted lines."""
+        if not self.chip.shared:
+            return self.line
+        return data.StructLayout({"row": self.noted_address, "bit": bits_for(self.noted_word.width - 1)})
 
     @property
     def unit(self):

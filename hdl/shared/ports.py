@@ -32,8 +32,8 @@ def event_shape():
 
 
 def output_spike_shape(layout: Layout):
-    """An output spike; ``first`` opens the record of a tile, ``end`` closes the records of an event."""
-    return data.StructLayout({"tile": layout.tile, "neuron": layout.neuron, "first": 1, "end": 1})
+    """An output spike; ``first`` opens the record of a tile or window, ``end`` closes the records of an event."""
+    return data.StructLayout({"tile": layout.window, "neuron": layout.neuron, "first": 1, "end": 1})
 
 
 def answer_shape():

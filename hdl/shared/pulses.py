@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from .accumulator import WeightTable
 from .layout import Layout
+from .logic import lookup
 from .plasticity import PulseMode, accumulated
 
 __all__ = ["CommonPulses"]
@@ -28,11 +29,12 @@ class CommonPulses(wiring.Component):
             "start_valid": In(1),
             "start_ready": Out(1),
             "start": In(data.StructLayout({
-                "mode": PulseMode, "address": layout.level_address, "lane": layout.pulsed_lane, "line": layout.line,
+                "mode": PulseMode, "address": layout.level_address, "lane": layout.pulsed_lane, "line": layout.place,
                 "trace": layout.trace, "tile": layout.tile})),
             "step": In(8),
-            "line_address": Out(layout.line),
-            "line_stamp": In(8),
+            "line_address": Out(layout.place),
+            **({"noted": In(1), "place": In(range(layout.chip.winners + 1))} if layout.chip.shared else {
+                "line_stamp": In(8)}),
             "listed": In(layout.fire_count),
             "index": Out(layout.fire_count),
             "row": In(layout.read_out_row),
@@ -75,6 +77,38 @@ class CommonPulses(wiring.Component):
             return stamped != 0, stamped, None
         silent = stamped == 0
         return Const(1), Mux(silent, (1 << chip.trace_bits) - 1, stamped), silent
+
+    def _next_line(self, m, line, row_x, row_y, *others):
+        """From the line of a row to that of the next, and ``others``; ``row_x``, ``row_y``: its place in the window."""
+        chip = self._layout.chip
+        if chip.shared:
+            self._next_place(m, line, row_x, row_y)
+            m.d.sync += others
+            return
+        m.d.sync += [line.eq(line + 1), row_x.eq(row_x + 1), *others]
+        with m.If(row_x == chip.patch_width - 1):
+            m.d.sync += [row_x.eq(0), line.eq(line + chip.plane_width - chip.patch_width + 1)]
+
+    def _next_place(self, m, place, row_x, row_y):
+        layout, chip = self._layout, self._layout.chip
+        m.d.sync += [row_x.eq(row_x + 1), place.bit.eq(place.bit + 1)]
+        with m.If(row_x == chip.patch_width - 1):
+            m.d.sync += [row_x.eq(0), row_y.eq(row_y + 1), place.row.eq(place.row + 1),
+                         place.bit.eq(place.bit - (chip.patch_width - 1))]
+            with m.If(row_y == chip.patch_height - 1):
+                m.d.sync += row_y.eq(0)
+                if layout.noted_channels > 1:
+                    m.d.sync += [place.row.eq(place.row - (chip.patch_height - 1)),
+                                 place.bit.eq(place.bit + chip.plane_width - (chip.patch_width - 1))]
+                else:
+                    m.d.sync += place.row.eq(place.row + chip.plane_height - chip.patch_height + 1)
+
+    def _trace_of_row(self, m, rank):
+        """The trace of a row of the read-out: of its rank, or of its best place in a shared crossbar."""
+        chip = self._layout.chip
+        if chip.shared:
+            return lookup(m, self.place, [0, *reversed(chip.trace_of_rank)], name="trace_of_place")
+        return lookup(m, rank, chip.trace_of_rank, name="trace_of_rank")
 
     def _tables(self, m, idle, level, bin_, teaching):
         """Tables and weights: addressed by the level and bin of a pulse, or by the host while idle.

@@ -37,8 +37,15 @@ class CommonReadOut(wiring.Component):
             "second_score": Out(chip.score_bits), "excluded_score": Out(chip.score_bits),
             "listed": Out(layout.fire_count), "index": In(layout.fire_count), "row": Out(layout.read_out_row),
             "load": In(1), "load_level": In(layout.level), "load_weight": In(layout.weight),
+            **(self._pooling(chip) if chip.shared else {}),
             **members,
         })
+
+    @staticmethod
+    def _pooling(chip):
+        """Ports of a shared crossbar (contract 11.6)."""
+        place = range(chip.winners + 1)
+        return {"place": Out(place), "gained": Out(place), "clear_all": In(1), "cleared": Out(1)}
 
     def _list_fires(self, m):
         """Keep the rows that fire, and put out the one that is asked for; whether a fire is taken in this clock."""
@@ -46,6 +53,9 @@ class CommonReadOut(wiring.Component):
         m.submodules.fired = fired = Memory(shape=layout.read_out_row, depth=chip.listed, init=[])
         recall, note = fired.read_port(), fired.write_port()
         taken = self.fire_valid & self.fire_ready
+        if chip.shared:
+            self._pool(m, taken, recall, note)
+            return taken
         listing = taken
         if chip.fire_mode == "threshold":  # a sample may fire more often than the list is long (contract 10.1)
             listing = taken & (self.listed != chip.listed)
@@ -55,6 +65,43 @@ class CommonReadOut(wiring.Component):
         ]
         m.d.sync += self.listed.eq(Mux(self.clear, 0, self.listed + listing))
         return taken
+
+    def _pool(self, m, taken, recall, note):
+        """Keep the best place of every row; in the clock after a fire tell by how much it is above the best so far.
+
+        What is listed is forgotten row after row while ``clear``; after a reset all rows are.
+        """
+        layout, chip = self._layout, self._layout.chip
+        m.submodules.best_places = places = Memory(shape=range(chip.winners + 1), depth=chip.read_out_rows, init=[])
+        read, write = places.read_port(), places.write_port()
+        fired, row, place = Signal(), Signal(layout.read_out_row), Signal(range(chip.winners + 1))
+        m.d.sync += [fired.eq(taken), row.eq(self.fire.row), place.eq(self.fire.pulses)]
+        above = Signal()
+        swept, forgets = Signal(range(chip.read_out_rows + 1)), Signal()
+        reached, done = Signal(), Signal()
+        m.d.comb += [
+            read.addr.eq(Mux(self.fire_valid, self.fire.row, self.row)),
+            self.place.eq(read.data),
+            above.eq(fired & (place > read.data)),
+            self.gained.eq(Mux(above, place - read.data, 0)),
+            write.addr.eq(row), write.data.eq(place), write.en.eq(above),
+            recall.addr.eq(self.index[:len(recall.addr)]), self.row.eq(recall.data),
+            note.addr.eq(self.listed[:len(note.addr)]), note.data.eq(row), note.en.eq(above & (read.data == 0)),
+        ]
+        m.d.sync += [self.listed.eq(self.listed + note.en), swept.eq(0), forgets.eq(0), done.eq(0)]
+        with m.If(self.clear):
+            m.d.comb += [
+                recall.addr.eq(swept[:len(recall.addr)]),
+                write.addr.eq(Mux(self.clear_all, swept[:len(write.addr)], recall.data)),
+                write.data.eq(0), write.en.eq(self.clear_all | forgets),
+                reached.eq(swept == Mux(self.clear_all, chip.read_out_rows - 1, self.listed)),
+                self.cleared.eq(reached | done),
+            ]
+            m.d.sync += done.eq(self.cleared)
+            with m.If(self.cleared):
+                m.d.sync += self.listed.eq(0)
+            with m.Else():
+                m.d.sync += [swept.eq(swept + 1), forgets.eq(1)]
 
     def _search(self, m, label, picked, picked_label, *, rewinds=False):
         """States from SEARCH on: a column per clock, addressed in one clock, compared in the next.

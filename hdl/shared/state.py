@@ -20,10 +20,10 @@ class Registers:
     def __init__(self, chip: Chip):
         self.names = register_names(chip)
         (self.learn, self.report, self.theta_step, self.theta_base, self.margin, self.write_noise,
-         self.accumulate_threshold, self.read_out_accumulate_threshold) = (
+         self.accumulate_threshold, self.read_out_accumulate_threshold, self.learn_share) = (
             Signal(entry.bits(chip), init=entry.reset, name=entry.name) for entry in map(register, (
                 "learn", "report", "theta_step", "theta_base", "margin", "write_noise", "accumulate_threshold",
-                "read_out_accumulate_threshold")))
+                "read_out_accumulate_threshold", "learn_share")))
 
     def access(self, m, access, result):
         """The register that is addressed comes out on ``result``, and takes the data of a write."""

@@ -8,9 +8,11 @@ from amaranth.utils import bits_for
 
 from .accumulator import Accumulator
 from .layout import Layout
+from .noted import NotedLines
 from .plasticity import TraceLookup
 from .ports import READS_MAX
 from .router import Router
+from .windows import Windows
 
 __all__ = ["CommonStorage", "MemoryPorts", "tile_state_shape", "unit_depth", "unit_shape"]
 
@@ -65,8 +67,8 @@ class CommonStorage:
     ----------
     layout : :class:`Layout`
     memories : dict
-        Name to :class:`MemoryPorts`, in the order in which they become submodules; among them ``membranes``,
-        ``tile_states``, ``units`` and ``lines``.
+        Name to :class:`MemoryPorts`, in the order in which they become submodules; among them ``membranes`` and, but
+        in a shared crossbar, ``tile_states``, ``units`` and ``lines``.
     race, pulses, counters, read_out
         The components of the form; the last is ``None`` in a chip without a read-out.
     """
@@ -74,13 +76,18 @@ class CommonStorage:
     def __init__(self, layout: Layout, memories: dict[str, MemoryPorts], *, race, pulses, counters, read_out):
         self.layout = layout
         self.memories = memories
-        self.membranes, self.tile_states = memories["membranes"], memories["tile_states"]
-        self.units, self.lines = memories["units"], memories["lines"]
-        self.router = Router(layout)
+        self.membranes = memories["membranes"]
         self.accumulator = Accumulator(layout)
         self.race, self.pulses, self.counters, self.read_out = race, pulses, counters, read_out
-        self.unit_trace = TraceLookup(layout)
-        self.line_trace = TraceLookup(layout)
+        if layout.chip.shared:
+            self.noted, self.windows = NotedLines(layout), Windows(layout)
+            self._components = ("noted", "windows", "accumulator", "race", "pulses", "counters", "read_out")
+        else:
+            self.tile_states, self.units, self.lines = (
+                memories[name] for name in ("tile_states", "units", "lines"))
+            self.router, self.unit_trace, self.line_trace = Router(layout), TraceLookup(layout), TraceLookup(layout)
+            self._components = ("router", "accumulator", "race", "pulses", "counters", "unit_trace", "line_trace",
+                                "read_out")
 
     def add_memories(self, m):
         """Make the memories submodules."""
@@ -89,7 +96,7 @@ class CommonStorage:
 
     def add_components(self, m):
         """Make the components submodules."""
-        for name in ("router", "accumulator", "race", "pulses", "counters", "unit_trace", "line_trace", "read_out"):
+        for name in self._components:
             if getattr(self, name) is not None:
                 m.submodules[name] = getattr(self, name)
 

@@ -1,13 +1,37 @@
 """What the clocks of both forms have in common: events by their parts, and a simulator of programs."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 from ohmspike.chip.instructions import ANSWER_BYTES, CHECK_BYTES, memory, tile_bytes
 
 from .layout import Layout
 
-__all__ = ["Clocks", "Timing", "all_units"]
+__all__ = ["Clocks", "Timing", "Window", "all_units"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the clocks of a window of a shared crossbar depend on.
+
+    Parameters
+    ----------
+    noted : :class:`tuple` of :class:`int`
+        Noted lines in every word of it, ``layout.noted_rows`` of them.
+    learns : :class:`bool`
+        It learns, if the register ``learn`` is set: the draw is below ``learn_share``.
+    gains : :class:`tuple` of :class:`bool`
+        For every rank whether its fire is above the best place of its row; of no use without a read-out.
+    listed : :class:`int`
+        Rows of the read-out that join the list.
+    """
+
+    noted: tuple[int, ...]
+    learns: bool = False
+    gains: tuple[bool, ...] = ()
+    listed: int = 0
 
 
 class Timing:
@@ -60,8 +84,11 @@ class Timing:
             return 2 * (held + 1)
         return 2 * used + 1 + int(used < self.layout.chip.learners)
 
-    def decide(self, live: Sequence[bool], *, learn: bool) -> int:
-        """DECIDE, for every tile whether it is live, as long as writing the fires holds nothing up."""
+    def decide(self, live: Sequence[bool] | Sequence[Window], *, learn: bool) -> int:
+        """DECIDE, for every tile whether it is live, as long as writing the fires holds nothing up.
+
+        Of a shared crossbar, every :class:`Window`.
+        """
         clocks = self.clocks(self, learn=learn, report=False)
         clocks.decide(live)
         return clocks.event
@@ -88,9 +115,15 @@ class Timing:
         clocks.dark(units)
         return clocks.event
 
-    def end(self, *, learn: bool = False) -> int:
-        """END, with the leak of the thresholds while learning."""
+    def end(self, *, learn: bool = False, listed: int = 0) -> int:
+        """END, with the leak of thresholds while learning; of a shared crossbar, ``listed`` rows of its read-out."""
         raise NotImplementedError
+
+    def _forget(self, listed: int) -> int:
+        """END of a shared crossbar without a leak: its noted lines and best places, a word and a row a clock."""
+        layout = self.layout
+        scores = layout.chip.classes + 1 if layout.small else 0
+        return 2 + max(layout.noted_depth, listed + 1 if layout.chip.classes else 0, scores)
 
 
 def all_units(chip, live: Iterable[bool]) -> list[list[bool]]:
@@ -126,7 +159,7 @@ class Clocks:
 
     def spike(self, visits: int):
         """SPIKE on a line that ``visits`` tiles see."""
-        self._now = self._line(self._now + 4, visits) + 1
+        self._now = self._accept(self._now + 4, visits) + 1
 
     def frame(self, visits: Sequence[int | None]):
         """FRAME: for every line how many tiles see it, ``None`` where it is silent."""
@@ -135,7 +168,7 @@ class Clocks:
             spikes = [count for count in visits[start:start + 8] if count is not None]
             clock += 1
             for count in spikes:
-                clock = self._line(clock + 1, count) + 1
+                clock = self._accept(clock + 1, count) + 1
         self._now = clock
 
     def step(self, outcomes: Iterable[int | bool | None] = ()):
@@ -150,10 +183,11 @@ class Clocks:
             begun = self._begin()
             self._over(begun, self._closing_record(self._threshold_step(begun, outcomes)) - 1)
 
-    def decide(self, live: Iterable[bool]):
-        """DECIDE: for every tile whether it is live."""
+    def decide(self, live: Iterable[bool] | Iterable[Window]):
+        """DECIDE: for every tile whether it is live; of a shared crossbar, every :class:`Window`."""
         begun = self._begin()
-        self._over(begun, self._closing_record(self._races(begun, live)) - 1)
+        walked = self._windows(begun, live) if self.layout.chip.shared else self._races(begun, live)
+        self._over(begun, self._closing_record(walked) - 1)
 
     def dark(self, units: Iterable[Sequence[bool]]):
         """DARK: for every tile which of its post-trace units have a trace > 0; none where it did not learn."""
@@ -170,10 +204,10 @@ class Clocks:
         self._now += 1
         self._event(self.timing.label(taught))
 
-    def end(self):
-        """END."""
+    def end(self, listed: int = 0):
+        """END; of a shared crossbar, the rows of its read-out that are listed."""
         begun = self._begin()
-        self._over(begun, self._cleared(begun + self.timing.end(learn=self.learn) - 1))
+        self._over(begun, self._cleared(begun + self.timing.end(learn=self.learn, listed=listed) - 1))
 
     def burst(self, name: str, cells: int, column: int = 0):
         """READ or WRITE of ``cells`` cells from ``column`` on, of any memory but the counters."""
@@ -183,6 +217,10 @@ class Clocks:
         """CHECK alike: 8 clocks a byte, 4 bytes of output."""
         self._cells(cells, column, 8 * memory(name).cell_bytes)
         self._now += CHECK_BYTES
+
+    def _accept(self, earliest, visits):
+        """A line in a clock: the clock in which it is accepted. A shared crossbar notes it in the next."""
+        return earliest + 1 if self.layout.chip.shared else self._line(earliest, visits)
 
     def _cells(self, cells, column, clocks):
         start = max(self._now + 11 + column, self._quiet) if cells else self._now + 11 + column
@@ -216,6 +254,24 @@ class Clocks:
         """Clocks in which a learning fire of threshold mode looks for its unit, if there are any."""
         return 0 if self.layout.chip.depression == "post" else outcome
 
+    def _windows(self, begun, windows):
+        """Walk over the windows of a shared crossbar: when the closing record can be written.
+
+        A window is sought in ``noted_rows + 3`` clocks, in the fast form while the one before it is acted on.
+        """
+        layout = self.layout
+        sought, free, waiting = begun + 1, begun + 1, begun + 1
+        for window in windows:
+            found = sought + layout.noted_rows + 3
+            sought = found
+            if sum(window.noted) < layout.chip.min_spikes:
+                continue
+            taken = max(found, free)
+            read = taken + _clocks_of_reads(window.noted, layout.words, layout.visit_clocks)
+            left = self._window(read, window)
+            sought, free, waiting = (left if layout.small else taken) + 1, left, left + 1
+        return max(sought, waiting) + 1
+
     # what a form provides
 
     def _line(self, earliest: int, visits: int) -> int:
@@ -230,6 +286,10 @@ class Clocks:
         """DECIDE, begun in a clock: when its closing record can be written."""
         raise NotImplementedError
 
+    def _window(self, read: int, window: Window) -> int:
+        """A window of a shared crossbar, read in a clock: the clock in which it is left."""
+        raise NotImplementedError
+
     def _dark_sweeps(self, begun: int, units) -> int:
         """DARK, begun in a clock: its last clock."""
         raise NotImplementedError
@@ -237,3 +297,33 @@ class Clocks:
     def _cleared(self, clock: int) -> int:
         """END could be over in a clock: its last clock."""
         return clock
+
+
+@cache
+def _clocks_of_reads(noted: tuple[int, ...], words: int, visit_clocks: int) -> int:
+    """From the clock in which a window is taken to the one in which all its reads are over.
+
+    What the reader of :class:`~ohmspike.hdl.shared.windows.Windows` does, clock after clock: words are loaded, their
+    bits become visits, one waiting behind the one under way.
+    """
+    clock, loaded, bits, waits, visit, addressed = 0, -1, 0, False, False, 0
+    issued: list[int] = []
+    while True:
+        clock += 1
+        over = visit and addressed == visit_clocks - 1
+        moves = not visit or over
+        shifts = not waits or moves
+        loads = 0 <= loaded < len(noted) and (bits == 0 or (shifts and bits == 1))
+        if not (visit or waits or bits or loaded < len(noted)) and clock > max(issued, default=0) + 2:
+            return clock
+        if visit and addressed < words:
+            issued.append(clock)
+        addressed = 0 if over or not visit else addressed + 1
+        if moves:
+            visit = waits
+        if shifts:
+            waits, bits = bits > 0, max(0, bits - 1)
+        if loaded < 0:
+            loaded = 0
+        elif loads:
+            bits, loaded = noted[loaded], loaded + 1

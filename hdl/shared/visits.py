@@ -9,7 +9,7 @@ from .state import Registers, Sample
 from .storage import CommonStorage, tile_state_shape
 from .units import PostTraceUnits
 
-__all__ = ["Visits"]
+__all__ = ["Visits", "WindowReads"]
 
 
 class Visits:
@@ -136,3 +136,45 @@ class Visits:
             storage.membranes.write.en.eq(two.valid & ~closed),
         ]
         storage.count(m, "read_sum", Mux(summed, storage.accumulator.weight_sum, 0))
+
+
+class WindowReads(Visits):
+    """Reads of a shared crossbar: the noted rows of a window, one after the other (contract 11.4a).
+
+    Parameters
+    ----------
+    storage, registers, sample
+        As for :class:`Visits`.
+    """
+
+    def __init__(self, storage: CommonStorage, registers: Registers, sample: Sample):
+        super().__init__(storage, registers, sample, None)
+
+    def add_to(self, m):
+        """Stream the words of every noted row: address, weights one clock later, membranes two clocks later."""
+        layout, storage = self.layout, self.storage
+        visit = storage.windows.visits
+        word = Signal(range(max(2, layout.visit_clocks)))
+        issue, last_word = Signal(), Signal()
+        stage = data.StructLayout({"valid": 1, "tile": layout.tile, "word": layout.word, "row": 1, "first": 1})
+        one, two = Signal(stage), Signal(stage)
+        storage.address_visit(m, visit, word)
+        m.d.comb += [
+            issue.eq(visit.valid if layout.visit_clocks == layout.words else visit.valid & (word < layout.words)),
+            last_word.eq(word == layout.visit_clocks - 1),
+            visit.ready.eq(last_word),
+        ]
+        with m.If(visit.valid):
+            m.d.sync += word.eq(Mux(last_word, 0, word + 1))
+        m.d.sync += [one.valid.eq(issue), one.word.eq(word), one.row.eq(issue & (word == 0)),
+                     one.first.eq(visit.payload.first), two.eq(one)]
+        earlier, reads = Signal(range(layout.chip.rows)), Signal(range(layout.chip.rows))
+        m.d.comb += reads.eq(Mux(one.first, 0, earlier))
+        with m.If(one.row):
+            m.d.sync += earlier.eq(reads + 1)
+        storage.count(m, "row_reads", one.row)
+        storage.count(m, "active_sq_sum", Mux(one.row, (reads << 1) | 1, 0))
+        state = Signal(data.StructLayout({"active": 1, "closed": 1}))
+        m.d.comb += state.active.eq(~one.first)
+        self._integrate(m, one, two, state)
+        m.d.comb += self.quiet.eq(~storage.windows.reading & ~one.valid & ~two.valid)

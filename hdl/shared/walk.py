@@ -28,6 +28,11 @@ class CommonWalk:
         self.rank = Signal(range(storage.layout.chip.winners))
         self.unit = Signal(storage.layout.unit)  # the post-trace unit looked at
 
+    @property
+    def window(self):
+        """What an output spike names: the tile that is acted on."""
+        return self.tile
+
     def begin(self, m):
         """Walk from the first tile on."""
         raise NotImplementedError

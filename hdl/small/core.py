@@ -39,8 +39,11 @@ class SmallCore(CommonCore):
         Of :class:`~ohmspike.hdl.fast.core.Core`; the layout is one with ``level_ports`` 1.
     """
 
+    walks: type = SmallWalk
+
     def __init__(self, layout: Layout):
-        super().__init__(layout, SmallStorage(layout), walk=SmallWalk, homeostasis=SmallHomeostasis, access=SmallAccess)
+        super().__init__(layout, SmallStorage(layout), walk=self.walks, homeostasis=SmallHomeostasis,
+                         access=SmallAccess)
         self.took_spike = Signal()
         self.counted = Signal(init=1)  # the increments of the last spike have been taken
         self.beyond = Signal()  # there is no such line
@@ -60,26 +63,36 @@ class SmallCore(CommonCore):
             m.d.comb += getattr(counters, name).eq(getattr(pulses, name))
 
     def _paths(self, m):
-        storage, pulses, lines = self.storage, self.storage.pulses, self.storage.lines
-        line = self.events.payload.line[:len(lines.read.addr)]
+        storage = self.storage
         m.d.comb += [
-            pulses.line_stamp.eq(lines.read.data),
-            lines.read.addr.eq(line),
-            storage.line_trace.stamp.eq(lines.read.data),
-            storage.line_trace.step.eq(self.sample.step),
-            storage.router.spikes.payload.eq(line),
+            *self._line_paths(),
             storage.race.behind.eq(self.walk.rank != 0),
             self.winner.eq(storage.race.winners[self.listed]),
         ]
         m.d.comb += storage.array.lane.eq(self.access.neuron.lane)
         self._pulse_paths(m)
 
+    def _line_paths(self) -> list:
+        """Connections of the line memory, to that of the event and to the pulses."""
+        storage, lines = self.storage, self.storage.lines
+        line = self.events.payload.line[:len(lines.read.addr)]
+        return [
+            storage.pulses.line_stamp.eq(lines.read.data),
+            lines.read.addr.eq(line),
+            storage.line_trace.stamp.eq(lines.read.data),
+            storage.line_trace.step.eq(self.sample.step),
+            storage.router.spikes.payload.eq(line),
+        ]
+
+    def _swept_line(self) -> list:
+        """Address the line of a row that is swept."""
+        return [self.storage.lines.read.addr.eq(self.storage.pulses.line_address)]
+
     def _pulse_paths(self, m):
         """What the pulse generator reads and writes; while it works the memories are its own."""
         pulses, array = self.storage.pulses, self.storage.array
         with m.If(~pulses.start_ready):
-            m.d.comb += [self.storage.lines.read.addr.eq(pulses.line_address), array.address.eq(pulses.address),
-                         array.lane.eq(pulses.lane)]
+            m.d.comb += [*self._swept_line(), array.address.eq(pulses.address), array.lane.eq(pulses.lane)]
         m.d.comb += [
             pulses.level.eq(array.level),
             array.write_level.eq(pulses.write_level),
@@ -228,7 +241,12 @@ class SmallCore(CommonCore):
                 m.d.sync += self.listed.eq(0)
                 m.next = "CLOSE"
                 with m.If(self.registers.learn):
-                    m.next = "THETA"
+                    m.next = self.learns_in
+        self._closing(m)
+
+    def _closing(self, m):
+        """State CLOSE: write the state of the tile, on to the next."""
+        chip, storage, walk = self.layout.chip, self.storage, self.walk
         with m.State("CLOSE"):
             state = storage.tile_states.write
             m.d.comb += [state.en.eq(1), state.addr.eq(walk.tile)]

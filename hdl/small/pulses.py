@@ -110,19 +110,25 @@ class SerialPulses(CommonPulses):
         resetting = (sweep.mode != PulseMode.POST) & (sweep.mode != PulseMode.POTENTIATE_LABEL)
 
         # look up: which pulse
-        m.submodules.pre_trace = pre = TraceLookup(layout)
-        m.d.comb += [pre.stamp.eq(self.line_stamp), pre.step.eq(self.step), self.line_address.eq(sweep.line)]
+        if chip.shared:
+            posted, strength, silent, dark = self.noted, None, None, ~self.noted
+            m.d.comb += self.line_address.eq(sweep.line)
+        else:
+            m.submodules.pre_trace = pre = TraceLookup(layout)
+            m.d.comb += [pre.stamp.eq(self.line_stamp), pre.step.eq(self.step), self.line_address.eq(sweep.line)]
+            (posted, strength, silent), dark = self._post_pulse(pre.trace), self.line_stamp == SILENT
         selected, trace = Signal(), Signal(layout.trace)
         m.d.comb += [selected.eq(1), trace.eq(sweep.trace)]
         with m.Switch(sweep.mode):
             with m.Case(PulseMode.POST):
-                posted, strength, silent = self._post_pulse(pre.trace)
-                m.d.comb += [selected.eq(posted), trace.eq(strength)]
+                m.d.comb += selected.eq(posted)
+                if strength is not None:
+                    m.d.comb += trace.eq(strength)
             with m.Case(PulseMode.DARK):
-                m.d.comb += selected.eq(self.line_stamp == SILENT)
+                m.d.comb += selected.eq(dark)
             if chip.classes:
                 with m.Case(PulseMode.POTENTIATE_LABEL, PulseMode.DEPRESS_RIVAL):
-                    m.d.comb += trace.eq(lookup(m, rank, chip.trace_of_rank, name="trace_of_rank"))
+                    m.d.comb += trace.eq(self._trace_of_row(m, rank))
         looking, held = Signal(), resetting
         if silent is not None:  # a post spike raises some rows and lowers the others
             resetting, held = resetting | ((sweep.mode == PulseMode.POST) & silent), Signal()
@@ -176,8 +182,8 @@ class SerialPulses(CommonPulses):
         chip = self._layout.chip
         counted, kept, given, bin_ = self._accumulate(
             m, selected, self.count if chip.accumulate_bits else None,
-            self.row_count if chip.read_out_accumulate_bits else None, bin_, chip.winners - rank, teaching=teaching,
-            resetting=resetting)
+            self.row_count if chip.read_out_accumulate_bits else None, bin_,
+            self.place if chip.shared else chip.winners - rank, teaching=teaching, resetting=resetting)
         changed = Signal()  # by the row under way
         changes = Signal(range(max(chip.rows, chip.listed) + 1))  # of the sweep
         with m.If(looking):
@@ -196,7 +202,7 @@ class SerialPulses(CommonPulses):
     def _sequence(self, m, sweep, random, rank, teaching, looking, stepping, writing):
         """Fetch the random state, give every row its four clocks, store the random state."""
         layout, chip = self._layout, self._layout.chip
-        row_x = Signal(range(chip.patch_width))
+        row_x, row_y = Signal(range(chip.patch_width)), Signal(range(chip.patch_height))
         left = Signal(range(max(chip.rows, chip.listed if chip.classes else 0) + 1))
         stream = Signal(layout.stream)
         m.d.comb += [
@@ -216,6 +222,8 @@ class SerialPulses(CommonPulses):
                 with m.If(self.start_valid):
                     m.d.sync += [sweep.eq(self.start), row_x.eq(0), rank.eq(0), self.index.eq(0),
                                  left.eq(Mux(self.start.mode == PulseMode.CELL, 1, chip.rows))]
+                    if chip.shared:
+                        m.d.sync += row_y.eq(0)
                     if chip.classes:
                         with m.If(self.start.mode.as_value()[2]):
                             m.d.sync += left.eq(self.listed)
@@ -233,10 +241,8 @@ class SerialPulses(CommonPulses):
                 m.next = "STEP"
             with m.State("STEP"):  # line and index of the next row are addressed from the next clock on
                 m.d.comb += stepping.eq(1)
-                m.d.sync += [self.index.eq(self.index + 1), rank.eq(Mux(rank == chip.winners - 1, 0, rank + 1)),
-                             sweep.line.eq(sweep.line + 1), row_x.eq(row_x + 1), left.eq(left - 1)]
-                with m.If(row_x == chip.patch_width - 1):
-                    m.d.sync += [row_x.eq(0), sweep.line.eq(sweep.line + chip.plane_width - chip.patch_width + 1)]
+                m.d.sync += [self.index.eq(self.index + 1), rank.eq(Mux(rank == chip.winners - 1, 0, rank + 1))]
+                self._next_line(m, sweep.line, row_x, row_y, left.eq(left - 1))
                 m.next = "WRITE"
             with m.State("WRITE"):
                 m.d.comb += writing.eq(1)

@@ -51,6 +51,9 @@ class SerialReadOut(CommonReadOut):
         One clock: a fire was added; and, until the next one begins, the sum of the weights of all its pulses.
     clear : :py:`In(1)`
         Scores 0 and the list empty.
+    place, gained, clear_all, cleared
+        Of a shared crossbar, as in :class:`~ohmspike.hdl.fast.read_out.ReadOut`. A fire that gains nothing takes 2
+        clocks, any other one more than elsewhere.
     ask, excluding, exclude, done, best, best_score, second_score, excluded_score, listed, index, row, load, load_level,
     load_weight
         As in :class:`~ohmspike.hdl.fast.read_out.ReadOut`.
@@ -76,7 +79,12 @@ class SerialReadOut(CommonReadOut):
         label, one_label, two_label = (Signal(layout.label, name=name) for name in ("label", "one_label", "two_label"))
         adding, one, two, last = Signal(), Signal(), Signal(), Signal()
         m.d.sync += [one.eq(adding), two.eq(one), one_label.eq(label), two_label.eq(one_label)]
-        product = weights.weight * self.fire.pulses
+        pulses = self.fire.pulses
+        if chip.shared:
+            pulses = Signal.like(pulses)
+            with m.If(self.gained != 0):
+                m.d.sync += pulses.eq(self.gained)
+        product = weights.weight * pulses
         m.d.comb += [
             weights.level.eq(self.level), weights.write.eq(self.load), weights.write_level.eq(self.load_level),
             weights.write_weight.eq(self.load_weight),
@@ -100,9 +108,14 @@ class SerialReadOut(CommonReadOut):
                 m.d.comb += self.fire_ready.eq(~self.clear)
                 m.d.sync += [label.eq(Mux(self.clear, label + 1, 0)), self.word.eq(0), next_lane.eq(0)]
                 with m.If(~self.clear & self.fire_valid):
-                    m.next = "ADD"
+                    m.next = "POOL" if chip.shared else "ADD"
                 with m.Elif(~self.clear & self.ask):
                     m.next = "SEARCH"
+            if chip.shared:
+                with m.State("POOL"):
+                    m.next = "IDLE"
+                    with m.If(self.gained != 0):
+                        m.next = "ADD"
             with m.State("ADD"):
                 m.d.comb += [self.reading.eq(1), adding.eq(1)]
                 m.d.sync += [label.eq(label + 1), next_lane.eq(next_lane + 1)]

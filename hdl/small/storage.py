@@ -36,12 +36,13 @@ class SmallStorage(CommonStorage):
 
     def __init__(self, layout: Layout):
         chip, of = layout.chip, MemoryPorts.of
-        memories = {
-            "membranes": of(layout.membrane_word, layout.neuron_depth),
-            "tile_states": of(tile_state_shape(layout), chip.tiles),
-            "units": of(unit_shape(layout), unit_depth(layout)),
-            "lines": of(unsigned(8), chip.lines),
-        }
+        memories = {"membranes": of(layout.membrane_word, layout.neuron_depth)}
+        if not chip.shared:
+            memories |= {
+                "tile_states": of(tile_state_shape(layout), chip.tiles),
+                "units": of(unit_shape(layout), unit_depth(layout)),
+                "lines": of(unsigned(8), chip.lines),
+            }
         self.array, self.map = Array(layout), ArrayMap(layout)
         if chip.accumulate_bits:
             memories["accumulated"] = of(layout.accumulated_word, layout.level_depth, granularity=1)
@@ -80,10 +81,9 @@ class SmallStorage(CommonStorage):
         return self.pulses.start_ready
 
     def address_visit(self, m, visit, word):
-        m.d.comb += [
-            self.tile_states.read.addr.eq(Mux(visit.valid, visit.payload.tile, self.tile)),
-            self.array.address.eq(visit.payload.address + word),
-        ]
+        if not self.layout.chip.shared:
+            m.d.comb += self.tile_states.read.addr.eq(Mux(visit.valid, visit.payload.tile, self.tile))
+        m.d.comb += self.array.address.eq(visit.payload.address + word)
 
     def note_visit(self, m, tile):
         m.d.comb += self.tile_states.write.addr.eq(tile)

@@ -68,6 +68,16 @@ class SmallClocks(Clocks):
             clock += (1 + 2 * self.learn) if is_live else 0
         return clock
 
+    def _window(self, read, window):
+        timing, chip, clock = self.timing, self.layout.chip, read + 1
+        for rank in range(chip.winners):
+            size = neuron_bytes(chip) + (tile_bytes(chip) if rank == 0 else 0)
+            clock += timing.race_cycles() if rank % SerialRace.ranks_per_pass(self.layout) == 0 else 0
+            clock = self._found(clock, size) + 1
+            if chip.classes:
+                clock += timing.read_out_fire() + 1 if window.gains[rank] else 2
+        return clock + self.learn * (2 + window.learns * (4 + 2 * timing.sweep()))
+
     def _dark_sweeps(self, begun, units):
         swept = sum(2 + self.timing.sweep() if pulsing else 3 for traces in units for pulsing in traces)
         return begun + 1 + self.layout.chip.tiles * WALK + swept
@@ -104,8 +114,10 @@ class SmallTiming(Timing):
         """SET pulses, or RESET pulses, on ``rows`` rows of the read-out."""
         return self.sweep(rows)
 
-    def end(self, *, learn: bool = False) -> int:
-        """END, with the leak of the thresholds while learning."""
+    def end(self, *, learn: bool = False, listed: int = 0) -> int:
+        """END, with the leak of thresholds while learning; of a shared crossbar, ``listed`` rows of its read-out."""
         chip = self.layout.chip
         leak = 2 * ArrayMap(self.layout).theta_depth if chip.theta_leak and learn else 0
+        if chip.shared:
+            return leak + self._forget(listed)
         return 2 + leak + max(chip.lines, chip.tiles, chip.classes)

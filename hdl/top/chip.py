@@ -5,11 +5,13 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 from amaranth.utils import bits_for
 
-from ohmspike.chip.instructions import STATUS_WORDS
+from ohmspike.chip.instructions import STATUS_WORDS, spikes_bytes
 from ohmspike.hdl.fast.core import Core
+from ohmspike.hdl.fast.shared_core import SharedCore
 from ohmspike.hdl.link.link import Link
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.small.core import SmallCore
+from ohmspike.hdl.small.shared_core import SmallSharedCore
 
 from .decode import Decoder, RecordWriter, byte_shape
 from .timing import max_idle_cycles
@@ -43,7 +45,8 @@ class Executor(wiring.Component):
 
     def __init__(self, layout: Layout):
         self._layout = layout
-        self.core = SmallCore(layout) if layout.small else Core(layout)
+        fast, small = (SharedCore, SmallSharedCore) if layout.chip.shared else (Core, SmallCore)
+        self.core = (small if layout.small else fast)(layout)
         super().__init__({
             "program": In(stream.Signature(byte_shape())),
             "output": Out(stream.Signature(byte_shape())),
@@ -96,7 +99,8 @@ class ChipTop(wiring.Component):
     ----------
     layout : :class:`Layout`
     max_request, max_reply : :class:`int`
-        Bytes of the longest program and of the longest reply.
+        Bytes of the longest program and of the longest reply; that of a reply, if it is not given, is 512, or of a
+        shared crossbar the power of two that holds the output spikes of every window and the status.
     window : :class:`int`
         Programs the host may have unanswered; a power of two.
     watchdog : :class:`int`
@@ -109,11 +113,14 @@ class ChipTop(wiring.Component):
         Bytes from and to the host.
     """
 
-    def __init__(self, layout: Layout, *, max_request: int = 512, max_reply: int = 512, window: int = 2,
+    def __init__(self, layout: Layout, *, max_request: int = 512, max_reply: int | None = None, window: int = 2,
                  watchdog: int | None = None):
         super().__init__(self._members())
         self._layout = layout
         self.watchdog = 1 << bits_for(2 * max_idle_cycles(layout)) if watchdog is None else watchdog
+        if max_reply is None:
+            most = spikes_bytes(layout.chip) + 1 if layout.chip.shared else 0
+            max_reply = max(512, 1 << bits_for(most - 1) if most else 0)
         digest = bytes.fromhex(layout.chip.structure_digest)[:8]
         self._link = Link(digest, max_request=max_request, max_reply=max_reply, window=window,
                           watchdog=self.watchdog)

@@ -10,14 +10,15 @@ from ohmspike.chip.markdown import markdown_table
 from ohmspike.hdl.fast.pulses import Pulses
 from ohmspike.hdl.fast.timing import FastTiming
 from ohmspike.hdl.shared.layout import Layout
-from ohmspike.hdl.shared.timing import Timing, all_units
+from ohmspike.hdl.shared.timing import Timing, Window, all_units
 from ohmspike.hdl.small.timing import SmallTiming
 
-__all__ = ["image", "max_idle_cycles", "report", "synthetic_image", "timing_of"]
+__all__ = ["active_of", "image", "listed_of", "max_idle_cycles", "noted_of", "report", "synthetic", "synthetic_image",
+           "timing_of"]
 
 TABLE = {
     "tiles": ((16, 2), (32, 2), (64, 2)), "up5k": ((5, 1), (8, 2), (20, 2)), "paper400": ((16, 2), (50, 2)),
-    "paper": ((16, 2), (50, 2), (100, 2))}
+    "paper": ((16, 2), (50, 2), (100, 2)), "shared-small": ((8, 1), (14, 2), (35, 2)), "shared": ((20, 2), (40, 2))}
 """Presets of the table in docs/architecture.md, with their lanes and level ports."""
 
 
@@ -43,13 +44,24 @@ def max_idle_cycles(layout: Layout) -> int:
         2 * (chip.lines + chip.tiles + chip.tiles * chip.neurons * 2) + chip.classes + 4,  # END
         chip.classes + 7 + 2 * (timing.sweep(taught) + 2),  # LABEL
     ]
+    if chip.shared:
+        window = (layout.noted_rows + 16 + chip.rows * (timing.visit() + 1) + 2 * swept
+                  + chip.winners * (timing.race_cycles() + chip.classes + 8))
+        events = [
+            chip.windows * window + 16,  # DECIDE
+            2 * chip.neurons + 64 + layout.noted_depth + chip.read_out_rows + chip.classes,  # END, or a reset
+            chip.classes + 7 + 2 * (timing.sweep(chip.listed) + 2),  # LABEL
+        ]
+        return max(events) + 11 + max(chip.neurons, chip.levels) + 8 * 8 + FastTiming.access
     cell = 11 + max(chip.neurons, chip.levels) + 8 * 8 + FastTiming.access  # the longer of both forms
     return seen * timing.plastic_visit(chip.learners) + max(events) + cell
 
 
-def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *, bins: int = 1, learn: bool,
-          answered: bool = False, taught: bool | None = None) -> int:
+def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool] | Sequence[Window], *, bins: int = 1,
+          learn: bool, answered: bool = False, taught: bool | None = None) -> int:
     """Clocks of a latency-coded image: FRAMEs with a STEP between two, DECIDE, ANSWER, LABEL, while learning DARK, END.
+
+    There is no DARK in a shared crossbar.
 
     Parameters
     ----------
@@ -57,7 +69,7 @@ def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *,
     visits : sequence
         For every line how many tiles see it, ``None`` if its pixel is dark. The lines are dealt to the bins in turn.
     live : sequence
-        For every tile whether it is live at DECIDE.
+        For every tile whether it is live at DECIDE; of a shared crossbar, every window.
     answered : :class:`bool`
         There is an ANSWER.
     taught : :class:`bool`, optional
@@ -65,6 +77,7 @@ def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *,
     """
     timing = timing_of(layout)
     clocks = timing.clocks(timing, learn=learn)
+    listed = listed_of(layout, live)
     for bin_ in range(bins):
         if bin_:
             clocks.step()
@@ -73,16 +86,61 @@ def image(layout: Layout, visits: Sequence[int | None], live: Sequence[bool], *,
     if answered:
         clocks.answer()
     if taught is not None:
-        clocks.label(taught * sum(live) * layout.chip.winners)
-    if learn:
+        clocks.label(taught * listed)
+    if learn and not layout.chip.shared:
         clocks.dark(all_units(layout.chip, live))
-    clocks.end()
+    clocks.end(listed)
     return clocks.total
+
+
+def listed_of(layout: Layout, live: Sequence[bool] | Sequence[Window]) -> int:
+    """Rows of the read-out that are listed after DECIDE, as of :func:`image`."""
+    if layout.chip.shared:
+        return sum(window.listed for window in live if isinstance(window, Window))
+    return active_of(layout, live) * layout.chip.winners
+
+
+def active_of(layout: Layout, live: Sequence[bool] | Sequence[Window]) -> int:
+    """How many tiles are live, or windows of a shared crossbar see enough noted lines."""
+    return sum(sum(window.noted) >= layout.chip.min_spikes if isinstance(window, Window) else window for window in live)
+
+
+def noted_of(layout: Layout, lines: Sequence[int]) -> list[tuple[int, ...]]:
+    """For every window of a shared crossbar how many of the noted ``lines`` each of its words has."""
+    chip = layout.chip
+    rows = np.isin(chip.row_lines, lines).reshape(chip.windows, chip.channels, chip.patch_height, chip.patch_width)
+    counts = rows.sum(3) if layout.noted_channels == 1 else rows.sum((1, 3))
+    return [tuple(window) for window in counts.reshape(chip.windows, -1).tolist()]
+
+
+def synthetic(layout: Layout, spikes: int) -> tuple[list[int | None], list[bool] | list[Window]]:
+    """As :func:`synthetic_image`, with every window of a shared crossbar.
+
+    There ``learn_share`` of the windows that see enough learn, evenly; their winners are neurons in turn, so that few
+    fires find their row listed: more clocks than of an image.
+    """
+    chip = layout.chip
+    visits, live = synthetic_image(chip, spikes)
+    if not chip.shared:
+        return visits, live
+    windows, listed, active = [], set(), 0
+    lines = [line for line, count in enumerate(visits) if count is not None]
+    for number, noted in enumerate(noted_of(layout, lines)):
+        y, x = divmod(number, chip.grid_width)
+        region = y * chip.pool // chip.grid_height * chip.pool + x * chip.pool // chip.grid_width
+        learns, gains = False, (False,) * chip.winners
+        if sum(noted) >= chip.min_spikes:
+            learns = (active + 1) * chip.learn_share // 4096 > active * chip.learn_share // 4096
+            rows = [(region, (active * chip.winners + rank) % chip.neurons) for rank in range(chip.winners)]
+            gains, active = tuple(row not in listed for row in rows), active + 1
+            listed |= set(rows)
+        windows.append(Window(noted, learns, gains, sum(gains)))
+    return visits, windows
 
 
 def synthetic_image(chip: Chip, spikes: int) -> tuple[list[int | None], list[bool]]:
     """A stand-in for an image, the ``spikes`` lines nearest to the centre: what :func:`image` asks about it."""
-    y, x = np.divmod(np.arange(chip.lines), chip.plane_width)
+    y, x = np.divmod(np.arange(chip.lines) % (chip.plane_height * chip.plane_width), chip.plane_width)
     distance = (2 * y + 1 - chip.plane_height) ** 2 + (2 * x + 1 - chip.plane_width) ** 2
     lit = np.zeros(chip.lines, bool)
     lit[np.argsort(distance, kind="stable")[:spikes]] = True
@@ -93,22 +151,22 @@ def synthetic_image(chip: Chip, spikes: int) -> tuple[list[int | None], list[boo
 
 def report(presets: dict[str, Sequence[tuple[int, int]]], spikes: int = 150) -> str:
     """The clocks of presets with a read-out as a Markdown table, for each of their choices of lanes and level ports."""
-    heads = ["chip (live tiles)", "lanes", "ports", "visit", "sweep", "race", "next", "DECIDE", "DECIDE, learning",
-             "DARK", "ANSWER", "LABEL, taught", "END", "image", "image, learning", "image, taught"]
+    heads = ["chip (live tiles, windows)", "lanes", "ports", "visit", "sweep", "race", "next", "DECIDE",
+             "DECIDE, learning", "DARK", "ANSWER", "LABEL, taught", "END", "image", "image, learning", "image, taught"]
     lines = []
     for name, choices in presets.items():
         chip = Chip.preset(name)
-        visits, live = synthetic_image(chip, spikes)
-        count = sum(live)
         for lanes, ports in choices:
             layout = Layout(chip, lanes, level_ports=ports)
-            timing = timing_of(layout)
+            timing, (visits, live) = timing_of(layout), synthetic(layout, spikes)
+            listed = listed_of(layout, live)
+            dark = "" if chip.shared else timing.dark(all_units(chip, live))
             costs = [lanes, ports, timing.visit(), timing.sweep(), timing.race_cycles(), timing.next_winner_cycles(),
-                     timing.decide(live, learn=False), timing.decide(live, learn=True),
-                     timing.dark(all_units(chip, live)), timing.answer(), timing.label(count * chip.winners),
-                     timing.end(), image(layout, visits, live, learn=False, answered=True),
+                     timing.decide(live, learn=False), timing.decide(live, learn=True), dark, timing.answer(),
+                     timing.label(listed), timing.end(listed=listed),
+                     image(layout, visits, live, learn=False, answered=True),
                      image(layout, visits, live, learn=True), image(layout, visits, live, learn=False, taught=True)]
-            lines.append([f"{name} ({count})", *costs])
+            lines.append([f"{name} ({active_of(layout, live)})", *costs])
     return markdown_table(heads, lines)
 
 

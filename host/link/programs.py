@@ -5,7 +5,7 @@ import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import CODE_MIN, EventBatch, EventCode
-from ohmspike.chip.instructions import ANSWER_BYTES, Opcode, neuron_bytes, tile_bytes
+from ohmspike.chip.instructions import ANSWER_BYTES, Opcode, spikes_bytes
 
 from .frames import LinkError
 from .sample import followed, outputs_spikes
@@ -37,16 +37,14 @@ def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int
         A code is none of an event.
     """
     frame_bytes = 1 + -(-chip.lines // 8)
-    record = tile_bytes(chip) + chip.winners * neuron_bytes(chip)
-    talk = chip.windows * record + tile_bytes(chip)
-    talk = max(talk, ANSWER_BYTES if chip.classes else 0)
+    talk = max(spikes_bytes(chip), ANSWER_BYTES if chip.classes else 0)
     if talk > max_output:
         raise LinkError(f"the output spikes of an event may take {talk} bytes, but a reply holds {max_output}",
                         hint="build the chip with a larger max_reply")
     answer_talk = ANSWER_BYTES if chip.classes else 0
     codes = _codes(chip, batch)
     data, ends = _assemble(codes, chip.lines, frame_bytes, frame_bytes <= max_request, max_request, max_output,
-                           talk, answer_talk, chip.fire_mode == "race", *sample)
+                           talk, answer_talk, chip.fire_mode == "race", chip.shared, *sample)
     data = data.tobytes()
     ends = ends.tolist()
     return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
@@ -65,8 +63,8 @@ def _codes(chip, batch):
 
 
 @numba.njit(cache=True)
-def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, spikes_talk, answer_talk, race, step,
-              dark):
+def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, spikes_talk, answer_talk, race, shared,
+              step, dark):
     data = np.zeros(3 * len(codes) + 1, np.uint8)
     ends = np.empty(len(codes) + 1, np.int64)
     programs, size, start, talk = 0, 0, 0, 0
@@ -84,7 +82,7 @@ def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, spi
         need = frame_bytes if framed else 3 if code >= 0 else 2 if code <= LABEL else 1
         says = (spikes_talk if outputs_spikes(code, step, dark, race)
                 else answer_talk if code == ANSWER else 0)
-        step, dark = followed(code, step, dark)
+        step, dark = followed(code, step, dark, shared)
         if size + need - start > max_request or talk + says > max_output:
             ends[programs] = size
             programs += 1

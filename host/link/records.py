@@ -45,7 +45,7 @@ class OutputParser:
         answers = np.zeros((asked, 3), np.int32)
         tile, neuron, offsets, answer_offsets, used = _parse(
             np.frombuffer(output, np.uint8), codes, np.asarray(batch.offsets, np.int64), self._sample, answers,
-            report, chip.fire_mode == "race", chip.winners, tile_bytes(chip), neuron_bytes(chip))
+            report, chip.fire_mode == "race", chip.shared, chip.winners, tile_bytes(chip), neuron_bytes(chip))
         if used != len(output):
             raise LinkError(f"output spikes and answers must take {used} bytes, not {len(output)}")
         for name, numbers, count in (("tile of an output spike", tile, chip.windows),
@@ -67,7 +67,7 @@ def _number(data, at, size):
 
 
 @numba.njit(cache=True)
-def _parse(data, codes, starts, sample, answers, report, race, winners, tile_size, neuron_size):
+def _parse(data, codes, starts, sample, answers, report, race, shared, winners, tile_size, neuron_size):
     capacity = len(data) // neuron_size + 1
     tiles, neurons = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
     offsets, answer_offsets = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.int64)
@@ -96,7 +96,7 @@ def _parse(data, codes, starts, sample, answers, report, race, winners, tile_siz
                 answers[given, 1], answers[given, 2] = _number(data, at + 1, 3), _number(data, at + 4, 3)
                 at += ANSWER_BYTES
                 given += 1
-            step, dark = followed(code, step, dark)
+            step, dark = followed(code, step, dark, shared)
         offsets[s + 1], answer_offsets[s + 1] = count, given
     sample[0], sample[1] = step, dark
     return tiles[:count], neurons[:count], offsets, answer_offsets, at

@@ -20,10 +20,10 @@ def outputs_spikes(code, step, dark, race):
 
 
 @numba.njit(cache=True)
-def followed(code, step, dark):
-    """Step and darkness of the sample after an event."""
+def followed(code, step, dark, shared):
+    """Step and darkness of the sample after an event; that of a shared crossbar darkens at DECIDE (contract 11.8)."""
     if code == _END:
         return 0, False
     if code == _STEP and not dark and step < STEP_MAX:
         return step + 1, dark
-    return step, dark or code == _DARK
+    return step, dark or code == (_DECIDE if shared else _DARK)

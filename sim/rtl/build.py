@@ -14,7 +14,7 @@ from ohmspike.hdl.shared.timing import all_units
 from ohmspike.hdl.top.aer import AerChip
 from ohmspike.hdl.top.chip import ChipTop
 from ohmspike.hdl.top.serial import SerialChip
-from ohmspike.hdl.top.timing import image, synthetic_image, timing_of
+from ohmspike.hdl.top.timing import active_of, image, listed_of, synthetic, synthetic_image, timing_of
 from ohmspike.hdl.top.wrapped import AxiChip, SpiChip
 
 from .compiled import CompiledRtl
@@ -157,13 +157,13 @@ def cost_table(chip: Chip, lanes: int) -> dict[str, int]:
     """Clocks of every event, and of an image like those of MNIST, by name (docs/architecture.md)."""
     layout = Layout(chip, lanes)
     timing = timing_of(layout)
-    visits, live = synthetic_image(chip, MNIST_SPIKES)
-    count = sum(live)
+    visits, live = synthetic(layout, MNIST_SPIKES)
     table = {"read of a row": timing.visit(), "column sweep": timing.sweep(), "race, one winner": timing.race_cycles()}
-    table |= (_race_costs if chip.fire_mode == "race" else _threshold_costs)(layout, timing, visits, live)
+    costs = _threshold_costs if chip.fire_mode == "threshold" else _shared_costs if chip.shared else _race_costs
+    table |= costs(layout, timing, visits, live)
     if chip.classes:
-        table |= {"ANSWER": timing.answer(),
-                  f"LABEL, {count * chip.winners} rows taught": timing.label(count * chip.winners)}
+        listed = listed_of(layout, live)
+        table |= {"ANSWER": timing.answer(), f"LABEL, {listed} rows taught": timing.label(listed)}
     if chip.classes and chip.fire_mode == "race":
         name, bins = f"image of {MNIST_SPIKES} spikes", chip.latency_bins
         table |= {
@@ -183,6 +183,18 @@ def _race_costs(layout, timing, visits, live):
         "END": timing.end(),
         name: image(layout, visits, live, bins=chip.latency_bins, learn=False),
         f"{name}, learning": image(layout, visits, live, bins=chip.latency_bins, learn=True),
+    }
+
+
+def _shared_costs(layout, timing, visits, live):
+    """Clocks of the events of a shared crossbar, and of an image."""
+    count, name = active_of(layout, live), f"image of {MNIST_SPIKES} spikes"
+    return {
+        f"DECIDE, {count} active windows": timing.decide(live, learn=False),
+        f"DECIDE, {count} active windows, learning": timing.decide(live, learn=True),
+        "END": timing.end(listed=listed_of(layout, live)),
+        name: image(layout, visits, live, learn=False),
+        f"{name}, learning": image(layout, visits, live, learn=True),
     }
 
 

@@ -8,7 +8,7 @@ from ohmspike.chip.events import EventCode, label_code
 from ohmspike.hdl.shared.layout import Layout
 from support.bench import ExecutorBench
 from support.programs import ReferenceExecutor, encode_events, frame, load_state, random_program, read, write
-from support.stimulus import random_samples, random_state, varied
+from support.stimulus import random_samples, random_state, shared_chip, varied
 
 STEP, DECIDE, DARK, END = EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END
 ANSWER, LABEL = EventCode.ANSWER, [label_code(label) for label in range(5)]
@@ -321,3 +321,25 @@ def test_reset_in_mid_operation_keeps_what_lasts(case, ports):
             await bench.compare(ctx, reference, [restart + encode_events(events)], context=where)
 
     bench.run(session)
+
+
+SHARED = varied(READ_OUT, plane_height=3, plane_width=5, learners=1, shared=True, channels=2, pool=2, min_spikes=2,
+                learn_share=2048)
+TAIL = encode_events([EventCode.STEP, EventCode.DECIDE, EventCode.ANSWER, label_code(1), EventCode.DARK, 3,
+                      EventCode.DECIDE, EventCode.END])
+
+
+@pytest.mark.parametrize("ports, lanes", [(2, 1), (2, 2), (2, 3), (1, 1), (1, 2)])
+def test_images_on_a_shared_crossbar_match_the_oracle(ports, lanes):
+    def programs(chip, rng):
+        return [frame(chip, np.flatnonzero(rng.random(chip.lines) < density)) + TAIL for density in (0.4, 0.2, 1, 0)]
+
+    run_programs(Layout(SHARED, lanes, level_ports=ports), programs, seed=10 * ports + lanes)
+
+
+@pytest.mark.parametrize("ports, seed", [(2, 0), (2, 1), (1, 2), (1, 3)])
+def test_programs_on_random_shared_crossbars_match_the_oracle(ports, seed):
+    chip = shared_chip(seed)
+    lanes = int(np.random.default_rng(seed).integers(1, min(chip.neurons, 6) + 1))
+    run_programs(Layout(chip, lanes, level_ports=ports),
+                 lambda chip, rng: [random_program(chip, rng, 12) for _ in range(2)], idle=0.1, stall=0.1, seed=seed)

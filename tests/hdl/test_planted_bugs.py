@@ -24,6 +24,8 @@ ACCUMULATING = varied(RACE, levels=4, weight_bits=4, amplitudes=4, accumulate_bi
 TAUGHT_ACCUMULATING = varied(READ_OUT, read_out_accumulate_bits=3, read_out_accumulate_threshold=2)
 BOTH_ACCUMULATING = varied(TAUGHT_ACCUMULATING, accumulate_bits=4, accumulate_threshold=3)
 TAUGHT_FREE = varied(READ_OUT, fire_mode="threshold", depression="post", winners=1)
+SHARED = varied(READ_OUT, plane_height=3, plane_width=4, learners=1, shared=True, channels=2, pool=2, min_spikes=3,
+                learn_share=2048, amplitudes=4)
 MANY = varied(READ_OUT, plane_height=1, plane_width=2, patch_height=1, patch_width=1, neurons=9, winners=9, learners=1)
 STREAM = varied(RACE, neurons=5)  # three words of two: too many to hold their scores
 ROW = varied(RACE, plane_height=1, plane_width=24, patch_height=1, patch_width=2, stride=2, winners=1, learners=1)
@@ -52,8 +54,8 @@ BUGS = {
     "one draw too few": ("fast.pulses", "with m.If(given):", "with m.If(given & (level != 0)):", RACE),
     "lower rail missing": ("shared.plasticity", "Mux(below, 0, ", "Mux(below, top, ", RACE),
     "upper rail missing": ("shared.plasticity", "Mux(above, top, raw)", "Mux(above, 0, raw)", RACE),
-    "DARK acts on lines that spoke": ("fast.pulses", "(self.line_stamp == SILENT))",
-                                      "(self.line_stamp != SILENT))", RACE),
+    "DARK acts on lines that spoke": ("fast.pulses", "self.line_stamp == SILENT",
+                                      "self.line_stamp != SILENT", RACE),
     "a closed tile reads": ("shared.visits", "two.valid & ~closed)", "two.valid)", RACE),
     "fresh membranes keep their charge": ("shared.visits", "fresh.eq(~state.active)", "fresh.eq(0)", THRESHOLD),
     "theta wraps": ("fast.homeostasis", "saturate(raised, chip.threshold_bits)", "raised[:chip.threshold_bits]", RACE),
@@ -70,14 +72,15 @@ BUGS = {
     "the label is its own rival": ("shared.read_out", "with m.Elif(leads):", "with m.If(valid & leads):", READ_OUT),
     "scores wrap": ("fast.read_out", "saturate(score + product, chip.score_bits)",
                     "(score + product)[:chip.score_bits]", READ_OUT),
-    "the list outlives the sample": ("shared.read_out", "Mux(self.clear, 0, self.listed + taken)",
-                                     "self.listed + taken", READ_OUT),
+    "the list outlives the sample": ("shared.read_out", "Mux(self.clear, 0, self.listed + listing)",
+                                     "self.listed + listing", READ_OUT),
     "every rank sends as many pulses": ("shared.core", "fire.pulses.eq(chip.winners - self.walk.rank)",
                                         "fire.pulses.eq(chip.winners)", READ_OUT),
     "a fire sends the pulses of the next": ("fast.read_out", "_times(table.weight, pulses[2])",
                                             "_times(table.weight, pulses[1])", READ_OUT),
     "pulses of a fire are counted once": ("fast.read_out", "self._times(sum_of_row, pulses[3])", "sum_of_row", MANY),
-    "every rank teaches alike": ("fast.pulses", "trace_of_rank, name", "trace_of_rank[:1] * chip.winners, name", MANY),
+    "every rank teaches alike": ("shared.pulses", "chip.trace_of_rank, name",
+                               "chip.trace_of_rank[:1] * chip.winners, name", MANY),
     "drawn from the state of a tile": ("fast.pulses", "Mux(sweep.mode.as_value()[2], chip.tiles, sweep.tile)",
                                        "sweep.tile", READ_OUT),
     "taught at the margin": ("shared.answers", "own < lead_wanted", "own <= lead_wanted", READ_OUT),
@@ -115,7 +118,7 @@ BUGS = {
                                                 "counted, lane_3, addresses[2], teaching", ACCUMULATING),
     "a count is read a clock late": ("fast.pulses", "count.eq(self.level_counts[sweep.lane])",
                                      "count.eq(delayed(m, self.level_counts[sweep.lane]))", ACCUMULATING),
-    "every rank counts alike": ("fast.pulses", "amount.eq(chip.winners - rank)", "amount.eq(chip.winners)",
+    "every rank counts alike": ("fast.pulses", "else chip.winners - rank)", "else chip.winners)",
                                 TAUGHT_ACCUMULATING),
     "pulses of the tiles wait for counts": ("shared.pulses", "~teaching if chip.accumulate_bits else teaching",
                                             "Const(1)", TAUGHT_ACCUMULATING),
@@ -136,6 +139,19 @@ BUGS = {
         "fast.pulses", "sweeping | ((sweep.mode == PulseMode.POST) & resetting_4)", "sweeping", FREE),
     "the table of the row before": ("fast.pulses", "Mux(resetting_3, tables", "Mux(resetting_4, tables", FREE),
     "a row listed twice is taught too early": ("fast.pulses", "SPACING = 6", "SPACING = 5", TAUGHT_FREE),
+    "windows of too few lines race": ("shared.windows", "noted >= chip.min_spikes", "noted + 1 >= chip.min_spikes",
+                                      SHARED),
+    "the other windows learn": ("shared.crossbar", "drawn[20:] >= self", "drawn[20:] < self", SHARED),
+    "a window lies in the next region": ("shared.windows", "position * chip.pool // count *",
+                                         "(position * chip.pool // count + 1) % chip.pool *", SHARED),
+    "all places of a row add up": ("shared.read_out", "Mux(above, place - read.data, 0)", "Mux(above, place, 0)",
+                                   SHARED),
+    "best places outlive the sample": ("shared.read_out", "write.en.eq(self.clear_all | forgets)",
+                                       "write.en.eq(self.clear_all)", SHARED),
+    "the best place teaches least": ("shared.pulses", "[0, *reversed(chip.trace_of_rank)]",
+                                     "[0, *chip.trace_of_rank]", SHARED),
+    "a window lowers the rows that it raised": ("fast.pulses", "None, None, ~self.noted", "None, None, self.noted",
+                                                SHARED),
     "a tie is right for any label": ("shared.answers", "(own == best) & (event.line < read_out.best)", "(own == best)",
                                      READ_OUT),
 }
@@ -161,6 +177,13 @@ def run_samples(chip):
         labelled = [0, 3, STEP, 0, 3, STEP, *(STEP if code == DECIDE else code for code in labelled)]  # one tile twice
 
     async def session(bench, ctx):
+        if chip.shared:
+            state.read_out[:] = rng.integers(0, chip.levels, state.read_out.shape)
+            images = [np.flatnonzero(rng.random(chip.lines) < density) for density in (0.5, 0.25, 0.6)]
+            program = b"".join(frame(chip, image) + encode_events([DECIDE, ANSWER, LABEL[label], END])
+                               for label, image in enumerate(images))
+            await bench.compare(ctx, reference, [load_state(chip, state) + program, program])
+            return
         if chip.classes:
             state.learn = chip.accumulates
             state.read_out[:] = [[2, 2, 1], [2, 2, 2], [2, 2, 1]] * (chip.read_out_rows // 3)
@@ -178,9 +201,9 @@ def run_samples(chip):
     bench.run(session)
 
 
-@pytest.mark.parametrize("chip", [RACE, STREAM, THRESHOLD, FREE, TAUGHT_FREE, READ_OUT, MANY, ROW, FLAWED,
-                                  TAUGHT_FLAWED, ACCUMULATING, TAUGHT_ACCUMULATING, BOTH_ACCUMULATING], ids=[
-    "race", "stream", "threshold", "free", "taught free", "read-out", "many winners", "row", "flawed",
+@pytest.mark.parametrize("chip", [RACE, STREAM, THRESHOLD, FREE, TAUGHT_FREE, READ_OUT, SHARED, MANY, ROW,
+                                  FLAWED, TAUGHT_FLAWED, ACCUMULATING, TAUGHT_ACCUMULATING, BOTH_ACCUMULATING], ids=[
+    "race", "stream", "threshold", "free", "taught free", "read-out", "shared", "many winners", "row", "flawed",
     "flawed read-out", "accumulating", "accumulating read-out", "both accumulating"])
 def test_without_a_bug_all_is_well(chip):
     run_samples(chip)

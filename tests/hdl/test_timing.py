@@ -6,7 +6,10 @@ import pytest
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventCode, label_code
 from ohmspike.hdl.shared.layout import Layout
-from ohmspike.hdl.top.timing import image, report, synthetic_image, timing_of
+from ohmspike.hdl.shared.timing import Window
+from ohmspike.hdl.top.timing import image, listed_of, noted_of, report, synthetic_image, timing_of
+from ohmspike.sim.oracle import Oracle
+from ohmspike.sim.state import ChipState
 from support.bench import ExecutorBench
 from support.clocks import facts, measured, units_of, visits_of
 from support.programs import check, encode_events, frame, read, write
@@ -262,9 +265,81 @@ def test_end_waits_for_the_bank_that_is_cleared_as_stated(name):
     assert measured(layout, [program], learn=False) == [clocks.total]
 
 
+SHARED = varied(READ_OUT, shared=True, learners=1, channels=2, plane_width=7, patch_height=2, patch_width=3, pool=2,
+                min_spikes=2, learn_share=2048, theta_leak=3)
+SHARED_LAYOUTS = {
+    "3 words": Layout(SHARED, 2),
+    "1 word, one channel": Layout(varied(SHARED, channels=1, winners=3), 5),
+    "no read-out": Layout(varied(SHARED, classes=0, pool=1, theta_leak=0), 1),
+    "small, 3 words": Layout(SHARED, 2, level_ports=1),
+    "small, 8 words, ten classes": Layout(varied(SHARED, neurons=16, classes=10, winners=4), 2, level_ports=1),
+    "small, no read-out": Layout(varied(SHARED, classes=0, pool=1, theta_leak=0), 5, level_ports=1),
+}
+
+
+class Watched(Oracle):
+    """Tells of every window that is acted on whether it learns, and which fires gain and list a row."""
+
+    def _race_order(self, t):
+        self.acted_on.append([False, 0])
+        return super()._race_order(t)
+
+    def _pool(self, row, rank):
+        before, listed = self._best.get(row, 0), len(self._best)
+        super()._pool(row, rank)
+        self.acted_on[-1][1] += len(self._best) - listed
+        self.acted_on[-1].append(self._best.get(row, 0) > before)
+
+    def _raise_threshold(self, t, neuron):
+        self.acted_on[-1][0] = True
+        super()._raise_threshold(t, neuron)
+
+    def windows(self, layout, lines):
+        """What the clocks of every window of an image depend on."""
+        self.acted_on = []
+        for line in lines:
+            self.spike(line)
+        self.decide()
+        self.end()
+        acted_on = iter(self.acted_on)
+        windows = []
+        for noted in noted_of(layout, lines):
+            learns, listed, *gains = next(acted_on) if sum(noted) >= layout.chip.min_spikes else [False, 0]
+            windows.append(Window(noted, learns, tuple(gains), listed))
+        return windows
+
+
+@pytest.mark.parametrize("name", SHARED_LAYOUTS)
+@pytest.mark.parametrize("learn", [False, True], ids=["inference", "learning"])
+def test_every_event_of_a_shared_crossbar_costs_what_is_stated(name, learn):
+    layout = SHARED_LAYOUTS[name]
+    chip, rng = layout.chip, np.random.default_rng(15)
+    state = ChipState.initial(chip)
+    state.learn = learn
+    oracle, programs, expected = Watched(chip, state), [], []
+    for density in (0.5, 0.1, 0, 1, 0.3):
+        lines = np.flatnonzero(rng.random(chip.lines) < density).tolist()
+        windows = oracle.windows(layout, lines)
+        listed = listed_of(layout, windows)
+        noted = [0 if line in lines else None for line in range(chip.lines)]
+        parts = [(encode_events(lines[:4]), [("spike", 0)] * len(lines[:4])), (frame(chip, lines), [("frame", noted)]),
+                 (encode_events([STEP]), [("step",)]), (encode_events([DECIDE]), [("decide", windows)])]
+        if chip.classes:
+            parts.append((encode_events([ANSWER]), [("answer",)]))
+        parts.append((encode_events([END]), [("end", listed)]))
+        whole = [(b"".join(program for program, _ in parts), [one for _, calls in parts for one in calls])]
+        for program, calls in parts if density == 0.5 else whole:
+            clocks = clocks_of(layout, learn=learn)
+            for instruction, *arguments in calls:
+                getattr(clocks, instruction)(*arguments)
+            programs.append(program)
+            expected.append(clocks.total)
+    assert measured(layout, programs, learn=learn) == expected
+
+
 def test_the_table_names_every_preset():
-    table = report({"tiles": ((16, 2),), "paper": ((16, 2),)})
-    assert "| tiles (" in table and "| paper (" in table
+    table = report({"tiles": ((16, 2),), "paper": ((16, 2),), "shared-small": ((14, 2), (5, 1))})
+    assert "| tiles (" in table and "| paper (" in table and table.count("| shared-small (") == 2
 
 
 @pytest.mark.parametrize("name", ["3 words", "unseen lines, one winner", "small, unseen lines"])

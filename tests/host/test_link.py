@@ -246,7 +246,7 @@ def test_the_rule_of_what_outputs_spikes_is_that_of_the_oracle(codes, steps, chi
         deciding = code == (EventCode.DECIDE if chip.fire_mode == "race" else EventCode.STEP)
         assert outputs_spikes(int(code), step, dark, chip.fire_mode == "race") == (
             deciding and oracle.counter("refused") == refused)
-        step, dark = followed(int(code), step, dark)
+        step, dark = followed(int(code), step, dark, chip.shared)
         assert dark == oracle.is_dark
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode, label_code
+from ohmspike.chip.instructions import spikes_bytes
 from ohmspike.hdl.flow.emit import emit
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.top.chip import ChipTop
@@ -24,6 +25,7 @@ from support.stimulus import (
     free_chip,
     random_samples,
     random_state,
+    shared_chip,
 )
 
 LONG = pytest.mark.skipif("OHMSPIKE_LONG_TESTS" not in os.environ, reason="takes an hour: make test-random")
@@ -43,7 +45,8 @@ def difference(rtl, model, rng, state):
 
 
 def compiled(chip, lanes, ports, seed):
-    text = emit(ChipTop(Layout(chip, lanes, ports), max_request=64, max_reply=64), "chip", undefined_memories=["*"])
+    top = ChipTop(Layout(chip, lanes, ports), max_request=64, max_reply=max(64, spikes_bytes(chip) + 1))
+    text = emit(top, "chip", undefined_memories=["*"])
     return CompiledRtl(text, top="chip", initial_seed=1 + seed, quick=True)
 
 
@@ -72,6 +75,18 @@ def test_accumulating_chips_carry_everything_together():
 def test_free_running_chips_do_what_the_model_does(seed, ports):
     """Depression at the post spike, a read-out at a threshold, or both, accumulating or not."""
     chip, rng = free_chip(seed), np.random.default_rng([seed, ports])
+    lanes = int(rng.integers(1, min(chip.neurons, 6) + 1))
+    state = random_state(chip, rng)
+    with compiled(chip, lanes, ports, seed) as rtl:
+        assert difference(rtl, ModelTarget(chip, threads=1), rng, state) == "", f"{chip}, {lanes} lanes"
+
+
+@pytest.mark.parametrize(("seed", "ports"), [
+    pytest.param(seed, ports, marks=() if seed < 4 and ports == 1 + seed % 2 else LONG)
+    for seed in range(20) for ports in (2, 1)])
+def test_shared_crossbars_do_what_the_model_does(seed, ports):
+    """Planes, windows, regions, noise, stuck cells and accumulation at random; four of them always."""
+    chip, rng = shared_chip(seed), np.random.default_rng([seed, ports])
     lanes = int(rng.integers(1, min(chip.neurons, 6) + 1))
     state = random_state(chip, rng)
     with compiled(chip, lanes, ports, seed) as rtl:
