@@ -40,14 +40,19 @@ def verdict(doubts: Sequence[Doubt]) -> str:
 # before a fit
 
 def flat(measured: Measurement) -> str | None:
-    """Why pulses move nothing, or None: branches end no farther from where they began than readings scatter."""
+    """Why pulses move nothing, or None: branches end no farther from where they began than readings scatter.
+
+    Where they began is the mean of the first quarter; the first reading where a pulse may do all of it, in two states.
+    """
     moved, noise = [], []
+    switches = two_states(measured) is not None
     for branch in measured.branches:
         part = max(1, len(branch.conductance) // 4)
         g = branch.conductance
-        moved.append((g[-part:].mean() - g[:part].mean()) * (1 if branch.kind == "set" else -1))
+        began = 1 if switches else part
+        moved.append((g[-part:].mean() - g[:began].mean()) * (1 if branch.kind == "set" else -1))
         scatter = float(np.std(np.diff(g))) / math.sqrt(2)
-        noise.append(scatter * math.sqrt(2 / part))
+        noise.append(scatter * math.sqrt(1 / began + 1 / part))
     mean, unsure = float(np.mean(moved)), float(np.sqrt(np.mean(np.square(noise)) / len(noise)))
     if mean > 3 * unsure:
         return None

@@ -216,12 +216,21 @@ def test_constant_conductance_is_no_device():
         fit_device(measured(flat), "flat")
 
 
+def test_two_states_that_pulses_do_not_choose_are_noise():
+    random = np.random.default_rng(3)
+    telegraph = [Branch(kind, np.arange(21.0), np.where(random.random(21) < 0.5, 1e-6, 50e-6))
+                 for kind in ("set", "reset") * 3]
+    with pytest.raises(DeviceError, match="pulses move nothing that can be told from noise"):
+        fit_device(measured(telegraph), "telegraph")
+
+
+@pytest.mark.parametrize("count", [10, 21, 100])
 @pytest.mark.parametrize("scatter", [0.0, 0.03])
-def test_binary_device_is_told(scatter):
+def test_binary_device_is_told(scatter, count):
     random = np.random.default_rng(4)
-    pulses = np.arange(10)
+    pulses = np.arange(count)
     branches = [Branch(kind, pulses * 1.0, np.where(pulses > 0, high, low)
-                       * (1 + scatter * random.normal(size=10)))
+                       * (1 + scatter * random.normal(size=count)))
                 for kind, low, high in (("set", 1e-6, 50e-6), ("reset", 50e-6, 1e-6))]
     fit = fit_device(measured(branches), "binary")
     assert fit.verdict == "not this kind of device" and "this device is binary" in fit.doubts[0].reason
