@@ -68,16 +68,17 @@ class CommonCore(wiring.Component):
         self.registers, self.sample = Registers(layout.chip), Sample(layout.chip)
         self.quiet = Signal()  # no read is under way, in the tiles or in the read-out
         self.walk = walk(storage, self.registers, self.sample, self.events.payload)
-        self._add_visits()
+        self.units, self.visits = self._reading()
         self.homeostasis = homeostasis(storage, self.registers, self.walk)
         self.answering = Answers(storage, self.registers, self.events, self.answers)
         self.host_access = access(self, storage, self.registers, self.quiet)
         self.race_issue = Signal()  # what races is addressed in this clock
         self.ending = Signal()  # an END, and not a reset, leads to CLEAR
 
-    def _add_visits(self):
-        self.units = PostTraceUnits(self.storage, self.sample, self.walk)
-        self.visits = Visits(self.storage, self.registers, self.sample, self.units)
+    def _reading(self):
+        """The post-trace units, if there are any, and what reads the rows of a spike."""
+        units = PostTraceUnits(self.storage, self.sample, self.walk)
+        return units, Visits(self.storage, self.registers, self.sample, units)
 
     def elaborate(self, platform):
         m = Module()

@@ -23,9 +23,12 @@ class SharedCrossbar:
 
     learns_in = "DRAW"
 
-    def _add_visits(self):
-        self.visits = WindowReads(self.storage, self.registers, self.sample)
+    def __init__(self, layout):
+        super().__init__(layout)
         self.beyond = Signal()  # there is no such line
+
+    def _reading(self):
+        return None, WindowReads(self.storage, self.registers, self.sample)
 
     def _shared_paths(self, sweeping) -> list:
         """Connections of the noted lines, to the line of the event, to the walk and to the pulses."""

@@ -337,7 +337,7 @@ def test_images_on_a_shared_crossbar_match_the_oracle(ports, lanes):
     run_programs(Layout(SHARED, lanes, level_ports=ports), programs, seed=10 * ports + lanes)
 
 
-@pytest.mark.parametrize("ports, seed", [(2, 0), (2, 1), (1, 2), (1, 3)])
+@pytest.mark.parametrize("ports, seed", [(2, 0), (2, 1), (1, 2)])
 def test_programs_on_random_shared_crossbars_match_the_oracle(ports, seed):
     chip = shared_chip(seed)
     lanes = int(np.random.default_rng(seed).integers(1, min(chip.neurons, 6) + 1))

@@ -21,7 +21,7 @@ device). Columns in any order: `pulse` (pulses so far; time or the order of rows
 or `current` with its unit (`G (µS)`, `R [kΩ]`, `I_nA`; currents with `--read-v`), `branch` (potentiation or depression,
 LTP or LTD, SET or RESET, + or -), `cycle`, `device`. Or a column for each branch, cycle or device (`LTP cycle 3 (µS)`).
 Or `pulse voltage`, split by its sign; or voltage and current of every pulse and reading. Or, in place of
-curves, steps beside the conductance that they begin at: `G (µS)`, `dG up (µS)`, `dG down (µS)`. Blanks and NaN are
+curves, steps with the conductance that they begin at: `G (µS)`, `dG up (µS)`, `dG down (µS)`. Blanks and NaN are
 skipped. `--preview` shows what was understood."""
 
 _FEWEST = 4
