@@ -126,8 +126,7 @@ def synthetic(layout: Layout, spikes: int) -> tuple[list[int | None], list[bool]
     windows, listed, active = [], set(), 0
     lines = [line for line, count in enumerate(visits) if count is not None]
     for number, noted in enumerate(noted_of(layout, lines)):
-        y, x = divmod(number, chip.grid_width)
-        region = y * chip.pool // chip.grid_height * chip.pool + x * chip.pool // chip.grid_width
+        region = int(chip.region_of_window[number])
         learns, gains = False, (False,) * chip.winners
         if sum(noted) >= chip.min_spikes:
             learns = (active + 1) * chip.learn_share // 4096 > active * chip.learn_share // 4096
