@@ -31,6 +31,7 @@ RACE = Chip(name="race", plane_height=5, plane_width=7, patch_height=3, patch_wi
             amplitudes=4, set_step=0.3, reset_step=0.3)
 FREE = dataclasses.replace(RACE, name="free", fire_mode="threshold", winners=1, learners=3, theta_base=40,
                            theta_leak=3)
+SHARED = dataclasses.replace(RACE, name="shared", learners=1, shared=True)
 READ_OUT = dataclasses.replace(RACE, name="read-out", classes=3, score_bits=9, margin=60, read_out_set_step=0.3,
                                read_out_reset_step=0.3)
 
@@ -235,7 +236,7 @@ def test_programs_keep_to_the_buffers_and_give_the_events_of_the_batch(seed, req
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.sampled_from([EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END]), max_size=40),
-       st.sampled_from([0, 250, 254, 300]), st.sampled_from([RACE, FREE]))
+       st.sampled_from([0, 250, 254, 300]), st.sampled_from([RACE, FREE, SHARED]))
 def test_the_rule_of_what_outputs_spikes_is_that_of_the_oracle(codes, steps, chip):
     oracle, step, dark = Oracle(chip), 0, False
     acts = {EventCode.STEP: oracle.step, EventCode.DECIDE: oracle.decide, EventCode.DARK: oracle.dark,
