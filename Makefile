@@ -10,7 +10,7 @@ COVERAGE := $(BIN)/python tests/support/coverage.py .coverage.json
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test test-fast test-boards test-random coverage lint docs bench package release clean
+.PHONY: setup demo test test-fast test-boards test-random test-nir coverage lint docs bench package release clean
 
 setup: $(VENV)/.stamp-full
 
@@ -38,6 +38,11 @@ test-boards: setup
 # Nightly: 200 chips at the ends of their fields and 20 that accumulate, model against both forms of the RTL; an hour.
 test-random: setup
 	OHMSPIKE_LONG_TESTS=1 $(BIN)/python -m pytest -n $(JOBS) tests/sim/test_random_chips.py
+
+# Exported graphs in Norse, on noisy bars and on MNIST; Norse brings PyTorch, 200 MB to 5 GB.
+test-nir: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[simulators]'
+	OHMSPIKE_LONG_TESTS=1 $(BIN)/python -m pytest tests/host/test_nir_simulators.py
 
 # Style, docstrings of the public API, and types (hdl apart: pyproject.toml says why).
 lint: setup

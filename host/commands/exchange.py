@@ -40,10 +40,10 @@ def export(learned: Path, form: str, device_name: str | None, out: Path) -> None
     from ohmspike.host.exchange.graphs import DIFFERENCES, export_graph
     from ohmspike.host.runs.learned import load
 
-    chip, state, _ = load(learned)
+    chip, state, vote = load(learned)
     if form == "nir":
         _needs_nir()
-        export_graph(out, chip, state)
+        export_graph(out, chip, state, vote)
         for difference in DIFFERENCES:
             console.say(f"note: {difference}")
     elif form == "npz":
@@ -66,7 +66,7 @@ def import_(graph: Path, chip_name: str, out: Path, as_json: bool) -> None:
 
     _needs_nir()
     made = import_graph(graph, chip_of(chip_name, None))
-    save(out, made.chip, made.state)
+    save(out, made.chip, made.state, made.vote)
     console.show({"chip": made.chip.name, "neurons": made.chip.neurons, "lines": made.chip.lines, "unit": made.unit,
                   "weight_error_worst": made.worst, "weight_error_mean": made.mean,
                   "threshold_error": made.threshold_error, "differences": list(DIFFERENCES), "out": out},

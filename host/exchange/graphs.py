@@ -10,6 +10,7 @@ import numpy as np
 
 from ohmspike.chip import Chip, DescriptionError
 from ohmspike.chip.state import ChipState
+from ohmspike.host.coding.vote import Vote
 from ohmspike.host.support.atomic import write_whole
 from ohmspike.host.support.errors import UserError
 
@@ -18,7 +19,8 @@ __all__ = ["DIFFERENCES", "Adopted", "export_graph", "import_graph"]
 DIFFERENCES = (
     "a neuron of the chip fires at V >= threshold; thresholds of a graph are half a unit lower, the same for integers",
     "when a neuron of the chip fires, all membranes return to 0, and one neuron fires in a step; in a graph each "
-    "neuron is on its own, so both are equal up to the first spike",
+    "neuron is on its own, so both are equal up to the first spike, and beyond it where the reader resets all neurons "
+    "at a spike (docs/exchange.md)",
     "membranes of the chip saturate at their width; learning and homeostasis are not in the graph")
 """How the graph of a chip differs from the chip."""
 
@@ -39,6 +41,8 @@ class Adopted:
         Error of the weights by quantisation, as a share of the largest.
     threshold_error : float
         Largest error of a threshold, as a share of it.
+    vote : Vote, optional
+        What the neurons stand for, if the graph says so as :func:`export_graph` does.
     """
 
     chip: Chip
@@ -47,10 +51,17 @@ class Adopted:
     worst: float
     mean: float
     threshold_error: float
+    vote: Vote | None = None
 
 
-def export_graph(path: Path, chip: Chip, state: ChipState) -> None:
+def export_graph(path: Path, chip: Chip, state: ChipState, vote: Vote | None = None) -> None:
     """Write a free-running crossbar as Input, Linear, IF, Output.
+
+    Parameters
+    ----------
+    vote : Vote, optional
+        What the neurons stand for, kept in the graph's metadata as ``vote``: float32 of shape (neurons, classes), the
+        log-probability of every class when the neuron fires.
 
     Raises
     ------
@@ -70,6 +81,9 @@ def export_graph(path: Path, chip: Chip, state: ChipState) -> None:
         raise UserError(f"min_spikes must be at most 1 for a graph, not {chip.min_spikes}")
     weights = state.weight[state.levels[0]].T.astype(float)
     threshold = state.theta_base + state.theta[0].astype(float) - 0.5
+    if threshold.min() < 0:
+        raise UserError(f"thresholds must be above 0 for a graph, not 0 as that of neuron {int(threshold.argmin())}: "
+                        "its neurons would fire without a spike")
     by_row = np.zeros((chip.neurons, chip.lines))
     by_row[:, chip.row_lines[0]] = weights
     graph = nir.NIRGraph(
@@ -78,7 +92,7 @@ def export_graph(path: Path, chip: Chip, state: ChipState) -> None:
                "output": nir.Output({"output": np.array([chip.neurons])})},
         edges=[("input", "crossbar"), ("crossbar", "neurons"), ("neurons", "output")],
         metadata={"made_by": "ohmspike", "chip": chip.name, "digest": chip.digest,
-                  "differences": "; ".join(DIFFERENCES)})
+                  "differences": "; ".join(DIFFERENCES), **({} if vote is None else {"vote": vote.table[0]})})
     buffer = io.BytesIO()
     nir.write(buffer, graph)
     write_whole(path, lambda file: file.write(buffer.getvalue()), make_folder=True)
@@ -195,7 +209,19 @@ def import_graph(path: Path, like: Chip) -> Adopted:
         raise UserError(f"{path}: the chip cannot have it: {error}") from None
     missed = np.abs(table[levels] * scale - weights) / weights.max()
     return Adopted(chip, state, float(scale), float(missed.max()), float(missed.mean()),
-                   float(np.abs(theta * scale / threshold - 1).max()))
+                   float(np.abs(theta * scale / threshold - 1).max()), _vote(path, graph, chip))
+
+
+def _vote(path, graph, chip):
+    """The vote that an exported graph keeps in its metadata."""
+    table = graph.metadata.get("vote")
+    if table is None:
+        return None
+    table = np.asarray(table)
+    if table.ndim != 2 or len(table) != chip.neurons or table.dtype != np.float32 or not np.isfinite(table).all():
+        raise UserError(f"{path}: vote in the metadata must be finite float32 of shape ({chip.neurons}, classes), not "
+                        f"{table.dtype} of {table.shape}")
+    return Vote(table[None])
 
 
 def _plane(node, lines):
