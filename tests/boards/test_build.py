@@ -9,7 +9,7 @@ import pytest
 
 from ohmspike.boards import BOARDS
 from ohmspike.boards import build as build_module
-from ohmspike.boards.build import BuildError, build, load
+from ohmspike.boards.build import BuildError, BuildReport, build, load
 from ohmspike.boards.foreign import board_of
 from ohmspike.boards.pll import ecp5_dividers, ice40_dividers
 from ohmspike.boards.top import BoardTop
@@ -17,6 +17,7 @@ from ohmspike.chip import Chip
 from ohmspike.hdl.flow.synth import BUDGETS
 from ohmspike.hdl.flow.toolchain import ToolchainError
 from ohmspike.hdl.shared.layout import Layout
+from ohmspike.hdl.top.costs import cost_table, image_costs
 from ohmspike.host.commands import cli
 
 CHIP = Chip(name="small", plane_height=3, plane_width=4, patch_height=2, patch_width=2, stride=1, neurons=4, winners=2,
@@ -94,6 +95,22 @@ def timing(folder, achieved, constraint=50.0):
         "fmax": {"clk": {"achieved": achieved, "constraint": constraint}}, "utilization": {
             "TRELLIS_COMB": {"used": 9, "available": 10}, "DCCA": {"used": 0, "available": 4}},
         "critical_paths": [{"from": "posedge clk", "to": "posedge clk", "path": path}]}))
+
+
+@pytest.mark.parametrize(("name", "ports", "some"), [
+    ("paper100-free", 2, "image of 656 spikes, 1 fires"), ("tiny", 2, "image of 122 spikes, learning"),
+    ("shared-small", 1, "image of 122 spikes, answered")])
+def test_clocks_of_an_image_are_in_the_code_of_the_chip(name, ports, some):
+    """Of a chip that runs free those of a rate-coded image, whose many STEPs cost more than its spikes."""
+    layout = Layout(Chip.preset(name), 5, ports)
+    costs = image_costs(layout)
+    assert some in costs and all(cost.startswith("image of ") for cost in costs)
+    [plain, *_] = costs.values()
+    assert plain > cost_table(layout)["END"]
+    report = BuildReport(board="b", chip=name, digest="", structure_digest="", lanes=5, clock_hz=1, baud=1, plan="",
+                         bitstream="", resources={}, placed={}, fmax_mhz=1.0, worst_path=[], cycles=costs, seconds={},
+                         versions={}, rtl="", seed=None)
+    assert re.search(rf"^{some} +{costs[some]:,} clocks$", report.text(), re.MULTILINE)
 
 
 def test_too_slow_a_chip_is_told_by_how_much_and_where(tmp_path):
