@@ -311,6 +311,7 @@ class Work:
         sum_top = chip.rows * ((1 << chip.weight_bits) - 1)
         key_bits = 1 + max(chip.membrane_bits, chip.threshold_bits) + geometry.index_bits
         narrow = sum_top < 1 << 16 and key_bits <= 32 and cells.tiles.weights.dtype == np.uint8
+        self._quads = narrow and reading is None and 4 * ((1 << chip.weight_bits) - 1) < 1 << 8
         types = (np.uint16, np.int32) if narrow else (np.uint32, np.int64)
         self._sum_type, self._key_type = map(np.dtype, types if reading is None else (np.int64, np.int64))
         self._groups = tile_groups(chip.tiles, threads)
@@ -403,7 +404,7 @@ class Work:
             tally, neurons = np.zeros_like(self.tally), self._geometry.neurons
             samples.race_chunks(self._geometry, self._cells, self._reading, self._stamps, self._steps, self._dark,
                                 count, self._chunk, first, stop, np.empty(neurons, self._sum_type),
-                                np.empty(neurons, self._key_type), self._winners, tally)
+                                np.empty(neurons, self._key_type), self._winners, self._quads, tally)
             return tally
 
         self.tally += sum(shared_out(self._threads, carry_out, self._groups[:-1], self._groups[1:]))

@@ -9,21 +9,30 @@ __all__ = ["add_rows", "drooped", "race", "read_rows", "with_read_noise"]
 
 
 @kernel
-def add_rows(weights, rows, count, sums):
-    """3.1: add up the weights of ``rows``: several rows a sweep, so that sums are loaded and stored seldom."""
-    neurons = sums.shape[0]
-    row = np.uint64(rows[0])
-    for j in range(neurons):
-        sums[j] = weights[row, np.uint64(j)]
-    i = 1
-    while i + 8 <= count:
-        a, b, c, d = np.uint64(rows[i]), np.uint64(rows[i + 1]), np.uint64(rows[i + 2]), np.uint64(rows[i + 3])
-        e, f, g, h = np.uint64(rows[i + 4]), np.uint64(rows[i + 5]), np.uint64(rows[i + 6]), np.uint64(rows[i + 7])
-        for column in range(neurons):
-            j = np.uint64(column)
-            sums[j] += (weights[a, j] + weights[b, j] + weights[c, j] + weights[d, j]
-                        + weights[e, j] + weights[f, j] + weights[g, j] + weights[h, j])
-        i += 8
+def add_rows(weights, rows, count, sums, quads):
+    """3.1: add up the weights of ``rows``, several rows a sweep, so that sums are loaded and stored seldom.
+
+    ``quads`` tells that four weights add up within a byte, in which vectors have the most lanes.
+    """
+    neurons, i = sums.shape[0], 0
+    for column in range(neurons):
+        sums[column] = 0
+    if quads:
+        while i + 4 <= count:
+            a, b, c, d = np.uint64(rows[i]), np.uint64(rows[i + 1]), np.uint64(rows[i + 2]), np.uint64(rows[i + 3])
+            for column in range(neurons):
+                j = np.uint64(column)
+                sums[j] += np.uint8(weights[a, j] + weights[b, j] + weights[c, j] + weights[d, j])
+            i += 4
+    else:
+        while i + 8 <= count:
+            a, b, c, d = np.uint64(rows[i]), np.uint64(rows[i + 1]), np.uint64(rows[i + 2]), np.uint64(rows[i + 3])
+            e, f, g, h = np.uint64(rows[i + 4]), np.uint64(rows[i + 5]), np.uint64(rows[i + 6]), np.uint64(rows[i + 7])
+            for column in range(neurons):
+                j = np.uint64(column)
+                sums[j] += (weights[a, j] + weights[b, j] + weights[c, j] + weights[d, j]
+                            + weights[e, j] + weights[f, j] + weights[g, j] + weights[h, j])
+            i += 8
     while i + 2 <= count:
         a, b = np.uint64(rows[i]), np.uint64(rows[i + 1])
         for column in range(neurons):
@@ -96,21 +105,22 @@ def read_rows(weights, tile, rows, count, reading, sums):
 def race(membranes, theta, membrane_top, index_bits, keys, fired):
     """3.4: the neurons of largest V - θ into ``fired``, falling; ties lowest first. Returns the largest V - θ.
 
-    A key holds V - θ above the complement of the neuron, so that no two are equal and one maximum gives both.
+    A key holds V - θ above the complement of the neuron, so that no two are equal and one maximum gives both; the next
+    neuron is the maximum of what is below the last.
     """
-    neurons, top = keys.shape[0], membrane_top
-    index_mask = (1 << index_bits) - 1
-    lowest = np.iinfo(keys.dtype).min
+    kind = keys.dtype.type
+    neurons, top, bits = keys.shape[0], kind(membrane_top), kind(index_bits)
+    mask = kind((1 << index_bits) - 1)
+    lowest, best = kind(np.iinfo(keys.dtype).min), kind(np.iinfo(keys.dtype).max)
     for j in range(neurons):
-        keys[j] = ((min(np.int64(membranes[j]), top) - np.int64(theta[j])) << index_bits) | (index_mask - j)
+        keys[j] = kind(kind(min(kind(membranes[j]), top) - kind(theta[j])) << bits) | kind(mask - kind(j))
     largest = 0
     for rank in range(fired.shape[0]):
-        best = keys[0]
+        last, best = best, lowest
         for j in range(neurons):
-            best = max(best, keys[j])
-        neuron = index_mask - (np.int64(best) & index_mask)
-        fired[rank] = neuron
-        keys[neuron] = lowest
+            key = keys[j]
+            best = max(best, key if key < last else lowest)
+        fired[rank] = mask - (best & mask)
         if rank == 0:
             largest = np.int64(best) >> index_bits
     return largest

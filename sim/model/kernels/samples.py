@@ -103,16 +103,16 @@ def _gather(lines, stamps, sample, spiked, silent):
 
 @kernel
 def race_chunks(geometry, cells, reading, stamps, steps, dark, count, chunk, first_tile, last_tile, sums, keys, winners,
-                tally):
+                quads, tally):
     """:func:`race_samples` on one chunk of samples after the other, so that their stamps stay in the cache."""
     for first in range(0, count, chunk):
         race_samples(geometry, cells, reading, stamps[first:], steps[first:], dark[first:], min(chunk, count - first),
-                     first_tile, last_tile, sums, keys, winners[:, first:], tally)
+                     first_tile, last_tile, sums, keys, winners[:, first:], quads, tally)
 
 
 @kernel
 def race_samples(geometry, cells, reading, stamps, steps, dark, count, first_tile, last_tile, sums, keys, winners,
-                 tally):
+                 quads, tally):
     """Carry ``count`` scanned samples through the tiles ``first_tile`` to ``last_tile``.
 
     What threads share is indexed, never sliced in an inner loop: a slice counts a reference, and its counter would
@@ -120,7 +120,8 @@ def race_samples(geometry, cells, reading, stamps, steps, dark, count, first_til
 
     ``reading`` is None in the exact model. ``winners[tile, sample, rank]`` takes the neurons that fired, -1 first where
     the tile stayed silent: tile by tile, so that threads seldom write to the same line of a cache. The types of
-    ``sums`` and ``keys`` must hold an unsaturated membrane and a key of :func:`race`.
+    ``sums`` and ``keys`` must hold an unsaturated membrane and a key of :func:`race`; ``quads`` is that of
+    :func:`add_rows`.
     """
     rows, neurons, learners, amplitudes = geometry.rows, geometry.neurons, geometry.learners, geometry.amplitudes
     spiked, silent, ages = np.empty(rows + 1, np.int32), np.empty(rows + 1, np.int32), np.empty(rows + 1, np.int64)
@@ -148,7 +149,7 @@ def race_samples(geometry, cells, reading, stamps, steps, dark, count, first_til
 
             if reads:  # 3.1
                 if reading is None:
-                    add_rows(weights, spiked, reads, sums)
+                    add_rows(weights, spiked, reads, sums, quads)
                     for j in range(neurons):
                         read_sum += np.int64(sums[j])
                 else:
