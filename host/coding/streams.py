@@ -1,7 +1,9 @@
 """Event streams made into events of a chip (contract, sections 3 and 9)."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import numba
 import numpy as np
 
 from ohmspike.chip import Chip
@@ -9,10 +11,14 @@ from ohmspike.chip.events import EventBatch, EventCode
 from ohmspike.chip.limits import STEP_MAX
 from ohmspike.host.data.formats import DataError
 from ohmspike.host.data.streams import TIME_TOP, Stream
+from ohmspike.host.support.errors import UserError
 
-from .images import sample_suffix
+from .images import Encode, Encoding, sample_suffix
 
-__all__ = ["StreamEncoding", "stream_events"]
+__all__ = ["CAMERA_STEPS", "StreamEncoding", "camera_lines", "camera_steps", "encoding_for",
+           "stream_events"]
+
+_STEP = int(EventCode.STEP)
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,11 @@ class StreamEncoding:
         return stream_events(chip, stream, learn=learn, width=self.width, labels=labels, answer=answer)
 
 
+def encoding_for(chip: Chip, samples: Any) -> Encode:
+    """The encoding that samples have unless one is asked for: of images that of the chip, else of streams."""
+    return StreamEncoding() if isinstance(samples, Stream) else Encoding.of(chip)
+
+
 def stream_events(chip: Chip, stream: Stream, *, learn: bool, width: float | None = None,
                   labels: np.ndarray | None = None, answer: bool = False) -> EventBatch:
     """Events of a stream: its spikes, bin by bin, with a STEP between two of them.
@@ -43,6 +54,8 @@ def stream_events(chip: Chip, stream: Stream, *, learn: bool, width: float | Non
     then DECIDE and, while learning, DARK; in threshold mode a STEP, at which the last bin may fire; ANSWER and
     LABEL as they are wanted; then END. A chip
     for a stream has ``plane_height × plane_width`` lines, in any proportion.
+
+    A stream of an event camera, which has a ``sensor``, becomes events by contract 9.8 instead; ``width`` is not used.
 
     Parameters
     ----------
@@ -59,6 +72,8 @@ def stream_events(chip: Chip, stream: Stream, *, learn: bool, width: float | Non
     DataError
         A line is not on the plane; a sample takes more than 254 STEPs; the width is not above 0.
     """
+    if stream.sensor is not None:
+        return _camera_events(chip, stream, learn, labels, answer)
     race = chip.fire_mode == "race"
     samples = np.repeat(np.arange(len(stream)), np.diff(stream.offsets))
     off = np.flatnonzero((stream.line < 0) | (stream.line >= chip.lines))
@@ -110,3 +125,99 @@ def _bins(stream, samples, race, width):
         return late // int(min(width, TIME_TOP))
     with np.errstate(over="ignore"):
         return np.minimum(np.floor(late / width + 1e-9), TIME_TOP).astype(np.int64)
+
+
+CAMERA_STEPS = 32
+"""Steps of a sample of an event camera in a chip that fires at a threshold and has no ``rate_steps``."""
+
+
+def camera_lines(chip: Chip, sensor: tuple[int, int], name: str = "events") -> np.ndarray:
+    """The line of a chip for every line of a sensor, in the first window of time (contract 9.8).
+
+    Returns
+    -------
+    int32 array of shape (2 · height · width,)
+
+    Raises
+    ------
+    UserError
+        The planes of the chip are no ON and OFF.
+    """
+    height, width = sensor
+    if chip.edges or chip.thresholds:
+        raise UserError(f"{name}: the planes of {chip.name} are edges or brightness of images, not ON and OFF",
+                        hint="a chip for an event camera has channels = 2 under [plane], and neither edges nor "
+                             "thresholds under [code]: such as shared-saccades")
+    if chip.channels > 1 and chip.channels % 2:
+        raise UserError(f"{name}: channels must be 1, or 2 for every window of time, for events of a camera, "
+                        f"not {chip.channels} as in {chip.name}")
+    down, right = _places(height, chip.plane_height), _places(width, chip.plane_width)
+    off = np.array([0, chip.channels > 1])[:, None, None]
+    return ((off * chip.plane_height + down[:, None]) * chip.plane_width + right).astype(np.int32).ravel()
+
+
+def camera_steps(chip: Chip) -> int:
+    """Steps into which a sample of a camera is divided (contract 9.8)."""
+    windows = max(1, chip.channels // 2)
+    if chip.fire_mode == "race":
+        return windows if windows > 1 else chip.latency_bins
+    return chip.rate_steps or CAMERA_STEPS
+
+
+def _camera_events(chip, stream, learn, labels, answer):
+    """Events of an event camera (contract 9.8)."""
+    height, width = stream.sensor
+    lines = camera_lines(chip, stream.sensor, stream.name)
+    if len(stream.line) and not 0 <= stream.line.min() <= stream.line.max() < 2 * height * width:
+        raise DataError(f"{stream.name}: line must be 0 to {2 * height * width - 1} for a sensor of {height}x{width}, "
+                        f"not {stream.line.min()} to {stream.line.max()}")
+    suffix = sample_suffix(chip, len(stream), learn, labels, answer)
+    return EventBatch(*_camera(
+        np.ascontiguousarray(stream.time), np.ascontiguousarray(stream.line), stream.offsets, lines,
+        camera_steps(chip), max(1, chip.channels // 2), 2 * chip.plane_height * chip.plane_width, chip.lines,
+        -1.0 if stream.span is None else float(stream.span), chip.fire_mode == "race", suffix))
+
+
+def _places(sensor, plane):
+    """Where every pixel of a side of a sensor lies on a side of the plane: scaled down, or in the middle."""
+    pixels = np.arange(sensor)
+    return pixels * plane // sensor if sensor > plane else pixels + (plane - sensor) // 2
+
+
+@numba.njit(cache=True)
+def _camera(time, line, offsets, plane, steps, windows, window_lines, lines, span, race, suffix):
+    samples = len(offsets) - 1
+    codes = np.empty(len(line) + samples * (steps + suffix.shape[1]), np.int32)
+    begins, at = np.zeros(samples + 1, np.int64), 0
+    for s in range(samples):
+        first, last = offsets[s], offsets[s + 1]
+        keys, length = np.empty(last - first, np.int64), span
+        if last > first:
+            begin = time[first] - time[first]
+            if span < 0:
+                begin = time[first:last].min()
+                length = float(time[first:last].max() - begin)
+            for i in range(first, last):
+                step = int(np.floor(float(time[i] - begin) * steps / length)) if length > 0 else 0
+                step = min(max(step, 0), steps - 1)
+                keys[i - first] = step * lines + step * windows // steps * window_lines + plane[line[i]]
+        keys.sort()
+        step = 0
+        for i in range(len(keys)):
+            if i and keys[i] == keys[i - 1]:
+                continue
+            while step < keys[i] // lines:
+                codes[at] = _STEP
+                at += 1
+                step += 1
+            codes[at] = keys[i] % lines
+            at += 1
+        while step < steps - race:
+            codes[at] = _STEP
+            at += 1
+            step += 1
+        for i in range(suffix.shape[1]):
+            codes[at] = suffix[s, i]
+            at += 1
+        begins[s + 1] = at
+    return codes[:at].copy(), begins

@@ -10,7 +10,7 @@ from .options import Choice, data_option, json_option
 
 __all__ = ["accuracy"]
 
-GROUPS = ("chips", "levels", "codes", "free", "shared", "corruptions", "size", "write-noise")
+GROUPS = ("chips", "levels", "codes", "free", "shared", "corruptions", "size", "write-noise", "events")
 
 
 @click.command()
@@ -26,7 +26,7 @@ GROUPS = ("chips", "levels", "codes", "free", "shared", "corruptions", "size", "
 def accuracy(groups: tuple[str, ...], only: tuple[str, ...], seeds: tuple[int, ...], results: Path,
              data_source: str | None, as_json: bool) -> None:
     """accuracy of every chip on the test set, mean and spread of several seeds, next to published figures"""
-    from ohmspike.host.data.images import load_dataset
+    from ohmspike.host.data.samples import load_samples
     from ohmspike.host.studies.accuracy import Baseline, Results, cases, run_baseline, run_case, table
     from ohmspike.host.support.atomic import check_places
 
@@ -35,7 +35,7 @@ def accuracy(groups: tuple[str, ...], only: tuple[str, ...], seeds: tuple[int, .
     if only and (missing := sorted(set(only) - {case.label for case in chosen})):
         labels = dict.fromkeys(case.label for case in cases(list(groups)))
         raise click.UsageError(f"--only must be one of {', '.join(labels)}, not {missing[0]!r}")
-    data, kept, runs = load_dataset(data_source, progress=console.status), Results(results), []
+    data, kept, runs = load_samples(data_source, progress=console.status), Results(results), []
     for case in chosen:
         if isinstance(case, Baseline):
             data.labels()

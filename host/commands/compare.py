@@ -102,12 +102,16 @@ def compare(chip_name: str, name_a: str, name_b: str, images: int, learn: bool, 
             steps: int | None, peak: float | None, data_source: str | None, nonidealities: NonIdealities | None,
             altered: tuple[str, ...], as_json: bool) -> None:
     """the same events through two targets; the first difference, exit code 1 if there is one"""
-    from ohmspike.host.data.images import load_dataset
+    from ohmspike.host.coding.streams import StreamEncoding
+    from ohmspike.host.data.samples import load_samples
+    from ohmspike.host.data.streams import Stream
     from ohmspike.host.targets.registry import open_target
 
     chip, state = with_nonidealities(chip_of(chip_name, seed), nonidealities)
-    code = encoding_of(chip, encoding, steps, peak)
-    data = load_dataset(data_source, progress=console.status)
+    data = load_samples(data_source, progress=console.status)
+    is_stream = isinstance(data.train_images, Stream)
+    rated = encoding_of(chip, encoding, steps, peak)
+    code: Encode = StreamEncoding() if is_stream else rated
     data.check(chip, labels_for="learning with labels" if learn and chip.classes else None)
     order = np.random.default_rng(chip.seed).permutation(len(data.train_images))[:images]
 
@@ -130,7 +134,7 @@ def compare(chip_name: str, name_a: str, name_b: str, images: int, learn: bool, 
         with console.progress("comparing", "images") as progress:
             first = _first_difference(a, b, data.train_images[order], labels, code, learn=learn, progress=progress)
     result = {"chip": chip.name, "digest": chip.digest, "a": name_a, "b": name_b, "seed": chip.seed,
-              "images": images, "learn": learn, "encoding": code.kind,
+              "images": images, "learn": learn, "encoding": "stream" if is_stream else rated.kind,
               "nonidealities": nonidealities and dataclasses.asdict(nonidealities),
               "differences": 0 if first is None else 1, "first_difference": first}
     text = (f"{images} images through {name_a} and {name_b}: no difference in output spikes, "

@@ -148,7 +148,7 @@ def with_nonidealities(chip: Chip, nonidealities: NonIdealities | None) -> tuple
 
 target_option = click.option("--target", type=TargetName(), default="model", show_default=True,
                              help="what carries out the events; the RTL takes hours for all of MNIST")
-data_option = click.option("--data", "data_source", default=None, metavar="mnist|fashion|FOLDER|FILE.npz",
+data_option = click.option("--data", "data_source", default=None, metavar="mnist|fashion|saccades|FOLDER|FILE",
                            help="what to learn: a built-in set, a folder with its files, or your own (docs/data.md)"
                                 "  [default: mnist]")
 json_option = click.option("--json", "as_json", is_flag=True, help="print the metrics alone, as JSON")

@@ -50,13 +50,13 @@ def search(chip_name: str, seed: int | None, data_source: str | None, study_file
            read_out: str, nonidealities: NonIdealities | None, trials: int, seeds: int, out: Path | None,
            as_json: bool) -> None:
     """search for rates with Optuna, evaluated on validation images (the last 10,000 of MNIST to learn from)"""
-    from ohmspike.host.data.images import load_dataset
+    from ohmspike.host.data.samples import load_samples
     from ohmspike.host.studies.search import search as search_rates
     from ohmspike.host.studies.search import suggested
 
     chip = chip_of(chip_name, seed)
     check_places(study_file, out)
-    data = load_dataset(data_source, progress=console.status)
+    data = load_samples(data_source, progress=console.status)
     data.check(chip, labels_for="the search")
     held = len(data.validation().test_images)
     console.status(console.COMPILING)

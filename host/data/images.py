@@ -115,6 +115,9 @@ def load_dataset(source: str | os.PathLike | None = None, progress: Progress | N
     """
     if source is None or isinstance(source, str) and source in COLLECTIONS:
         return load_collection(COLLECTIONS[source or "mnist"], None, progress)
+    if source == "saccades":
+        raise DataError("saccades: events of a camera, and images are needed here",
+                        hint="ohmspike learn, classify, compare, accuracy and search take events")
     path = Path(source)
     if path.is_dir() and (collection := collection_in(path)) is not None:
         return load_collection(collection, path, progress)

@@ -8,6 +8,8 @@ from .dataset import HELD_OUT_SEED, HELD_OUT_SHARE, Dataset, held_out
 from .foreign import is_stream
 from .formats import DataError, Progress
 from .images import load_dataset
+from .saccades import NAME as SACCADES
+from .saccades import load_saccades
 from .streams import fitting, load_stream
 
 __all__ = ["load_samples"]
@@ -25,11 +27,13 @@ def load_samples(source: str | Path | None, progress: Progress | None = None) ->
     DataError
         As :func:`load_dataset` and :func:`load_stream`.
     """
+    if isinstance(source, str) and source == SACCADES:
+        return load_saccades(progress)
     path = None if source is None else Path(source)
     if path is None or not path.is_file() or not is_stream(path):
         return load_dataset(source, progress)
     stream = load_stream(path, progress)
-    if stream.bin is None:
+    if stream.bin is None and stream.sensor is None:
         stream = dataclasses.replace(stream, bin=fitting(stream))
     if len(stream) < 2:
         raise DataError(f"{path}: samples must be at least 2, one of them to be held out, not {len(stream)}")

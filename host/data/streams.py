@@ -1,5 +1,6 @@
 """Spikes a user has already: event streams (time, line) made into events of a chip (contract, sections 3 and 9)."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from .formats import DataError, Progress, read_npz
 __all__ = ["Stream", "load_stream"]
 
 TIME_TOP = 1 << 61
-STREAM_ARRAYS = ("time", "line", "offsets", "labels", "bin")
+SIDE_TOP = 8192
+STREAM_ARRAYS = ("time", "line", "offsets", "labels", "bin", "sensor", "span")
 STREAM_HINT = "write it with numpy.savez(path, time=..., line=..., offsets=...), see docs/data.md"
 
 
@@ -32,6 +34,13 @@ class Stream:
     bin : float, optional
         Width of a step that the file asks for, in the unit of ``time``.
     name : str
+    sensor : (int, int), optional
+        Height and width of the event camera whose events these are. Lines are then those of the sensor,
+        ``(polarity · height + y) · width + x`` with polarity 0 for ON and 1 for OFF, and become lines of a chip by
+        contract 9.8.
+    span : float, optional
+        Time of a sample of a camera, which begins at time 0; if absent, a sample lasts from its first to its last
+        event.
     """
 
     time: np.ndarray
@@ -40,25 +49,30 @@ class Stream:
     labels: np.ndarray | None = None
     bin: float | None = None
     name: str = "stream"
+    sensor: tuple[int, int] | None = None
+    span: float | None = None
 
     def __len__(self):
         return len(self.offsets) - 1
 
     def __getitem__(self, index: slice | np.ndarray) -> "Stream":
         """Consecutive samples, or those of an array of numbers, as a stream of their own."""
+        if isinstance(index, np.ndarray) and len(index) and (np.diff(index) == 1).all():
+            index = slice(int(index[0]), int(index[-1]) + 1)  # without a copy of what may be a file
         if isinstance(index, np.ndarray):
             lengths = np.diff(self.offsets)[index]
             offsets = np.r_[0, np.cumsum(lengths)]
             spikes = np.arange(offsets[-1]) + np.repeat(self.offsets[index] - offsets[:-1], lengths)
-            return Stream(self.time[spikes], self.line[spikes], offsets,
-                          None if self.labels is None else self.labels[index], self.bin, self.name)
+            return dataclasses.replace(self, time=self.time[spikes], line=self.line[spikes], offsets=offsets,
+                                       labels=None if self.labels is None else self.labels[index])
         start, stop, step = index.indices(len(self))
         if step != 1:
             raise ValueError(f"step must be 1, not {step}")
         offsets = self.offsets[start:max(start, stop) + 1]
         first, last = offsets[0], offsets[-1]
-        return Stream(self.time[first:last], self.line[first:last], offsets - first,
-                      None if self.labels is None else self.labels[start:max(start, stop)], self.bin, self.name)
+        return dataclasses.replace(
+            self, time=self.time[first:last], line=self.line[first:last], offsets=offsets - first,
+            labels=None if self.labels is None else self.labels[start:max(start, stop)])
 
     @property
     def classes(self) -> int | None:
@@ -74,7 +88,8 @@ def load_stream(path: str | Path, progress: Progress | None = None) -> Stream:
     path : path
         ``.npz`` with ``time`` (integers or floats, finite) and ``line`` (integers, from 0 up), both of shape (spikes,),
         and ``offsets``, integers of shape (samples + 1,) that rise from 0 to the number of spikes; optional ``labels``,
-        integers of shape (samples,), 0 to 65535, and ``bin``, the width of a step.
+        integers of shape (samples,), 0 to 65535; ``bin``, the width of a step; ``sensor`` and ``span`` of a camera,
+        as of a :class:`Stream`.
     progress : callable, optional
         Called with the names of arrays that are not used.
 
@@ -102,14 +117,18 @@ def load_stream(path: str | Path, progress: Progress | None = None) -> Stream:
     labels = arrays.get("labels")
     if labels is not None:
         labels = _integers(path, "labels", labels, (len(offsets) - 1,), LABEL_TOP)
-    width = None
-    if (given := arrays.get("bin")) is not None:
-        if given.dtype.kind not in "iuf" or given.size != 1 or not 0 < given.item() < np.inf:
-            raise DataError(f"{path}: bin must be one number above 0, not {given}")
-        width = float(given.item())
+    width, span = (_above_0(path, name, arrays.get(name)) for name in ("bin", "span"))
+    sensor = None
+    if (given := arrays.get("sensor")) is not None:
+        if given.dtype.kind not in "iu" or given.shape != (2,) or not (1 <= given.min() and given.max() <= SIDE_TOP):
+            raise DataError(f"{path}: sensor must be a height and a width, 1 to {SIDE_TOP}, not {given}")
+        sensor = int(given[0]), int(given[1])
+        line = _integers(path, "line", line, (len(time),), 2 * sensor[0] * sensor[1] - 1)
+    elif span is not None:
+        raise DataError(f"{path}: span must come with sensor", hint=STREAM_HINT)
     if others and progress is not None:
         progress(f"{path}: not used: {', '.join(others)}")
-    return Stream(time, line, offsets, labels, width, str(path))
+    return Stream(time, line, offsets, labels, width, str(path), sensor, span)
 
 
 def fitting(stream: Stream) -> float:
@@ -120,6 +139,15 @@ def fitting(stream: Stream) -> float:
     if stream.time.dtype.kind == "i":
         return float(longest // STEP_MAX + 1)
     return float(longest) / STEP_MAX * (1 + 1e-9) or 1.0
+
+
+def _above_0(path, name, given):
+    """One number above 0, or None if there is none."""
+    if given is None:
+        return None
+    if given.dtype.kind not in "iuf" or given.size != 1 or not 0 < given.item() < np.inf:
+        raise DataError(f"{path}: {name} must be one number above 0, not {given}")
+    return float(given.item())
 
 
 def _integers(path, name, array, shape, top):

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ohmspike.host.coding.images import Encode, Encoding
+from ohmspike.host.coding.images import Encode
+from ohmspike.host.coding.streams import encoding_for
 from ohmspike.host.coding.vote import Vote
 from ohmspike.host.data.dataset import Samples
 from ohmspike.host.targets.base import Target
@@ -62,7 +63,7 @@ def decisions(target: Target, images: np.ndarray, vote: Vote | None = None, *, e
 
 
 def _presented(target, images, encoding, progress, *, answer=False, chunk=1000):
-    encoding = Encoding.of(target.chip) if encoding is None else encoding
+    encoding = encoding_for(target.chip, images) if encoding is None else encoding
     watch = Watch(target.chip, learn=False)
     for first in range(0, len(images), chunk):
         part = images[first:first + chunk]

@@ -13,6 +13,7 @@ from ohmspike.chip import Chip, Phase
 from ohmspike.chip.events import checked_labels
 from ohmspike.chip.initial import presentation_order
 from ohmspike.host.coding.images import Encode, Encoding, noisy, shifted
+from ohmspike.host.coding.streams import encoding_for
 from ohmspike.host.data.dataset import Samples
 from ohmspike.host.targets.base import Target
 from ohmspike.host.targets.model import ModelTarget
@@ -128,7 +129,7 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
     plan = [(phase, number) for phase in phases for number in range(phase.passes)]
     if any(phase.teach for phase in phases):
         checked_labels(labels, count, chip.classes)  # now, and not when the tiles have learned
-    encoding = Encoding.of(chip) if encoding is None else encoding
+    encoding = encoding_for(chip, images) if encoding is None else encoding
     ends = np.cumsum([phase.passes for phase in phases])
     total, done = len(plan) * count, 0
     prequential: list[tuple[int, float]] = []
@@ -183,7 +184,7 @@ def run_facts(chip: Chip, images: Samples, labels: np.ndarray | None = None, *, 
     phases = schedule_of(chip, passes=passes, labelled=labels is not None)
     return {"images": digest_of(images), "labels": None if labels is None else digest_of(labels),
             "schedule": [phase.to_dict() for phase in phases],
-            "encoding": dataclasses.asdict(Encoding.of(chip) if encoding is None else encoding),
+            "encoding": dataclasses.asdict(encoding_for(chip, images) if encoding is None else encoding),
             "nonidealities": nonidealities}
 
 

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ohmspike.chip import Chip, Phase
 from ohmspike.chip.markdown import markdown_table
-from ohmspike.host.coding.images import Encoding
+from ohmspike.host.coding.images import Encode, Encoding
+from ohmspike.host.coding.streams import encoding_for
 from ohmspike.host.data.dataset import Dataset
 from ohmspike.host.learning.classify import classify, train_vote
 from ohmspike.host.learning.run import learn, schedule_of, warm_up
@@ -99,6 +102,8 @@ def cases(groups: list[str]) -> list[Case | Baseline]:
         chosen += [Case("free", chip.name, chip, Encoding.of(chip)) for chip in free]
     if "shared" in groups:
         chosen += [Case("chips", name, Chip.preset(name)) for name in ("shared-small", "shared", "shared-large")]
+    if "events" in groups:  # of `--data saccades`, or another set of a camera
+        chosen += [Case("chips", "shared-saccades", Chip.preset("shared-saccades"))]
     if "size" in groups:
         chosen += [Case("chips", "wide", Chip.preset("wide"))]
     tiles = Chip.preset("tiles")
@@ -143,18 +148,22 @@ def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None
         chip, state = as_hardware(chip, NonIdealities(c2c=case.c2c, seed=seed))
     labels, test_labels = data.labels()
     classes = int(max(labels.max(), test_labels.max())) + 1
-    warm_up(chip, case.encoding)
+    encoding: Encode = case.encoding
+    if isinstance(data.train_images, np.ndarray):
+        warm_up(chip, case.encoding)
+    else:
+        encoding = encoding_for(chip, data.train_images)
     taught = any(phase.teach for phase in chip.schedule)
     with open_target("model", chip, threads=threads) as target:
         if state is not None:
             target.load(state)
-        learned = learn(target, data.train_images, labels if taught else None, encoding=case.encoding,
+        learned = learn(target, data.train_images, labels if taught else None, encoding=encoding,
                         progress=progress)
         vote = None if chip.shared else train_vote(target, data.train_images, labels, classes=classes,
-                                                   encoding=case.encoding)
+                                                   encoding=encoding)
 
         def right(images, by):
-            return float((classify(target, images, by, encoding=case.encoding) == test_labels).mean())
+            return float((classify(target, images, by, encoding=encoding) == test_labels).mean())
 
         before = target.counters()
         accuracies = {"vote": None if vote is None else right(data.test_images, vote)}
@@ -162,7 +171,7 @@ def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None
         spikes = None if vote is None else _spikes(chip, counted)
         accuracies["read_out"] = right(data.test_images, None) if taught else None
         under = _under_corruptions(data, seed, lambda images: classify(
-            target, images, None if taught else vote, encoding=case.encoding)) if case.corrupted else None
+            target, images, None if taught else vote, encoding=encoding)) if case.corrupted else None
     phases = schedule_of(chip)
     return {"group": case.group, "label": case.label, "digest": chip.digest, "seed": seed, "c2c": case.c2c,
             "synapses": chip.synapses, "read_out_synapses": chip.read_out_synapses,

@@ -141,6 +141,7 @@ DIGESTS = {
     "shared-fashion": ("7d4fdb18d833bbdb", "0949ba738dee7a00"),
     "shared-large": ("19169e75bb89f76e", "c495f07b179cedf0"),
     "shared-noise": ("2dfe0885ad068fea", "668b12fa76ed195f"),
+    "shared-saccades": ("c3793902477dcfc6", "cacdbb4e1d371f65"),
     "shared-small": ("ab54ae0c46d369c6", "34fd413b1578dea5"),
     "spiking": ("7c5d666f6b4785dd", "0a12c6340e1dcd71"),
     "tiles": ("53b1770fd9b59687", "6a95fcf459960214"),
