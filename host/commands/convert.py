@@ -1,4 +1,4 @@
-"""``ohmspike convert``: images of other programs into an archive that every command reads."""
+"""``ohmspike convert``: images and spikes of other programs into archives that every command reads, spikes back."""
 
 import re
 from pathlib import Path
@@ -9,9 +9,9 @@ import numpy as np
 
 from ohmspike.host.data.formats import DataError
 from ohmspike.host.support import console
-from ohmspike.host.support.atomic import check_places, write_arrays
+from ohmspike.host.support.atomic import check_places, write_arrays, write_whole
 
-from .options import json_option
+from .options import chip_of, encoding_of, json_option
 
 __all__ = ["convert"]
 
@@ -37,16 +37,33 @@ class Plane(click.ParamType):
 @click.option("--labels", "labels_file", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=None,
               help="labels that stand in a file of their own: .npy, IDX, or text with one in a line")
 @click.option("--plane", type=Plane(), default=None, help="scale the images to this height and width")
+@click.option("--node", default=None, help="NIR data: node, or NODE/OBSERVABLE, whose spikes are taken")
+@click.option("--chip", "chip_name", default=None, metavar="NAME|FILE",
+              help="images to OUT.nir: the chip whose code makes spikes of them")
 @json_option
-def convert(source: Path, out: Path, labels_file: Path | None, plane: tuple[int, int] | None, as_json: bool) -> None:
-    """write SOURCE (folders of pictures, CSV, IDX, Parquet, .mat, .npy) as OUT.npz, which --data takes"""
+def convert(source: Path, out: Path, labels_file: Path | None, plane: tuple[int, int] | None, node: str | None,
+            chip_name: str | None, as_json: bool) -> None:
+    """write SOURCE (folders of pictures, CSV, IDX, Parquet, .mat, .npy) as OUT.npz, which --data takes
+
+    Spikes as NIR data become an event stream in OUT.npz; an event stream, or images with --chip, become NIR data in
+    OUT.nir.
+    """
     from ohmspike.host.data.dataset import Dataset
-    from ohmspike.host.data.foreign import read_images, scaled
+    from ohmspike.host.data.foreign import NIR_SPIKES, is_stream, kind_of, read_images, scaled
     from ohmspike.host.data.images import checked_images, checked_label_array
 
-    if out.suffix != ".npz":
-        raise DataError(f"OUT must end in .npz, not {str(out)!r}")
+    if out.suffix not in (".npz", ".nir"):
+        raise DataError(f"OUT must end in .npz or .nir, not {str(out)!r}")
+    spikes, stream = kind_of(source) is NIR_SPIKES, is_stream(source)
+    for option, given, meant in (("--node", node, spikes), ("--chip", chip_name, out.suffix == ".nir" and not stream),
+                                 ("--labels", labels_file, out.suffix == ".npz"),
+                                 ("--plane", plane, not spikes and not (stream and out.suffix == ".nir"))):
+        if given is not None and not meant:
+            raise DataError(f"{option} has no meaning from {source} to {out}")
     check_places(out)
+    if out.suffix == ".nir" or spikes:
+        _convert_spikes(source, out, labels_file, plane, node, chip_name, as_json)
+        return
     arrays = read_images(source, plane)
     if labels_file is not None:
         arrays["labels"] = _labels(labels_file)
@@ -67,6 +84,61 @@ def convert(source: Path, out: Path, labels_file: Path | None, plane: tuple[int,
     console.show(facts, as_json=as_json, text="\n".join([
         f"{out}: {facts['images']:,} images, {facts['test_images']:,} test images of {data.plane[0]}x{data.plane[1]}, "
         + (f"{data.classes} classes" if data.classes is not None else "without labels")]))
+
+
+def _convert_spikes(source, out, labels_file, plane, node, chip_name, as_json):
+    from ohmspike.host.data.dataset import LABEL_TOP
+    from ohmspike.host.data.foreign import NIR_SPIKES, is_stream, kind_of, read_images, scaled
+    from ohmspike.host.data.images import checked_images
+    from ohmspike.host.data.streams import load_stream
+    from ohmspike.host.exchange.spikes import coded_stream, read_spikes, write_spikes
+
+    from .exchange import needs_nir
+
+    facts: dict[str, Any] = {}
+    if kind_of(source) is NIR_SPIKES:
+        if out.suffix != ".npz":
+            raise DataError(f"{source} has spikes as NIR data already", hint="name a file that ends in .npz")
+        needs_nir()
+        found = read_spikes(source, node)
+    elif is_stream(source):
+        found = load_stream(source, console.status)
+    elif chip_name is None:
+        raise DataError(f"{source}: images become spikes by the code of a chip", hint="name one with --chip")
+    else:
+        chip = chip_of(chip_name, None)
+        images = checked_images(source, "images", read_images(source, plane)["images"])
+        images = images if plane is None or images.shape[1:] == plane else scaled(images, plane)
+        if images.shape[1:] != (chip.plane_height, chip.plane_width):
+            raise DataError(f"{source}: images must be of {chip.plane_height}x{chip.plane_width} for {chip.name}, not "
+                            f"{images.shape[1]}x{images.shape[2]}",
+                            hint=f"--plane {chip.plane_height}x{chip.plane_width} scales them")
+        code = encoding_of(chip, None, None, None)
+        found = coded_stream(chip, code(chip, images, learn=False))
+        facts = {"lines": chip.lines, "duration": float(code.steps or chip.latency_bins)}
+    if out.suffix == ".nir":
+        needs_nir()
+        write_spikes(out, found, **facts)
+        if (classes := found.labels) is not None:
+            beside = out.with_name(f"{out.stem}-labels.npy")
+            write_whole(beside, lambda file: np.save(file, classes), error=DataError)
+            console.say(f"note: NIR data has no labels: they are in {beside}, which --labels takes")
+    else:
+        arrays = {"time": found.time, "line": found.line, "offsets": found.offsets}
+        labels = found.labels if labels_file is None else _labels(labels_file)
+        if labels is not None:
+            if labels.shape != (len(found),) or labels.dtype.kind not in "iu" or labels.size and not (
+                    0 <= labels.min() and labels.max() <= LABEL_TOP):
+                raise DataError(f"{labels_file}: labels must be integers 0 to {LABEL_TOP} of shape ({len(found)},), "
+                                f"not {labels.dtype} of {labels.shape}")
+            arrays["labels"] = labels.astype(np.int64)
+        if found.bin is not None:
+            arrays["bin"] = np.array(found.bin)
+        write_arrays(out, arrays)
+    told = {"file": str(out), "samples": len(found), "spikes": len(found.line),
+            "lines": facts.get("lines", int(found.line.max(initial=0)) + 1)}
+    console.show(told, as_json=as_json, text=f"{out}: {told['samples']:,} samples, {told['spikes']:,} spikes on "
+                 f"{told['lines']:,} lines")
 
 
 def _labels(path: Path) -> np.ndarray:

@@ -14,7 +14,7 @@ from .energy import device_of, device_option
 from .groups import Group
 from .options import Choice, chip_of, json_option
 
-__all__ = ["exchange"]
+__all__ = ["exchange", "needs_nir"]
 
 
 @click.group(cls=Group)
@@ -22,9 +22,10 @@ def exchange() -> None:
     """a learned chip for other tools, or a network of theirs as a chip"""
 
 
-def _needs_nir() -> None:
+def needs_nir() -> None:
+    """Say what to install where the package nir is missing."""
     if importlib.util.find_spec("nir") is None:
-        raise UserError("graphs need the package nir, which is not installed",
+        raise UserError("NIR needs the package nir, which is not installed",
                         hint="pip install 'ohmspike[exchange]'")
 
 
@@ -42,7 +43,7 @@ def export(learned: Path, form: str, device_name: str | None, out: Path) -> None
 
     chip, state, vote = load(learned)
     if form == "nir":
-        _needs_nir()
+        needs_nir()
         export_graph(out, chip, state, vote)
         for difference in DIFFERENCES:
             console.say(f"note: {difference}")
@@ -64,7 +65,7 @@ def import_(graph: Path, chip_name: str, out: Path, as_json: bool) -> None:
     from ohmspike.host.exchange.graphs import DIFFERENCES, import_graph
     from ohmspike.host.runs.learned import save
 
-    _needs_nir()
+    needs_nir()
     made = import_graph(graph, chip_of(chip_name, None))
     save(out, made.chip, made.state, made.vote)
     console.show({"chip": made.chip.name, "neurons": made.chip.neurons, "lines": made.chip.lines, "unit": made.unit,

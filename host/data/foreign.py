@@ -26,7 +26,7 @@ from .formats import (
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["IMAGE_ARRAYS", "Kind", "NPZ", "NPZ_HINT", "is_stream", "kind_of", "picture", "read_images",
+__all__ = ["IMAGE_ARRAYS", "Kind", "NIR_SPIKES", "NPZ", "NPZ_HINT", "is_stream", "kind_of", "picture", "read_images",
            "scaled"]
 
 IMAGE_ARRAYS = ("images", "labels", "test_images", "test_labels")
@@ -347,6 +347,10 @@ _SIGNATURES = (
 )
 
 
+NIR_SPIKES = Kind("spikes as NIR data", hint="`ohmspike convert FILE OUT.npz` makes an event stream of them")
+"""What ``nir.write_data`` writes."""
+
+
 def _head(path: Path) -> bytes:
     """The first bytes of a file, unpacked if it is a gzip file."""
     try:
@@ -413,6 +417,8 @@ def _kind_of_file(path: Path) -> Kind:
     if head.startswith(b"\x89HDF") and _is_nir(path):
         return Kind("a NIR graph", hint="a NIR graph describes a network; a chip is described in TOML and named by "
                                         "--chip (docs/files.md), --data takes the samples that it learns")
+    if head.startswith(b"\x89HDF") and b"NIRGraphData" in _start(path):
+        return NIR_SPIKES
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return kind
@@ -425,12 +431,17 @@ def _kind_of_file(path: Path) -> Kind:
 
 def _is_nir(path: Path) -> bool:
     """Whether an HDF5 file holds the groups of a NIR graph: nodes, and edges between them."""
+    start = _start(path)
+    return all(re.search(rb"\0" + name + rb"\0", start) for name in (b"nodes", b"edges"))
+
+
+def _start(path: Path) -> bytes:
+    """What an HDF5 file holds at its beginning, where the names of its groups are."""
     try:
         with path.open("rb") as file:
-            start = file.read(_NIR_BYTES)
+            return file.read(_NIR_BYTES)
     except OSError:
-        return False
-    return all(re.search(rb"\0" + name + rb"\0", start) for name in (b"nodes", b"edges"))
+        return b""
 
 
 def _kind_of_zip(path: Path) -> Kind:
