@@ -36,7 +36,8 @@ def device_of(chip: Chip, device_name: str | None) -> Device:
     named = Device.load(device_name)
     if own is not None and not own.same_memristor(named):
         raise UserError(f"device must be {own.name}, of which {chip.name} is made, not {named.name}",
-                        hint=f"leave --device away; `mnist --device {device_name}` learns on a chip of that one")
+                        hint=f"leave --device away; `ohmspike learn --device {device_name}` learns on a chip of "
+                             "that one")
     return named
 
 
