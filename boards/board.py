@@ -72,6 +72,8 @@ class Board:
         File name extension of what the loader takes.
     extra_resources : callable
         Resources to add, given the platform.
+    pll : :class:`str`, optional
+        Key of :data:`ohmspike.boards.pll.PLLS` where that of the family will not do.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Board:
     loader: tuple[str, ...] = ()
     bitstream: str = "bit"
     extra_resources: "Callable[[Platform], list[Resource]]" = lambda platform: []
+    pll: str | None = None
 
     @property
     def family(self) -> str:

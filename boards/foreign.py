@@ -9,6 +9,7 @@ from ohmspike.hdl.flow.toolchain import ToolchainError
 
 from . import BOARDS
 from .board import Board
+from .pll import PLLS
 
 __all__ = ["BoardError", "board_of"]
 
@@ -43,5 +44,8 @@ def board_of(name: str) -> Board:
         raise BoardError(f"{name} must set BOARD to an ohmspike.boards.Board, not {found!r}", hint=_HINT)
     if found.device not in BUDGETS:
         raise BoardError(f"device of {found.name} must be one of {', '.join(BUDGETS)}, not {found.device!r}",
+                         hint=_HINT)
+    if found.pll not in (None, *PLLS):
+        raise BoardError(f"pll of {found.name} must be one of {', '.join(PLLS)}, or None, not {found.pll!r}",
                          hint=_HINT)
     return found

@@ -7,7 +7,7 @@ from amaranth import Elaboratable, Instance, Module, Signal
 from amaranth.build import Platform
 from amaranth.lib import io
 
-__all__ = ["PLLS", "Ecp5Pll", "Ice40Pll", "Pll", "ecp5_dividers", "ice40_dividers"]
+__all__ = ["PLLS", "Ecp5Pll", "Ice40CorePll", "Ice40Pll", "Pll", "ecp5_dividers", "ice40_dividers"]
 
 T = TypeVar("T")
 
@@ -106,13 +106,26 @@ class Ice40Pll(Pll):
 
     def elaborate(self, platform: Platform) -> Module:
         m = Module()
+        kind, source = self._source(m)
         divide, feedback, power, filters = self._dividers
         m.submodules.pll40 = Instance(
-            "SB_PLL40_PAD", p_FEEDBACK_PATH="SIMPLE", p_PLLOUT_SELECT="GENCLK", p_DIVR=divide, p_DIVF=feedback,
-            p_DIVQ=power, p_FILTER_RANGE=filters, i_PACKAGEPIN=self.clock_in.io, i_RESETB=1, i_BYPASS=0,
+            kind, p_FEEDBACK_PATH="SIMPLE", p_PLLOUT_SELECT="GENCLK", p_DIVR=divide, p_DIVF=feedback,
+            p_DIVQ=power, p_FILTER_RANGE=filters, **source, i_RESETB=1, i_BYPASS=0,
             o_PLLOUTGLOBAL=self.clock, o_LOCK=self.locked)
         return m
 
+    def _source(self, m: Module) -> tuple[str, dict[str, Any]]:
+        """The cell, and the port at which the clock comes in."""
+        return "SB_PLL40_PAD", {"i_PACKAGEPIN": self.clock_in.io}
 
-PLLS = {"ecp5": Ecp5Pll, "ice40": Ice40Pll}
-"""By the family of the device."""
+
+class Ice40CorePll(Ice40Pll):
+    """On an iCE40, from any other pin."""
+
+    def _source(self, m: Module) -> tuple[str, dict[str, Any]]:
+        m.submodules.pin = pin = io.Buffer("i", self.clock_in)
+        return "SB_PLL40_CORE", {"i_REFERENCECLK": pin.i}
+
+
+PLLS = {"ecp5": Ecp5Pll, "ice40": Ice40Pll, "ice40-core": Ice40CorePll}
+"""By the family of the device, or as a board asks for it."""

@@ -28,7 +28,7 @@ class BoardTop(Elaboratable):
 
     def __init__(self, board: Board, layout: Layout, *, clock_hz: int, baud: int):
         self.board, self._layout = board, layout
-        self._pll = PLLS[board.family](board.oscillator_hz, clock_hz)
+        self._pll = PLLS[board.pll or board.family](board.oscillator_hz, clock_hz)
         self.clock_hz, self.baud = self._pll.out_hz, baud
         self._rate = BitRate(self.clock_hz, baud)
 

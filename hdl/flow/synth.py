@@ -50,6 +50,9 @@ BUDGETS = {
     "ice40up5k": Budget("synth_ice40 -device u -dsp -spram", {
         "LUT4": (5280, ("SB_LUT4",)), "FF": (5280, ("SB_DFF*",)), "carry": (5280, ("SB_CARRY",)),
         "block RAM": (30, ("SB_RAM40_4K*",)), "SPRAM": (4, ("SB_SPRAM256KA",)), "DSP": (8, ("SB_MAC16",))}),
+    "ice40hx8k": Budget("synth_ice40 -device hx", {
+        "LUT4": (7680, ("SB_LUT4",)), "FF": (7680, ("SB_DFF*",)), "carry": (7680, ("SB_CARRY",)),
+        "block RAM": (32, ("SB_RAM40_4K*",))}),
 }
 
 
@@ -110,10 +113,10 @@ def main():
     parser.add_argument("--lanes", type=int, default=None)
     options = parser.parse_args()
     chip = Chip.load(options.chip)
-    small = options.device == "ice40up5k"
+    small = not options.device.startswith("ecp5")
     layout = Layout(chip, min(options.lanes or (5 if small else 32), chip.neurons), 1 if small else 2)
     budget = BUDGETS[options.device]
-    used = synthesise(ChipTop(layout), budget, undefined=("cells*",) if small else ())
+    used = synthesise(ChipTop(layout), budget, undefined=("cells*",) if options.device == "ice40up5k" else ())
     for resource, (available, _) in budget.resources.items():
         share = used[resource] / available
         sys.stdout.write(f"{resource:10} {used[resource]:7} of {available:6} {share:7.1%}\n")

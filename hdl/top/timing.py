@@ -18,7 +18,8 @@ __all__ = ["active_of", "image", "listed_of", "max_idle_cycles", "noted_of", "re
 
 TABLE = {
     "tiles": ((16, 2), (32, 2), (64, 2)), "up5k": ((5, 1), (8, 2), (20, 2)), "paper400": ((16, 2), (50, 2)),
-    "paper": ((16, 2), (50, 2), (100, 2)), "shared-small": ((8, 1), (14, 2), (35, 2)), "shared": ((20, 2), (40, 2))}
+    "paper": ((16, 2), (50, 2), (100, 2)), "shared-tiny": ((5, 1),), "shared-up5k": ((5, 1),),
+    "shared-small": ((14, 2), (35, 2)), "shared": ((20, 2), (60, 2))}
 """Presets of the table in docs/architecture.md, with their lanes and level ports."""
 
 

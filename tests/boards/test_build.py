@@ -44,6 +44,12 @@ def test_every_board_has_a_plan_with_its_pins_and_clocks(name):
     assert all(pattern in script for pattern in BOARDS[name].undefined)
 
 
+def test_a_clock_that_is_not_on_the_pin_of_the_pll_goes_in_through_a_buffer():
+    hx8k, up5k = (planned(name).files["ohmspike.il"] for name in ("hx8k-b-evn", "icebreaker"))
+    assert "SB_PLL40_CORE" in hx8k and r"connect \REFERENCECLK" in hx8k and "SB_PLL40_PAD" not in hx8k
+    assert "SB_PLL40_PAD" in up5k and r"connect \PACKAGEPIN" in up5k and "SB_PLL40_CORE" not in up5k
+
+
 def test_the_same_chip_gives_the_same_plan():
     assert planned("ulx3s-25f").digest() == planned("ulx3s-25f").digest()
 
@@ -173,7 +179,10 @@ def test_a_board_of_ones_own_has_a_plan(tmp_path):
     ("BOARD = (", "must describe a board, but it ends in SyntaxError"),
     ("import dataclasses\nfrom ohmspike.boards import BOARDS\n"
      "BOARD = dataclasses.replace(BOARDS['icesugar'], name='x', device='abacus')",
-     "device of x must be one of ecp5-85f, .*, not 'abacus'")])
+     "device of x must be one of ecp5-85f, .*, not 'abacus'"),
+    ("import dataclasses\nfrom ohmspike.boards import BOARDS\n"
+     "BOARD = dataclasses.replace(BOARDS['icesugar'], name='x', pll='abacus')",
+     "pll of x must be one of ecp5, ice40, ice40-core, or None, not 'abacus'")])
 def test_a_file_that_is_no_board_is_told(tmp_path, text, message):
     path = tmp_path / "mine.py"
     path.write_text(text)

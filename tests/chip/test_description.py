@@ -143,6 +143,8 @@ DIGESTS = {
     "shared-noise": ("2dfe0885ad068fea", "668b12fa76ed195f"),
     "shared-saccades": ("c3793902477dcfc6", "cacdbb4e1d371f65"),
     "shared-small": ("ab54ae0c46d369c6", "34fd413b1578dea5"),
+    "shared-tiny": ("0735c9e8da51ac4b", "898f98766132bbc1"),
+    "shared-up5k": ("db7e454ecfa150a3", "2f3f98b916581bea"),
     "spiking": ("7c5d666f6b4785dd", "0a12c6340e1dcd71"),
     "tiles": ("53b1770fd9b59687", "6a95fcf459960214"),
     "tiles-accumulate": ("07ab6ab47f2aedb5", "681a5ccba92090c2"),

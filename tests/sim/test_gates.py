@@ -23,6 +23,7 @@ READ_OUT = dataclasses.replace(CHIP, classes=3, score_bits=8, margin=9, read_out
 BOTH = dataclasses.replace(READ_OUT, accumulate_bits=3, accumulate_threshold=2, read_out_accumulate_bits=4,
                            read_out_accumulate_threshold=3)
 FREE = dataclasses.replace(READ_OUT, fire_mode="threshold", depression="post", winners=1, theta_base=8)
+SHARED = dataclasses.replace(READ_OUT, plane_width=5, channels=2, shared=True, pool=2, min_spikes=2, learn_share=2000)
 LONG = pytest.mark.skipif("OHMSPIKE_LONG_TESTS" not in os.environ, reason="takes minutes: set OHMSPIKE_LONG_TESTS=1")
 OPTIONS = {"max_request": 64, "max_reply": 64, "window": 1}  # small, to be compiled soon
 
@@ -30,8 +31,10 @@ OPTIONS = {"max_request": 64, "max_reply": 64, "window": 1}  # small, to be comp
 def batch_of(chip, seed, samples):
     rng = np.random.default_rng(seed)
     decision = EventCode.DECIDE if chip.fire_mode == "race" else EventCode.STEP
-    codes = [np.r_[np.sort(rng.choice(chip.lines, 6, replace=False)), -1, rng.integers(chip.lines), decision,
-                   [EventCode.ANSWER, label_code(rng.integers(chip.classes))] if chip.classes else [], -3, -4]
+    half = chip.lines // 2
+    codes = [np.r_[np.sort(rng.choice(chip.lines, half, replace=False)), -1, rng.integers(chip.lines), decision,
+                   [EventCode.ANSWER, label_code(rng.integers(chip.classes))] if chip.classes else [],
+                  [] if chip.shared else EventCode.DARK, EventCode.END]
              for _ in range(samples)]
     return EventBatch(np.concatenate(codes).astype(np.int32), np.r_[0, np.cumsum([len(part) for part in codes])])
 
@@ -56,6 +59,8 @@ def difference(rtl, chip):
     pytest.param("ecp5", READ_OUT, 1, id="ecp5, read-out"), pytest.param("ecp5", CHIP, 4, id="ecp5, one word"),
     pytest.param("ice40", READ_OUT, 1, id="ice40", marks=LONG),
     pytest.param("ecp5", FREE, 2, id="ecp5, free running", marks=LONG),
+    pytest.param("ecp5", SHARED, 2, id="ecp5, shared", marks=LONG),
+    pytest.param("ice40", SHARED, 1, id="ice40, shared", marks=LONG),
     pytest.param("ecp5", BOTH, 2, id="ecp5, accumulating", marks=LONG)])
 def test_gates_do_what_the_oracle_does_whatever_their_memories_held(family, chip, lanes):
     """In the fast form and in the small one. Every memory of the ECP5 is a block RAM here, whose bytes come out wrong
