@@ -104,11 +104,11 @@ def body_of(chip: Chip, given: NonIdealities | None, *, ideal: bool, target: str
     from ohmspike.sim.model.nonideal import NonIdealities
 
     device = Device.of_chip(chip)
-    countable = (given is None and target == "model" and chip.fire_mode == "race" and whole_images and not chip.shared
+    countable = (given is None and target == "model" and chip.fire_mode == "race" and whole_images
                  and chip.fraction_bits <= NOISE_FRACTION_MAX and not chip.noise_bits and not chip.has_stuck_cells)
     if pulses and not countable:
         raise UserError("pulses of cells are counted by --target model, on latency-coded images and chips that race, "
-                        "of no shared crossbar, without --nonidealities that hardware has", hint="leave --pulses away")
+                        "without --nonidealities that hardware has", hint="leave --pulses away")
     none = NonIdealities() if countable and (pulses or device is not None) else None
     if given is not None:
         if given.in_hardware:
@@ -119,9 +119,6 @@ def body_of(chip: Chip, given: NonIdealities | None, *, ideal: bool, target: str
     if device is None or ideal:
         return Body(chip, None, device, None, none)
     spread = NonIdealities.of_device(device, seed=chip.seed, chip=chip)
-    if chip.shared:
-        raise UserError(f"a shared crossbar cannot have all non-idealities of {device.name}",
-                        hint=f"--ideal leaves them out; --nonidealities has {', '.join(IN_HARDWARE)}")
     strengths = {name: value for name, value in dataclasses.asdict(spread).items() if value and name in NONIDEALITIES}
     if not strengths:
         return Body(chip, None, device, None, none)
@@ -143,8 +140,6 @@ def _check_model_alone(chip, given, target, whole_images):
     if target != "model":
         raise UserError(f"target must be model for {told}, not {target}",
                         hint=f"every target has {', '.join(IN_HARDWARE)}, with noise_law pulse")
-    if chip.shared:
-        raise UserError(f"a shared crossbar cannot have {told}", hint=f"it can have {', '.join(IN_HARDWARE)}")
     if chip.fire_mode != "race" or not whole_images:
         raise UserError(f"{told} must be of latency-coded images and a chip that races",
                         hint=f"{', '.join(IN_HARDWARE)} are on any chip and code")

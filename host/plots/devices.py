@@ -107,19 +107,26 @@ def pulses_picture(chip: Chip, pulses: np.ndarray, path: str | Path) -> None:
 
 
 def pulses_figure(chip: Chip, pulses: np.ndarray) -> Figure:
-    """The pulses that the cells of the tiles had: a map of the tiles on their grid, and a histogram.
+    """The pulses that the cells of the tiles had: a map, and a histogram.
+
+    The map is of the tiles on their grid, channel beside channel; of a shared crossbar, whose window pulses all rows of
+    a column, it is of the cells.
 
     Parameters
     ----------
     pulses : integer array of shape (tiles, rows, neurons)
     """
-    most = pulses.max(axis=2).reshape(chip.grid_height, chip.grid_width, chip.patch_height, chip.patch_width)
+    if chip.shared:
+        most, what = pulses[0], "cell, a column of pixels a neuron"
+    else:
+        most = pulses.max(axis=2).reshape(chip.grid_height, chip.grid_width, chip.channels, chip.patch_height,
+                                          chip.patch_width).transpose(0, 3, 2, 1, 4)
+        most, what = most.reshape(chip.grid_height * chip.patch_height, -1), "row of a tile, its most used cell"
     figure = titled(11, 5, f"Pulses of the cells of {chip.name}",
-                     f"mean {pulses.mean():,.1f}, most {int(pulses.max()):,}; a pixel is a row of a tile, its most "
-                     "used cell")
+                     f"mean {pulses.mean():,.1f}, most {int(pulses.max()):,}; a pixel is a {what}")
     grid = figure.add_gridspec(1, 2, left=0.06, right=0.97, top=0.8, bottom=0.13, wspace=0.2)
     axes = figure.add_subplot(grid[0, 0])
-    shown = axes.imshow(most.transpose(0, 2, 1, 3).reshape(chip.grid_height * chip.patch_height, -1), cmap="magma")
+    shown = axes.imshow(most, cmap="magma", aspect="auto" if chip.shared else "equal")
     axes.set_xticks([])
     axes.set_yticks([])
     figure.colorbar(shown, ax=axes, fraction=0.046)

@@ -171,8 +171,8 @@ class ExactModel:
         tally, table = np.zeros(len(counter_names(chip)), np.int64), np.empty((count, 3), np.int32)
         if chip.shared:
             cells = self._cells(False)
-            walk.teach_walk(self._geometry, cells, walk.walk_of(chip, self._geometry, cells, 0), noted_of(chip),
-                            spikes.tile, spikes.neuron, spikes.offsets, np.ones(count, np.bool_),
+            walk.teach_walk(self._geometry, cells, walk.walk_of(chip, self._geometry, cells, 0), None,
+                            noted_of(chip), spikes.tile, spikes.neuron, spikes.offsets, np.ones(count, np.bool_),
                             labels.astype(np.int64), table, tally)
             self._count(tally)
             return _answers_of(table, np.arange(count + 1))
@@ -233,12 +233,15 @@ class ExactModel:
 
 
 class WalkWork:
-    """Buffers and results of one run of a shared crossbar."""
+    """Buffers and results of one run of a shared crossbar. ``reading`` is None in the exact model."""
 
-    def __init__(self, chip: Chip, geometry: Geometry, cells: Cells, keep: bool, threads: int, learn_share: int):
+    def __init__(self, chip: Chip, geometry: Geometry, cells: Cells, keep: bool, threads: int, learn_share: int,
+                 reading: Reading | None = None):
         self._chip, self._geometry, self._cells, self._keep = chip, geometry, cells, keep
-        self._threads = threads
-        self._walk = walk.walk_of(chip, geometry, cells, learn_share)
+        self._reading = reading
+        draws = reading is not None and (reading.supply > 0 or reading.read_noise > 0)  # one window after the other
+        self._threads = 1 if draws else threads
+        self._walk = walk.walk_of(chip, geometry, cells, learn_share, reading)
         self.tally = np.zeros(len(counter_names(chip)), np.int64)
         self._parts: list[OutputSpikes] = []
 
@@ -268,7 +271,7 @@ class WalkWork:
 
         def carry_out(first, stop):
             geometry = self._geometry._replace(classes=0)
-            work = WalkWork(self._chip, geometry, self._cells, True, 1, 0)
+            work = WalkWork(self._chip, geometry, self._cells, True, 1, 0, self._reading)
             work.run(short, ends, first, stop, noted_of(self._chip), False)
             return work
 
@@ -276,8 +279,8 @@ class WalkWork:
         fires = joined([work.fires() for work in works])
         self.tally += sum(work.tally for work in works)
         table, ends = np.empty((len(asked), 3), np.int32), np.r_[0, np.cumsum(asked)]
-        walk.teach_walk(self._geometry, self._cells, self._walk, noted_of(self._chip), fires.tile, fires.neuron,
-                        fires.offsets, asked, labels, table, self.tally)
+        walk.teach_walk(self._geometry, self._cells, self._walk, self._reading, noted_of(self._chip), fires.tile,
+                        fires.neuron, fires.offsets, asked, labels, table, self.tally)
         told = slice(None if self._keep else 0)
         offsets = fires.offsets if self._keep else np.zeros_like(fires.offsets)
         self._parts.append(OutputSpikes(fires.tile[told], fires.neuron[told], offsets, _answers_of(table[asked], ends)))
@@ -290,8 +293,8 @@ class WalkWork:
         windows, neurons, ends = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(count + 1, np.int64)
         table = np.empty((np.count_nonzero(here == EventCode.ANSWER), 3), np.int32)
         answer_ends = np.empty(count + 1, np.int64)
-        walk.run_walk(self._geometry, self._cells, self._walk, noted, codes, offsets, first, stop, self._keep, windows,
-                      neurons, ends, table, answer_ends, self.tally)
+        walk.run_walk(self._geometry, self._cells, self._walk, self._reading, noted, codes, offsets, first, stop,
+                      self._keep, windows, neurons, ends, table, answer_ends, self.tally)
         self._parts.append(OutputSpikes(windows[:ends[-1]].copy(), neurons[:ends[-1]].copy(), ends,
                                         _answers_of(table[:answer_ends[-1]], answer_ends)))
 

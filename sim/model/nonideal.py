@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ohmspike.chip.description import NOISE_FRACTION_MAX, NOISE_SIGMA, Chip, DescriptionError
+from ohmspike.chip.description import NOISE_FRACTION_MAX, NOISE_SIGMA, Chip
 from ohmspike.chip.events import EventBatch, EventCode, OutputSpikes
 from ohmspike.chip.wording import did_you_mean
 from ohmspike.sim.analog.device import Device, DeviceError, curvature, matched_widths, saturation
 from ohmspike.sim.analog.energy import mean_annealing
 from ohmspike.sim.state import ChipState, written, written_read_out
 
-from .exact import ExactModel, Work, joined
+from .exact import ExactModel, WalkWork, Work, joined
 from .kernels.types import Reading, RealCells
 from .nonidealities import IN_HARDWARE, NOISE_LAWS, NONIDEALITIES
 
@@ -227,8 +227,9 @@ def _offset(chip, state, offsets):
 class NonIdealModel(ExactModel):
     """A chip with real cells and lines. Without any non-ideality it is the exact model, to the bit.
 
-    Takes whole latency-coded samples only (contract 9.1), in race mode. What is drawn per cell depends on the seed of
-    the nonidealities alone; noise of pulses uses the chip's own random states, noise of reading others. Results do not
+    Takes whole latency-coded samples only (contract 9.1), in race mode; a shared crossbar takes any events, and reads
+    and pulses its one array in one window after the other. What is drawn per cell depends on the seed of the
+    nonidealities alone; noise of pulses uses the chip's own random states, noise of reading others. Results do not
     depend on the number of threads.
 
     Parameters
@@ -252,9 +253,6 @@ class NonIdealModel(ExactModel):
                  device: Device | None = None):
         if chip.fire_mode != "race":
             raise ValueError(f"non-idealities need fire_mode race, not {chip.fire_mode}")
-        if chip.shared:
-            raise DescriptionError("shared must be false in the non-ideal model, not true",
-                                   hint=f"--nonidealities has those that it can have: {', '.join(IN_HARDWARE)}")
         if chip.fraction_bits > NOISE_FRACTION_MAX:
             raise ValueError(f"non-idealities need fraction_bits of {NOISE_FRACTION_MAX} at most, "
                              f"not {chip.fraction_bits}")
@@ -379,9 +377,13 @@ class NonIdealModel(ExactModel):
                 weights=((weights * real.weight_gain.astype(np.int64)) >> 8).astype(np.int32), real=real,
                 effects=crossbar.effects._replace(
                     present=True, write_noise=_noise_register(self.chip, self.nonidealities), stuck=stuck)))
-        return cells._replace(tiles=crossbars[0], read_out=crossbars[1])
+        return cells._replace(tiles=crossbars[0], read_out=crossbars[1],
+                              weight_table=cells.weight_table.astype(np.uint16))  # of one type: compiled once
 
     def _work(self, cells, keep, threads):
+        if self.chip.shared:
+            return WalkWork(self.chip, self._geometry, cells, keep, threads, int(self.state.learn_share),
+                            self._drawn.reading)
         return _WholeSamples(self.chip, self._geometry, cells, keep, threads, self._drawn.reading)
 
 

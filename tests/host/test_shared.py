@@ -8,14 +8,19 @@ import pytest
 from click.testing import CliRunner
 
 from ohmspike import classify, learn, train_vote
-from ohmspike.chip import Chip, DescriptionError, Phase
+from ohmspike.chip import Chip, Phase
+from ohmspike.chip.instructions import counter_names
+from ohmspike.host.coding.images import Encoding
 from ohmspike.host.commands.cli import cli
 from ohmspike.host.runs.learned import load, save
 from ohmspike.host.targets.model import ModelTarget
+from ohmspike.host.targets.nonideal import NonIdealTarget
 from ohmspike.host.targets.registry import open_target
 from ohmspike.sim.analog.device import Device
 from ohmspike.sim.analog.energy import Activity, OperatingPoint, durations, facts
+from ohmspike.sim.model.kernels.pulses import advance
 from ohmspike.sim.model.nonideal import NonIdealities, NonIdealModel
+from ohmspike.sim.state import spikes_difference
 
 CHIP = Chip(name="strokes", plane_height=10, plane_width=10, channels=4, edges=(20,), patch_height=3, patch_width=3,
             stride=1, shared=True, pool=2, neurons=12, winners=2, min_spikes=3, learn_share=600, theta_step=20.0,
@@ -101,9 +106,45 @@ def test_the_compiled_rtl_learns_what_the_model_learns():
         assert rtl.counters() == model.counters()
 
 
-def test_the_non_ideal_model_says_so():
-    with pytest.raises(DescriptionError, match="^shared must be false in the non-ideal model, not true$"):
-        NonIdealModel(CHIP, NonIdealities(read_noise=0.1))
+@pytest.fixture(scope="module")
+def counted(learned):
+    """A target of the non-ideal model without any non-ideality that has learned the same strokes."""
+    target = NonIdealTarget(CHIP, NonIdealities(), Device.preset("target65"))
+    learn(target, *strokes(1200))
+    return target
+
+
+def test_pulses_of_cells_add_up_to_the_counters_and_change_no_bit(learned, counted):
+    counters, (tiles, read_out) = learned[1], counted.pulses()
+    expected = dataclasses.replace(learned[0].state(), counters=counted.state().counters)  # those have gone on
+    assert not counted.state().differences(expected)
+    assert counted.counters() == counters
+    every = sum(count for name, count in counters.items() if name.startswith(("set_pulses", "reset_pulses")))
+    assert tiles.sum() + read_out.sum() == every
+    assert tiles.sum() == counters["set_events"] * CHIP.rows and (tiles == tiles[:, :1]).all()  # all rows of a column
+
+
+def test_the_non_ideal_model_reads_the_one_array_window_after_window():
+    """Noise of reading is drawn anew for every window and neuron; what threads do is the same."""
+    images, labels = strokes(60, seed=3)
+    batch = Encoding.of(CHIP)(CHIP, images, learn=True, labels=labels, answer=True)
+    runs = []
+    for threads in (1, 3):
+        model = NonIdealModel(CHIP, NonIdealities(c2c=0.02, read_noise=0.3, supply=0.1, line_ohm=5.0, unclamped=0.5))
+        before = model.history()["noise"].copy()
+        model.state.learn = True
+        runs.append((model.run(batch, threads=threads), model))
+        model.state.learn = False
+        runs[-1] += (model.run(batch, threads=threads), model.history()["noise"])
+        assert (runs[-1][3] != before).all()
+    assert not spikes_difference(runs[0][0], runs[1][0]) and not spikes_difference(runs[0][2], runs[1][2])
+    assert not runs[0][1].state.differences(runs[1][1].state) and (runs[0][3] == runs[1][3]).all()
+    drawn, decisions = 0, runs[0][1].state.counters[counter_names(CHIP).index("decisions")]
+    x = NonIdealModel(CHIP, NonIdealities())._drawn.reading.noise[0]
+    while x != runs[0][3][0]:
+        x, drawn = advance.py_func(x), drawn + 1
+        assert drawn <= decisions * (CHIP.neurons + 1)
+    assert drawn == decisions * (CHIP.neurons + 1)  # the droop of a window, and every neuron's noise
 
 
 def test_the_command_line_takes_it(tmp_path):
@@ -112,9 +153,10 @@ def test_the_command_line_takes_it(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(data, images=rng.integers(0, 256, (40, 28, 28)).astype(np.uint8), labels=np.arange(40) % 10)
     call = ["learn", "--chip", str(tmp_path / "chip.toml"), "--data", str(data), "--out", str(tmp_path), "--json"]
-    result = CliRunner().invoke(cli, call)
+    result = CliRunner().invoke(cli, [*call, "--pulses"])
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["counters"]["refused"] == 0
+    told = json.loads(result.stdout)
+    assert told["counters"]["refused"] == 0 and told["pulses_per_cell"]["max"] > 0
     details = json.loads(CliRunner().invoke(cli, ["info", str(tmp_path / "chip.toml"), "--json"]).stdout)
     assert details["grid"] == "25x25 windows" and details["cycles"]["END"] > 0
     assert details["memory_bits"]["noted lines"] == 3136

@@ -25,9 +25,9 @@ from ohmspike.sim.model.nonideal import (
 from ohmspike.sim.oracle import Oracle
 from ohmspike.sim.state import ChipState, spikes_difference
 from support.planted_kernels import plant
-from support.stimulus import chips, random_state
+from support.stimulus import chips, random_state, shared_chips
 
-racing = chips().filter(lambda chip: chip.fire_mode == "race").map(
+racing = st.one_of(chips().filter(lambda chip: chip.fire_mode == "race"), shared_chips()).map(
     lambda chip: dataclasses.replace(chip, fraction_bits=min(chip.fraction_bits, 12), noise_bits=0, stuck_cells="none"))
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -135,6 +135,8 @@ def test_flaws_of_integers_equal_the_oracle(chip, seed, strengths):
     oracle = NonIdealOracle(model)
     assert not spikes_difference(model.run(batch), oracle.run(batch))
     assert not model.state.differences(oracle.state)
+    tiles, read_out = model.pulses()
+    assert (tiles == oracle.real[0].wear).all() and (read_out == oracle.real[1].wear[0]).all()
 
 
 # Planted bugs: (text in sim/model/kernels, wrong text)

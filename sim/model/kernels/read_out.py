@@ -7,7 +7,7 @@ from .pulses import advance, pulse_cells
 from .reading import drooped, with_read_noise
 from .types import ANSWERS, BINS, LABELS, LABELS_RIGHT, READ_OUT_READS, READ_OUT_SUM, TAUGHT
 
-__all__ = ["answer", "label", "read_out_samples", "rival_of"]
+__all__ = ["answer", "label", "read_out_samples", "read_scores", "rival_of"]
 
 
 @kernel
@@ -44,7 +44,7 @@ def read_out_samples(geometry, cells, reading, winners, first, stop, asked, labe
                 total += scores[c]
                 scores[c] = min(scores[c], top)  # weights are not negative: holding a sum once is holding it always
         else:
-            total += _read_scores(reading, tiles, read, top, scores)
+            total += read_scores(reading, tiles, read, top, scores)
         reads += read
         if asked[sample]:
             answers[sample, 0], answers[sample, 1], answers[sample, 2] = answer(geometry, scores, local)
@@ -57,7 +57,7 @@ def read_out_samples(geometry, cells, reading, winners, first, stop, asked, labe
 
 
 @kernel
-def _read_scores(reading, stream, readings, top, scores):
+def read_scores(reading, stream, readings, top, scores):
     """Scores of a non-ideal read-out, from 1/256 to weights and held. Returns the weights read."""
     total, x, voltage = 0, reading.noise[stream], 1.0
     if reading.supply > 0.0:

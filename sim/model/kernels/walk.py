@@ -2,19 +2,24 @@
 
 The weights that a window reads are added up by *blocks*: neighbouring lines of one row of a patch. For every pattern
 that the lines of a block may show, :attr:`Walk.sums` holds the sums of all neurons, so that a window is a few rows of
-this table, and learning renews a column of it.
+this table, and learning renews a column of it. A non-ideal chip has no such table: what its columns show of the rows
+that are read together is no sum of parts.
+
+``reading`` is None in the exact model, everywhere here.
 """
 
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ohmspike.chip.description import Chip
 from ohmspike.chip.limits import STEP_MAX
 
 from .compiling import inlined, kernel
 from .pulses import advance, leak, lower_column, pulse_cells, raise_column, raise_theta
-from .read_out import answer, rival_of
+from .read_out import answer, read_scores, rival_of
+from .reading import read_rows
 from .types import (
     ACTIVE_SQ_SUM,
     ANSWER,
@@ -42,6 +47,7 @@ from .types import (
     THETA_CLIPPED,
     Cells,
     Geometry,
+    Reading,
 )
 
 __all__ = ["Noted", "Walk", "noted_of", "run_walk", "teach_walk", "walk_of"]
@@ -72,6 +78,7 @@ class Walk(NamedTuple):
     place_bins: np.ndarray  # (winners + 1,): amplitude bin of the trace of a best place (11.7)
     sums: np.ndarray  # (patch_rows * blocks, patterns, neurons, padded)
     totals: np.ndarray  # (patch_rows * blocks, patterns): over all neurons
+    offsets: np.ndarray  # (neurons,): on the thresholds, of a non-ideal chip
     bias: np.ndarray  # (neurons, padded): the part of a key that is no sum
     keys: np.ndarray  # (neurons, padded): scratch, as the next ones
     membranes: np.ndarray
@@ -103,30 +110,32 @@ def noted_of(chip: Chip) -> Noted:
                  np.zeros(rows, np.int32), np.zeros(chip.classes, np.int64))
 
 
-def walk_of(chip: Chip, geometry: Geometry, cells: Cells, learn_share: int) -> Walk:
+def walk_of(chip: Chip, geometry: Geometry, cells: Cells, learn_share: int, reading: Reading | None = None) -> Walk:
     """The windows of a chip, and the sums of its cells as they are now."""
     blocks = -(-chip.patch_width // _BLOCK_LINES)
     block = -(-chip.patch_width // blocks)
     patterns, patch_rows = 1 << block, chip.channels * chip.patch_height
     sum_top = chip.rows * int(cells.weight_table.max())
     key_bits = 1 + max(chip.membrane_bits, chip.threshold_bits) + geometry.index_bits
-    narrow = sum_top < 1 << 16 and key_bits <= 32
-    sum_type, key_type = (np.uint16, np.int32) if narrow else (np.uint32, np.int64)
+    narrow = reading is None and sum_top < 1 << 16 and key_bits <= 32
+    sum_type: npt.DTypeLike = np.int64 if reading is not None else np.uint16 if narrow else np.uint32
+    key_type = np.int32 if narrow else np.int64
     padded = -(-chip.neurons // _PADDING) * _PADDING
     channel, y = np.divmod(np.arange(patch_rows), chip.patch_height)
     walk = Walk(
         learn_share=learn_share, height=chip.plane_height, width=chip.plane_width, patch_rows=patch_rows,
         patch_height=chip.patch_height, patch_width=chip.patch_width, block=block, blocks=blocks,
-        wide=1 << geometry.index_bits, bounded=sum_top > geometry.membrane_top,
+        wide=1 << geometry.index_bits, bounded=reading is not None or sum_top > geometry.membrane_top,
         corners=chip.row_lines[:, 0].astype(np.int64),
         rows=(channel * chip.plane_height + y) * chip.plane_width,
         regions=chip.region_of_window.astype(np.int64) * chip.neurons,
         place_bins=np.array([0, *(trace * chip.amplitudes >> chip.trace_bits for trace in chip.trace_of_rank[::-1])],
                             np.int64),
-        sums=np.zeros((patch_rows * blocks, patterns, padded), sum_type),
+        sums=np.zeros((patch_rows * blocks, patterns, padded) if reading is None else (0, patterns, padded), sum_type),
         totals=np.empty((patch_rows * blocks, patterns), np.int64),
+        offsets=np.zeros(chip.neurons, np.int64) if reading is None else reading.offsets[0].astype(np.int64),
         bias=np.full(padded, np.iinfo(key_type).min, key_type), keys=np.empty(padded, key_type),
-        membranes=np.empty(padded, sum_type),
+        membranes=np.zeros(padded, sum_type),
         fired=np.empty(chip.winners, np.int64), reads=np.empty(chip.windows, np.int64),
         columns=np.zeros((chip.plane_height + 1) * (chip.plane_width + 1), np.int64),
         patterns=np.zeros(chip.lines, np.int32),
@@ -161,7 +170,7 @@ def _add_up(walk, weights, theta):
 @kernel
 def _rebias(walk, theta, j):
     """The part of a neuron's key that its threshold and its number decide."""
-    walk.bias[j] = -np.int64(theta[j]) * walk.wide + (walk.wide - 1 - j)
+    walk.bias[j] = -(np.int64(theta[j]) + walk.offsets[j]) * walk.wide + (walk.wide - 1 - j)
 
 
 @kernel
@@ -278,8 +287,8 @@ def _race(keys, membranes, bias, wide, bounded, membrane_top, fired):
 
 
 @kernel
-def _learn(geometry, cells, walk, corner, winner, x, tally):
-    """11.4 (d), of a window that learns. Returns the random state."""
+def _gather(walk, corner):
+    """The rows that a window sees noted, and those that it does not, into ``seen`` and ``silent``."""
     seen, silent, reads, row = walk.seen, walk.silent, 0, 0
     for patch_row in range(walk.patch_rows):
         line = corner + walk.rows[patch_row]
@@ -288,7 +297,13 @@ def _learn(geometry, cells, walk, corner, winner, x, tally):
             silent[row - reads] = row
             reads += walk.patterns[line + at] & 1
             row += 1
-    rest = row - reads
+
+
+@kernel
+def _learn(geometry, cells, walk, corner, winner, reads, x, tally):
+    """11.4 (d), of a window that learns and sees ``reads`` noted lines. Returns the random state."""
+    seen, silent, rest = walk.seen, walk.silent, geometry.rows - reads
+    _gather(walk, corner)
     tally[THETA_CLIPPED] += raise_theta(cells.theta[0], winner, cells.theta_step, geometry.threshold_top)
     _rebias(walk, cells.theta[0], winner)
     tally[SET_EVENTS] += 1
@@ -324,7 +339,7 @@ def _learn(geometry, cells, walk, corner, winner, x, tally):
 
 
 @kernel
-def _walk(geometry, cells, walk, noted, keep, fire_windows, fire_neurons, fires, tally):
+def _walk(geometry, cells, walk, reading, noted, keep, fire_windows, fire_neurons, fires, tally):
     """11.4. Returns the new number of fires."""
     patterns, reads_of, picked, fired = walk.patterns, walk.reads, walk.picked, walk.fired
     keys, membranes, bias, wide, bounded = walk.keys, walk.membranes, walk.bias, walk.wide, walk.bounded
@@ -334,6 +349,7 @@ def _walk(geometry, cells, walk, noted, keep, fire_windows, fire_neurons, fires,
     _show(patterns, noted.lines, walk.width, walk.block)
     _count(reads_of, noted.lines, walk.width, walk.height, corners, walk.patch_height, walk.patch_width, walk.columns)
     table = walk.sums.reshape((walk.sums.shape[0] * walk.sums.shape[1], walk.sums.shape[2]))
+    columns = membranes[:geometry.neurons]
     x, ranks, listed = cells.tiles.random[0], fired.shape[0], noted.scalars[2]
     decisions, row_reads, read_sum, squares, pulses = 0, 0, 0, 0, 0
     for window in range(corners.shape[0]):
@@ -341,12 +357,16 @@ def _walk(geometry, cells, walk, noted, keep, fire_windows, fire_neurons, fires,
         if reads < min_spikes:
             continue
         corner = corners[window]
-        count, total = _pick(patterns, rows, totals, corner, walk.blocks, walk.block, walk.patch_width, picked)
+        if reading is None:
+            count, total = _pick(patterns, rows, totals, corner, walk.blocks, walk.block, walk.patch_width, picked)
+            _add(table, picked, count, membranes)
+        else:
+            _gather(walk, corner)
+            total = read_rows(cells.tiles.weights, 0, walk.seen, reads, reading, columns)
         decisions += 1
         row_reads += reads
         read_sum += total
         squares += reads * reads
-        _add(table, picked, count, membranes)
         _race(keys, membranes, bias, wide, bounded, membrane_top, fired)
         if keep:
             for rank in range(ranks):
@@ -359,7 +379,7 @@ def _walk(geometry, cells, walk, noted, keep, fire_windows, fire_neurons, fires,
         if learn:
             x = advance(x)
             if np.int64(x >> np.uint32(20)) < walk.learn_share:
-                x = _learn(geometry, cells, walk, corner, fired[0], x, tally)
+                x = _learn(geometry, cells, walk, corner, fired[0], reads, x, tally)
     cells.tiles.random[0] = x
     tally[DECISIONS] += decisions
     tally[OUT_SPIKES] += decisions * ranks
@@ -368,7 +388,7 @@ def _walk(geometry, cells, walk, noted, keep, fire_windows, fire_neurons, fires,
     tally[ACTIVE_SQ_SUM] += squares
     noted.scalars[1], noted.scalars[2] = 1, listed
     if pooled:
-        _score(geometry, cells, noted, pulses, tally)
+        _score(geometry, cells, reading, noted, pulses, tally)
     return fires
 
 
@@ -385,7 +405,7 @@ def _pool(best_of, list_of, listed, row, place):
 
 
 @kernel
-def _score(geometry, cells, noted, pulses, tally):
+def _score(geometry, cells, reading, noted, pulses, tally):
     """10.2: weights are not negative, so holding a sum once is holding it always."""
     total, scores, weights = 0, noted.scores, cells.read_out.weights
     for i in range(noted.scalars[2]):
@@ -393,9 +413,12 @@ def _score(geometry, cells, noted, pulses, tally):
         best = np.int64(noted.best[row])
         for c in range(geometry.classes):
             scores[c] += best * np.int64(weights[0, row, c])
-    for c in range(geometry.classes):
-        total += scores[c]
-        scores[c] = min(scores[c], geometry.score_top)
+    if reading is None:
+        for c in range(geometry.classes):
+            total += scores[c]
+            scores[c] = min(scores[c], geometry.score_top)
+    else:
+        total = read_scores(reading, 1, pulses, geometry.score_top, scores)
     base = BINS + 4 * geometry.amplitudes
     tally[base + READ_OUT_READS] += pulses
     tally[base + READ_OUT_SUM] += total
@@ -448,8 +471,8 @@ def _forget(noted):
 
 
 @kernel
-def run_walk(geometry, cells, walk, noted, codes, offsets, first, stop, keep, fire_windows, fire_neurons, fire_offsets,
-             answers, answer_offsets, tally):
+def run_walk(geometry, cells, walk, reading, noted, codes, offsets, first, stop, keep, fire_windows, fire_neurons,
+             fire_offsets, answers, answer_offsets, tally):
     """Carry out the events of the samples ``first`` to ``stop``: sample *s* is ``codes[offsets[s]:offsets[s + 1]]``.
 
     ``fire_windows`` and ``fire_neurons`` must have room for every fire that could come, if ``keep``, ``answers`` for
@@ -468,7 +491,8 @@ def run_walk(geometry, cells, walk, noted, codes, offsets, first, stop, keep, fi
                 scalars[0] += 1
                 tally[STEPS] += 1
             elif code == DECIDE and scalars[1] == 0:
-                fires = _walk(geometry, cells, walk, noted, keep, fire_windows, fire_neurons, fires, tally)
+                fires = _walk(geometry, cells, walk, reading, noted, keep, fire_windows, fire_neurons, fires,
+                              tally)
             elif code == END:
                 _end(geometry, cells, walk, noted, tally)
             elif code == ANSWER and geometry.classes > 0:
@@ -482,7 +506,7 @@ def run_walk(geometry, cells, walk, noted, codes, offsets, first, stop, keep, fi
 
 
 @kernel
-def teach_walk(geometry, cells, walk, noted, windows, neurons, offsets, asked, labels, answers, tally):
+def teach_walk(geometry, cells, walk, reading, noted, windows, neurons, offsets, asked, labels, answers, tally):
     """Carry what fired in whole samples through the read-out.
 
     ``answers[sample]`` takes column, score and margin where ``asked``; a label of -1 is none.
@@ -496,7 +520,7 @@ def teach_walk(geometry, cells, walk, noted, windows, neurons, offsets, asked, l
                                  ranks - rank)
             pulses += rise
         noted.scalars[2] = listed
-        _score(geometry, cells, noted, pulses, tally)
+        _score(geometry, cells, reading, noted, pulses, tally)
         if asked[sample]:
             answers[sample, 0], answers[sample, 1], answers[sample, 2] = answer(geometry, noted.scores, tally)
         if labels[sample] >= 0:
