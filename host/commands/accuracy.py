@@ -10,7 +10,8 @@ from .options import Choice, data_option, json_option
 
 __all__ = ["accuracy"]
 
-GROUPS = ("chips", "levels", "codes", "free", "shared", "corruptions", "size", "write-noise", "events")
+GROUPS = ("chips", "levels", "codes", "free", "shared", "corruptions", "shared-corruptions", "size", "write-noise",
+          "events")
 
 
 @click.command()

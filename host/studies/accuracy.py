@@ -38,6 +38,12 @@ WRITE_NOISE = (0.0, 0.01, 0.02, 0.05, 0.1)
 CORRUPTED_CHIPS = ("tiles", "tiles200", "paper400")
 """Chips of the table of corruptions."""
 
+SHARED_CORRUPTIONS = ("clean", "random pixels 10%", "random pixels 20%", "shift 2")
+"""Corruptions of the table of shared crossbars: all of them would take minutes a seed."""
+
+_SHARED_CHIPS, _LINEAR_AND_MLP = ("shared", "shared-noise"), ("LR", "MLP256")
+"""What that table has."""
+
 MEANINGS = ("synaptic read, cell alone", "input spike with all its synapses",
             "output spike with the charge that led to it")
 """What "energy of a spike" may mean, without learning (docs/energy.md)."""
@@ -65,8 +71,8 @@ class Case:
     chip : :class:`~ohmspike.chip.Chip`
         Without regard to its seed.
     encoding : :class:`Encoding`
-    corrupted : bool
-        Classify corrupted test images as well (:mod:`~ohmspike.host.studies.corruptions`).
+    corrupted : tuple of str
+        Corruptions of which test images are classified as well (:mod:`~ohmspike.host.studies.corruptions`).
     c2c : float
         Deviation of every pulse while the chip learns, share of the range; it adds up.
     """
@@ -75,16 +81,17 @@ class Case:
     label: str
     chip: Chip
     encoding: Encoding = Encoding()
-    corrupted: bool = False
+    corrupted: tuple[str, ...] = ()
     c2c: float = 0.0
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """One column of the table of corruptions that is no chip: a key of ``CLASSIFIERS``."""
+    """One column of a table of corruptions that is no chip: a key of ``CLASSIFIERS``."""
 
     label: str
     group: str = "corruptions"
+    corrupted: tuple[str, ...] = tuple(CORRUPTIONS)
 
 
 def cases(groups: list[str]) -> list[Case | Baseline]:
@@ -116,8 +123,13 @@ def cases(groups: list[str]) -> list[Case | Baseline]:
                   Case("codes", "latency, 1 bin, dark last, images never shifted", _unshifted(tiles)),
                   Case("codes", "rate, 16 steps", _short(tiles), Encoding(steps=16, peak=0.25))]
     if "corruptions" in groups:
-        chosen += [Case("corruptions", name, Chip.preset(name), corrupted=True) for name in CORRUPTED_CHIPS]
+        chosen += [Case("corruptions", name, Chip.preset(name), corrupted=tuple(CORRUPTIONS))
+                   for name in CORRUPTED_CHIPS]
         chosen += [Baseline(name) for name in CLASSIFIERS]
+    if "shared-corruptions" in groups:
+        chosen += [Case("shared-corruptions", name, Chip.preset(name), corrupted=SHARED_CORRUPTIONS)
+                   for name in _SHARED_CHIPS]
+        chosen += [Baseline(name, "shared-corruptions", SHARED_CORRUPTIONS) for name in _LINEAR_AND_MLP]
     if "write-noise" in groups:
         chosen += [Case("write-noise", name, Chip.preset(name), c2c=strength)
                    for name in ("tiles-accumulate", "paper400-accumulate") for strength in WRITE_NOISE]
@@ -170,7 +182,7 @@ def run_case(case: Case, seed: int, data: Dataset, *, threads: int | None = None
         counted = {name: count - before[name] for name, count in target.counters().items()}
         spikes = None if vote is None else _spikes(chip, counted)
         accuracies["read_out"] = right(data.test_images, None) if taught else None
-        under = _under_corruptions(data, seed, lambda images: classify(
+        under = _under_corruptions(case.corrupted, data, seed, lambda images: classify(
             target, images, None if taught else vote, encoding=encoding)) if case.corrupted else None
     phases = schedule_of(chip)
     return {"group": case.group, "label": case.label, "digest": chip.digest, "seed": seed, "c2c": case.c2c,
@@ -216,14 +228,14 @@ def first_pass(prequential: list[tuple[int, float]], phases: list[Phase], count:
     return None
 
 
-def _under_corruptions(data, seed, answers, most=None):
-    """Accuracy on the test images under every corruption, by its name; of the first ``most`` images."""
+def _under_corruptions(names, data, seed, answers, most=None):
+    """Accuracy on the test images under corruptions, by their names; of the first ``most`` images."""
     images, labels = data.test_images[:most], data.labels()[1][:most]
-    return {name: float((answers(corrupted(images, name, seed)) == labels).mean()) for name in CORRUPTIONS}
+    return {name: float((answers(corrupted(images, name, seed)) == labels).mean()) for name in names}
 
 
 def run_baseline(case: Baseline, seed: int, data: Dataset) -> dict:
-    """Fit a classifier on the clean training images, and classify the test images under every corruption.
+    """Fit a classifier on the clean training images, and classify the test images under corruptions.
 
     Raises
     ------
@@ -235,7 +247,8 @@ def run_baseline(case: Baseline, seed: int, data: Dataset) -> dict:
     answers = which.fitted(data.train_images, data.labels()[0], seed)
     seconds = time.perf_counter() - started
     return {"group": case.group, "label": case.label, "seed": seed, "seconds": seconds, "train_most": which.train_most,
-            "test_most": which.test_most, "corruptions": _under_corruptions(data, seed, answers, which.test_most)}
+            "test_most": which.test_most, "corruptions": _under_corruptions(case.corrupted, data, seed, answers,
+                                                                         which.test_most)}
 
 
 class Results:
@@ -266,11 +279,12 @@ class Results:
     @staticmethod
     def key(case: Case | Baseline, seed: int, data: str) -> str:
         """What makes two runs the same."""
+        few = "" if len(case.corrupted) in (0, len(CORRUPTIONS)) else "-" + "-".join(case.corrupted)
         if isinstance(case, Baseline):
-            return f"{data}-{case.label}-{seed}"
+            return f"{data}-{case.label}-{seed}{few}"
         chip = dataclasses.replace(case.chip, seed=seed)
         return f"{data}-{chip.digest[:16]}-{case.encoding.steps}-{case.encoding.peak}-" + (
-            "corrupted" if case.corrupted else "clean") + (f"-c2c{case.c2c:g}" if case.c2c else "")
+            "corrupted" if case.corrupted else "clean") + few + (f"-c2c{case.c2c:g}" if case.c2c else "")
 
     def find(self, key: str) -> dict | None:
         """The finished run of this key."""
@@ -324,12 +338,14 @@ def table(runs: list[dict]) -> str:
                 [[f"`{same[0]['label']}`", *(f"{_mean(same, way):,.1f}" for way in ("in", "out")),
                   *(engineering(_mean(same, "energy_j", name), "J") for name in MEANINGS)]
                  for same in _by_label(chosen)]))
-    columns = list(_by_label([run for run in runs if run.get("corruptions")]))
-    if columns:
-        heads = [_column(same[0]) for same in columns]
-        parts.append(markdown_table(["test images, learned clean", *heads], [
-            [name, *(f"{100 * statistics.fmean(run['corruptions'][name] for run in same):.1f}" for same in columns)]
-            for name in columns[0][0]["corruptions"]]))
+    for group, cell in (("corruptions", _per_cent), ("shared-corruptions", spread)):
+        columns = list(_by_label([run for run in runs if run["group"] == group]))
+        if columns:
+            heads = [_column(same[0]) for same in columns]
+            head = "test images" + ", learned clean" * (group == "corruptions")  # shared-noise learns with noise
+            parts.append(markdown_table([head, *heads], [
+                [name, *(cell([run["corruptions"][name] for run in same]) for same in columns)]
+                for name in columns[0][0]["corruptions"]]))
     if written := [run for run in runs if run["group"] == "write-noise"]:
         strengths = sorted({run["c2c"] for run in written})
         parts.append(markdown_table(
@@ -338,6 +354,11 @@ def table(runs: list[dict]) -> str:
                                          for strength in strengths)] for same in _by_label(written)]))
     parts.append(markdown_table(["published (not run here)", "test set", "source"], PUBLISHED))
     return "\n".join(parts)
+
+
+def _per_cent(values):
+    """The mean of accuracies, per cent without its sign."""
+    return f"{100 * statistics.fmean(values):.1f}"
 
 
 def _mean(runs, *keys):

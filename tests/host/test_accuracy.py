@@ -9,7 +9,6 @@ import pytest
 
 from ohmspike.chip import Chip, Phase
 from ohmspike.host.commands.accuracy import GROUPS
-from ohmspike.host.studies import accuracy
 from ohmspike.host.studies.accuracy import (
     PUBLISHED,
     Baseline,
@@ -28,28 +27,30 @@ from ohmspike.host.support.errors import UserError
 from support.bars import CHIP, data
 
 
-def test_a_run_tells_vote_read_out_and_what_corruptions_cost(monkeypatch):
-    few = {name: CORRUPTIONS[name] for name in ("clean", "random pixels 30%", "inverted")}
-    monkeypatch.setattr(accuracy, "CORRUPTIONS", few)
-    case = Case("corruptions", "small", CHIP, corrupted=True)
+def test_a_run_tells_vote_read_out_and_what_corruptions_cost():
+    few = ("clean", "random pixels 30%", "inverted")
+    case = Case("corruptions", "small", CHIP, corrupted=few)
     run = run_case(case, 3, data())
     assert run["vote"] > 0.9 and run["read_out"] > 0.9 and run["seed"] == 3
     assert run["passes"] == 1 and run["read_out_passes"] == 2 and len(run["prequential"]) == 2
     assert run["first_pass"] == run["prequential"][0][1]
-    assert list(run["corruptions"]) == list(few) and run["corruptions"]["clean"] == run["read_out"]
+    assert tuple(run["corruptions"]) == few and run["corruptions"]["clean"] == run["read_out"]
     assert run["corruptions"]["inverted"] < 0.8
     assert run == json.loads(json.dumps(run))
     again = run_case(case, 3, data(), threads=1)
     assert all(again[name] == run[name] for name in ("vote", "read_out", "corruptions", "prequential"))
-    text = table([run, run_baseline(Baseline("LR"), 1, data()), run_baseline(Baseline("3-NN"), 1, data())])
+    baselines = [run_baseline(Baseline(name, corrupted=few), 1, data()) for name in ("LR", "3-NN")]
+    text = table([run, *baselines])
     assert "| test images, learned clean | `small` | LR | 3-NN (10,000 learned, 1,000 tested) |" in text
     assert re.search(r"\| random pixels 30% \| [\d.]+ \| [\d.]+ \| [\d.]+ \|", text)
+    text = table([part | {"group": "shared-corruptions", "seed": seed} for part in (run, baselines[0])
+                  for seed in (1, 2)])
+    assert re.search(r"\| test images \| `small` \| LR \|\n.*\n\| clean \| [\d.]+ % \([\d.]+, [\d.]+\) \|", text)
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_every_baseline_learns_clean_bars(name, monkeypatch):
-    monkeypatch.setattr(accuracy, "CORRUPTIONS", {"clean": CORRUPTIONS["clean"]})
-    assert run_baseline(Baseline(name), 1, data())["corruptions"]["clean"] > 0.9
+def test_every_baseline_learns_clean_bars(name):
+    assert run_baseline(Baseline(name, corrupted=("clean",)), 1, data())["corruptions"]["clean"] > 0.9
 
 
 def test_the_first_pass_that_teaches_is_the_one_whose_labels_are_new():
@@ -89,7 +90,8 @@ def test_finished_runs_are_kept_and_found(tmp_path):
     kept = Results(path)
     assert kept.find(key)["vote"] == 0.5
     for other in (Results.key(case, 2, "bars"), Results.key(case, 1, "mnist"),
-                  Results.key(dataclasses.replace(case, corrupted=True), 1, "bars"),
+                  Results.key(dataclasses.replace(case, corrupted=tuple(CORRUPTIONS)), 1, "bars"),
+                  Results.key(dataclasses.replace(case, corrupted=("clean",)), 1, "bars"),
                   Results.key(Baseline("LR"), 1, "bars"),
                   Results.key(dataclasses.replace(case, chip=dataclasses.replace(CHIP, margin=51)), 1, "bars")):
         assert kept.find(other) is None
