@@ -45,27 +45,25 @@ def serve(chip_name: str, device_name: str | None, target: str, seed: int | None
                         hint="pip install 'ohmspike[serve]'") from None
     from ohmspike.host.data.images import load_dataset
     from ohmspike.host.learning.run import warm_up
-    from ohmspike.host.live.session import LiveChip, adopted, live_chip
+    from ohmspike.host.live.session import LiveChip, adopted, code_of, live_chip
     from ohmspike.host.runs.learned import load
     from ohmspike.host.support.atomic import check_writable
     from ohmspike.host.targets.registry import open_target
     from ohmspike.sim.state import ChipState
 
     chip = made_of(chip_of(chip_name, seed), device_name)
-    given = None
+    given = vote = None
     if state is not None:
-        chip, given, _ = load(state)
+        chip, given, vote = load(state)
     live = live_chip(chip)
-    if live.fire_mode != "race":
-        raise UserError(f"the page shows chips that race, which {chip.name} does not", hint="take --chip tiles-online")
     data = load_dataset(data_source, console.status)
-    data.check(live, labels_for="the read-out")
+    data.check(live, labels_for="the read-out" if live.classes else "the vote of the neurons")
     keep = keep or Path(f"live-{chip.name}.npz")
     check_writable(keep.parent)
     device = device_of(chip, device_name)
     if target == "model":
         console.status("compiling the model (a minute the first time)")
-        warm_up(live)
+        warm_up(live, code_of(live))
 
     async def run(body):
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
@@ -78,7 +76,7 @@ def serve(chip_name: str, device_name: str | None, target: str, seed: int | None
             if message["type"] == "dead":
                 console.say(f"warning: {message['text']}; {message['kept']}")
 
-        session = LiveChip(body, data, tell, device=device, keep=keep)
+        session = LiveChip(body, data, tell, device=device, keep=keep, vote=vote)
         session.start()
         try:
             await serve_page(session, hub, host, port, lambda place: console.say(

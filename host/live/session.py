@@ -16,6 +16,7 @@ from ohmspike.chip.events import EventBatch, EventCode, OutputSpikes
 from ohmspike.chip.initial import presentation_order
 from ohmspike.chip.state import ChipState
 from ohmspike.host.coding.images import Encoding
+from ohmspike.host.coding.vote import Vote
 from ohmspike.host.data.dataset import Dataset
 from ohmspike.host.runs.learned import save
 from ohmspike.host.support.errors import UserError
@@ -24,9 +25,9 @@ from ohmspike.sim.analog.device import Device
 from ohmspike.sim.analog.energy import Activity, OperatingPoint, energies
 from ohmspike.sim.model.nonideal import warm_weights
 
-from .views import curve_view, decision_view, map_neurons, map_view
+from .views import curve_view, decision_view, free_view, map_neurons, map_view
 
-__all__ = ["LiveChip", "adopted", "live_chip"]
+__all__ = ["LiveChip", "adopted", "code_of", "live_chip"]
 
 _NOISE_BITS = 16
 _CHUNK = 1000
@@ -39,6 +40,13 @@ and two times at which the chip is kept."""
 _RECENT = 1000
 """Images over which the accuracy is told."""
 
+_REBASE = 1000
+"""Images between two rebasings of a chip with depression at the post spike (contract 6.4)."""
+
+_VOTE_IMAGES, _VOTE_SPIKES = 5000, 50
+"""Images over which the vote of a chip without a read-out looks back, and spikes of a neuron that a loaded vote stands
+for."""
+
 Reply = Callable[[dict[str, Any]], None]
 
 
@@ -46,16 +54,13 @@ def live_chip(chip: Chip) -> Chip:
     """The chip with a mask of stuck cells and a register of write noise, so that both can be set while it runs.
 
     Without stuck cells and noise it does to the bit what the chip does.
-
-    Raises
-    ------
-    UserError
-        The chip has no read-out, so that there is no answer to show.
     """
-    if not chip.classes:
-        raise UserError(f"{chip.name} has no read-out, and so no answer to show",
-                        hint="name a chip with classes under [read_out], such as tiles-online")
     return dataclasses.replace(chip, stuck_cells="masked", noise_bits=max(chip.noise_bits, _NOISE_BITS))
+
+
+def code_of(chip: Chip) -> Encoding:
+    """How the page codes images: the latency code for a chip that races, the rate code for one that runs free."""
+    return Encoding() if chip.fire_mode == "race" else Encoding(chip.rate_steps or 32, chip.rate_peak)
 
 
 def adopted(chip: Chip, live: Chip, state: ChipState) -> ChipState:
@@ -70,6 +75,9 @@ def adopted(chip: Chip, live: Chip, state: ChipState) -> ChipState:
 
 class LiveChip:
     """A target that learns image after image, tiles and read-out together, in a thread of its own.
+
+    A chip without a read-out is answered for by the vote of its neurons, counted on the images that it has learned,
+    each after it was answered.
 
     Whoever watches gets messages by ``tell``, which must not block: learning never waits for a viewer.
 
@@ -86,15 +94,22 @@ class LiveChip:
     keep : path, optional
         Where the learned chip is kept, every ten seconds while it learns and when it ends.
     encoding : Encoding, optional
-        The latency code if absent.
+        :func:`code_of` the chip if absent.
+    vote : Vote, optional
+        What the neurons of a learned chip without a read-out stand for.
     """
 
     def __init__(self, target: Target, data: Dataset, tell: Reply, *, device: Device, keep: Path | None = None,
-                 encoding: Encoding | None = None):
+                 encoding: Encoding | None = None, vote: Vote | None = None):
         self.target, self.chip, self.device = target, target.chip, device
-        self._encoding = Encoding() if encoding is None else encoding
+        self._free = self.chip.fire_mode == "threshold"
+        self._encoding = code_of(self.chip) if encoding is None else encoding
         self._images, (self._labels, self._test_labels) = data.train_images, data.labels()
         self._test = data.test_images
+        classes = 0 if self.chip.classes else data.classes or 0
+        self._counts = np.zeros((self.chip.regions, self.chip.neurons, classes)) if (
+            vote is None or vote.table.shape[2] != classes) else _VOTE_SPIKES * np.exp(vote.table.astype(float))
+        self._step_spikes: list[OutputSpikes] = []  # of the sample that is under way
         self._tell, self._keep = tell, keep
         self._commands: queue.Queue[tuple[dict[str, Any], Reply] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="chip", daemon=True)
@@ -136,7 +151,8 @@ class LiveChip:
                 "plane": [chip.plane_height, chip.plane_width], "grid": [chip.grid_height, chip.grid_width]
                 if chip.tiles > 1 else [1, 1], "patch": [chip.patch_height, chip.patch_width], "tiles": chip.tiles,
                 "rows": chip.rows, "neurons": chip.neurons, "maps": map_neurons(chip), "levels": chip.levels,
-                "classes": chip.classes, "bins": chip.latency_bins, "synapses": chip.synapses + chip.read_out_synapses,
+                "classes": chip.classes, "bins": chip.latency_bins, "free": self._free,
+                "synapses": chip.synapses + chip.read_out_synapses,
                 "warm": chip.weight_store == "memory", "images": len(self._images)}
 
     # in the thread
@@ -159,7 +175,8 @@ class LiveChip:
         phase = next((phase for phase in self.chip.schedule if phase.learn), None)
         self.target.set_rates(phase.scale if phase else 1.0)
         teach = next((phase for phase in self.chip.schedule if phase.teach), None)
-        self.target.set_read_out_rates(teach.read_out_scale if teach else 1.0)
+        if self.chip.classes:
+            self.target.set_read_out_rates(teach.read_out_scale if teach else 1.0)
         self._kept = time.monotonic()
         self._show(force=True)
 
@@ -229,16 +246,34 @@ class LiveChip:
         code, self._rest = int(self._rest[0]), self._rest[1:]
         index = self._index_of(self._shown)
         found = self.target.present(EventBatch(np.array([code], np.int32), np.array([0, 1])), learn=True)
-        answered = _labels(found).tolist()
+        self._step_spikes.append(found)
+        ended = not len(self._rest)
+        answered = self._answered(_joined(self._step_spikes) if ended and not self.chip.classes else found,
+                                  np.array([self._labels[index]]), ended=ended).tolist()
         self._tell({"type": "event", "name": _name(code), "line": code if code >= 0 else None, "left": len(self._rest),
                     "label": int(self._labels[index]), "image": self._images[index].ravel().tolist(),
                     "fired": [[int(tile), int(neuron)] for tile, neuron in zip(found.tile, found.neuron, strict=True)],
                     "answer": answered[0] if answered else None})
         self._right.extend(answer == int(self._labels[index]) for answer in answered)
-        if not len(self._rest):
+        if ended:
+            self._step_spikes = []
             self._shown += 1
             self._after_images()
         self._show(force=True)
+
+    def _answered(self, found, labels, *, ended=True):
+        """Answers of images before their labels are counted: those of the read-out, or the vote at the end of each."""
+        if self.chip.classes:
+            return _labels(found)
+        if not ended:
+            return np.zeros(0, np.int64)
+        answers = self._vote().answers(self.chip, found)
+        self._counts *= 0.5 ** (len(labels) / _VOTE_IMAGES)
+        self._counts += Vote.count(self.chip, found, labels, self._counts.shape[2])
+        return answers
+
+    def _vote(self):
+        return Vote.from_counts(self._counts)
 
     def _draw(self, command, reply):
         chip = self.chip
@@ -249,10 +284,19 @@ class LiveChip:
         image = np.array(pixels, np.uint8).reshape(chip.plane_height, chip.plane_width)
         self._finish_sample()
         before = self.target.counters()
-        batch = self._encoding(chip, image[None], learn=False, answer=True)
+        batch = self._encoding(chip, image[None], learn=False, answer=bool(chip.classes))
         found = self.target.present(batch, learn=False)
-        after = self.target.counters()
-        view = decision_view(chip, self.target.state(), image, found)
+        after, state = self.target.counters(), self.target.state()
+        view = decision_view(chip, state, image, found)
+        if self._free:
+            view |= free_view(chip, state, batch.codes, found)
+        if not chip.classes:
+            scores = self._vote().scores(chip, found)[0]
+            best = np.sort(scores)
+            view["scores"] = [round(float(score - best[0]), 2) for score in scores]
+            if self._counts.any() and len(found.neuron):
+                view |= {"answer": int(scores.argmax()), "score": round(float(best[-1] - best[0]), 2),
+                         "margin": round(float(best[-1] - best[-2]), 2)}
         reply({"type": "drawn", "energy_j": self._energy({name: after[name] - before[name] for name in after}),
                **view})
 
@@ -287,7 +331,7 @@ class LiveChip:
         """More cells become stuck, at either rail, in the tiles and in the read-out."""
         share = _number(command, "share", 0, 1)
         self._finish_sample()
-        for levels, mask in (("levels", "stuck"), ("read_out", "read_out_stuck")):
+        for levels, mask in (("levels", "stuck"), ("read_out", "read_out_stuck"))[:1 + bool(self.chip.classes)]:
             cells, stuck = self.target.read(levels), self.target.read(mask)
             hit = self._rng.random(cells.shape) < share
             rail = np.where(self._rng.random(cells.shape) < 0.5, 0, self.chip.levels - 1)
@@ -298,7 +342,7 @@ class LiveChip:
 
     def _mend(self, command, reply):
         self._finish_sample()
-        for mask in ("stuck", "read_out_stuck"):
+        for mask in ("stuck", "read_out_stuck")[:1 + bool(self.chip.classes)]:
             self.target.write(mask, np.zeros_like(self.target.read(mask)))
         self._stuck = 0.0
         self._show(force=True)
@@ -327,8 +371,10 @@ class LiveChip:
         """Accuracy on test images, learning off."""
         count = min(int(_number(command, "images", 1, 1e6)), len(self._test))
         self._finish_sample()
-        batch = self._encoding(self.chip, self._test[:count], learn=False, answer=True)
-        answers = _labels(self.target.present(batch, learn=False, report=False))
+        voted = not self.chip.classes
+        batch = self._encoding(self.chip, self._test[:count], learn=False, answer=not voted)
+        found = self.target.present(batch, learn=False, report=voted)
+        answers = self._vote().answers(self.chip, found) if voted else _labels(found)
         reply({"type": "tested", "images": count, "shown": self._shown,
                "accuracy": float((answers == self._test_labels[:count]).mean())})
         self._show(force=True)
@@ -338,9 +384,14 @@ class LiveChip:
     def _finish_sample(self):
         """Send what is left of an image that was begun event by event."""
         if len(self._rest):
-            self.target.present(EventBatch(self._rest, np.array([0, len(self._rest)])), learn=True)
-            self._rest = np.zeros(0, np.int32)
+            found = self.target.present(EventBatch(self._rest, np.array([0, len(self._rest)])), learn=True)
+            label = self._labels[self._index_of(self._shown)]
+            if not self.chip.classes:
+                found = _joined([*self._step_spikes, found])
+            self._right.extend((self._answered(found, np.array([label])) == label).tolist())
+            self._rest, self._step_spikes = np.zeros(0, np.int32), []
             self._shown += 1
+            self._after_images()
 
     def _index_of(self, number):
         order_pass, position = divmod(number, len(self._images))
@@ -353,23 +404,27 @@ class LiveChip:
         """Numbers of the next images; at most to the end of the pass."""
         first = self._index_of(self._shown)
         position = self._shown % len(self._images)
+        if self._free:
+            count = min(count, _REBASE - self._shown % _REBASE)
         chosen = self._order[position:position + count]
         assert chosen[0] == first
         return chosen
 
     def _events(self, chosen):
-        return self._encoding(self.chip, self._images[chosen], learn=True, labels=self._labels[chosen], answer=True,
-                              first_sample=self._shown)
+        taught = bool(self.chip.classes)
+        return self._encoding(self.chip, self._images[chosen], learn=True, answer=taught, first_sample=self._shown,
+                              labels=self._labels[chosen] if taught else None)
 
     def _present(self, count):
         chosen = self._next(count)
-        answers = _labels(self.target.present(self._events(chosen), learn=True, report=False))
-        self._right.extend((answers == self._labels[chosen]).tolist())
+        found = self.target.present(self._events(chosen), learn=True, report=not self.chip.classes)
+        self._right.extend((self._answered(found, self._labels[chosen]) == self._labels[chosen]).tolist())
         self._shown += len(chosen)
         self._after_images()
 
     def _after_images(self):
-        if (self._shown % len(self._images) == 0 or self.chip.shared) and self.chip.fire_mode == "race":
+        over = self._shown % len(self._images) == 0 or self.chip.shared
+        if (self.chip.depression == "post" and self._shown % _REBASE == 0) if self._free else over:
             self.target.rebase()
         self._note_cell()
 
@@ -388,7 +443,7 @@ class LiveChip:
 
     def _keep_now(self):
         if self._keep is not None and self._shown > self.kept_images:
-            save(self._keep, self.chip, self.target.state())
+            save(self._keep, self.chip, self.target.state(), None if self.chip.classes else self._vote())
             self.kept_images = self._shown
         self._kept = time.monotonic()
 
@@ -444,6 +499,12 @@ class LiveChip:
 
     def _joules(self, activity, point):
         return float(sum(np.sum(part) for part in energies(self.chip, self.device, activity, point).values()))
+
+
+def _joined(parts: list[OutputSpikes]) -> OutputSpikes:
+    """What parts of one sample fired, as one sample."""
+    tile, neuron = (np.concatenate([getattr(part, name) for part in parts]) for name in ("tile", "neuron"))
+    return OutputSpikes(tile, neuron, np.array([0, len(tile)]))
 
 
 def _labels(found: OutputSpikes) -> np.ndarray:

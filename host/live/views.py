@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.chip.events import OutputSpikes
+from ohmspike.chip.events import EventCode, OutputSpikes
 from ohmspike.chip.state import ChipState
 from ohmspike.host.coding.images import latency_bins
 
-__all__ = ["curve_view", "decision_view", "map_neurons", "map_view", "packed"]
+__all__ = ["curve_view", "decision_view", "free_view", "map_neurons", "map_view", "packed"]
 
 _MAPS = 100
 """Maps that are shown at most of one crossbar."""
@@ -90,6 +90,52 @@ def decision_view(chip: Chip, state: ChipState, image: np.ndarray, spikes: Outpu
         if reads[tile] >= max(1, chip.min_spikes) else 0}}
 
 
+def free_view(chip: Chip, state: ChipState, codes: np.ndarray, spikes: OutputSpikes) -> dict[str, Any]:
+    """How one image runs through a chip that fires at a threshold: step by step, by contract 3.1 and 3.3.
+
+    Parameters
+    ----------
+    codes : int32 array
+        The events of the image.
+    spikes : OutputSpikes
+        What fired on the target.
+
+    Returns
+    -------
+    dict
+        ``spikes`` and ``reads`` in all, and ``run``: ``lines`` that spike in each step; of the tile that fires most,
+        its best ``neurons``, ``values`` V − θ of them at every STEP before anything is reset, ``threshold`` θ0, and
+        the place among ``neurons`` that fires, or −1, as ``winner``; ``fired`` neurons of all tiles in each step.
+    """
+    ends = np.flatnonzero(codes == EventCode.STEP)
+    lines = [part[part >= 0] for part in np.split(codes, ends)[:len(ends)]]
+    weights = state.weight[state.levels].astype(np.int64)
+    theta, top = state.theta.astype(np.int64), (1 << chip.membrane_bits) - 1
+    membrane = np.zeros((chip.tiles, chip.neurons), np.int64)
+    reads, fresh = np.zeros(chip.tiles, np.int64), np.ones(chip.tiles, bool)
+    fired, course, total = np.full((len(lines), chip.tiles), -1), [], 0
+    for step, given in enumerate(lines):
+        seen = np.bincount(given, minlength=chip.lines)[chip.row_lines]
+        membrane = np.minimum(membrane + np.einsum("tr,trn->tn", seen, weights), top)
+        pulses = seen.sum(axis=1)
+        reads, fresh, total = reads + pulses, fresh & (pulses == 0), total + int(pulses.sum())
+        over = membrane - theta
+        course.append(over)
+        live = ~fresh & (reads >= chip.min_spikes) & (over.max(axis=1) >= state.theta_base)
+        fired[step, live] = over[live].argmax(axis=1)
+        membrane[live], fresh[live] = 0, True
+    most = np.bincount(spikes.tile, minlength=chip.tiles)
+    tile = int((most if most.any() else reads).argmax())
+    values = np.stack([over[tile] for over in course]) if course else np.zeros((0, chip.neurons), np.int64)
+    times = np.bincount(fired[:, tile][fired[:, tile] >= 0], minlength=chip.neurons)
+    best = np.lexsort((-values.max(axis=0, initial=-top), -times))[:_BARS]
+    place = {neuron: index for index, neuron in enumerate(best.tolist())}
+    return {"spikes": int(sum(map(len, lines))), "reads": total, "run": {
+        "tile": tile, "neurons": best.tolist(), "values": values[:, best].tolist(), "threshold": int(state.theta_base),
+        "winner": [place.get(neuron, -1) for neuron in fired[:, tile].tolist()],
+        "lines": [given.tolist() for given in lines], "fired": (fired >= 0).sum(axis=1).tolist()}}
+
+
 def _scores(chip, state, spikes):
     """Score of every class (contract 10.3): a winner of rank q reads its row K − q times."""
     if chip.windows != chip.tiles:
@@ -97,7 +143,7 @@ def _scores(chip, state, spikes):
     scores = np.zeros(chip.classes, np.int64)
     ranks: dict[int, int] = {}
     for tile, neuron in zip(spikes.tile.tolist(), spikes.neuron.tolist(), strict=True):
-        rank = ranks[tile] = ranks.get(tile, -1) + 1
+        rank = ranks[tile] = ranks.get(tile, -1) + 1 if chip.fire_mode == "race" else 0
         scores += (chip.winners - rank % chip.winners) * state.weight[
             state.read_out[tile * chip.neurons + neuron]].astype(np.int64)
     return np.minimum(scores, (1 << chip.score_bits) - 1).tolist()

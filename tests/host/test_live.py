@@ -16,17 +16,20 @@ import pytest
 import tomli_w
 from aiohttp import ClientSession, WSServerHandshakeError
 
-from ohmspike.chip import Phase
+from ohmspike.chip import Chip, Phase
 from ohmspike.chip.initial import presentation_order
 from ohmspike.chip.state import ChipState
 from ohmspike.host.coding.images import Encoding
+from ohmspike.host.coding.vote import Vote
+from ohmspike.host.learning import run
 from ohmspike.host.learning.classify import classify
+from ohmspike.host.learning.run import learn as learn_images
 from ohmspike.host.link.bridge import Bridge
+from ohmspike.host.live import session
 from ohmspike.host.live.server import Hub, Viewer, application, serve
 from ohmspike.host.live.session import LiveChip, adopted, live_chip
 from ohmspike.host.runs.learned import load
 from ohmspike.host.studies.viewers import measure
-from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.host.targets.registry import open_target
 from ohmspike.sim.analog.device import Device
@@ -39,14 +42,18 @@ HARD = data(seed=1, images=1400, test=1000, flipped=0.15)
 """Bars with 15 % of the pixels wrong: there 5 % of broken cells cost a small chip many of its answers."""
 
 LIVE = live_chip(CHIP)
+FREE = live_chip(dataclasses.replace(
+    Chip.preset("tiles-free"), plane_height=6, plane_width=6, patch_height=3, patch_width=3, stride=3, neurons=4,
+    min_spikes=1, theta_base=120, theta_step=4.0, classes=2, margin=50, schedule=(Phase(teach=True),)))
+VOTED = dataclasses.replace(FREE, classes=0, margin=0, schedule=(Phase(),))
 DEVICE = Device.preset("target65")
 
 
 class Watched:
     """A live chip, what it told all, and a way to ask it and wait."""
 
-    def __init__(self, target, **options):
-        self.told, self.chip = [], LiveChip(target, BARS, lambda message: self.told.append(message), device=DEVICE,
+    def __init__(self, target, images=BARS, **options):
+        self.told, self.chip = [], LiveChip(target, images, lambda message: self.told.append(message), device=DEVICE,
                                             **options)
         self.chip.start()
 
@@ -92,8 +99,6 @@ def test_a_live_chip_is_the_chip_to_the_bit():
     again = adopted(CHIP, LIVE, state)
     again.counters = second.state().counters
     assert again.differences(second.state()) == ""
-    with pytest.raises(UserError, match="has no read-out"):
-        live_chip(dataclasses.replace(CHIP, classes=0, margin=0, schedule=(Phase(),)))
 
 
 def test_images_and_events_one_by_one_learn_what_a_batch_learns(watched):
@@ -127,6 +132,72 @@ def test_drawn_image_is_answered_as_by_the_python_api(watched):
         assert drawn["scores"][drawn["answer"]] == drawn["score"] == max(drawn["scores"])
         fired = [neuron for tile, neuron in drawn["fired"] if tile == drawn["race"]["tile"]]
         assert fired == drawn["race"]["neurons"][:drawn["race"]["winners"]]
+
+
+def run_free(chip, images, monkeypatch, rebase):
+    """Some images of a free chip learned by the page: the first event by event, then one by one."""
+    monkeypatch.setattr(session, "_REBASE", rebase)
+    live = Watched(ModelTarget(chip), images=images)
+    while not live.told or live.status()["shown"] < 1:
+        live.ask("event")
+    for _ in range(len(images.train_images) - 1):
+        live.ask("image")
+    return live
+
+
+def test_a_free_chip_learns_on_the_page_what_the_python_api_learns(monkeypatch):
+    images = data(seed=1, images=150)
+    live = run_free(FREE, images, monkeypatch, 50)
+    try:
+        monkeypatch.setattr(run, "RELOAD_IMAGES", 50)
+        target = ModelTarget(FREE)
+        target.load(ChipState.initial(FREE))
+        learn_images(target, images.train_images, images.train_labels)
+        found, expected = live.chip.target.state(), target.state()
+        found.learn = expected.learn
+        assert found.differences(expected) == "" and expected.counters.any()
+        answers = classify(target, images.test_images)
+        for image, answer in zip(images.test_images[:9], answers, strict=False):
+            (drawn,) = live.ask("draw", pixels=image.ravel().tolist())
+            assert drawn["answer"] == answer and drawn["energy_j"] > 0
+            assert drawn["scores"][drawn["answer"]] == drawn["score"] == max(drawn["scores"])
+            course = drawn["run"]
+            assert sum(course["fired"]) == len(drawn["fired"]) > 0 and sum(map(len, course["lines"])) == drawn["spikes"]
+            fired = [course["neurons"][place] for place in course["winner"] if place >= 0]
+            assert fired == [neuron for tile, neuron in drawn["fired"] if tile == course["tile"]]
+        events = [message for message in live.told if message["type"] == "event"]
+        assert {message["name"].split()[0] for message in events} == {"SPIKE", "STEP", "ANSWER", "LABEL", "END"}
+    finally:
+        live.chip.stop()
+
+
+def test_a_chip_without_a_read_out_answers_by_the_vote_of_its_neurons(monkeypatch, tmp_path):
+    images = data(seed=1, images=350, test=200)
+    live = run_free(VOTED, images, monkeypatch, 50)
+    keep = tmp_path / "kept.npz"
+    try:
+        right = live.ask("test", images=200)[0]["accuracy"]
+        answers = [live.ask("draw", pixels=image.ravel().tolist())[0]["answer"] for image in images.test_images[:9]]
+        vote = Vote.from_counts(live.chip._counts)
+        assert answers == classify(live.chip.target, images.test_images[:9], vote).tolist() and right > 0.8
+        live.ask("break", share=0.05)
+        assert 0 < live.status()["stuck"] < 0.2
+        live.ask("mend")
+        assert live.status()["stuck"] == 0
+        right = live.ask("test", images=200)[0]["accuracy"]
+        assert len(live.chip._right) == 150  # one answer for every image, each before it was counted
+    finally:
+        live.chip._keep = keep
+        live.chip.stop()
+    chip, state, kept = load(keep)
+    again = Watched(ModelTarget(VOTED), images=images, vote=kept)
+    again.chip.target.load(state)
+    try:
+        assert chip == VOTED and again.ask("test", images=200)[0]["accuracy"] == right
+        (fresh,) = Watched(ModelTarget(VOTED)).ask("draw", pixels=images.test_images[0].ravel().tolist())
+        assert "answer" not in fresh and fresh["scores"] == [0.0, 0.0]
+    finally:
+        again.chip.stop()
 
 
 def trouble(watched):
@@ -437,7 +508,7 @@ def draw_across(shown, served):
     time.sleep(0.4)
     pixels = np.array(shown.evaluate("Array.from(pixels, Math.round)"), np.uint8).reshape(1, 6, 6)
     assert pixels.max() == 255
-    twin = ModelTarget(LIVE)
+    twin = ModelTarget(served.target.chip)
     twin.load(served.state())
     assert shown.inner_text("#answer") == str(classify(twin, pixels)[0])
 
@@ -473,6 +544,30 @@ def test_the_page_works_in_a_real_browser(served, options):
         assert complaints == [] and all(address.startswith(served.address[:-1].replace("http", scheme, 1))
                                         for address in asked for scheme in [address.split(":")[0]]
                                         if scheme not in ("data",))
+
+
+def test_a_free_chip_is_drawn_on_and_stepped_in_a_real_browser():
+    place = Served(ModelTarget(FREE), HARD)
+    try:
+        with chromium() as browser, page(browser, viewport={"width": 390, "height": 800}, color_scheme="dark") as (
+                shown, _, complaints):
+            shown.goto(place.address)
+            shown.locator("#state", has_text="paused").wait_for(timeout=60_000)
+            for _ in range(20):
+                shown.click("#image")
+            shown.locator("#shown", has_text="20").wait_for(timeout=60_000)
+            draw_across(shown, place)
+            assert re.search("[0-9]+ spikes in 12 steps, .* neurons fired [0-9]+ times", shown.inner_text("#race-note"))
+            frames = set()
+            for progress in (0.1, 0.5, 1):  # the run is another picture at every step
+                frames.add(shown.evaluate("at => { paintRun(at); return document.getElementById('race').toDataURL(); }",
+                                          progress))
+            assert len(frames) == 3 and "the threshold" in shown.get_attribute("#race", "aria-label")
+            shown.click("#event")
+            shown.wait_for_selector("#event-row:not([hidden])", timeout=60_000)
+            assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth") and complaints == []
+    finally:
+        place.end()
 
 
 def accuracy_told(shown, served):

@@ -172,13 +172,53 @@ function paintRace(progress) {
   pen2.fillText("lines", 0, top + 14);
 }
 
+// the run of a drawn digit through a chip that runs free: step by step membranes rise, and who reaches the threshold fires
+
+function paintRun(progress) {
+  const [pen2, width] = canvas("race", 170), run = drawn.run, [height, across] = chip.plane, steps = run.lines.length;
+  const left = Math.min(150, width * 0.36), top = 134, scale = (left - 14) / Math.max(height, across);
+  const step = Math.min(steps - 1, Math.floor(progress * steps)), counts = new Uint16Array(height * across);
+  for (let k = 0; k <= step; k++) run.lines[k].forEach((line) => { counts[line] += 1; });
+  const lit = new Set(run.lines[step]), most = Math.max(1, ...counts), done = progress >= 1;
+  for (let i = 0; i < counts.length; i++) {
+    const now = !done && lit.has(i);
+    pen2.fillStyle = now ? style("--ink") : counts[i] ? style("--accent") : style("--quiet");
+    pen2.globalAlpha = now ? 1 : counts[i] ? 0.25 + 0.75 * counts[i] / most : 0.25;
+    pen2.fillRect((i % across) * scale, Math.floor(i / across) * scale, scale * 0.85, scale * 0.85);
+  }
+  pen2.globalAlpha = 1;
+  const high = 1.15 * Math.max(run.threshold, ...run.values.flat()), y = (value) => top - Math.max(0, value) / high * (top - 8);
+  const wide = (width - left) / run.neurons.length;
+  run.values[step].forEach((value, k) => {
+    pen2.fillStyle = k === run.winner[step] ? style("--accent") : style("--quiet");
+    pen2.fillRect(left + k * wide, y(value), wide * 0.8, top - y(value));
+  });
+  pen2.strokeStyle = style("--ink");
+  pen2.setLineDash([5, 3]);
+  pen2.beginPath();
+  pen2.moveTo(left, y(run.threshold));
+  pen2.lineTo(width, y(run.threshold));
+  pen2.stroke();
+  // what fired in every step, in all tiles; the steps so far
+  const tall = Math.max(1, ...run.fired), part = (width - left) / steps;
+  run.fired.forEach((count, k) => {
+    pen2.fillStyle = k <= step ? style("--accent") : style("--quiet");
+    pen2.fillRect(left + k * part, 154 - 14 * count / tall, part * 0.8, Math.max(1, 14 * count / tall));
+  });
+  pen2.fillStyle = style("--soft");
+  pen2.fillText(`tile ${run.tile}: V − θ; below, spikes of a step`, left, 167);
+  pen2.fillText(`lines, step ${step + 1} of ${steps}`, 0, 167);
+}
+
+const paintDrawn = (progress) => (drawn.run ? paintRun : paintRace)(progress);
+
 function playRace() {
-  if (calm.matches) return paintRace(1);
-  const begun = performance.now(), shown = drawn;
+  if (calm.matches) return paintDrawn(1);
+  const begun = performance.now(), shown = drawn, takes = drawn.run ? 250 * drawn.run.lines.length : 900;
   const step = (now) => {
-    if (drawn !== shown || !drawn.race) return;
-    const progress = Math.min(1, (now - begun) / 900);
-    paintRace(progress);
+    if (drawn !== shown || !(drawn.race || drawn.run)) return;
+    const progress = Math.min(1, Math.max(0, (now - begun) / takes));
+    paintDrawn(progress);
     if (progress < 1) requestAnimationFrame(step);
   };
   requestAnimationFrame(step);
@@ -311,6 +351,8 @@ const shows = {
   chip(data) {
     const fresh = !chip || chip.name !== data.name;
     chip = data;
+    at("race").setAttribute("aria-label", data.free ? "spikes of the lines step by step, and membranes that rise to the threshold"
+      : "spikes of the lines, then the race of the neurons");
     at("chip").textContent = `${data.name} on ${data.target}, ${data.synapses.toLocaleString("en")} synapses`;
     at("warm").disabled = !data.warm;
     at("maps-note").textContent = data.maps < data.neurons
@@ -341,7 +383,8 @@ const shows = {
   drawn(data) {
     drawn = data;
     at("answer").textContent = data.spikes === 0 || data.answer === undefined ? "?" : data.answer;
-    at("answer-note").textContent = `lead ${data.margin.toLocaleString("en")}, ${engineering(data.energy_j, "J")} (model)`;
+    at("answer-note").textContent = data.margin === undefined
+      ? (data.fired.length ? "it has learned nothing yet" : "no neuron fired") : `lead ${data.margin.toLocaleString("en")}, ${engineering(data.energy_j, "J")} (model)`;
     const top = Math.max(1, ...data.scores), low = Math.min(...data.scores, top);
     at("scores").replaceChildren(...data.scores.map((score, label) => {
       const bar = document.createElement("div"), name = document.createElement("span");
@@ -352,7 +395,8 @@ const shows = {
       bar.append(name);
       return bar;
     }));
-    at("race-note").textContent = data.race ? `${data.spikes} lines spiked, ${data.reads.toLocaleString("en")} rows were read, ${data.fired.length} neurons fired` : "";
+    at("race-note").textContent = data.race ? `${data.spikes} lines spiked, ${data.reads.toLocaleString("en")} rows were read, ${data.fired.length} neurons fired`
+      : data.run ? `${data.spikes} spikes in ${data.run.lines.length} steps, ${data.reads.toLocaleString("en")} rows were read, neurons fired ${data.fired.length} times` : "";
     playRace();
   },
   event(data) {
@@ -400,7 +444,7 @@ at("noise").onchange = () => send({do: "noise", share: at("noise").value / 100})
 at("warm").onchange = () => send({do: "warm", kelvin: +at("warm").value});
 addEventListener("resize", () => {
   if (status) paintCurve();
-  if (drawn) paintRace(1);
+  if (drawn) paintDrawn(1);
   if (cell) paintCell();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("resize")));
