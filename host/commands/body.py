@@ -94,7 +94,7 @@ def body_of(chip: Chip, given: NonIdealities | None, *, ideal: bool, target: str
     """What a command learns on: a chip of a device has all of its non-idealities, by default.
 
     Pulses of cells are counted on chips of a device, and where ``pulses`` asks for it: by the non-ideal model, which is
-    the exact one to the bit without non-idealities, at half its speed.
+    the exact one to the bit without non-idealities, at half its speed, a third of a shared crossbar's.
 
     Raises
     ------
@@ -149,5 +149,6 @@ made_of_option = click.option(
     "--device", "device_name", default=None, metavar="NAME|FILE",
     help="device that the chip is made of (see `ohmspike device show`)  [default: the chip's own, if any]")
 pulses_option = click.option("--pulses", "count_pulses", is_flag=True,
-                             help="count the pulses of every cell, as on chips of a device; half as fast")
+                             help="count the pulses of every cell, as on chips of a device; half as fast, a shared "
+                                  "crossbar a third")
 ideal_option = click.option("--ideal", is_flag=True, help="leave out the non-idealities of the device")
