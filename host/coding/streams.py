@@ -15,7 +15,7 @@ from ohmspike.host.support.errors import UserError
 
 from .images import Encode, Encoding, sample_suffix
 
-__all__ = ["CAMERA_STEPS", "StreamEncoding", "camera_lines", "camera_steps", "encoding_for",
+__all__ = ["CAMERA_STEPS", "Sampler", "StreamEncoding", "camera_lines", "camera_steps", "encoding_for",
            "stream_events"]
 
 _STEP = int(EventCode.STEP)
@@ -202,22 +202,113 @@ def _camera(time, line, offsets, plane, steps, windows, window_lines, lines, spa
                 step = min(max(step, 0), steps - 1)
                 keys[i - first] = step * lines + step * windows // steps * window_lines + plane[line[i]]
         keys.sort()
-        step = 0
-        for i in range(len(keys)):
-            if i and keys[i] == keys[i - 1]:
-                continue
-            while step < keys[i] // lines:
-                codes[at] = _STEP
-                at += 1
-                step += 1
-            codes[at] = keys[i] % lines
-            at += 1
-        while step < steps - race:
+        at = begins[s + 1] = _put(keys, codes, at, steps, lines, race, suffix[s])
+    return codes[:at].copy(), begins
+
+
+@numba.njit(cache=True)
+def _put(keys, codes, at, steps, lines, race, suffix):
+    """Write a sample of sorted ``step · lines + line``, each once, and return where it ends."""
+    step = 0
+    for i in range(len(keys)):
+        if i and keys[i] == keys[i - 1]:
+            continue
+        while step < keys[i] // lines:
             codes[at] = _STEP
             at += 1
             step += 1
-        for i in range(suffix.shape[1]):
-            codes[at] = suffix[s, i]
-            at += 1
-        begins[s + 1] = at
+        codes[at] = keys[i] % lines
+        at += 1
+    while step < steps - race:
+        codes[at] = _STEP
+        at += 1
+        step += 1
+    for i in range(len(suffix)):
+        codes[at] = suffix[i]
+        at += 1
+    return at
+
+
+@numba.njit(cache=True)
+def _put_all(keys, offsets, steps, lines, race, suffix):
+    samples = len(offsets) - 1
+    codes = np.empty(len(keys) + samples * (steps + suffix.shape[1]), np.int32)
+    begins, at = np.zeros(samples + 1, np.int64), 0
+    for s in range(samples):
+        at = begins[s + 1] = _put(keys[offsets[s]:offsets[s + 1]], codes, at, steps, lines, race, suffix[s])
     return codes[:at].copy(), begins
+
+
+class Sampler:
+    """An endless stream of events, cut into samples of a length as contract 9.8 codes them.
+
+    A sample lasts ``steps`` steps of ``step_us``; sample *n* begins at ``n · steps · step_us``. It is complete when an
+    event of a later one comes, or with :meth:`finish`. Samples without events are left out. However the stream is cut
+    into calls of :meth:`feed`, samples are the same; what is held of one is at most a bit of every line and step.
+
+    Parameters
+    ----------
+    chip : Chip
+    sensor : (int, int), optional
+        Height and width of a camera whose lines are fed, ``(polarity · height + y) · width + x``; without it lines of
+        the chip.
+    step_us : int
+        Length of a step, µs.
+    learn : bool
+        Samples are learned.
+    """
+
+    def __init__(self, chip: Chip, sensor: tuple[int, int] | None, step_us: int, *, learn: bool):
+        self.chip, self.learn, self.step_us, self.steps = chip, learn, step_us, camera_steps(chip)
+        self._lines = np.arange(chip.lines) if sensor is None else camera_lines(chip, sensor)
+        self._windows = 1 if sensor is None else max(1, chip.channels // 2)
+        self._held, self._number, self._step = np.zeros(0, np.int64), -TIME_TOP, -TIME_TOP
+
+    @property
+    def lines(self) -> int:
+        """How many lines may be fed."""
+        return len(self._lines)
+
+    def refused(self, time: np.ndarray, line: np.ndarray) -> np.ndarray:
+        """Which events cannot be taken: bool array of shape (events,).
+
+        Those whose line does not exist, and those of a step before that of an event that is taken earlier.
+        """
+        off = (line < 0) | (line >= self.lines)
+        steps = np.where(off, -TIME_TOP, time // self.step_us)
+        return off | (steps < np.maximum.accumulate(np.r_[self._step, steps])[:-1])
+
+    def feed(self, time: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, EventBatch]:
+        """Numbers of the samples that are complete now, and their events.
+
+        Parameters
+        ----------
+        time, line : int64 arrays of shape (events,)
+            Times in µs; none of the events is :meth:`refused`.
+        """
+        if not len(time):
+            return self._complete(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        steps = time // self.step_us
+        numbers, step = np.divmod(steps, self.steps)
+        window = step * self._windows // self.steps
+        pair = 2 * self.chip.plane_height * self.chip.plane_width
+        keys = step * self.chip.lines + window * pair + self._lines[line]
+        numbers, keys = np.r_[np.full(len(self._held), self._number), numbers], np.r_[self._held, keys]
+        self._step, self._number = int(steps[-1]), int(numbers[-1])
+        waits = numbers == self._number
+        self._held = np.unique(keys[waits])
+        return self._complete(numbers[~waits], keys[~waits])
+
+    def finish(self) -> tuple[np.ndarray, EventBatch]:
+        """The sample that is under way, complete now."""
+        keys, self._held = self._held, np.zeros(0, np.int64)
+        return self._complete(np.full(len(keys), self._number), keys)
+
+    def _complete(self, numbers, keys):
+        whole, counts = np.unique(numbers, return_counts=True)
+        keys = keys[np.lexsort((keys, numbers))]
+        answer = self.chip.classes > 0
+        suffix = sample_suffix(self.chip, len(whole), self.learn, None, answer)
+        batch = EventBatch(*_put_all(keys, np.r_[0, np.cumsum(counts)].astype(np.int64), self.steps, self.chip.lines,
+                                     self.chip.fire_mode == "race", suffix))
+        return whole, batch

@@ -19,6 +19,7 @@ SECTIONS = {
     "Learn and compare": {
         "learn": "learn, classify, keep a run folder",
         "classify": "answers of a learned chip",
+        "stream": "events in, output spikes out, without an end",
         "compare": "two targets, to their first difference",
         "serve": "a page in the browser on a running chip",
         "demo": "model and RTL learn, and are compared",
