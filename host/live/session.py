@@ -30,8 +30,9 @@ from .views import curve_view, decision_view, free_view, map_neurons, map_view
 __all__ = ["LiveChip", "adopted", "code_of", "live_chip"]
 
 _NOISE_BITS = 16
-_CHUNK = 1000
-"""Images presented at once at full speed: the longest that a command waits in the model."""
+_CHUNK, _CHUNK_S = 1000, 0.5
+"""Images presented at once at full speed, and about the seconds that they take at most: the longest that a command
+waits, and that what was learned waits to be kept."""
 
 _TELL_S, _MAPS_S, _POINT_S, _KEEP_S = 0.1, 0.4, 1.0, 10.0
 """Seconds between two messages about progress, two about conductances, two operating points that energies are told at,
@@ -115,7 +116,7 @@ class LiveChip:
         self._thread = threading.Thread(target=self._work, name="chip", daemon=True)
         self.running, self.speed, self.dead = False, 0.0, ""
         self.failure: Exception | None = None
-        self._shown = 0
+        self._shown, self._chunk = 0, 10
         self._right: deque[bool] = deque(maxlen=_RECENT)
         self._rest = np.zeros(0, np.int32)  # events of a sample that is under way
         self._order, self._order_pass = np.zeros(0, np.int64), -1
@@ -432,7 +433,10 @@ class LiveChip:
         """Present as many images as the speed asks for between two messages."""
         self._finish_sample()
         if not self.speed:
-            self._present(_CHUNK if self.target.name == "model" else 100)
+            begun = time.monotonic()
+            self._present(self._chunk)
+            factor = min(_CHUNK_S / max(time.monotonic() - begun, 1e-3), 2.0)
+            self._chunk = min(max(1, int(self._chunk * factor)), _CHUNK)
         else:
             count = max(1, round(self.speed * _TELL_S))
             self._present(min(count, _CHUNK))

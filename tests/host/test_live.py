@@ -302,6 +302,23 @@ def test_a_target_that_fails_is_told_and_what_was_learned_is_kept(tmp_path):
     assert load(tmp_path / "kept.npz")[1].counters[0] >= 1
 
 
+def test_a_slow_target_gets_few_images_at_once(watched, monkeypatch):
+    """So that a command, and what is kept of the learned chip, wait for half a second and not for 1,000 images."""
+    present, sizes = watched.chip.target.present, []
+
+    def slow(batch, **options):
+        sizes.append(len(batch))
+        time.sleep(0.005 * len(batch))
+        return present(batch, **options)
+
+    monkeypatch.setattr(watched.chip.target, "present", slow)
+    watched.ask("run")
+    while watched.status()["shown"] < 200:
+        time.sleep(0.02)
+    watched.ask("pause")
+    assert sizes[0] == 10 and 20 <= max(sizes) <= 200
+
+
 def test_the_chip_is_kept_at_the_end(tmp_path):
     live = Watched(open_target("model", LIVE), keep=tmp_path / "kept.npz")
     live.ask("image")
