@@ -72,11 +72,12 @@ def views(vcd: str, named: Iterable[str]) -> dict[str, str]:
     Parameters
     ----------
     vcd : str
-        Name of the file of the waveform.
+        Name of the file of the waveform, for GTKWave; Surfer gets it on its command line, since it looks for files from
+        where it was started.
     named : iterable of str
         Full names of its string variables.
     """
     signals = [*(f"chip.{name}" for name in _SHOWN), *(name for name in named if "$" not in name)]
     gtkw = [f'[dumpfile] "{vcd}"', "[timestart] 0", "[sst_expanded] 1", "@22", *signals]
     return {"gtkw": "\n".join(gtkw) + "\n",
-            "sucl": "\n".join([f"load_file {vcd}", *(f"variable_add {signal}" for signal in signals)]) + "\n"}
+            "sucl": "".join(f"variable_add {signal}\n" for signal in signals)}

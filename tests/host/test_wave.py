@@ -1,6 +1,7 @@
 """Waveforms of one image: complete, with names of states, in a form that other tools read."""
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -49,6 +50,9 @@ def test_wave_of_an_image_is_named_and_read_by_gtkwaves_tools(tmp_path, capsys):
     for line in (tmp_path / "w.gtkw").read_text().splitlines():
         if line.startswith("chip."):
             assert f" {line.rsplit('.', 1)[1]} " in text
+    surfer = (tmp_path / "w.sucl").read_text().splitlines()
+    assert len(surfer) > 5 and all(re.fullmatch(r"variable_add chip(\.\w+)+", line) for line in surfer), surfer
+    assert all(f" {line.rsplit('.', 1)[1]} " in text for line in surfer)
     assert cli.run(["wave", "--chip", str(tmp_path / "chip.toml"), "--data", str(tmp_path / "bars.npz"), "--image",
                     "50", "--out", str(tmp_path / "w.vcd")]) == 1
     assert "image must be 0 to 49, not 50" in capsys.readouterr().err
