@@ -1,10 +1,14 @@
 """What viewers of the live page cost: images learned a second without any, and with some, in turns.
 
-``python -m ohmspike.host.studies.viewers``. It needs the extra ``ohmspike[serve]``.
+A second is one of the server's CPU time where the system tells it (Linux), so that other programs on the machine have
+no say: all that it does for viewers, by the learning thread and by the one that sends, is then taken from learning, as
+on a machine without a core to spare. ``python -m ohmspike.host.studies.viewers``. It needs the extra
+``ohmspike[serve]``.
 """
 
 import asyncio
 import json
+import os
 import re
 import signal
 import statistics
@@ -12,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -21,7 +25,7 @@ from aiohttp import ClientError, ClientSession, ClientWebSocketResponse
 from ohmspike.host.support import console
 from ohmspike.host.support.errors import UserError
 
-__all__ = ["Speeds", "measure"]
+__all__ = ["Speeds", "cpu_clock", "measure"]
 
 _WAIT_S = 300.0
 _BUSY_S = 0.5
@@ -31,22 +35,36 @@ Speeds = tuple[list[float], list[float]]
 """Images learned a second without viewers, and with them, a value for every pair."""
 
 
-async def _shown(session: ClientSession, address: str, do: str | None = None) -> tuple[int, float]:
-    """Images learned so far, and when that was said; by a connection that ends at once."""
+def cpu_clock(process: int) -> Callable[[], float]:
+    """CPU seconds of a process and its threads, by /proc; the clock on the wall where there is none."""
+    told = Path(f"/proc/{process}/stat")
+    if not told.exists():
+        return time.monotonic
+
+    def seconds() -> float:
+        user, system = told.read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    return seconds
+
+
+async def _shown(session: ClientSession, address: str, clock: Callable[[], float],
+                 do: str | None = None) -> tuple[int, float]:
+    """Images learned so far, and the clock when that was said; by a connection that ends at once."""
     async with session.ws_connect(f"{address}live") as socket:
         if do is not None:
             await socket.send_json({"do": do})
         while True:
             message = await socket.receive_json(timeout=_WAIT_S)
             if message["type"] == "status":
-                return int(message["shown"]), time.monotonic()
+                return int(message["shown"]), clock()
 
 
-async def _speed(session: ClientSession, address: str, seconds: float) -> float:
-    first, began = await _shown(session, address)
+async def _speed(session: ClientSession, address: str, clock: Callable[[], float], seconds: float) -> float:
+    first, began = await _shown(session, address, clock)
     await asyncio.sleep(seconds)
-    last, ended = await _shown(session, address)
-    return (last - first) / (ended - began)
+    last, ended = await _shown(session, address, clock)
+    return (last - first) / max(ended - began, 1e-9)
 
 
 async def _watch(socket: ClientWebSocketResponse) -> None:
@@ -54,8 +72,16 @@ async def _watch(socket: ClientWebSocketResponse) -> None:
         pass
 
 
-async def measure(address: str, *, viewers: int, pairs: int, seconds: float) -> Speeds:
+async def measure(address: str, *, viewers: int, pairs: int, seconds: float,
+                  clock: Callable[[], float] = time.monotonic) -> Speeds:
     """Speeds of a chip whose page is at ``address``, which learns as fast as it goes.
+
+    Parameters
+    ----------
+    seconds : float
+        Time on the wall of every measurement.
+    clock : callable, optional
+        Gives the seconds by which images are divided.
 
     Raises
     ------
@@ -65,14 +91,14 @@ async def measure(address: str, *, viewers: int, pairs: int, seconds: float) -> 
     alone: list[float] = []
     watched: list[float] = []
     async with ClientSession() as session:
-        await _shown(session, address, "run")
+        await _shown(session, address, clock, "run")
         await asyncio.sleep(seconds)  # the first images meet empty caches
         for _ in range(pairs):
-            alone.append(await _speed(session, address, seconds))
+            alone.append(await _speed(session, address, clock, seconds))
             sockets = [await session.ws_connect(f"{address}live") for _ in range(viewers)]
             watching = [asyncio.create_task(_watch(socket)) for socket in sockets]
             await asyncio.sleep(_BUSY_S)
-            watched.append(await _speed(session, address, seconds))
+            watched.append(await _speed(session, address, clock, seconds))
             for socket in sockets:
                 await socket.close()
             await asyncio.gather(*watching)
@@ -91,7 +117,8 @@ def _serve_and_measure(serve: Sequence[str], viewers: int, pairs: int, seconds: 
             for line in server.stderr:
                 said = line
                 if found := re.search(r"http://\S+?/", line):
-                    return asyncio.run(measure(found[0], viewers=viewers, pairs=pairs, seconds=seconds))
+                    return asyncio.run(measure(found[0], viewers=viewers, pairs=pairs, seconds=seconds,
+                                               clock=cpu_clock(server.pid)))
             raise UserError(f"the page could not be served: {said.strip()}")
         except (ClientError, OSError) as error:
             raise UserError(f"the server went away: {error or type(error).__name__}") from None
@@ -111,15 +138,16 @@ def main(chip: str, target: str, viewers: int, pairs: int, seconds: float, as_js
     """Print images learned a second without viewers of the live page, and with some, in turns."""
     console.status("serving, and learning")
     alone, watched = _serve_and_measure(["--chip", chip, "--target", target], viewers, pairs, seconds)
-    ratios = [second / first for first, second in zip(alone, watched, strict=True)]
-    ratio = statistics.median(ratios)
+    ratios = [with_them / without for without, with_them in zip(alone, watched, strict=True)]
+    low, ratio, high = statistics.quantiles(ratios, n=4, method="inclusive") if pairs > 1 else ratios * 3
+    second = "second of CPU time" if Path("/proc/self/stat").exists() else "second"
     if as_json:
         click.echo(json.dumps({"chip": chip, "target": target, "viewers": viewers, "alone": alone, "watched": watched,
-                               "ratio": ratio}))
+                               "ratio": ratio, "quartiles": [low, high], "second": second}))
         return
-    click.echo(f"{chip}, {target}: {statistics.median(alone):,.0f} images/s without viewers, "
+    click.echo(f"{chip}, {target}: {statistics.median(alone):,.0f} images a {second} without viewers, "
                f"{statistics.median(watched):,.0f} with {viewers}; with by without, median of {pairs} pairs "
-               f"{ratio:.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
+               f"{ratio:.3f} (quartiles {low:.3f} and {high:.3f})")
 
 
 if __name__ == "__main__":

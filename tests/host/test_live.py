@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from ohmspike.host.live import session
 from ohmspike.host.live.server import Hub, Viewer, application, serve
 from ohmspike.host.live.session import LiveChip, adopted, live_chip
 from ohmspike.host.runs.learned import load
-from ohmspike.host.studies.viewers import measure
+from ohmspike.host.studies.viewers import cpu_clock, measure
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.host.targets.registry import open_target
 from ohmspike.sim.analog.device import Device
@@ -470,6 +471,15 @@ async def steered(address):
 def test_what_viewers_cost_is_measured_in_turns(served):
     alone, watched = asyncio.run(measure(served.address, viewers=3, pairs=2, seconds=0.2))
     assert len(alone) == len(watched) == 2 and min(alone + watched) > 0 and not served.live.dead
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_the_clock_of_a_process_is_the_work_it_does():
+    clock = cpu_clock(os.getpid())
+    before, begun = clock(), time.process_time()
+    while time.process_time() < begun + 0.1:
+        pass
+    assert clock() - before == pytest.approx(0.1, abs=0.05)
 
 
 @pytest.mark.slow
