@@ -92,9 +92,11 @@ class AerWindow(wiring.Component):
 class AerProgram(wiring.Component):
     """Words of AER as the program of a sample, for :class:`~ohmspike.hdl.top.chip.Executor`.
 
-    An event is SPIKE of line ``y · width + x``, whatever its polarity. Events outside the plane are dropped. STEP is
-    STEP. END ends the sample: in race mode DECIDE first, then ANSWER of a chip with a read-out and LABEL if there is a
-    label; DARK if ``learn``.
+    An event is SPIKE of line ``y · width + x``, whatever its polarity, in a chip of one channel. One with ``2 W``
+    channels has two for each of W windows of time (contract 9.8): ON events (polarity 1) go to the first of the two,
+    others to the second, and a STEP ends a window, but the last. Events outside the plane are dropped. STEP is STEP.
+    END ends the sample: in race mode DECIDE first, then ANSWER of a chip with a read-out and LABEL if there is a label;
+    DARK if ``learn``, but in a shared crossbar, which takes none.
 
     Timing
     ------
@@ -127,6 +129,8 @@ class AerProgram(wiring.Component):
 
     def __init__(self, layout: Layout):
         self._chip = layout.chip
+        if self._chip.channels > 1 and self._chip.channels % 2:
+            raise ValueError(f"channels must be 1, or 2 for every window of time, not {self._chip.channels}")
         super().__init__()
 
     def elaborate(self, platform):
@@ -136,6 +140,10 @@ class AerProgram(wiring.Component):
         learn, labelled, label = Signal(), Signal(), Signal(8)  # of the sample
         inside = (word.y < chip.plane_height) & (word.x < chip.plane_width)
         where = word.y * chip.plane_width + word.x
+        pixels = chip.plane_height * chip.plane_width
+        base = Signal(range(max(2, chip.lines)))  # the first line of the window
+        if chip.channels > 1:
+            where = where + base + Mux(word.polarity, 0, pixels)
         out = self.program.payload
 
         def put(byte, following, *, last=0):
@@ -154,8 +162,13 @@ class AerProgram(wiring.Component):
                             with m.If(inside):
                                 m.next = "SPIKE"
                         with m.Case(AerMark.STEP):
+                            if chip.channels > 2:
+                                with m.If(base != chip.lines - 2 * pixels):
+                                    m.d.sync += base.eq(base + 2 * pixels)
                             m.next = "STEP"
                         with m.Case(AerMark.END):
+                            if chip.channels > 2:
+                                m.d.sync += base.eq(0)
                             m.d.sync += [learn.eq(self.learn), labelled.eq(self.labelled), label.eq(self.label)]
                             m.next = "DECIDE" if chip.fire_mode == "race" else "DARK"
             with m.State("SPIKE"):
@@ -180,10 +193,13 @@ class AerProgram(wiring.Component):
                 with m.State("CLASS"):
                     put(label, "DARK")
             with m.State("DARK"):
-                with m.If(learn):
-                    put(Opcode.DARK, "END")
-                with m.Else():
+                if chip.shared:
                     m.next = "END"
+                else:
+                    with m.If(learn):
+                        put(Opcode.DARK, "END")
+                    with m.Else():
+                        m.next = "END"
             with m.State("END"):
                 put(Opcode.END, "WORD", last=1)
         return m

@@ -38,7 +38,9 @@ def sample_words(chip: Chip, codes: list[int]) -> list[int]:
     for code in codes:
         if code >= 0:
             y, x = divmod(code, chip.plane_width)
-            words.append(WORD | code % 2 << 24 | y << 12 | x)  # either polarity is the same
+            channel, y = divmod(y, chip.plane_height)
+            polarity = 1 - channel if chip.channels > 1 else code % 2  # of one channel either polarity is the same
+            words.append(WORD | polarity << 24 | y << 12 | x)
         elif code == EventCode.STEP:
             words.append(WORD | _STEP)
         elif code == EventCode.DARK:
@@ -70,6 +72,9 @@ def aer_vectors(chip: Chip, rtl: CompiledRtl, *, samples: int = 4, seed: int = 1
     UserError
         RTL and model differ.
     """
+    if chip.channels > 2:
+        raise UserError(f"channels must be 1 or 2 for the bench of address events, not {chip.channels}: STEPs divide "
+                        "windows of time, and samples of the bench have STEPs anywhere", hint="--wrapper stream")
     rng = np.random.default_rng(seed)
     state = stress_state(chip, rng)
     batch = stress_samples(chip, rng, samples)

@@ -1,16 +1,22 @@
 """SPI, AXI and address events at their pins: every byte arrives once, whatever the other end does in between."""
 
+import dataclasses
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ohmspike.chip import Chip, Phase
+from ohmspike.chip.events import EventCode
 from ohmspike.chip.instructions import FLAG, Opcode
 from ohmspike.hdl.link.axi import AXI_REGISTERS, AxiRegisters
 from ohmspike.hdl.link.spi import SpiPeripheral
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.top.aer import AerMark, AerProgram, AerWindow
+from ohmspike.host.coding.streams import stream_events
+from ohmspike.host.data.streams import Stream
 from ohmspike.host.integrity.faults import FAULTS_CHIP
 from support.bench import Bench
 from support.streams import StreamSink, StreamSource, watch_stream
@@ -250,6 +256,44 @@ def test_a_bin_is_as_many_clocks_as_it_should():
 def test_a_window_of_nothing_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         AerWindow(*arguments)
+
+
+@pytest.mark.parametrize("windows", [1, 3])
+def test_polarities_and_windows_are_those_of_the_contract(windows):
+    """Lines of the program are the codes that a host makes of the same events (contract 9.8)."""
+    chip = dataclasses.replace(Chip.preset("shared-saccades"), name="own", channels=2 * windows, plane_height=5,
+                               plane_width=7, neurons=4, pool=1, classes=0, schedule=(Phase(),))
+    rng = np.random.default_rng(windows)
+    taken = np.unique(rng.integers(0, 30 * 70, 60))
+    time, line = taken // 70, taken % 70  # windows of 10, or one of 30
+    codes = stream_events(chip, Stream(time, line, np.array([0, len(time)]), sensor=(5, 7), span=30), learn=True).codes
+    marked = [{"y": at % 35 // 7, "x": at % 7, "polarity": at < 35, "mark": AerMark.EVENT} for at in (
+        code % 70 for code in codes.tolist())]
+    items = [event if code >= 0 else {"y": 0, "x": 0, "polarity": 0, "mark": AerMark.STEP}
+             for code, event in zip(codes.tolist(), marked, strict=True) if code >= 0 or code == EventCode.STEP]
+    items.append({"y": 0, "x": 0, "polarity": 0, "mark": AerMark.END})
+    dut = AerProgram(Layout(chip, 2))
+    bench = Bench(dut)
+    source, sink = StreamSource(dut.words, idle=0.2, seed=1), StreamSink(dut.program, stall=0.3, seed=2)
+    source.queue.extend(items + items)  # the second sample begins with the first window again
+    for process in (source.run, sink.run):
+        bench.add(process, background=True)
+
+    async def testbench(ctx):
+        ctx.set(dut.learn, 1)
+        await ctx.tick().repeat(1500)
+
+    bench.run(testbench)
+    opcodes = {int(EventCode.STEP): Opcode.STEP, int(EventCode.DECIDE): Opcode.DECIDE, int(EventCode.END): Opcode.END}
+    expected = [byte for code in codes.tolist() for byte in (
+        [Opcode.SPIKE, code & 255, code >> 8] if code >= 0 else [opcodes[code]])]
+    assert [byte.data for byte in sink.taken] == expected * 2
+
+
+def test_an_odd_number_of_channels_is_refused():
+    chip = dataclasses.replace(Chip.preset("shared-saccades"), channels=3)
+    with pytest.raises(ValueError, match="channels must be 1, or 2 for every window of time, not 3"):
+        AerProgram(Layout(chip, 2))
 
 
 @pytest.mark.parametrize("learn", [False, True])
