@@ -1,11 +1,12 @@
 """Event counters, declared once: their names in address order, and what each counts."""
 
+import itertools
 from collections.abc import Mapping
 
 from .description import Chip
 
-__all__ = ["ACCUMULATE_COUNTERS", "BIN_COUNTERS", "COUNTERS", "READ_OUT_COUNTERS", "counter_name", "counter_names",
-           "counter_summary", "current_counters"]
+__all__ = ["ACCUMULATE_COUNTERS", "BIN_COUNTERS", "COUNTERS", "LAYER_COUNTERS", "READ_OUT_COUNTERS", "counter_name",
+           "counter_names", "counter_summary", "current_counters"]
 
 COUNTERS = {
     "samples": "END events",
@@ -55,12 +56,24 @@ ACCUMULATE_COUNTERS = {
     "read_out_accumulations": "changes of the counters beside cells of the read-out",
     "read_out_pulses": "SET and RESET pulses on the read-out",
 }
-"""Counters of chips that accumulate before they pulse; behind all others."""
+"""Counters of chips that accumulate before they pulse; behind those of the read-out."""
+
+LAYER_COUNTERS = {
+    "layer_row_reads": "read pulses on rows of the second layer",
+    "layer_read_sum": "sum of the weights of all synaptic reads of the second layer",
+    "layer_active_sq_sum": "sum over windows of the second layer of the square of their read pulses",
+    "layer_decisions": "windows of the second layer that were evaluated for a winner",
+    "layer_out_spikes": "neurons of the second layer that fired",
+    "layer_set_events": "windows of the second layer that learned",
+    "layer_set_rows": "SET pulses given in the second layer",
+    "layer_reset_rows": "RESET pulses given in the second layer",
+}
+"""Counters of chips with a second layer (contract 12.6); behind all others."""
 
 
 def counter_names(chip: Chip) -> list[str]:
     """All counters of a chip in address order."""
-    return _names(chip.amplitudes, chip.classes > 0, chip.accumulates)
+    return _names(chip.amplitudes, chip.classes > 0, chip.accumulates, len(chip.layers) > 0)
 
 
 def current_counters(counters: Mapping[str, int]) -> dict[str, int]:
@@ -68,17 +81,18 @@ def current_counters(counters: Mapping[str, int]) -> dict[str, int]:
     return {FORMER_COUNTERS.get(name, name): count for name, count in counters.items()}
 
 
-def counter_name(index: int, amplitudes: int, read_out: bool) -> str:
-    """The counter at an address, of a chip with that many amplitude bins, with a read-out or without."""
-    return _names(amplitudes, read_out, True)[index]
+def counter_name(index: int, counters: int, amplitudes: int, read_out: bool) -> str:
+    """The counter at an address, of a chip with so many counters and amplitude bins, with a read-out or without."""
+    kinds = (_names(amplitudes, read_out, *more) for more in itertools.product((False, True), repeat=2))
+    return next(names[index] for names in kinds if len(names) == counters)
 
 
 def counter_summary(name: str) -> str:
     """What a counter of :func:`counter_names` counts."""
-    return (COUNTERS | BIN_COUNTERS | READ_OUT_COUNTERS | ACCUMULATE_COUNTERS)[name.partition("[")[0]]
+    return (COUNTERS | BIN_COUNTERS | READ_OUT_COUNTERS | ACCUMULATE_COUNTERS | LAYER_COUNTERS)[name.partition("[")[0]]
 
 
-def _names(amplitudes, read_out, accumulates):
+def _names(amplitudes, read_out, accumulates, layered):
     bins = [f"{name}[{bin_}]" for name in BIN_COUNTERS for bin_ in range(amplitudes)]
     return [*COUNTERS, *bins, *(READ_OUT_COUNTERS if read_out else ()),
-            *(ACCUMULATE_COUNTERS if accumulates else ())]
+            *(ACCUMULATE_COUNTERS if accumulates else ()), *(LAYER_COUNTERS if layered else ())]

@@ -14,7 +14,7 @@ from .described import Described, DescriptionError, entry, toml_text
 from .limits import LISTED_MAX, READS_MAX, STEP_MAX, TABLE_MAX
 from .wording import did_you_mean
 
-__all__ = ["Chip", "DescriptionError", "NOISE_FRACTION_MAX", "NOISE_SIGMA", "Phase", "presets"]
+__all__ = ["Chip", "DescriptionError", "Layer", "NOISE_FRACTION_MAX", "NOISE_SIGMA", "Phase", "presets"]
 
 NOISE_SIGMA = math.sqrt(4 * (32**2 - 1) / 12)
 """Standard deviation of the noise of a pulse, a sum of four 5-bit numbers, before it is scaled (contract 5.5)."""
@@ -113,6 +113,45 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """A second shared crossbar, which is shown windows of what the first one pooled (contract 12).
+
+    Its plane has a line for every neuron of every region of the chip's ``pool``. Fields are those of the same names of
+    :class:`Chip`; whatever else a crossbar is, widths, levels, tables, it is as the chip.
+    """
+
+    patch_height: int
+    patch_width: int
+    neurons: int
+    stride: int = 1
+    winners: int = 1
+    min_spikes: int = 1
+    pool: int = 1
+    learn_share: int = SHARE
+    theta_step: float = 0.0
+
+    def __post_init__(self):
+        if type(self.theta_step) is int:
+            object.__setattr__(self, "theta_step", float(self.theta_step))
+
+    @classmethod
+    def from_dict(cls, document: object) -> "Layer":
+        """Build a layer from a TOML table; unknown and missing names are refused."""
+        names = [spec.name for spec in dataclasses.fields(cls)]
+        if not isinstance(document, dict):
+            raise DescriptionError(f"layers: a table is wanted, not {document!r}; expected some of {', '.join(names)}")
+        for name in document:
+            if name not in names:
+                raise DescriptionError(f"layers: unknown field {name}; expected some of {', '.join(names)}",
+                                       hint=did_you_mean(name, names))
+        missing = [spec.name for spec in dataclasses.fields(cls)
+                   if spec.default is dataclasses.MISSING and spec.name not in document]
+        if missing:
+            raise DescriptionError(f"layers: missing {', '.join(missing)}")
+        return cls(**document)
+
+
+@dataclass(frozen=True)
 class Chip(Described):
     """A crossbar chip: geometry, widths, plasticity and seeds (docs/contract.md, section 1).
 
@@ -163,7 +202,7 @@ class Chip(Described):
                             default=0)
     score_bits: int = _integer("read_out", 8, 24, "width of a class's score, unsigned, saturating", default=16)
     read_out_accumulate_bits: int = _option("read_out", int, 0, "as accumulate_bits, for the read-out", low=0, high=8)
-    channels: int = _option("plane", int, 1, "planes of lines, one behind the other (contract 1.1)", low=1, high=64)
+    channels: int = _option("plane", int, 1, "planes of lines, one behind the other (contract 1.1)", low=1, high=4096)
     shared: bool = _option("grid", bool, False, "one crossbar that is shown all windows in turn (contract 11)")
     pool: int = _option("grid", int, 1, "shared crossbar: regions of windows each way, which the read-out tells apart",
                         low=1, high=255)
@@ -208,6 +247,10 @@ class Chip(Described):
         "code", tuple, "pixels above which a line of a brightness plane spikes, a plane each (contract 9.5)",
         default=(), structure=False, optional=True)
 
+    layers: tuple[Layer, ...] = entry(
+        "", tuple, "shared crossbars behind the first, each shown what the one before it pooled (contract 12): one at "
+        "most", default=(), structure=False, optional=True)
+
     weights: tuple[int, ...] | None = _table("cell", "weight table, level to weight; none is linear")
     set_table: tuple[tuple[int, ...], ...] | None = _table("plasticity", "SET table [amplitude][level]")
     reset_table: tuple[tuple[int, ...], ...] | None = _table("plasticity", "RESET table [amplitude][level]")
@@ -227,6 +270,7 @@ class Chip(Described):
         self._check_widths()
         self._check_tables()
         self._check_schedule()
+        self._check_layers()
 
     def _check_device(self):
         try:
@@ -273,7 +317,7 @@ class Chip(Described):
             raise DescriptionError("classes must be 0 (no read-out) or 2 to 255, not 1")
         if self.depression == "post" and self.fire_mode != "threshold":
             raise DescriptionError("depression must be 'pre' unless fire_mode is threshold, not 'post'")
-        if self.classes and self.read_out_rows > 65536:
+        if self.classes and not self.layers and self.read_out_rows > 65536:
             what = "regions" if self.shared else "tiles"
             raise DescriptionError(f"{what} x neurons must be at most 65536 with a read-out, not {self.read_out_rows}")
 
@@ -291,6 +335,21 @@ class Chip(Described):
             raise DescriptionError(f"rows of a shared crossbar must be at most {READS_MAX}, not {self.rows}")
         if self.pool > (most := min(self.grid_height, self.grid_width)):
             raise DescriptionError(f"pool must be at most {most}, the windows from side to side, not {self.pool}")
+
+    def _check_layers(self):
+        if not isinstance(self.layers, tuple) or not all(type(layer) is Layer for layer in self.layers):
+            raise DescriptionError(f"layers must be a list of tables, not {self.layers!r}")
+        if not self.layers:
+            return
+        if not self.shared:
+            raise DescriptionError("layers must be empty unless shared is true, not "
+                                   f"{[dataclasses.asdict(layer) for layer in self.layers]!r}")
+        if len(self.layers) > 1:
+            raise DescriptionError(f"layers must hold one layer at most, not {len(self.layers)}")
+        try:
+            _ = self.upper
+        except DescriptionError as error:
+            raise DescriptionError(f"layers: {error}", hint=error.hint) from None
 
     def _check_planes(self):
         for name in ("edges", "thresholds"):
@@ -359,6 +418,25 @@ class Chip(Described):
             if type(value) is not int or not 0 <= value <= high:
                 raise DescriptionError(f"{name} must hold integers 0 to {high}, not {value!r}")
 
+    # the second layer
+
+    @cached_property
+    def upper(self) -> "Chip | None":
+        """The second layer as the shared crossbar that it is (contract 12.1); None in a chip of one.
+
+        Its plane has a channel for every neuron of this one, with a line for every region.
+        """
+        if not self.layers:
+            return None
+        return dataclasses.replace(
+            self, name=f"{self.name}, layer 2", plane_height=self.pool, plane_width=self.pool, channels=self.neurons,
+            edges=(), thresholds=(), latency_bins=1, layers=(), **dataclasses.asdict(self.layers[0]))
+
+    @property
+    def last(self) -> "Chip":
+        """The crossbar whose output spikes the chip puts out and reads: the second layer, or the chip itself."""
+        return self.upper or self
+
     # geometry
 
     @property
@@ -416,13 +494,26 @@ class Chip(Described):
 
     @property
     def synapses(self) -> int:
-        """Cells of the tiles."""
+        """Cells of the tiles; those of a second layer are :attr:`layer_synapses`."""
         return self.tiles * self.rows * self.neurons
 
     @property
+    def layer_synapses(self) -> int:
+        """Cells of the second layer; 0 in a chip of one."""
+        return self.upper.synapses if self.upper else 0
+
+    @property
+    def all_synapses(self) -> int:
+        """Cells of all crossbars, the read-out too."""
+        return self.synapses + self.layer_synapses + self.read_out_synapses
+
+    @property
     def read_out_rows(self) -> int:
-        """Rows of the read-out crossbar: row ``region * neurons + neuron``; a region is a tile, but in a shared one."""
-        return self.regions * self.neurons
+        """Rows of the read-out crossbar: row ``region * neurons + neuron``; a region is a tile, but in a shared one.
+
+        Regions and neurons are those of the last layer.
+        """
+        return self.last.regions * self.last.neurons
 
     @property
     def read_out_synapses(self) -> int:
@@ -443,6 +534,8 @@ class Chip(Described):
     @property
     def listed(self) -> int:
         """Output spikes of a sample that the read-out lists (contract 10.1)."""
+        if self.upper:
+            return self.upper.listed
         if self.shared:  # a row once, by its best place
             return min(self.windows * self.winners, self.read_out_rows)
         return LISTED_MAX if self.fire_mode == "threshold" and self.classes else self.tiles * self.winners
@@ -548,6 +641,8 @@ class Chip(Described):
         structure = {name: getattr(self, name) for name in self.structure_fields() if name not in self._absent_fields}
         if self.weight_store == "fixed":
             structure["weights"] = self.weight_table.tolist()
+        if self.layers:  # no gates yet, but another chip
+            structure["layers"] = [dataclasses.asdict(layer) for layer in self.layers]
         return structure
 
     @cached_property
@@ -582,6 +677,10 @@ class Chip(Described):
             if not isinstance(fields["schedule"], list):
                 raise DescriptionError(f"schedule must be a list of tables, not {fields['schedule']!r}")
             fields["schedule"] = tuple(Phase.from_dict(phase) for phase in fields["schedule"])
+        if "layers" in fields:
+            if not isinstance(values["layers"], list):
+                raise DescriptionError(f"layers must be a list of tables, not {values['layers']!r}")
+            fields["layers"] = tuple(Layer.from_dict(layer) for layer in values["layers"])
         return cls(**fields)
 
     def to_dict(self) -> dict:
@@ -600,7 +699,8 @@ class Chip(Described):
     def _written(self):
         """Values of all fields as they stand in a document."""
         return ({spec.name: getattr(self, spec.name) for spec in self.specs()}
-                | {"schedule": [phase.to_dict() for phase in self.schedule], "device": self.device_document})
+                | {"schedule": [phase.to_dict() for phase in self.schedule], "device": self.device_document,
+                   "layers": [dataclasses.asdict(layer) for layer in self.layers]})
 
 
 def presets() -> list[str]:

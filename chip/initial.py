@@ -8,7 +8,8 @@ import numpy.typing as npt
 from .description import Chip
 from .limits import SPLITMIX_INDEX, SPLITMIX_SEED, SPLITMIX_STREAM
 
-__all__ = ["Stream", "initial_levels", "initial_random", "initial_read_out", "mix", "presentation_order"]
+__all__ = ["Stream", "initial_layer_levels", "initial_levels", "initial_random", "initial_read_out", "mix",
+           "presentation_order"]
 
 
 class Stream(IntEnum):
@@ -34,15 +35,26 @@ def mix(seed: int, stream: int, index: npt.ArrayLike) -> np.ndarray:
 
 def initial_levels(chip: Chip) -> np.ndarray:
     """Levels before learning, the middle half of the range: uint8 of shape (tiles, rows, neurons)."""
-    draw = mix(chip.seed, Stream.LEVELS, np.arange(chip.synapses)) >> np.uint64(32)
+    return _levels(chip, 0, chip.synapses).reshape(chip.tiles, chip.rows, chip.neurons)
+
+
+def initial_layer_levels(chip: Chip) -> np.ndarray:
+    """As :func:`initial_levels`, of the second layer, whose cells are numbered behind: of shape (rows, neurons)."""
+    if chip.upper is None:
+        return np.zeros((0, 0), np.uint8)
+    return _levels(chip, chip.synapses, chip.layer_synapses).reshape(chip.upper.rows, chip.upper.neurons)
+
+
+def _levels(chip, first, count):
+    draw = mix(chip.seed, Stream.LEVELS, np.arange(first, first + count)) >> np.uint64(32)
     span = max(1, chip.levels // 2)
     levels = chip.levels // 4 + ((draw * np.uint64(span)) >> np.uint64(32)).astype(np.int64)
-    return levels.astype(np.uint8).reshape(chip.tiles, chip.rows, chip.neurons)
+    return levels.astype(np.uint8)
 
 
 def initial_random(chip: Chip) -> np.ndarray:
-    """State of the xorshift of every tile, then of the read-out if there is one, never zero: uint32."""
-    streams = np.arange(chip.tiles + (chip.classes > 0))
+    """State of the xorshift of every tile, then of the read-out and of the second layer if there are, never zero."""
+    streams = np.arange(chip.tiles + (chip.classes > 0) + len(chip.layers))
     state = (mix(chip.seed, Stream.RANDOM, streams) >> np.uint64(32)).astype(np.uint32)
     return np.maximum(state, np.uint32(1))
 

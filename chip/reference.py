@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from .counters import ACCUMULATE_COUNTERS, BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS
+from .counters import ACCUMULATE_COUNTERS, BIN_COUNTERS, COUNTERS, LAYER_COUNTERS, READ_OUT_COUNTERS
 from .description import Chip
 from .instructions import (
     IDENTITY_WORDS,
@@ -68,9 +68,13 @@ def link_tables() -> str:
             *((f"{len(COUNTERS)} + {len(BIN_COUNTERS)} A + {index}", name, what)
               for index, (name, what) in enumerate(READ_OUT_COUNTERS.items())),
             *((f"{len(COUNTERS)} + {len(BIN_COUNTERS)} A + R + {index}", name, what)
-              for index, (name, what) in enumerate(ACCUMULATE_COUNTERS.items()))]),
+              for index, (name, what) in enumerate(ACCUMULATE_COUNTERS.items())),
+            *((f"{len(COUNTERS)} + {len(BIN_COUNTERS)} A + R + C + {index}", name, what)
+              for index, (name, what) in enumerate(LAYER_COUNTERS.items()))]),
         "A is the number of amplitude bins of the chip. Counters of a read-out are there if the chip has one: R is "
-        f"{len(READ_OUT_COUNTERS)} then, else 0. The last ones are there if the chip accumulates.\n\n",
+        f"{len(READ_OUT_COUNTERS)} then, else 0. Those behind are there if the chip accumulates: C is "
+        f"{len(ACCUMULATE_COUNTERS)} then, else 0. The last ones are those of a second layer, of which there is no "
+        "RTL.\n\n",
         "## Status words\n", markdown_table(["column", "name", "meaning"], [
             (column, *pair) for column, pair in enumerate(STATUS_WORDS.items())]),
         "## Identity words\n", markdown_table(["column", "field", "meaning"], [

@@ -15,12 +15,14 @@ import numpy as np
 
 from .counters import counter_name, counter_names
 from .description import Chip
-from .initial import initial_levels, initial_random, initial_read_out
+from .initial import initial_layer_levels, initial_levels, initial_random, initial_read_out
 from .memories import BITS_16, BITS_32, BITS_64, Memory, Register, Size, full
 
 __all__ = ["ChipState"]
 
 _TOP_LEVEL = Size("levels − 1", lambda chip: chip.levels - 1)
+_LAYER_ROWS = Size("rows of the second layer", lambda chip: chip.upper.rows if chip.upper else 0)
+_LAYER_NEURONS = Size("neurons of the second layer", lambda chip: chip.upper.neurons if chip.upper else 0)
 _READ_OUT_ROWS = Size("regions · neurons", lambda chip: chip.read_out_rows)
 _TAUGHT = Size("amplitudes or 0", lambda chip: chip.amplitudes if chip.classes else 0)
 
@@ -46,6 +48,10 @@ def _has_stuck_cells(chip):
     return chip.has_stuck_cells
 
 
+def _layered(chip):
+    return len(chip.layers) > 0
+
+
 @dataclass(eq=False, kw_only=True)
 class ChipState:
     """The persistent state of a chip: arrays that may be read and written between any two runs.
@@ -62,9 +68,10 @@ class ChipState:
         code=1, dimensions=("tiles", "neurons"), cell_bytes=4, top=full("threshold_bits"),
         summary="adaptive thresholds")
     random: np.ndarray = _memory(
-        code=2, dimensions=(Size("tiles + 1 with a read-out", lambda chip: chip.tiles + (chip.classes > 0)),),
+        code=2, dimensions=(Size("tiles + 1 with a read-out + 1 with a second layer",
+                                 lambda chip: chip.tiles + (chip.classes > 0) + len(chip.layers)),),
         cell_bytes=4, top=BITS_32, upright=True, initial=initial_random,
-        summary="xorshift state of every tile, then of the read-out")
+        summary="xorshift state of every tile, then of the read-out, then of the second layer")
     weight: np.ndarray = _memory(
         code=3, dimensions=("levels",), cell_bytes=2, top=full("weight_bits"), host_only=True,
         read_only=_fixed_weights, initial=lambda chip: chip.weight_table,
@@ -128,6 +135,27 @@ class ChipState:
     learn_share: int = _register(
         column=8, top=4096, present=lambda chip: chip.shared, initial=lambda chip: chip.learn_share,
         summary="windows of 4096 that learn; of a shared crossbar")
+    layer_levels: np.ndarray = _memory(
+        code=17, dimensions=(_LAYER_ROWS, _LAYER_NEURONS), cell_bytes=1, top=_TOP_LEVEL, present=_layered,
+        initial=initial_layer_levels, summary="conductance level of every cell of the second layer; of a chip that has "
+                                              "one, as all that begin with layer_")
+    layer_theta: np.ndarray = _memory(
+        code=18, dimensions=(_LAYER_NEURONS,), cell_bytes=4, top=full("threshold_bits"), present=_layered,
+        summary="adaptive thresholds of the second layer")
+    layer_stuck: np.ndarray = _memory(
+        code=19, dimensions=(_LAYER_ROWS, _LAYER_NEURONS), cell_bytes=1, top=1, host_only=True,
+        present=lambda chip: _layered(chip) and chip.has_stuck_cells,
+        summary="1: the cell of the second layer is stuck; of a chip with stuck cells")
+    layer_accumulated: np.ndarray = _memory(
+        code=20, dimensions=(_LAYER_ROWS, _LAYER_NEURONS), cell_bytes=1, top=full("accumulate_bits"),
+        present=lambda chip: _layered(chip) and chip.accumulate_bits > 0,
+        summary="count beside every cell of the second layer, likewise; of a chip that accumulates in the tiles")
+    layer_theta_step: int = _register(
+        column=9, top=BITS_16, present=_layered, initial=lambda chip: int(chip.layers[0].theta_step + 0.5),
+        summary="homeostasis h of the second layer")
+    layer_learn_share: int = _register(
+        column=10, top=4096, present=_layered, initial=lambda chip: chip.layers[0].learn_share,
+        summary="windows of 4096 of the second layer that learn")
 
     @classmethod
     def memories(cls) -> list[Memory]:
@@ -217,7 +245,7 @@ class ChipState:
                 raise ValueError(f"{register.name} must be 0 to {top}, not {value!r}")
 
     def _counter_name(self, index):
-        return counter_name(index, len(self.set), self.read_out.shape[1] > 0)
+        return counter_name(index, len(self.counters), len(self.set), self.read_out.shape[1] > 0)
 
     def _values(self) -> dict[str, Any]:
         return {spec.name: getattr(self, spec.name) for spec in dataclasses.fields(self)}

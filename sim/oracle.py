@@ -67,22 +67,22 @@ class Oracle:
     @property
     def membranes(self) -> np.ndarray:
         """Membranes, int64 of shape (tiles, neurons)."""
-        return np.array([tile.membranes for tile in self._tiles], np.int64)
+        return np.array([tile.membranes for tile in self._tiles[:self.chip.tiles]], np.int64)
 
     @property
     def closed(self) -> np.ndarray:
         """Tiles that take no more reads, bool of shape (tiles,)."""
-        return np.array([tile.closed for tile in self._tiles])
+        return np.array([tile.closed for tile in self._tiles[:self.chip.tiles]])
 
     @property
     def fresh(self) -> np.ndarray:
         """Tiles not read since the sample began or since they last fired, bool of shape (tiles,)."""
-        return np.array([tile.fresh for tile in self._tiles])
+        return np.array([tile.fresh for tile in self._tiles[:self.chip.tiles]])
 
     @property
     def reads(self) -> np.ndarray:
         """Read pulses of this sample, per tile."""
-        return np.array([tile.reads for tile in self._tiles])
+        return np.array([tile.reads for tile in self._tiles[:self.chip.tiles]])
 
     @property
     def units(self) -> list[list[tuple[int, int] | None]]:
@@ -174,7 +174,7 @@ class Oracle:
         if self._dark or self.chip.fire_mode == "threshold":  # 3.8
             return self._refuse()
         if self.chip.shared:
-            return self._walk()
+            return self._walk_layers()
         fires = []
         for t, tile in enumerate(self._tiles):
             if self._is_live(tile):
@@ -237,9 +237,10 @@ class Oracle:
     def end(self) -> list[tuple[int, int]]:
         """END (3.6)."""
         if self.chip.theta_leak > 0 and self.state.learn:
-            for index in np.ndindex(self.state.theta.shape):
-                theta = int(self.state.theta[index])
-                self.state.theta[index] = theta - (theta >> self.chip.theta_leak)
+            for thetas in (self.state.theta, self.state.layer_theta):  # 12.5
+                for index in np.ndindex(thetas.shape):
+                    theta = int(thetas[index])
+                    thetas[index] = theta - (theta >> self.chip.theta_leak)
         self._begin_sample()
         self._count("samples")  # 8.2
         return []
@@ -270,8 +271,9 @@ class Oracle:
     def _begin_sample(self) -> None:
         """Everything of 2.2 at its start."""
         if self.chip.shared:
-            self._tiles = [self._empty({})]
-            self._best: dict[int, int] = {}  # 11.6: by row of the read-out, in the order of the first fires
+            # 11.6, 12.2: of every layer, by region and neuron, in the order of the first fires
+            self._best: list[dict[int, int]] = [{} for _ in range(1 + len(self.chip.layers))]
+            self._tiles = [self._empty({}, t) for t in range(len(self._best))]
         else:
             self._tiles = [self._empty({line: row for row, line in enumerate(lines)})
                            for lines in self.chip.row_lines.tolist()]
@@ -283,9 +285,9 @@ class Oracle:
         # rows of the read-out and ranks, in the order in which they fired (10.3)
         self._fired: list[tuple[int, int]] = []
 
-    def _empty(self, rows):
+    def _empty(self, rows, t=0):
         """A tile at the start of a sample."""
-        return _Tile(membranes=[0] * self.chip.neurons, units=[None] * self.chip.learners, rows=rows)
+        return _Tile(membranes=[0] * self._crossbar(t).neurons, units=[None] * self.chip.learners, rows=rows)
 
     def _spike(self, line):
         """3.1; in a shared crossbar no tile sees a line before DECIDE (11.3)."""
@@ -305,12 +307,12 @@ class Oracle:
     def _read(self, t, row):
         """3.1 (a)"""
         tile = self._tiles[t]
-        for j in range(self.chip.neurons):
+        for j in range(self._crossbar(t).neurons):
             weight = self._weight(t, row, j)
             tile.membranes[j] = min(tile.membranes[j] + weight, 2**self.chip.membrane_bits - 1)
-            self._count("read_sum", weight)  # 8.3
-        self._count("row_reads")  # 8.3
-        self._count("active_sq_sum", 2 * tile.step_reads + 1)  # 8.3
+            self._count_of(t, "read_sum", weight)  # 8.3, 12.6
+        self._count_of(t, "row_reads")
+        self._count_of(t, "active_sq_sum", 2 * tile.step_reads + 1)
         tile.step_reads = min(tile.step_reads + 1, READS_MAX)
         tile.reads = min(tile.reads + 1, READS_MAX)
         tile.fresh = False
@@ -325,49 +327,81 @@ class Oracle:
                     pulses += 1
         self._count("reset_rows", min(pulses, 1))  # 8.4
 
-    def _walk(self):
-        """11.4"""
-        fires = []
-        for window, lines in enumerate(self.chip.row_lines.tolist()):
-            noted = [row for row, line in enumerate(lines) if self._spiked[line]]
-            if len(noted) < self.chip.min_spikes:
-                continue
-            self._tiles = [self._empty({})]
-            for row in noted:  # (a)
-                self._read(0, row)
-            self._count("decisions")  # 8.4
-            winners = self._race_order(0)[:self.chip.winners]  # (b)
-            self._count("out_spikes", len(winners))  # 8.4
-            for rank, neuron in enumerate(winners):  # (c)
-                fires.append((window, neuron))
-                self._pool(int(self.chip.region_of_window[window]) * self.chip.neurons + neuron, rank)
-            if self.state.learn and self._advance(0) >> 20 < self.state.learn_share:  # (d)
-                self._raise_threshold(0, winners[0])
-                self._count("set_events")
-                self._count("post_recharge", self._full_scale)
-                for row in noted:
-                    self._pulse(0, row, winners[0], self._full_scale, +1)
-                for row in range(self.chip.rows):
-                    if row not in noted:
-                        given = self._pulse(0, row, winners[0], self._full_scale, -1)
-                        self._count("reset_rows", int(given))
-        self._tiles = [self._empty({})]
+    def _walk_layers(self):
+        """11.4, and behind it 12.3"""
+        fires = self._walk(0, self._spiked)
+        if self.chip.upper is not None:
+            noted = [False] * self.chip.upper.lines
+            for row in self._best[0]:  # 12.2
+                region, neuron = divmod(row, self.chip.neurons)
+                noted[neuron * self.chip.regions + region] = True
+            fires = self._walk(1, noted)
         self._dark = True
         return fires
 
-    def _pool(self, row, rank):
-        """11.6"""
-        if not self.chip.classes:
-            return
-        best, place = self._best.get(row, 0), self.chip.winners - rank
+    def _walk(self, t, spiked):
+        """11.4 for a crossbar whose plane has these noted lines"""
+        fires, crossbar = [], self._crossbar(t)
+        for window, lines in enumerate(crossbar.row_lines.tolist()):
+            noted = [row for row, line in enumerate(lines) if spiked[line]]
+            if len(noted) < crossbar.min_spikes:
+                continue
+            self._tiles[t] = self._empty({}, t)
+            for row in noted:  # (a)
+                self._read(t, row)
+            self._count_of(t, "decisions")  # 8.4
+            winners = self._race_order(t)[:crossbar.winners]  # (b)
+            self._count_of(t, "out_spikes", len(winners))  # 8.4
+            for rank, neuron in enumerate(winners):  # (c)
+                fires.append((window, neuron))
+                self._pool(t, int(crossbar.region_of_window[window]) * crossbar.neurons + neuron, rank)
+            if self.state.learn and self._advance(self._stream(t)) >> 20 < self._register(t, "learn_share"):  # (d)
+                self._raise_threshold(t, winners[0])
+                self._count_of(t, "set_events")
+                self._count("post_recharge", self._full_scale)
+                for row in noted:
+                    given = self._pulse(t, row, winners[0], self._full_scale, +1)
+                    if t >= self.chip.tiles:  # 12.6
+                        self._count("layer_set_rows", int(given))
+                for row in range(crossbar.rows):
+                    if row not in noted:
+                        given = self._pulse(t, row, winners[0], self._full_scale, -1)
+                        self._count_of(t, "reset_rows", int(given))
+        self._tiles[t] = self._empty({}, t)
+        return fires
+
+    def _pool(self, t, row, rank):
+        """11.6, 12.2"""
+        best, place = self._best[t].get(row, 0), self._crossbar(t).winners - rank
         if place > best:
-            self._read_pulses(row, place - best)
-            self._best[row] = place
+            self._best[t][row] = place
+            if self.chip.classes and self._crossbar(t) is self.chip.last:
+                self._read_pulses(row, place - best)
+
+    # the crossbars: the tiles, behind them the second layer, which is a shared chip of its own (12.1)
+
+    def _crossbar(self, t) -> Chip:
+        return self.chip if t < self.chip.tiles else self.chip.last
+
+    def _array(self, t, name):
+        """What the state keeps of a crossbar."""
+        return getattr(self.state, name)[t] if t < self.chip.tiles else getattr(self.state, f"layer_{name}")
+
+    def _register(self, t, name):
+        return getattr(self.state, name if t < self.chip.tiles else f"layer_{name}")
+
+    def _stream(self, t):
+        """Number of a random state: the read-out's comes before that of the second layer (12.1)."""
+        return t if t < self.chip.tiles else t + (self.chip.classes > 0)
+
+    def _count_of(self, t, name, amount=1):
+        """12.6"""
+        self._count(name if t < self.chip.tiles else f"layer_{name}", amount)
 
     def _listed(self):
         """Rows of the read-out that a label teaches, with their ranks: 10.3, 11.7."""
         if self.chip.shared:
-            return [(row, self.chip.winners - best) for row, best in self._best.items()]
+            return [(row, self.chip.last.winners - best) for row, best in self._best[-1].items()]
         return self._fired
 
     def _is_live(self, tile):
@@ -376,8 +410,8 @@ class Oracle:
 
     def _race_order(self, t):
         """3.3, 3.4: neurons by falling V - θ, ties lowest first."""
-        membranes, theta = self._tiles[t].membranes, self.state.theta[t].tolist()
-        return sorted(range(self.chip.neurons), key=lambda j: (theta[j] - membranes[j], j))
+        membranes, theta = self._tiles[t].membranes, self._array(t, "theta").tolist()
+        return sorted(range(len(theta)), key=lambda j: (theta[j] - membranes[j], j))
 
     def _recharge_post(self, t, neuron):
         """4.3"""
@@ -401,19 +435,20 @@ class Oracle:
                 self._count("reset_rows", int(self._pulse(t, row, neuron, self._full_scale, -1)))  # 8.4
 
     def _pulse(self, t, row, neuron, trace, sign):
-        """A SET pulse (sign +1) or a RESET pulse (sign -1) of amplitude ``trace`` on a cell of a tile.
+        """A SET pulse (sign +1) or a RESET pulse (sign -1) of amplitude ``trace`` on a cell of a crossbar.
 
         Returns whether it was given: where pulses are accumulated (5.7), it may only be counted.
         """
         if self.chip.accumulate_bits:
             amount = self._bin(trace) + 1
-            if not self._accumulated("", self.state.accumulated, (t, row, neuron), sign * amount):
+            if not self._accumulated("", self._array(t, "accumulated"), (row, neuron), sign * amount):
                 return False
             trace = self._full_scale
         table = self.state.set if sign > 0 else self.state.reset
-        moved = self._pulsed(int(self.state.levels[t, row, neuron]), table, trace, sign, t)
-        if not (self.chip.has_stuck_cells and self.state.stuck[t, row, neuron]):  # 5.6
-            self.state.levels[t, row, neuron] = moved
+        levels = self._array(t, "levels")
+        moved = self._pulsed(int(levels[row, neuron]), table, trace, sign, self._stream(t))
+        if not (self.chip.has_stuck_cells and self._array(t, "stuck")[row, neuron]):  # 5.6
+            levels[row, neuron] = moved
         return True
 
     def _accumulated(self, crossbar, counts, cell, amount):
@@ -464,9 +499,10 @@ class Oracle:
 
     def _teach(self, row, rank, column, sign):
         """10.5: a pulse of the amplitude of 10.3, or what 5.7 makes of it."""
-        trace = math.ceil(self._full_scale * (self.chip.winners - rank) / self.chip.winners)
+        winners = self.chip.last.winners
+        trace = math.ceil(self._full_scale * (winners - rank) / winners)
         if self.chip.read_out_accumulate_bits:
-            amount = self.chip.winners - rank
+            amount = winners - rank
             if not self._accumulated("read_out_", self.state.read_out_accumulated, (row, column), sign * amount):
                 return
             trace = self._full_scale
@@ -480,11 +516,12 @@ class Oracle:
     def _raise_threshold(self, t, neuron):
         """6.1"""
         top = 2**self.chip.threshold_bits - 1
-        theta = int(self.state.theta[t, neuron]) + self.state.theta_step
+        thetas = self._array(t, "theta")
+        theta = int(thetas[neuron]) + self._register(t, "theta_step")
         if theta > top:
             self._count("theta_clipped")  # 8.6
             theta = top
-        self.state.theta[t, neuron] = theta
+        thetas[neuron] = theta
 
     def _draw(self, t):
         """7.2"""
@@ -509,7 +546,7 @@ class Oracle:
         return trace - math.ceil(trace / 2**self.chip.trace_shift)
 
     def _weight(self, t, row, neuron):
-        return int(self.state.weight[self.state.levels[t, row, neuron]])
+        return int(self.state.weight[self._array(t, "levels")[row, neuron]])
 
     def _refuse(self):
         """3.8"""

@@ -16,6 +16,8 @@ def unbuilt(chip: Chip) -> str:
     """Why there is no RTL of a chip; empty if there is."""
     if chip.channels != 1 and not chip.shared:
         return f"channels must be 1 in RTL of a chip that is not shared, not {chip.channels}"
+    if chip.layers:
+        return "layers must be empty, for a second layer gained nothing (docs/shared.md)"
     return ""
 
 

@@ -21,7 +21,7 @@ class Vote:
     ----------
     table : float32 array of shape (regions, neurons, classes)
         Log-probability of every class, given that the neuron won; a region is a tile, but of a shared crossbar
-        (contract 11.5).
+        (contract 11.5). Regions and neurons are those of the last layer (12.4).
     """
 
     table: np.ndarray
@@ -37,9 +37,10 @@ class Vote:
         if chip.fire_mode == "race":
             first = spikes.ranks() == 0
             sample, tile, neuron = sample[first], tile[first], neuron[first]
-        flat = (chip.region_of_window[tile].astype(np.int64) * chip.neurons + neuron) * classes + labels[sample]
-        counts = np.bincount(flat, minlength=chip.regions * chip.neurons * classes)
-        return counts.reshape(chip.regions, chip.neurons, classes)
+        last = chip.last
+        flat = (last.region_of_window[tile].astype(np.int64) * last.neurons + neuron) * classes + labels[sample]
+        counts = np.bincount(flat, minlength=last.regions * last.neurons * classes)
+        return counts.reshape(last.regions, last.neurons, classes)
 
     @classmethod
     def from_counts(cls, counts: np.ndarray) -> "Vote":
@@ -57,6 +58,6 @@ class Vote:
         weight = 1.0
         if chip.fire_mode == "race":
             weight = np.array(RANK_WEIGHTS)[np.minimum(spikes.ranks(), len(RANK_WEIGHTS) - 1)]
-        table = self.table[chip.region_of_window[spikes.tile], spikes.neuron]
+        table = self.table[chip.last.region_of_window[spikes.tile], spikes.neuron]
         return np.stack([np.bincount(sample, table[:, label] * weight, minlength=len(spikes))
                          for label in range(self.table.shape[2])], axis=1)

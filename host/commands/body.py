@@ -105,10 +105,11 @@ def body_of(chip: Chip, given: NonIdealities | None, *, ideal: bool, target: str
 
     device = Device.of_chip(chip)
     countable = (given is None and target == "model" and chip.fire_mode == "race" and whole_images
-                 and chip.fraction_bits <= NOISE_FRACTION_MAX and not chip.noise_bits and not chip.has_stuck_cells)
+                 and not chip.layers and chip.fraction_bits <= NOISE_FRACTION_MAX
+                 and not chip.noise_bits and not chip.has_stuck_cells)
     if pulses and not countable:
         raise UserError("pulses of cells are counted by --target model, on latency-coded images and chips that race, "
-                        "without --nonidealities that hardware has", hint="leave --pulses away")
+                        "of one layer, without --nonidealities that hardware has", hint="leave --pulses away")
     none = NonIdealities() if countable and (pulses or device is not None) else None
     if given is not None:
         if given.in_hardware:

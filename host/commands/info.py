@@ -18,8 +18,12 @@ def _summary(chip: Chip) -> dict:
     grid = f"{chip.grid_height}x{chip.grid_width}" if chip.windows > 1 else "one"
     grid += " windows" if chip.shared else ""
     return {"chip": chip.name, "tiles": chip.tiles, "grid": grid, "rows": chip.rows, "neurons": chip.neurons,
+            **({"second layer": f"{chip.upper.rows} x {chip.upper.neurons}, "
+                                f"{chip.upper.grid_height}x{chip.upper.grid_width} windows"} if chip.upper else {}),
             "fire_mode": chip.fire_mode, "winners": chip.winners, "learners": chip.learners,
-            "synapses": chip.synapses, "read_out_synapses": chip.read_out_synapses, "levels": chip.levels,
+            "synapses": chip.synapses,
+            **({"synapses, second layer": chip.layer_synapses} if chip.upper else {}),
+            "read_out_synapses": chip.read_out_synapses, "levels": chip.levels,
             "digest": chip.digest, "structure_digest": chip.structure_digest}
 
 
@@ -30,11 +34,13 @@ def _details(chip: Chip, lanes: int | None) -> dict:
     memories = {entry.name: math.prod(entry.grid(chip)) * entry.bits(chip) for entry in ChipState.memories()
                 if entry.rows(chip)}
     memories["registers"] = sum(entry.bits(chip) for entry in ChipState.registers())
-    memories["membranes"] = chip.tiles * chip.neurons * chip.membrane_bits
+    layers = (chip, chip.upper) if chip.upper else (chip,)
+    memories["membranes"] = sum(layer.tiles * layer.neurons * layer.membrane_bits for layer in layers)
     if chip.shared:
-        memories |= {"noted lines": chip.lines, "best places": chip.read_out_rows * chip.winners.bit_length()}
+        memories |= {"noted lines": sum(layer.lines for layer in layers), "best places": sum(
+            layer.regions * layer.neurons * layer.winners.bit_length() for layer in layers)}
     return {**_summary(chip), "memory_bits": memories, "bits": sum(memories.values()), "lanes": lanes,
-            "cycles": {} if unbuilt(chip) else cost_table(chip, lanes)}
+            "unbuilt": unbuilt(chip), "cycles": {} if unbuilt(chip) else cost_table(chip, lanes)}
 
 
 @click.command()
@@ -63,4 +69,6 @@ def info(chip_name: str | None, lanes: int | None, as_json: bool) -> None:
     if details["cycles"]:
         lines += ["", f"clocks at {details['lanes']} lanes",
                   *(f"  {name:44} {clocks:>8,}" for name, clocks in details["cycles"].items())]
+    if lacks := details["unbuilt"]:
+        lines += ["", f"no RTL: {lacks}"]
     console.show(details, as_json=as_json, text="\n".join(lines))

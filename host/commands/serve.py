@@ -56,6 +56,8 @@ def serve(chip_name: str, device_name: str | None, target: str, seed: int | None
     if state is not None:
         chip, given, vote = load(state)
     live = live_chip(chip)
+    if live.layers:
+        raise UserError(f"the page shows chips of one layer, and {chip.name} has two", hint="take --chip tiles-online")
     data = load_dataset(data_source, console.status)
     data.check(live, labels_for="the read-out" if live.classes else "the vote of the neurons")
     keep = keep or Path(f"live-{chip.name}.npz")

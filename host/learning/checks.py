@@ -190,7 +190,8 @@ def warn_of_full_thresholds(target: Target, before: dict[str, int]) -> None:
     if clipped <= 0 or samples <= 0:
         return
     top = (1 << chip.threshold_bits) - 1
-    theta = np.asarray(target.read("theta"))
+    theta = np.concatenate([np.asarray(target.read(name)).ravel()
+                            for name in ("theta", "layer_theta")[:1 + len(chip.layers)]])
     there = f"{np.count_nonzero(theta == top):,} of {theta.size:,} thresholds stand there now"
     warnings.warn(f"{clipped:,} times in {samples:,} samples a threshold could not rise, for it was at the top of "
                   f"threshold_bits = {chip.threshold_bits}, {top:,} ({there}): such neurons win more often than their "

@@ -17,7 +17,8 @@ __all__ = ["classify", "decisions", "train_vote"]
 def train_vote(target: Target, images: Samples, labels: np.ndarray, *, classes: int = 10,
                encoding: Encode | None = None, progress: Progress | None = None) -> Vote:
     """Count what every neuron answers on labelled images, learning off; the labels are used here alone."""
-    counts = np.zeros((target.chip.regions, target.chip.neurons, classes), np.int64)
+    last = target.chip.last
+    counts = np.zeros((last.regions, last.neurons, classes), np.int64)
     for first, spikes in _presented(target, images, encoding, progress):
         counts += Vote.count(target.chip, spikes, labels[first:first + len(spikes)], classes)
     return Vote.from_counts(counts)

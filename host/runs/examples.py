@@ -110,5 +110,5 @@ def rasters(chip: Chip, state: ChipState, examples: Examples, indices: list[int]
         found.append({
             "title": examples.title(index), "image": None if examples.images is None else examples.images[index],
             "in_step": step[spiked], "in_line": codes[spiked], "steps": int(step.max(initial=0)) + 1,
-            "out_step": at[piece], "out_cell": fires.tile * chip.neurons + fires.neuron})
+            "out_step": at[piece], "out_cell": fires.tile * chip.last.neurons + fires.neuron})
     return found

@@ -93,7 +93,8 @@ def load(path: str | Path, chip: Chip | None = None) -> tuple[Chip, ChipState, V
 
 
 def _vote_table(table, chip):
-    if table.ndim != 3 or table.shape[:2] != (chip.regions, chip.neurons) or table.dtype != np.float32:
-        raise ValueError(f"vote must be float32 of shape ({chip.regions}, {chip.neurons}, classes), "
+    last = chip.last
+    if table.ndim != 3 or table.shape[:2] != (last.regions, last.neurons) or table.dtype != np.float32:
+        raise ValueError(f"vote must be float32 of shape ({last.regions}, {last.neurons}, classes), "
                          f"not {table.dtype} of {table.shape}")
     return table

@@ -121,8 +121,10 @@ class Target(ABC):
         tables, threshold = self.chip.accumulate_rates("", scale)
         for name, table in zip(("set", "reset"), self.chip.plasticity_tables(tables), strict=True):
             self.write(name, table)
-        theta_step = self.chip.theta_step * (scale if theta_scale is None else theta_scale)
-        self.write_registers(theta_step=int(theta_step + 0.5), accumulate_threshold=threshold)
+        slower = scale if theta_scale is None else theta_scale
+        steps = {"theta_step": self.chip.theta_step, "layer_theta_step": self.chip.last.theta_step}
+        self.write_registers(**{name: int(step * slower + 0.5) for name, step in steps.items()},
+                             accumulate_threshold=threshold)
 
     def write_registers(self, **values: int) -> None:
         """Write some registers by name; those that the chip does not have are left out."""
@@ -167,9 +169,10 @@ class Target(ABC):
             raise UserError(f"target {self.name} cannot go on from a run of the non-ideal model")
 
     def rebase(self) -> None:
-        """Subtract the smallest threshold of every tile from its thresholds (contract 6.2)."""
-        theta = self.read("theta")
-        self.write("theta", theta - theta.min(axis=1, keepdims=True))
+        """Subtract the smallest threshold of every tile, and of a second layer, from its thresholds (contract 6.2)."""
+        for name in ("theta", "layer_theta")[:1 + len(self.chip.layers)]:
+            theta = self.read(name)
+            self.write(name, theta - theta.min(axis=1, keepdims=True))
 
     def counters(self) -> dict[str, int]:
         """Event counters since :meth:`load`, by name."""

@@ -50,6 +50,9 @@ def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None
     if not is_target(name):
         raise UserError(f"target must be one of {', '.join(TARGETS)}, not {name!r}")
     kind, _, port = name.partition(":")
+    if chip.layers and kind != "model":
+        raise UserError(f"target must be model for a chip with a second layer, not {name}",
+                        hint="there are no gates of a second layer: it gained nothing (docs/shared.md)")
     from ohmspike.chip.state import ChipState
 
     target: Target

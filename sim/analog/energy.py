@@ -74,7 +74,7 @@ class Activity:
     reads, read_weight : float
         Synaptic reads, and the sum of the weights they met.
     row_reads, active_square : float
-        Read pulses, and Σ (reads of a tile in a step)².
+        Read pulses of the tiles, and Σ (reads of a tile in a step)²; a second layer is in ``lines`` alone.
     lines : tuple of (pulses, cells)
         Read pulses of word lines and the cells on such a line.
     evaluations : float
@@ -138,38 +138,47 @@ class Activity:
         set_pulses, reset_pulses = bins("set_pulses"), bins("reset_pulses")
         race = chip.fire_mode == "race"
         swept = race or chip.depression == "post"
-        resets = float(reset_pulses.sum()) - count("reset_rows") if classes else 0.0
+        resets = float(reset_pulses.sum()) - count("reset_rows") - count("layer_reset_rows") if classes else 0.0
         on_read_out = count("read_out_pulses") if chip.accumulates else 2 * resets
         sets = on_read_out - resets
 
         def charged(events, pulses):
             return min(count(events), pulses) if chip.accumulates else count(events)
 
+        last = chip.last
+        upper = last.neurons if chip.layers else 0
+        layer_sets, layer_resets = count("layer_set_rows"), count("layer_reset_rows")
         rows_recharged = count("out_spikes") * float(np.mean(chip.trace_of_rank)) / full_scale if classes else 0.0
         if chip.shared:  # a row of the read-out ends at its best place, of which it has had as many read pulses
-            rows_recharged = count("read_out_reads") / chip.winners
+            rows_recharged = count("read_out_reads") / last.winners
         return cls(
             images=count("samples"), steps=count("steps"),
-            slots=count("steps") + (count("decisions" if chip.shared else "samples") if race else 0.0),
+            slots=count("steps") + count("layer_decisions")
+            + (count("decisions" if chip.shared else "samples") if race else 0.0),
             taught=count("taught"),
             input_spikes=count("in_spikes"),
-            output_spikes=count("out_spikes"),
-            reads=count("row_reads") * chip.neurons + count("read_out_reads") * classes,
-            read_weight=count("read_sum") + count("read_out_sum"),
+            output_spikes=count("out_spikes") + count("layer_out_spikes"),
+            reads=count("row_reads") * chip.neurons + count("layer_row_reads") * upper
+            + count("read_out_reads") * classes,
+            read_weight=count("read_sum") + count("layer_read_sum") + count("read_out_sum"),
             row_reads=count("row_reads"), active_square=count("active_sq_sum"),
             lines=((count("row_reads") + count("closed_tile_pulses"), chip.neurons),
-                   (count("read_out_reads"), classes)),
-            evaluations=count("decisions") * chip.neurons + (count("answers") + count("labels")) * classes,
+                   (count("read_out_reads"), classes), (count("layer_row_reads"), upper)),
+            evaluations=count("decisions") * chip.neurons + count("layer_decisions") * upper
+            + (count("answers") + count("labels")) * classes,
             recharged=(count("pre_recharge") + count("post_recharge")) / full_scale
             + count("dark_spikes") + rows_recharged,
             set_pulses=set_pulses, set_weight=bins("set_weight"),
-            reset_pulses=reset_pulses, reset_weight=bins("reset_weight"), set_events=count("set_events"),
-            write_lines=((float(set_pulses.sum()) - sets + count("reset_rows"), chip.neurons),
-                         (on_read_out, classes)),
+            reset_pulses=reset_pulses, reset_weight=bins("reset_weight"),
+            set_events=count("set_events") + count("layer_set_events"),
+            write_lines=((float(set_pulses.sum()) - sets - layer_sets + count("reset_rows"), chip.neurons),
+                         (on_read_out, classes), (layer_sets + layer_resets, upper)),
             # who fired keeps its bit line charged while the silent rows are swept
-            bit_lines=((charged("set_events", float(set_pulses.sum()) - sets),
+            bit_lines=((charged("set_events", float(set_pulses.sum()) - sets - layer_sets),
                         charged("set_events", count("reset_rows")) if swept else float(reset_pulses.sum()), chip.rows),
-                       (charged("taught", sets), charged("taught", resets), chip.read_out_rows if classes else 0)),
+                       (charged("taught", sets), charged("taught", resets), chip.read_out_rows if classes else 0),
+                       (charged("layer_set_events", layer_sets), charged("layer_set_events", layer_resets),
+                        last.rows if upper else 0)),
             count_bits=count("accumulations") * chip.accumulate_bits
             + count("read_out_accumulations") * chip.read_out_accumulate_bits)
 
@@ -245,11 +254,15 @@ def facts(chip: Chip, device: Device, activity: Activity, point: OperatingPoint)
         "width of a SET update, pulses": float(point.set_width),
         "width of a RESET update, pulses": float(point.reset_width),
         "pulses below the cells' threshold": float(idle / pulses) if pulses else 0.0,
-        "writes of a cell, mean": float(pulses / (chip.synapses + chip.read_out_synapses)),
+        "writes of a cell, mean": float(pulses / chip.all_synapses),
         "writes of a cell of the tiles, mean": float(activity.write_lines[0][0] / chip.synapses),
         "writes of a cell of the read-out, mean": float(activity.write_lines[1][0] / max(1, chip.read_out_synapses)),
         "reads of a cell of the tiles in an image, mean": float(
             activity.row_reads / (chip.tiles * chip.rows * activity.images)) if activity.images else 0.0,
+        **({"writes of a cell of the second layer, mean": float(activity.write_lines[2][0] / chip.layer_synapses),
+            "reads of a cell of the second layer in an image, mean": float(
+                activity.lines[2][0] / (chip.last.rows * activity.images)) if activity.images else 0.0}
+           if chip.layers else {}),
         **({"bits of counts written": activity.count_bits} if chip.accumulates else {}),
     }
 
@@ -269,7 +282,7 @@ def durations(chip: Chip, device: Device, activity: Activity, point: OperatingPo
     if race and not chip.shared:
         updates = activity.images * chip.learners * (activity.set_events > 0)
     set_s, reset_s = point.set_width * device.set_s, point.reset_width * device.reset_s
-    taught_sets, taught_resets = activity.bit_lines[-1][:2]
+    taught_sets, taught_resets = activity.bit_lines[1][:2]
     return {"reading": activity.slots * max(device.step_s, device.pulse_s + device.edge_s),
             "deciding": (rounds + (activity.images if chip.classes else 0.0)) * compared if race else
             activity.slots * device.compare_s,
@@ -359,7 +372,8 @@ def energies(chip: Chip, device: Device, activity: Activity, point: OperatingPoi
         "comparators": activity.evaluations * v["compare_j"]
         * (v["ramp_comparisons"] if chip.fire_mode == "race" else 1.0),
         "fires": activity.output_spikes * v["spike_j"]
-        + v["bias_a"] * v["supply_v"] * v["step_s"] * activity.slots * chip.tiles * chip.neurons,
+        + v["bias_a"] * v["supply_v"] * v["step_s"] * activity.slots
+        * (chip.tiles * chip.neurons + (chip.last.neurons if chip.layers else 0)),
         "traces": v["trace_f"] * v["supply_v"] ** 2 * activity.recharged + v["buffer_j"] * pulses,
         **written, "write_lines": write_lines, "counts": 2 * v["count_bit_j"] * activity.count_bits}
     shape = np.broadcast_shapes(*(np.shape(value) for value in (*found.values(), *v.values())))

@@ -1,11 +1,14 @@
 """The exact model: the contract compiled to machine code, identical to the oracle and to the RTL to the bit."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
+from ohmspike.chip.counters import LAYER_COUNTERS, counter_names
 from ohmspike.chip.description import Chip
 from ohmspike.chip.events import CODE_MIN, Answers, EventBatch, EventCode, OutputSpikes, checked_labels
-from ohmspike.chip.instructions import counter_names, register
+from ohmspike.chip.instructions import register
 from ohmspike.sim.state import ChipState
 
 from .kernels import events, free, read_out, samples, walk
@@ -157,23 +160,22 @@ class ExactModel:
         ValueError
             The chip has no read-out, ``spikes`` are not of such samples, or labels are not of its columns.
         """
-        chip, count = self.chip, len(spikes)
+        chip, last, count = self.chip, self.chip.last, len(spikes)
         if not chip.classes:
             raise ValueError("teaching needs a chip with a read-out")
         labels = checked_labels(labels, count, chip.classes)
-        races, apart = np.divmod(np.diff(spikes.offsets), chip.winners)
-        tiles = None if apart.any() else spikes.tile.reshape(-1, chip.winners)
+        races, apart = np.divmod(np.diff(spikes.offsets), last.winners)
+        tiles = None if apart.any() else spikes.tile.reshape(-1, last.winners)
         if tiles is None or (tiles != tiles[:, :1]).any():
-            raise ValueError(f"every tile that fires must fire {chip.winners} times in a sample")
-        for name, found, limit in (("tiles", spikes.tile, chip.windows), ("neurons", spikes.neuron, chip.neurons)):
+            raise ValueError(f"every tile that fires must fire {last.winners} times in a sample")
+        for name, found, limit in (("tiles", spikes.tile, last.windows), ("neurons", spikes.neuron, last.neurons)):
             if len(found) and not 0 <= found.min() <= found.max() < limit:
                 raise ValueError(f"{name} that fire must be 0 to {limit - 1}")
         tally, table = np.zeros(len(counter_names(chip)), np.int64), np.empty((count, 3), np.int32)
         if chip.shared:
-            cells = self._cells(False)
-            walk.teach_walk(self._geometry, cells, walk.walk_of(chip, self._geometry, cells, 0), None,
-                            noted_of(chip), spikes.tile, spikes.neuron, spikes.offsets, np.ones(count, np.bool_),
-                            labels.astype(np.int64), table, tally)
+            work = self._work(self._cells(False), False, 1)
+            walk.teach_walk(*work.last, None, noted_of(last), spikes.tile, spikes.neuron, spikes.offsets,
+                            np.ones(count, np.bool_), labels.astype(np.int64), table, tally)
             self._count(tally)
             return _answers_of(table, np.arange(count + 1))
         winners = np.full((chip.tiles, count, chip.winners), -1, np.int16)
@@ -185,12 +187,17 @@ class ExactModel:
         return _answers_of(table, np.arange(count + 1))
 
     def _started(self):
-        """A sample that has not begun."""
-        return noted_of(self.chip) if self.chip.shared else transient_of(self.chip)
+        """A sample that has not begun; of a shared crossbar a part for every layer."""
+        layers = (self.chip, self.chip.upper) if self.chip.upper else (self.chip,)
+        return tuple(map(noted_of, layers)) if self.chip.shared else transient_of(self.chip)
 
     def _work(self, cells, keep, threads):
         if self.chip.shared:
-            return WalkWork(self.chip, self._geometry, cells, keep, threads, int(self.state.learn_share))
+            layers = [(self._geometry, cells, int(self.state.learn_share))]
+            if self.chip.upper:
+                layers = [(self._geometry._replace(classes=0), cells, int(self.state.learn_share)),
+                          (geometry_of(self.chip.upper), self._upper_cells(cells), int(self.state.layer_learn_share))]
+            return WalkWork(self.chip, layers, keep, threads)
         return Work(self.chip, self._geometry, cells, keep, threads)
 
     def _cells(self, learn):
@@ -209,11 +216,22 @@ class ExactModel:
                      state.read_out_reset, read_out_effects, None),
             weight_table, state.theta, int(state.theta_step), int(state.theta_base), bool(learn), int(state.margin))
 
+    def _upper_cells(self, cells):
+        """Cells of the second layer, with the read-out (contract 12)."""
+        state, levels = self.state, self.state.layer_levels[None]
+        weights = levels if cells.tiles.weights is cells.tiles.levels else cells.weight_table[levels]
+        effects = cells.tiles.effects
+        if effects.present:
+            stuck = state.layer_stuck[None] if self.chip.has_stuck_cells else np.zeros(levels.shape, np.uint8)
+            effects = effects._replace(stuck=stuck, counts=state.layer_accumulated[None])
+        crossbar = cells.tiles._replace(levels=levels, weights=weights, random=state.random[-1:], effects=effects)
+        return cells._replace(tiles=crossbar, theta=state.layer_theta[None], theta_step=int(state.layer_theta_step))
+
     def _effects(self):
         """What pulses meet in the tiles, and in the read-out (contract 5.5 to 5.7)."""
         chip, state, effects = self.chip, self.state, []
         names = counter_names(chip)
-        for prefix, levels, ranks in (("", state.levels, 0), ("read_out_", state.read_out[None], chip.winners)):
+        for prefix, levels, ranks in (("", state.levels, 0), ("read_out_", state.read_out[None], chip.last.winners)):
             half = 1 << getattr(chip, f"{prefix}accumulate_bits") >> 1
             stuck, counts = (getattr(state, f"{prefix}{name}") for name in ("stuck", "accumulated"))
             stuck, counts = (stuck[None], counts[None]) if ranks else (stuck, counts)
@@ -233,19 +251,45 @@ class ExactModel:
 
 
 class WalkWork:
-    """Buffers and results of one run of a shared crossbar. ``reading`` is None in the exact model."""
+    """Buffers and results of one run of a shared crossbar, or of two layers of them.
 
-    def __init__(self, chip: Chip, geometry: Geometry, cells: Cells, keep: bool, threads: int, learn_share: int,
+    ``layers`` are geometry, cells and share of windows that learn of each, from below. All but the last have a geometry
+    without classes. ``reading`` is None in the exact model, and there is one layer in any other.
+    """
+
+    def __init__(self, chip: Chip, layers: Sequence[tuple[Geometry, Cells, int]], keep: bool, threads: int,
                  reading: Reading | None = None):
-        self._chip, self._geometry, self._cells, self._keep = chip, geometry, cells, keep
-        self._reading = reading
+        self._chip, self._parameters, self._keep, self._reading = chip, layers, keep, reading
         draws = reading is not None and (reading.supply > 0 or reading.read_noise > 0)  # one window after the other
         self._threads = 1 if draws else threads
-        self._walk = walk.walk_of(chip, geometry, cells, learn_share, reading)
-        self.tally = np.zeros(len(counter_names(chip)), np.int64)
+        names = counter_names(chip)
+        chips = [(chip, -1), (chip.upper, names.index("layer_set_rows"))] if chip.upper else [(chip, -1)]
+        # of one type for both layers, so that no kernel is compiled for a mixture
+        narrow = reading is None and all(walk.is_narrow(each, *layer[:2])
+                                         for (each, _), layer in zip(chips, layers, strict=True))
+        self._layers = [(geometry, cells, walk.walk_of(each, geometry, cells, share, reading, narrow=narrow,
+                                                       set_rows=set_rows))
+                        for (each, set_rows), (geometry, cells, share) in zip(chips, layers, strict=True)]
+        self._tallies = np.zeros((len(layers), len(names)), np.int64)
         self._parts: list[OutputSpikes] = []
 
-    def run(self, codes: np.ndarray, offsets: np.ndarray, first: int, stop: int, noted: walk.Noted,
+    @property
+    def last(self) -> tuple[Geometry, Cells, walk.Walk]:
+        """Geometry, cells and walk of the layer that the read-out reads."""
+        return self._layers[-1]
+
+    @property
+    def tally(self) -> np.ndarray:
+        """What was counted, in the order of the chip's counters (contract 12.6)."""
+        tally, names = self._tallies.sum(axis=0), counter_names(self._chip)
+        for name in LAYER_COUNTERS if self._chip.layers else ():
+            if name == "layer_set_rows":
+                continue
+            own = names.index(name.removeprefix("layer_"))
+            tally[own], tally[names.index(name)] = self._tallies[0, own], self._tallies[1, own]
+        return tally
+
+    def run(self, codes: np.ndarray, offsets: np.ndarray, first: int, stop: int, noted: tuple[walk.Noted, ...],
             between_samples: bool) -> bool:
         """Carry out samples ``first`` to ``stop``; return whether the chip is between two samples afterwards."""
         for sample in range(first, stop, _WALK_BLOCK):
@@ -257,44 +301,48 @@ class WalkWork:
         return between_samples
 
     def _apart(self, codes, offsets):
-        """Carry whole samples that do not learn through the crossbar in several threads, then through the read-out.
+        """Carry whole samples that do not learn through the crossbars in several threads, then through the read-out.
 
         Returns whether they are such samples.
         """
-        if self._threads == 1 or self._cells.learn or not self._chip.classes:
+        chip = self._chip
+        if self._threads == 1 or self._parameters[0][1].learn or not chip.classes:
             return False
-        found = _told(codes[offsets[0]:offsets[-1]], offsets - offsets[0], self._chip.classes)
+        found = _told(codes[offsets[0]:offsets[-1]], offsets - offsets[0], chip.classes)
         if found is None:
             return False
         short, ends, asked, labels = found
         bounds = [len(asked) * i // self._threads for i in range(self._threads + 1)]
+        layers = [(geometry._replace(classes=0), cells, 0) for geometry, cells, _ in self._parameters]
 
         def carry_out(first, stop):
-            geometry = self._geometry._replace(classes=0)
-            work = WalkWork(self._chip, geometry, self._cells, True, 1, 0, self._reading)
-            work.run(short, ends, first, stop, noted_of(self._chip), False)
+            work = WalkWork(chip, layers, True, 1, self._reading)
+            work.run(short, ends, first, stop, tuple(map(noted_of, (chip, chip.upper) if chip.upper else (chip,))),
+                     False)
             return work
 
         works = shared_out(self._threads, carry_out, bounds[:-1], bounds[1:])
         fires = joined([work.fires() for work in works])
-        self.tally += sum(work.tally for work in works)
+        self._tallies += sum(work._tallies for work in works)
         table, ends = np.empty((len(asked), 3), np.int32), np.r_[0, np.cumsum(asked)]
-        walk.teach_walk(self._geometry, self._cells, self._walk, self._reading, noted_of(self._chip), fires.tile,
-                        fires.neuron, fires.offsets, asked, labels, table, self.tally)
+        walk.teach_walk(*self.last, self._reading, noted_of(chip.last), fires.tile, fires.neuron, fires.offsets, asked,
+                        labels, table, self._tallies[-1])
         told = slice(None if self._keep else 0)
         offsets = fires.offsets if self._keep else np.zeros_like(fires.offsets)
         self._parts.append(OutputSpikes(fires.tile[told], fires.neuron[told], offsets, _answers_of(table[asked], ends)))
         return True
 
     def _carry_out(self, codes, offsets, first, stop, noted):
-        here, count = codes[offsets[first]:offsets[stop]], stop - first
+        here, count, chip = codes[offsets[first]:offsets[stop]], stop - first, self._chip.last
         decisions = np.count_nonzero(here == EventCode.DECIDE) if self._keep else 0
-        room = decisions * self._chip.windows * self._chip.winners  # virtual memory: only what fires is touched
+        room = decisions * chip.windows * chip.winners  # virtual memory: only what fires is touched
         windows, neurons, ends = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(count + 1, np.int64)
         table = np.empty((np.count_nonzero(here == EventCode.ANSWER), 3), np.int32)
         answer_ends = np.empty(count + 1, np.int64)
-        walk.run_walk(self._geometry, self._cells, self._walk, self._reading, noted, codes, offsets, first, stop,
-                      self._keep, windows, neurons, ends, table, answer_ends, self.tally)
+        layers = [(*layer, part, tally)
+                  for layer, part, tally in zip(self._layers, noted, self._tallies, strict=True)]
+        walk.run_walk(layers[0], layers[-1], len(layers) > 1, self._reading, codes, offsets, first, stop, self._keep,
+                      windows, neurons, ends, table, answer_ends)
         self._parts.append(OutputSpikes(windows[:ends[-1]].copy(), neurons[:ends[-1]].copy(), ends,
                                         _answers_of(table[:answer_ends[-1]], answer_ends)))
 

@@ -179,6 +179,10 @@ def as_hardware(chip: Chip, nonidealities: NonIdealities, state: ChipState | Non
                               hint="the model alone has the others: `ohmspike learn`, `robustness`, `search`")
     if nonidealities.c2c and nonidealities.noise_law != "pulse":
         raise DeviceError(f"noise_law must be pulse in hardware, not {nonidealities.noise_law}")
+    for name in ("stuck", "threshold") if chip.layers else ():
+        if getattr(nonidealities, name):
+            raise DeviceError(f"{name} must be 0 in a chip with a second layer, not {getattr(nonidealities, name):g}",
+                              hint="c2c is write noise in both layers; stuck cells may be loaded as a mask")
     fields: dict[str, Any] = {}
     if nonidealities.c2c:
         wanted = _noise_register(chip, nonidealities).bit_length()
@@ -253,6 +257,9 @@ class NonIdealModel(ExactModel):
                  device: Device | None = None):
         if chip.fire_mode != "race":
             raise ValueError(f"non-idealities need fire_mode race, not {chip.fire_mode}")
+        if chip.layers:
+            raise DeviceError("layers must be empty in the non-ideal model, not one layer",
+                                   hint="c2c is write noise in both layers: --nonidealities c2c=0.01")
         if chip.fraction_bits > NOISE_FRACTION_MAX:
             raise ValueError(f"non-idealities need fraction_bits of {NOISE_FRACTION_MAX} at most, "
                              f"not {chip.fraction_bits}")
@@ -382,8 +389,8 @@ class NonIdealModel(ExactModel):
 
     def _work(self, cells, keep, threads):
         if self.chip.shared:
-            return WalkWork(self.chip, self._geometry, cells, keep, threads, int(self.state.learn_share),
-                            self._drawn.reading)
+            layers = [(self._geometry, cells, int(self.state.learn_share))]
+            return WalkWork(self.chip, layers, keep, threads, self._drawn.reading)
         return _WholeSamples(self.chip, self._geometry, cells, keep, threads, self._drawn.reading)
 
 

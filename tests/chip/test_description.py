@@ -1,6 +1,7 @@
 """Chip descriptions: what is refused and how, reading and writing, geometry, tables, digests."""
 
 import dataclasses
+import json
 import math
 import tomllib
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ohmspike.chip import Chip, DescriptionError, Phase, presets
+from ohmspike.chip import Chip, DescriptionError, Layer, Phase, presets
 from ohmspike.chip.counters import counter_names
 from ohmspike.chip.described import Described, entry, toml_text
 from ohmspike.chip.instructions import _OPTIONAL, IDENTITY_WORDS, REGISTERS, identity_words, memory, register_names
@@ -88,7 +89,7 @@ def test_contradictions_are_refused(fields, message):
 @pytest.mark.parametrize("document, message", [
     ({"tile": {"neuron": 4}}, r"^here: unknown field \[tile\] neuron; expected one of .*\bneurons\b"),
     ({"tiles": {"neurons": 4}}, r"^here: unknown field \[tiles\] neurons; sections are .*\btile\b"),
-    ({"nam": "x"}, r"^here: unknown field nam; expected one of device, name, schedule$"),
+    ({"nam": "x"}, r"^here: unknown field nam; expected one of device, layers, name, schedule$"),
     ({"name": "x", "plane": {"height": 2, "width": 2}}, r"^here: missing \[grid\] patch_height, .*\[tile\] neurons$"),
     (BASE.to_dict() | {"fire": {"mode": "fast"}}, r"^here: fire_mode must be one of race, threshold, not 'fast'$"),
 ])
@@ -520,6 +521,41 @@ def test_a_shared_crossbar_has_the_cells_of_a_tile_and_a_read_out_of_its_regions
     assert dataclasses.replace(chip, learn_share=1).structure_digest == chip.structure_digest
     again = Chip.from_dict(tomllib.loads(chip.to_toml()))
     assert again == chip and again.digest == chip.digest
+
+
+LAYER = {"patch_height": 2, "patch_width": 1, "neurons": 6, "winners": 2, "theta_step": 5}
+
+
+def test_a_second_layer_is_a_shared_crossbar_on_what_the_first_pooled():
+    chip = vary(pool=2, layers=(Layer(**LAYER),), **SHARED)
+    neurons = chip.neurons
+    assert (chip.upper.channels, chip.upper.lines, chip.upper.rows) == (neurons, 4 * neurons, 2 * neurons)
+    assert (chip.upper.windows, chip.read_out_rows, chip.layer_synapses) == (2, 6, 12 * chip.neurons)
+    assert chip.structure_digest != vary(pool=2, **SHARED).structure_digest
+    for document in (tomllib.loads(chip.to_toml()), json.loads(json.dumps(chip.to_dict()))):
+        again = Chip.from_dict(document)
+        assert again == chip and again.digest == chip.digest
+    assert vary().upper is None and vary().last == vary() and "layers" not in BASE.to_dict()
+
+
+@pytest.mark.parametrize("layers, message", [
+    ([LAYER, LAYER], "^chip: layers must hold one layer at most, not 2$"),
+    ([{**LAYER, "neurons": 0}], "^chip: layers: neurons must be 1 to 4096, not 0$"),
+    ([{**LAYER, "patch_height": 3}], "^chip: layers: patch_height must be at most plane_height = 2, not 3$"),
+    ([{**LAYER, "pool": 2}], "^chip: layers: pool must be at most 1, the windows from side to side, not 2$"),
+    ([{**LAYER, "winner": 2}], "^chip: layers: unknown field winner; expected some of patch_height, "),
+    ([{"neurons": 2}], "^chip: layers: missing patch_height, patch_width$"),
+    ([3], "^chip: layers: a table is wanted, not 3; expected some of "),
+    (3, "^chip: layers must be a list of tables, not 3$"),
+])
+def test_bad_second_layers_are_refused(layers, message):
+    with pytest.raises(DescriptionError, match=message):
+        Chip.from_dict({**vary(pool=2, **SHARED).to_dict(), "layers": layers})
+
+
+def test_a_second_layer_needs_a_shared_crossbar():
+    with pytest.raises(DescriptionError, match="^layers must be empty unless shared is true, not "):
+        vary(layers=(Layer(**LAYER),))
 
 
 def test_planes_of_lines_are_channels():

@@ -2,24 +2,27 @@
 
 import dataclasses
 import json
+import signal
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from ohmspike import classify, learn, train_vote
-from ohmspike.chip import Chip, Phase
+from ohmspike.chip import Chip, DescriptionError, Layer, Phase
 from ohmspike.chip.instructions import counter_names
+from ohmspike.hdl.shared.layout import Layout
 from ohmspike.host.coding.images import Encoding
 from ohmspike.host.commands.cli import cli
 from ohmspike.host.runs.learned import load, save
+from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.host.targets.nonideal import NonIdealTarget
 from ohmspike.host.targets.registry import open_target
-from ohmspike.sim.analog.device import Device
+from ohmspike.sim.analog.device import Device, DeviceError
 from ohmspike.sim.analog.energy import Activity, OperatingPoint, durations, facts
 from ohmspike.sim.model.kernels.pulses import advance
-from ohmspike.sim.model.nonideal import NonIdealities, NonIdealModel
+from ohmspike.sim.model.nonideal import NonIdealities, NonIdealModel, as_hardware
 from ohmspike.sim.state import spikes_difference
 
 CHIP = Chip(name="strokes", plane_height=10, plane_width=10, channels=4, edges=(20,), patch_height=3, patch_width=3,
@@ -147,6 +150,73 @@ def test_the_non_ideal_model_reads_the_one_array_window_after_window():
     assert drawn == decisions * (CHIP.neurons + 1)  # the droop of a window, and every neuron's noise
 
 
+LAYERED = dataclasses.replace(CHIP, name="layered", pool=4, membrane_bits=14, layers=(
+    Layer(patch_height=2, patch_width=2, neurons=10, winners=2, min_spikes=2, pool=2, learn_share=1000,
+          theta_step=20),))
+
+
+@pytest.fixture(scope="module")
+def layered():
+    """A target of two layers that has learned strokes, and the counters of that."""
+    target = ModelTarget(LAYERED)
+    learn(target, *strokes(1200))
+    return target, target.counters()
+
+
+def test_a_second_layer_learns_strokes(layered):
+    images, labels = strokes(300, seed=1)
+    assert (classify(layered[0], images) == labels).mean() > 0.95
+    assert layered[0].state().layer_theta.min() == 0 < layered[1]["layer_set_events"]
+
+
+def test_files_hold_a_second_layer_and_its_vote(layered, tmp_path):
+    target, _ = layered
+    images, labels = strokes(100, seed=2)
+    vote = train_vote(target, images, labels, classes=2)
+    assert vote.table.shape == (4, 10, 2)
+    save(tmp_path / "learned.npz", LAYERED, target.state(), vote)
+    chip, state, read = load(tmp_path / "learned.npz")
+    assert chip == LAYERED and not state.differences(target.state()) and (read.table == vote.table).all()
+
+
+def test_a_run_of_two_layers_goes_on_from_its_checkpoint(layered, tmp_path):
+    images, labels = strokes(1200)
+    halfway, path = ModelTarget(LAYERED), tmp_path / "checkpoint.npz"
+
+    def stop(done, total):
+        if done >= 2400:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(halfway, images, labels, checkpoint=path, progress=stop)
+    resumed = ModelTarget(LAYERED)
+    learn(resumed, images, labels, checkpoint=path, resume=True)
+    assert not resumed.state().differences(layered[0].state())
+
+
+def test_energy_is_of_both_layers(layered):
+    _, counters = layered
+    activity = Activity.from_counters(LAYERED, counters)
+    assert activity.slots == counters["decisions"] + counters["layer_decisions"] + counters["steps"]
+    upper, pulses = LAYERED.upper, counters["layer_set_rows"] + counters["layer_reset_rows"]
+    assert pulses == counters["layer_set_events"] * upper.rows
+    assert activity.write_lines[0][0] == counters["set_events"] * LAYERED.rows
+    device = Device.preset("target65")
+    told = facts(LAYERED, device, activity, OperatingPoint.of(LAYERED, device, activity))
+    assert told["writes of a cell of the second layer, mean"] == counters["layer_set_events"] / upper.neurons
+
+
+def test_gates_links_and_drawn_cells_of_a_second_layer_are_refused():
+    with pytest.raises(UserError, match="^target must be model for a chip with a second layer, not serial:x$"):
+        open_target("serial:x", LAYERED)
+    with pytest.raises(DescriptionError, match="^layers must be empty, for a second layer gained nothing"):
+        Layout(LAYERED, 4)
+    with pytest.raises(DeviceError, match="^stuck must be 0 in a chip with a second layer, not 0.1$"):
+        as_hardware(LAYERED, NonIdealities(stuck=0.1))
+    with pytest.raises(DeviceError, match="^layers must be empty in the non-ideal model, not one layer$"):
+        NonIdealModel(LAYERED, NonIdealities(read_noise=0.1))
+
+
 def test_the_command_line_takes_it(tmp_path):
     (tmp_path / "chip.toml").write_text(dataclasses.replace(Chip.preset("shared-small"), neurons=8).to_toml(), "utf-8")
     data = tmp_path / "data.npz"
@@ -159,4 +229,7 @@ def test_the_command_line_takes_it(tmp_path):
     assert told["counters"]["refused"] == 0 and told["pulses_per_cell"]["max"] > 0
     details = json.loads(CliRunner().invoke(cli, ["info", str(tmp_path / "chip.toml"), "--json"]).stdout)
     assert details["grid"] == "25x25 windows" and details["cycles"]["END"] > 0
-    assert details["memory_bits"]["noted lines"] == 3136
+    assert details["memory_bits"]["noted lines"] == 3136 and not details["unbuilt"]
+    (tmp_path / "layered.toml").write_text(LAYERED.to_toml(), "utf-8")
+    told = CliRunner().invoke(cli, ["info", str(tmp_path / "layered.toml")]).stdout
+    assert "second layer       48 x 10, 3x3 windows" in told and "no RTL: layers must be empty" in told

@@ -1,8 +1,8 @@
-"""The oracle's shared crossbar against cases worked out by hand, clause by clause of docs/contract.md, section 11."""
+"""The oracle's shared crossbar against cases worked out by hand, clause by clause of docs/contract.md, 11 and 12."""
 
 import numpy as np
 
-from ohmspike.chip import Chip
+from ohmspike.chip import Chip, Layer
 from ohmspike.chip.instructions import counter_names
 from ohmspike.sim.oracle import Oracle
 
@@ -167,6 +167,59 @@ def test_regions_divide_the_grid_evenly():
     assert chip.region_of_window.reshape(5, 7).tolist() == [[0] * 4 + [1] * 3] * 3 + [[2] * 4 + [3] * 3] * 2
     # channel, then down, then right
     assert chip.row_lines[8].tolist() == [plane + line for plane in (0, 48, 96) for line in (9, 10, 17, 18)]
+
+
+def layered(**fields) -> Oracle:
+    """:func:`strip`, its four windows in one region, and two neurons that see which of its three took a place there."""
+    layer = Layer(patch_height=1, patch_width=1, neurons=2, winners=1, learn_share=4096, theta_step=7, **fields)
+    oracle = strip(layers=(layer,))
+    oracle.state.layer_levels[:] = [[1, 2], [5, 3], [8, 9]]
+    return oracle
+
+
+def test_a_second_layer_sees_which_neurons_took_a_place():
+    oracle = layered()
+    assert oracle.chip.upper.row_lines.tolist() == [[0, 1, 2]] and oracle.chip.read_out_rows == 2
+    oracle.spike(4)  # window 3 alone: neurons 2 and 1
+    assert oracle.decide() == [(0, 0)], "5 + 8 against 3 + 9"
+    counters = counted(oracle)
+    assert {name: count for name, count in counters.items() if name.startswith("layer_")} == {
+        "layer_row_reads": 2, "layer_read_sum": 25, "layer_active_sq_sum": 4, "layer_decisions": 1,
+        "layer_out_spikes": 1}
+    assert (counters["row_reads"], counters["out_spikes"], counters["read_out_reads"]) == (1, 2, 1)
+
+
+def test_a_second_layer_learns_behind_the_first_with_a_random_state_and_thresholds_of_its_own():
+    oracle = layered()
+    oracle.state.learn, oracle.state.learn_share = True, 0
+    x = int(oracle.state.random[2])
+    read_out = int(oracle.state.random[1])
+    oracle.spike(4)
+    oracle.decide()
+    for _ in range(1 + 3):  # of the window, then of every row
+        x = xorshift(x)
+    assert oracle.state.random.tolist()[1:] == [read_out, x]
+    assert oracle.state.layer_levels.tolist() == [[0, 2], [6, 3], [9, 9]]
+    assert oracle.state.layer_theta.tolist() == [7, 0]
+    assert oracle.state.levels[0].tolist() == [[8, 4, 2], [1, 2, 3]] and oracle.state.theta.tolist() == [[0, 0, 0]]
+    counters = counted(oracle)
+    assert [counters[f"layer_{name}"] for name in ("set_events", "set_rows", "reset_rows")] == [1, 2, 1]
+    assert "set_events" not in counters and counters["post_recharge"] == 15
+
+
+def test_lines_of_a_second_layer_are_planes_of_regions_and_few_of_them_pass_its_windows_over():
+    chip = Chip(name="plane", plane_height=6, plane_width=8, patch_height=2, patch_width=2, stride=1, shared=True,
+                pool=2, neurons=3, winners=1, classes=2, layers=(
+                    Layer(patch_height=1, patch_width=2, neurons=5, winners=2, min_spikes=2, pool=1),))
+    assert (chip.upper.channels, chip.upper.lines, chip.upper.windows) == (3, 12, 2)
+    assert chip.upper.row_lines.tolist() == [[0, 1, 4, 5, 8, 9], [2, 3, 6, 7, 10, 11]]
+    oracle = Oracle(chip)
+    oracle.spike(0)  # window 0 alone, region 0
+    assert oracle.decide() == [] and oracle.counter("decisions") == 1 and oracle.counter("layer_decisions") == 0
+    oracle.end()
+    for line in range(8):
+        oracle.spike(line)  # all windows of the upper row, of regions 0 and 1
+    assert [window for window, _ in oracle.decide()] == [0, 0]
 
 
 def test_what_a_decided_sample_takes():

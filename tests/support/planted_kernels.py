@@ -26,6 +26,7 @@ def plant(right: str, wrong: str, folder: Path, monkeypatch) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == _NAME]:
         monkeypatch.delitem(sys.modules, name)
     importlib.invalidate_caches()
-    for name in ("events", "free", "read_out", "samples"):
+    for name in ("events", "free", "read_out", "samples", "walk"):
         monkeypatch.setattr(exact, name, importlib.import_module(f"{_NAME}.{name}"))
+    monkeypatch.setattr(exact, "noted_of", importlib.import_module(f"{_NAME}.walk").noted_of)
     monkeypatch.setattr(exact, "geometry_of", importlib.import_module(f"{_NAME}.types").geometry_of)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from hypothesis import strategies as st
 
-from ohmspike.chip import Chip
+from ohmspike.chip import Chip, Layer
 from ohmspike.chip.events import EventBatch, EventCode, label_code
 from ohmspike.sim.state import ChipState
 
@@ -78,6 +78,25 @@ def shared_chip(seed: int) -> Chip:
         learn_share=int(rng.choice([0, 94, 2000, 4096])), shared=True)
     chip = dataclasses.replace(chip, pool=int(rng.integers(1, min(chip.grid_height, chip.grid_width, 4) + 1)))
     return accumulating(chip, rng) if rng.random() < 0.5 else chip
+
+
+@st.composite
+def layered_chips(draw):
+    """Small shared crossbars with a second layer."""
+    return layered_chip(draw(st.integers(0, 2**32 - 1), label="chip seed"))
+
+
+def layered_chip(seed: int) -> Chip:
+    """A shared crossbar with a second one behind it, with the same seed the same one."""
+    rng, chip = np.random.default_rng([seed, 5]), shared_chip(seed)
+    patch = rng.integers(1, chip.pool + 1, 2)
+    stride, neurons = int(rng.integers(1, 3)), int(rng.choice([1, 2, 5, 17]))
+    grid = [(chip.pool - side) // stride + 1 for side in patch]
+    return dataclasses.replace(chip, layers=(Layer(
+        patch_height=int(patch[0]), patch_width=int(patch[1]), stride=stride, neurons=neurons,
+        winners=int(rng.integers(1, min(neurons, 4) + 1)), min_spikes=int(rng.integers(1, 4)),
+        pool=int(rng.integers(1, min(grid) + 1)), learn_share=int(rng.choice([0, 94, 2000, 4096])),
+        theta_step=float(rng.choice([0, 1, 300]))),))
 
 
 def accumulating(chip: Chip, rng: np.random.Generator) -> Chip:
@@ -188,6 +207,13 @@ def random_state(chip: Chip, rng: np.random.Generator) -> ChipState:
     for prefix in ("", "read_out_"):
         counts, bits = getattr(state, f"{prefix}accumulated"), getattr(chip, f"{prefix}accumulate_bits")
         counts[:] = rng.integers(0, 1 << bits, counts.shape)
+    if chip.layers:
+        state.layer_levels[:] = rng.integers(0, chip.levels, state.layer_levels.shape)
+        state.layer_theta[:] = rng.integers(0, 1 << int(rng.integers(1, chip.threshold_bits + 1)),
+                                            state.layer_theta.shape)
+        state.layer_stuck[:] = rng.random(state.layer_stuck.shape) < 0.2
+        state.layer_accumulated[:] = rng.integers(0, 1 << chip.accumulate_bits, state.layer_accumulated.shape)
+        state.layer_learn_share = int(rng.integers(0, 4097))
     return state
 
 

@@ -50,7 +50,7 @@ from .types import (
     Reading,
 )
 
-__all__ = ["Noted", "Walk", "noted_of", "run_walk", "teach_walk", "walk_of"]
+__all__ = ["Noted", "Walk", "is_narrow", "noted_of", "run_walk", "teach_walk", "walk_of"]
 
 _BLOCK_LINES = 7
 """Lines of a block at most: 128 patterns."""
@@ -63,6 +63,8 @@ class Walk(NamedTuple):
     """The windows of a shared crossbar, and what the sums of its rows are; of one run."""
 
     learn_share: int  # the register (11.4)
+    set_rows: int  # of a second layer: its counter of SET pulses (12.6); -1 of any other
+    feeds: bool  # what it pools is the plane of a second layer (12)
     height: int  # of the plane, as width
     width: int
     patch_height: int
@@ -105,25 +107,31 @@ class Noted(NamedTuple):
 
 def noted_of(chip: Chip) -> Noted:
     """A chip between two samples."""
-    rows = chip.read_out_rows if chip.classes else 0
+    rows = chip.regions * chip.neurons if chip.classes or chip.layers else 0
     return Noted(np.zeros(chip.lines, np.uint8), np.zeros(3, np.int64), np.zeros(rows, np.uint8),
                  np.zeros(rows, np.int32), np.zeros(chip.classes, np.int64))
 
 
-def walk_of(chip: Chip, geometry: Geometry, cells: Cells, learn_share: int, reading: Reading | None = None) -> Walk:
-    """The windows of a chip, and the sums of its cells as they are now."""
+def is_narrow(chip: Chip, geometry: Geometry, cells: Cells) -> bool:
+    """Whether sums of a chip's rows fit 16 bits and keys of its races 32."""
+    key_bits = 1 + max(chip.membrane_bits, chip.threshold_bits) + geometry.index_bits
+    return chip.rows * int(cells.weight_table.max()) < 1 << 16 and key_bits <= 32
+
+
+def walk_of(chip: Chip, geometry: Geometry, cells: Cells, learn_share: int, reading: Reading | None, *, narrow: bool,
+            set_rows: int) -> Walk:
+    """The windows of a chip, and the sums of its cells as they are now; ``narrow`` ones only if :func:`is_narrow`."""
     blocks = -(-chip.patch_width // _BLOCK_LINES)
     block = -(-chip.patch_width // blocks)
     patterns, patch_rows = 1 << block, chip.channels * chip.patch_height
     sum_top = chip.rows * int(cells.weight_table.max())
-    key_bits = 1 + max(chip.membrane_bits, chip.threshold_bits) + geometry.index_bits
-    narrow = reading is None and sum_top < 1 << 16 and key_bits <= 32
     sum_type: npt.DTypeLike = np.int64 if reading is not None else np.uint16 if narrow else np.uint32
     key_type = np.int32 if narrow else np.int64
     padded = -(-chip.neurons // _PADDING) * _PADDING
     channel, y = np.divmod(np.arange(patch_rows), chip.patch_height)
     walk = Walk(
-        learn_share=learn_share, height=chip.plane_height, width=chip.plane_width, patch_rows=patch_rows,
+        learn_share=learn_share, set_rows=set_rows, feeds=len(chip.layers) > 0,
+        height=chip.plane_height, width=chip.plane_width, patch_rows=patch_rows,
         patch_height=chip.patch_height, patch_width=chip.patch_width, block=block, blocks=blocks,
         wide=1 << geometry.index_bits, bounded=reading is not None or sum_top > geometry.membrane_top,
         corners=chip.row_lines[:, 0].astype(np.int64),
@@ -310,10 +318,12 @@ def _learn(geometry, cells, walk, corner, winner, reads, x, tally):
     tally[POST_RECHARGE] += geometry.full_scale
     crossbar, top_bin = cells.tiles, geometry.amplitudes - 1
     if crossbar.effects.present:
-        x, _ = pulse_cells(
+        x, given = pulse_cells(
             crossbar.levels, crossbar.weights, cells.weight_table, crossbar.set_table, 0, winner, seen, walk.full,
             reads, geometry.fraction_bits, geometry.top_level, 1, x, geometry.amplitudes, tally, crossbar.effects,
             crossbar.real)
+        if walk.set_rows >= 0:
+            tally[walk.set_rows] += given
         x, given = pulse_cells(
             crossbar.levels, crossbar.weights, cells.weight_table, crossbar.reset_table, 0, winner, silent, walk.full,
             rest, geometry.fraction_bits, geometry.top_level, -1, x, geometry.amplitudes, tally, crossbar.effects,
@@ -334,6 +344,8 @@ def _learn(geometry, cells, walk, corner, winner, reads, x, tally):
         tally[bins + 3 * geometry.amplitudes] += weight
         tally[CLIPPED_LOW] += clipped
         tally[RESET_ROWS] += rest
+        if walk.set_rows >= 0:
+            tally[walk.set_rows] += reads
     _renew(walk, crossbar.weights[0], winner)
     return x
 
@@ -344,7 +356,8 @@ def _walk(geometry, cells, walk, reading, noted, keep, fire_windows, fire_neuron
     patterns, reads_of, picked, fired = walk.patterns, walk.reads, walk.picked, walk.fired
     keys, membranes, bias, wide, bounded = walk.keys, walk.membranes, walk.bias, walk.wide, walk.bounded
     corners, rows, regions, totals = walk.corners, walk.rows, walk.regions, walk.totals
-    best_of, list_of, pooled, learn = noted.best, noted.listed, geometry.classes > 0, cells.learn
+    best_of, list_of, learn = noted.best, noted.listed, cells.learn
+    pooled = geometry.classes > 0 or walk.feeds
     min_spikes, membrane_top = geometry.min_spikes, geometry.membrane_top
     _show(patterns, noted.lines, walk.width, walk.block)
     _count(reads_of, noted.lines, walk.width, walk.height, corners, walk.patch_height, walk.patch_width, walk.columns)
@@ -387,7 +400,7 @@ def _walk(geometry, cells, walk, reading, noted, keep, fire_windows, fire_neuron
     tally[READ_SUM] += read_sum
     tally[ACTIVE_SQ_SUM] += squares
     noted.scalars[1], noted.scalars[2] = 1, listed
-    if pooled:
+    if geometry.classes > 0:
         _score(geometry, cells, reading, noted, pulses, tally)
     return fires
 
@@ -450,14 +463,21 @@ def _teach(geometry, cells, walk, noted, column, sign, table, tally):
 
 
 @kernel
-def _end(geometry, cells, walk, noted, tally):
+def _note(lines, below, regions, neurons):
+    """12.2: lines of a second layer, of what the first one pooled."""
+    for i in range(below.scalars[2]):
+        region, neuron = divmod(np.int64(below.listed[i]), neurons)
+        lines[neuron * regions + region] = 1
+
+
+@kernel
+def _end(geometry, cells, walk, noted):
     """11.9"""
     if cells.learn and geometry.theta_leak > 0:
         leak(cells.theta[0], geometry.theta_leak)
         for j in range(geometry.neurons):
             _rebias(walk, cells.theta[0], j)
     _forget(noted)
-    tally[SAMPLES] += 1
 
 
 @kernel
@@ -471,13 +491,15 @@ def _forget(noted):
 
 
 @kernel
-def run_walk(geometry, cells, walk, reading, noted, codes, offsets, first, stop, keep, fire_windows, fire_neurons,
-             fire_offsets, answers, answer_offsets, tally):
+def run_walk(below, last, layered, reading, codes, offsets, first, stop, keep, fire_windows, fire_neurons, fire_offsets,
+             answers, answer_offsets):
     """Carry out the events of the samples ``first`` to ``stop``: sample *s* is ``codes[offsets[s]:offsets[s + 1]]``.
 
-    ``fire_windows`` and ``fire_neurons`` must have room for every fire that could come, if ``keep``, ``answers`` for
-    every answer.
+    ``below`` and ``last`` are geometry, cells, walk, noted and tally of the crossbar that sees the lines, and of that
+    which the read-out reads: if not ``layered`` the same. ``fire_windows`` and ``fire_neurons`` must have room for
+    every fire that could come, if ``keep``, ``answers`` for every answer.
     """
+    geometry, cells, walk, noted, tally = below
     fires, given, scalars, lines = 0, 0, noted.scalars, noted.lines
     fire_offsets[0], answer_offsets[0] = 0, 0
     for sample in range(first, stop):
@@ -491,15 +513,21 @@ def run_walk(geometry, cells, walk, reading, noted, codes, offsets, first, stop,
                 scalars[0] += 1
                 tally[STEPS] += 1
             elif code == DECIDE and scalars[1] == 0:
-                fires = _walk(geometry, cells, walk, reading, noted, keep, fire_windows, fire_neurons, fires,
-                              tally)
+                if layered:  # 12.3
+                    _walk(geometry, cells, walk, reading, noted, False, fire_windows, fire_neurons, fires, tally)
+                    _note(last[3].lines, noted, last[0].lines // geometry.neurons, geometry.neurons)
+                fires = _walk(last[0], last[1], last[2], reading, last[3], keep, fire_windows, fire_neurons, fires,
+                              last[4])
             elif code == END:
-                _end(geometry, cells, walk, noted, tally)
-            elif code == ANSWER and geometry.classes > 0:
-                answers[given, 0], answers[given, 1], answers[given, 2] = answer(geometry, noted.scores, tally)
+                _end(geometry, cells, walk, noted)
+                if layered:
+                    _end(last[0], last[1], last[2], last[3])
+                tally[SAMPLES] += 1
+            elif code == ANSWER and last[0].classes > 0:
+                answers[given, 0], answers[given, 1], answers[given, 2] = answer(last[0], last[3].scores, last[4])
                 given += 1
-            elif code <= LABEL and LABEL - code < geometry.classes:
-                _label(geometry, cells, walk, noted, LABEL - code, tally)
+            elif code <= LABEL and LABEL - code < last[0].classes:
+                _label(last[0], last[1], last[2], last[3], LABEL - code, last[4])
             else:  # 11.8, 10.7
                 tally[REFUSED] += 1
         fire_offsets[sample - first + 1], answer_offsets[sample - first + 1] = fires, given
