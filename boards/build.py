@@ -62,6 +62,8 @@ class BuildReport:
     """Digest of the RTL of the chip: :func:`ohmspike.hdl.flow.digests.digest`."""
     seed: int | None
     """Seed of the placer; None: the tool's."""
+    runs: bool = False
+    """The chip takes images as runs."""
 
     def text(self) -> str:
         """For a person."""
@@ -77,7 +79,7 @@ class BuildReport:
 
 
 def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clock_hz: int | None = None,
-          baud: int | None = None, seed: int | None = None,
+          baud: int | None = None, seed: int | None = None, runs: bool = False,
           progress: Callable[[str], None] | None = None) -> BuildReport:
     """Build a chip for a board and write bitstream, logs and ``report.json`` to a folder.
 
@@ -89,6 +91,8 @@ def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clo
         In place of the board's.
     seed : :class:`int`
         Of the placer; another one may be a little faster.
+    runs : :class:`bool`
+        The chip takes images as runs (docs/link.md, Runs).
 
     Raises
     ------
@@ -100,7 +104,7 @@ def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clo
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").unlink(missing_ok=True)
-    layout, top = _top(entry, chip, lanes, clock_hz, baud)
+    layout, top = _top(entry, chip, lanes, clock_hz, baud, runs)
     seconds = {}
 
     def timed(name, work):
@@ -129,7 +133,7 @@ def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clo
         lanes=layout.lanes, clock_hz=top.clock_hz, baud=top.baud, bitstream=str(folder / f"{NAME}.{entry.bitstream}"),
         resources=resources, placed=placed, fmax_mhz=round(fmax, 2), worst_path=path, cycles=image_costs(layout),
         seconds=seconds, versions=_versions(), plan=plan.digest(16).hex(), seed=seed,
-        rtl=digest(chip, small=entry.level_ports == 1, lanes=layout.lanes))
+        rtl=digest(chip, small=entry.level_ports == 1, lanes=layout.lanes, runs=runs), runs=runs)
     (folder / "report.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
     return report
 
@@ -160,10 +164,11 @@ def _checked(work):
         raise BuildError(str(error), hint=error.hint) from None
 
 
-def _top(board: Board, chip, lanes, clock_hz, baud):
+def _top(board: Board, chip, lanes, clock_hz, baud, runs):
     try:
         layout = Layout(chip, min(lanes or board.lanes, chip.neurons), board.level_ports)
-        return layout, BoardTop(board, layout, clock_hz=clock_hz or board.clock_hz, baud=baud or board.baud)
+        return layout, BoardTop(board, layout, clock_hz=clock_hz or board.clock_hz, baud=baud or board.baud,
+                                runs=runs)
     except ValueError as error:
         raise BuildError(str(error)) from None
 

@@ -24,10 +24,12 @@ class BoardTop(Elaboratable):
     layout : :class:`~ohmspike.hdl.shared.layout.Layout`
     clock_hz, baud : :class:`int`
         As asked for; :attr:`clock_hz` is what the PLL makes of it.
+    runs : :class:`bool`
+        The chip takes images as runs (docs/link.md, Runs).
     """
 
-    def __init__(self, board: Board, layout: Layout, *, clock_hz: int, baud: int):
-        self.board, self._layout = board, layout
+    def __init__(self, board: Board, layout: Layout, *, clock_hz: int, baud: int, runs: bool = False):
+        self.board, self._layout, self._runs = board, layout, runs
         self._pll = PLLS[board.pll or board.family](board.oscillator_hz, clock_hz)
         self.clock_hz, self.baud = self._pll.out_hz, baud
         self._rate = BitRate(self.clock_hz, baud)
@@ -44,7 +46,7 @@ class BoardTop(Elaboratable):
         m.submodules.reset = cdc.ResetSynchronizer(~pll.locked)
         platform.add_clock_constraint(pll.clock, self.clock_hz)
 
-        m.submodules.serial = serial = SerialChip(self._layout, self._rate)
+        m.submodules.serial = serial = SerialChip(self._layout, self._rate, runs=self._runs)
         wires = platform.request("uart", dir="-")
         m.submodules.rx = rx = io.Buffer("i", wires.rx)
         m.submodules.tx = tx = io.Buffer("o", wires.tx)

@@ -16,10 +16,18 @@ __all__ = [
     "IDENTITY_WORDS", "MEMORIES", "Memory", "NakReason", "Opcode", "PROTOCOL_VERSION", "READ_OUT_COUNTERS", "REGISTERS",
     "Register", "STATUS_WORDS", "Status", "counter_names", "current_counters", "identity_words", "memory",
     "neuron_bytes", "register",
-    "register_names", "spikes_bytes", "tile_bytes",
+    "register_names", "RUNS_VERSION", "RUN_LINES_MAX", "RUN_SKIP_BITS", "RUN_SKIP_MAX", "spikes_bytes", "tile_bytes",
 ]
 
 PROTOCOL_VERSION = 2
+RUNS_VERSION = 3
+"""The protocol of a chip that takes RUNS as well: all else is as in :data:`PROTOCOL_VERSION`."""
+
+RUN_SKIP_BITS = 5
+RUN_SKIP_MAX = (1 << RUN_SKIP_BITS) - 1
+RUN_LINES_MAX = (1 << 8 - RUN_SKIP_BITS) - 1
+"""A byte of RUNS: lines passed over in its low 5 bits, lines that spike in its high 3."""
+
 FLAG, ESCAPE, ESCAPE_XOR = 0x7E, 0x7D, 0x20
 
 
@@ -64,6 +72,7 @@ class Opcode(IntEnum):
     END = 0x06
     ANSWER = 0x07  # outputs the answer of the read-out
     LABEL = 0x08  # class:1
+    RUNS = 0x09  # bytes of runs, 0 behind them; of a chip whose protocol is RUNS_VERSION
     WRITE = 0x10  # memory:1 row:2 column:2 count:2, then count cells
     READ = 0x11  # memory:1 row:2 column:2 count:2; outputs count cells
     CHECK = 0x12  # memory:1 row:2 column:2 count:2; outputs the CRC-32 of what READ would have output

@@ -33,6 +33,8 @@ OPERANDS = {
     Opcode.END: ("", "END (3.6)"),
     Opcode.ANSWER: ("", "ANSWER (10.4); outputs label:1 score:3 margin:3 if the chip has a read-out"),
     Opcode.LABEL: ("class:1", "LABEL (10.5)"),
+    Opcode.RUNS: ("runs: each passes over its low 5 bits of lines, its high 3 bits of lines spike; 0 ends them",
+                  "FRAME (3.2), of a chip of protocol 3"),
     Opcode.WRITE: ("memory:1 row:2 column:2 count:2, then count cells", "write cells, along columns, then rows"),
     Opcode.READ: ("memory:1 row:2 column:2 count:2", "read cells likewise; outputs count cells"),
     Opcode.CHECK: ("memory:1 row:2 column:2 count:2", "outputs crc:4, the CRC-32 of what READ would output"),

@@ -52,7 +52,8 @@ def nameless(text: str) -> str:
     return "\n".join(kept)
 
 
-def digest(chip: Chip, *, small: bool, lanes: int | None = None, names: bool = False) -> str:
+def digest(chip: Chip, *, small: bool, lanes: int | None = None, names: bool = False,
+           runs: bool = False) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of a chip's RTLIL, its link included.
 
     Parameters
@@ -61,13 +62,15 @@ def digest(chip: Chip, *, small: bool, lanes: int | None = None, names: bool = F
         The small form.
     names : :class:`bool`
         Of the text to the byte, and not :func:`nameless`.
+    runs : :class:`bool`
+        With the instruction RUNS.
     lanes : :class:`int`, optional
         :func:`~ohmspike.hdl.shared.layout.default_lanes` or
         :func:`~ohmspike.hdl.shared.layout.small_lanes` if not given.
     """
     if lanes is None:
         lanes = (small_lanes if small else default_lanes)(chip)
-    top = ChipTop(Layout(chip, lanes, 1 if small else 2))
+    top = ChipTop(Layout(chip, lanes, 1 if small else 2), runs=runs)
     text = rtlil.convert(top, name="chip", ports=ports(top), emit_src=False)
     return hashlib.sha256((text if names else nameless(text)).encode()).hexdigest()[:16]
 

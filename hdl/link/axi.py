@@ -4,7 +4,7 @@ from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmspike.chip.instructions import PROTOCOL_VERSION
+from ohmspike.chip.instructions import PROTOCOL_VERSION, RUNS_VERSION
 
 __all__ = ["AXI_REGISTERS", "AxiRegisters"]
 
@@ -47,6 +47,7 @@ class AxiRegisters(wiring.Component):
     digest : :class:`bytes`
         First 8 bytes of the chip's structure digest.
     window : :class:`int`
+    runs : :class:`bool`
         Of the link.
 
     Members
@@ -84,8 +85,8 @@ class AxiRegisters(wiring.Component):
     tx: In(stream.Signature(8))
     hold: Out(1)
 
-    def __init__(self, digest: bytes, *, window: int = 2):
-        self._digest, self._window = bytes(digest), window
+    def __init__(self, digest: bytes, *, window: int = 2, runs: bool = False):
+        self._digest, self._window, self._runs = bytes(digest), window, runs
         super().__init__()
 
     def elaborate(self, platform):
@@ -112,7 +113,7 @@ class AxiRegisters(wiring.Component):
 
         words = {
             "identity": Const(int.from_bytes(b"OHMS", "little"), 32),
-            "version": Const(PROTOCOL_VERSION | self._window << 8, 32),
+            "version": Const((RUNS_VERSION if self._runs else PROTOCOL_VERSION) | self._window << 8, 32),
             "digest_low": Const(int.from_bytes(self._digest[:4], "little"), 32),
             "digest_high": Const(int.from_bytes(self._digest[4:8], "little"), 32),
             "control": control, "status": Cat(self.rx.ready & ~self.hold, self.tx.valid & ~self.hold),

@@ -4,7 +4,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmspike.chip.instructions import PROTOCOL_VERSION, NakReason, Status
+from ohmspike.chip.instructions import PROTOCOL_VERSION, RUNS_VERSION, NakReason, Status
 
 from .buffers import BUFFERS, ReplyStore, RequestBuffer, following
 from .framing import FRAME_BYTE, Stuffer, Unstuffer
@@ -63,6 +63,8 @@ class Link(wiring.Component):
         Programs the host may have unanswered, replies kept; a power of two, 1 to 128.
     watchdog : :class:`int`
         Clocks between two ticks of the watchdog, a power of two, at least 16.
+    runs : :class:`bool`
+        IDENTITY says that programs may have RUNS.
 
     Members
     -------
@@ -98,7 +100,7 @@ class Link(wiring.Component):
     repeats: Out(16)
 
     def __init__(self, digest: bytes, *, max_request: int = 512, max_reply: int = 512, window: int = 2,
-                 watchdog: int = 1 << 16):
+                 watchdog: int = 1 << 16, runs: bool = False):
         if len(digest) != DIGEST_BYTES:
             raise ValueError(f"digest must be {DIGEST_BYTES} bytes, not {digest!r}")
         if not NONCE_BYTES <= max_request <= 65535:
@@ -115,7 +117,8 @@ class Link(wiring.Component):
         self._receiver = Receiver(max_request)
         self._requests = RequestBuffer(max_request)
         self._replies = ReplyStore(window, max_reply)
-        self._transmitter = Transmitter(b"OHMS" + bytes([PROTOCOL_VERSION, window]) + max_request.to_bytes(2, "little")
+        version = RUNS_VERSION if runs else PROTOCOL_VERSION
+        self._transmitter = Transmitter(b"OHMS" + bytes([version, window]) + max_request.to_bytes(2, "little")
                                         + max_reply.to_bytes(2, "little") + bytes(digest))
         super().__init__()
 

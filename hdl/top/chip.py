@@ -32,6 +32,8 @@ class Executor(wiring.Component):
     Parameters
     ----------
     layout : :class:`Layout`
+    runs : :class:`bool`
+        The instruction RUNS is known.
 
     Members
     -------
@@ -43,8 +45,8 @@ class Executor(wiring.Component):
         An event or an access to a cell is over with this clock.
     """
 
-    def __init__(self, layout: Layout):
-        self._layout = layout
+    def __init__(self, layout: Layout, *, runs: bool = False):
+        self._layout, self._runs = layout, runs
         fast, small = (SharedCore, SmallSharedCore) if layout.chip.shared else (Core, SmallCore)
         self.core = (small if layout.small else fast)(layout)
         super().__init__({
@@ -57,7 +59,7 @@ class Executor(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.core = core = self.core
-        m.submodules.decoder = decoder = Decoder(self._layout)
+        m.submodules.decoder = decoder = Decoder(self._layout, runs=self._runs)
         m.submodules.record_writer = writer = RecordWriter(self._layout)
         connect(m, decoder.events, core.events)
         connect(m, core.output_spikes, writer.output_spikes)
@@ -106,6 +108,8 @@ class ChipTop(wiring.Component):
     watchdog : :class:`int`
         Clocks between two ticks of the watchdog, a power of two; if not given twice the longest event
         (:func:`~ohmspike.hdl.top.timing.max_idle_cycles`) or more.
+    runs : :class:`bool`
+        It takes images as runs too, a third of the bytes, and says so to the host (docs/link.md, Runs).
 
     Members
     -------
@@ -114,16 +118,16 @@ class ChipTop(wiring.Component):
     """
 
     def __init__(self, layout: Layout, *, max_request: int = 512, max_reply: int | None = None, window: int = 2,
-                 watchdog: int | None = None):
+                 watchdog: int | None = None, runs: bool = False):
         super().__init__(self._members())
-        self._layout = layout
+        self._layout, self._runs = layout, runs
         self.watchdog = 1 << bits_for(2 * max_idle_cycles(layout)) if watchdog is None else watchdog
         if max_reply is None:
             most = spikes_bytes(layout.chip) + 1 if layout.chip.shared else 0
             max_reply = max(512, 1 << bits_for(most - 1) if most else 0)
         digest = bytes.fromhex(layout.chip.structure_digest)[:8]
         self._link = Link(digest, max_request=max_request, max_reply=max_reply, window=window,
-                          watchdog=self.watchdog)
+                          watchdog=self.watchdog, runs=runs)
 
     @staticmethod
     def _members():
@@ -136,7 +140,7 @@ class ChipTop(wiring.Component):
         # simulation nothing inside then depends on a port in the same clock
         m.domains.chip = ClockDomain()
         m.domains.engine = ClockDomain()
-        link, executor = self._link, Executor(self._layout)
+        link, executor = self._link, Executor(self._layout, runs=self._runs)
         resetting, halting = Signal(init=1), Signal(init=1)
         m.d.sync += [resetting.eq(link.restart), halting.eq(link.restart | link.abort)]
         m.d.comb += [ClockSignal("chip").eq(ClockSignal()), ResetSignal("chip").eq(resetting),

@@ -4,7 +4,18 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmspike.chip.instructions import ANSWER_BYTES, CHECK_BYTES, MEMORIES, Opcode, Status, neuron_bytes, tile_bytes
+from ohmspike.chip.instructions import (
+    ANSWER_BYTES,
+    CHECK_BYTES,
+    MEMORIES,
+    RUN_LINES_MAX,
+    RUN_SKIP_BITS,
+    RUN_SKIP_MAX,
+    Opcode,
+    Status,
+    neuron_bytes,
+    tile_bytes,
+)
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.shared.ports import EventKind, access_shape, answer_shape, event_shape, output_spike_shape
 
@@ -94,9 +105,9 @@ class Decoder(wiring.Component):
     Timing
     ------
     Throughput
-        One byte per clock, one clock more for every event, as long as the core takes it at once; a FRAME one clock more
-        in all. A burst takes ``11 + column`` clocks (opcode included), and every cell ``cell_bytes + 1`` and those of
-        the access (:attr:`~ohmspike.hdl.shared.timing.Timing.access`). A CHECK takes 4 clocks more, a cell
+        One byte per clock, one clock more for every event, as long as the core takes it at once; a FRAME or RUNS one
+        clock more in all. A burst takes ``11 + column`` clocks (opcode included), and every cell ``cell_bytes + 1`` and
+        those of the access (:attr:`~ohmspike.hdl.shared.timing.Timing.access`). A CHECK takes 4 clocks more, a cell
         ``8 * cell_bytes + 1`` and those of the access.
     Latency
         The status comes when the core is idle.
@@ -106,6 +117,8 @@ class Decoder(wiring.Component):
     Parameters
     ----------
     layout : :class:`Layout`
+    runs : :class:`bool`
+        The instruction RUNS is known.
 
     Members
     -------
@@ -118,8 +131,8 @@ class Decoder(wiring.Component):
         The core and the record writer are idle; the sample is dark.
     """
 
-    def __init__(self, layout: Layout):
-        self._layout = layout
+    def __init__(self, layout: Layout, *, runs: bool = False):
+        self._layout, self._runs_known = layout, runs
         super().__init__({
             "program": In(stream.Signature(byte_shape())),
             "output": Out(stream.Signature(byte_shape())),
@@ -155,6 +168,8 @@ class Decoder(wiring.Component):
             self._opcode(m)
             self._events(m)
             self._frame(m)
+            if self._runs_known:
+                self._runs(m)
             self._burst(m)
             self._finish(m)
         return m
@@ -194,6 +209,9 @@ class Decoder(wiring.Component):
                         self._with_operands(m, last, "OPERANDS")
                     with m.Case(Opcode.FRAME):
                         self._with_operands(m, last, "FRAME START")
+                    if self._runs_known:
+                        with m.Case(Opcode.RUNS):
+                            self._with_operands(m, last, "RUNS START")
                     with m.Case(Opcode.WRITE, Opcode.READ, Opcode.CHECK):
                         m.d.sync += [self._write.eq(self._byte == Opcode.WRITE), self._missing.eq(7),
                                      self._check.eq(self._byte == Opcode.CHECK), self._kind.eq(EventKind.REFUSE)]
@@ -269,6 +287,42 @@ class Decoder(wiring.Component):
                     m.next = "FRAME"
                     with m.If(left == 0):
                         self._end_frame(m, refused, self._ended)
+
+    def _runs(self, m):
+        """One clock for a byte, one for every spike of it. A dark sample refuses all of them at once.
+
+        A byte that reaches beyond the last line does nothing and ends the program.
+        """
+        lines = self._layout.chip.lines
+        base, beyond = Signal(range(lines + 1)), Signal(range(lines + 1 + RUN_SKIP_MAX + RUN_LINES_MAX))
+        refused = Signal()
+        spiking, left = self._byte[RUN_SKIP_BITS:], Signal(range(RUN_LINES_MAX + 1))
+        first = base + self._byte[:RUN_SKIP_BITS]
+        m.d.comb += beyond.eq(first + spiking)
+        with m.State("RUNS START"):
+            m.d.sync += [refused.eq(self.dark), base.eq(0)]
+            m.next = "RUNS"
+        with m.State("RUNS"):
+            with self._take(m):
+                with m.If(self._byte == 0):
+                    self._end_frame(m, refused, self.program.payload.last)
+                with m.Elif(self.program.payload.last | (beyond > lines)):
+                    self._fail(m, Status.BAD_INSTRUCTION, self.program.payload.last)
+                with m.Elif(refused | (spiking == 0)):
+                    m.d.sync += base.eq(beyond)
+                with m.Else():
+                    m.d.sync += [base.eq(first), left.eq(spiking)]
+                    m.next = "RUNS SPIKE"
+        with m.State("RUNS SPIKE"):
+            m.d.comb += [
+                self.events.valid.eq(1),
+                self.events.payload.kind.eq(EventKind.SPIKE),
+                self.events.payload.line.eq(base),
+            ]
+            with m.If(self.events.ready):
+                m.d.sync += [base.eq(base + 1), left.eq(left - 1)]
+                with m.If(left == 1):
+                    m.next = "RUNS"
 
     def _end_frame(self, m, refused, ended):
         self._next_instruction(m, ended)

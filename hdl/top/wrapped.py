@@ -77,6 +77,7 @@ class AxiChip(wiring.Component):
     ----------
     layout : :class:`Layout`
     window : :class:`int`
+    runs : :class:`bool`
     options
         Of :class:`~ohmspike.hdl.top.chip.ChipTop`.
 
@@ -86,9 +87,9 @@ class AxiChip(wiring.Component):
         In the names of the AXI specification.
     """
 
-    def __init__(self, layout: Layout, *, window: int = 2, **options):
-        self._chip = ChipTop(layout, window=window, **options)
-        self._registers = AxiRegisters(bytes.fromhex(layout.chip.structure_digest)[:8], window=window)
+    def __init__(self, layout: Layout, *, window: int = 2, runs: bool = False, **options):
+        self._chip = ChipTop(layout, window=window, runs=runs, **options)
+        self._registers = AxiRegisters(bytes.fromhex(layout.chip.structure_digest)[:8], window=window, runs=runs)
         self._bus = {name: member for name, member in self._registers.signature.members.items()
                      if name.startswith("s_axi_")}
         super().__init__(self._bus | {

@@ -31,6 +31,7 @@ class BoardName(Choice):
 @click.option("--lanes", type=click.IntRange(1), default=None, help="synapses per clock  [default: of the board]")
 @click.option("--mhz", type=click.FloatRange(1.0), default=None, help="clock of the chip  [default: of the board]")
 @click.option("--baud", type=click.IntRange(1), default=None, help="rate of the serial line  [default: of the board]")
+@click.option("--runs", is_flag=True, help="a chip that takes images as runs: a third of the bytes on the line")
 @click.option("--seed", type=click.IntRange(0), default=None, help="seed of the placer  [default: the tool's]")
 @click.option("--out", type=click.Path(path_type=Path), default=None,
               help="folder for bitstream, logs and report.json  [default: build/BOARD-CHIP]")
@@ -38,8 +39,8 @@ class BoardName(Choice):
               help="file of builds to which the figures are added (docs/builds.json in the repository)")
 @click.option("--program", is_flag=True, help="load the bitstream into the board, with openFPGALoader")
 @json_option
-def build(board: str, chip_name: str | None, lanes: int | None, mhz: float | None, baud: int | None, seed: int | None,
-          out: Path | None, record: Path | None, program: bool, as_json: bool) -> None:
+def build(board: str, chip_name: str | None, lanes: int | None, mhz: float | None, baud: int | None, runs: bool,
+          seed: int | None, out: Path | None, record: Path | None, program: bool, as_json: bool) -> None:
     """bitstream of a chip for a board: resources, frequency, worst path"""
     from ohmspike.boards.build import build as build_bitstream
     from ohmspike.boards.build import load
@@ -50,6 +51,9 @@ def build(board: str, chip_name: str | None, lanes: int | None, mhz: float | Non
 
     entry = board_of(board)
     if record is not None:
+        if runs:
+            raise UserError("--record must be of a chip as it is by default, not of one with --runs",
+                            hint="report.json has the figures")
         if board not in BOARDS:
             raise UserError(f"--record must be of a board of ours, not of {board!r}",
                             hint="report.json has the figures")
@@ -57,8 +61,8 @@ def build(board: str, chip_name: str | None, lanes: int | None, mhz: float | Non
         read(record)
     chip = chip_of(chip_name or entry.chip, None)
     folder = out or Path("build", f"{entry.name}-{chip.name}")
-    report = build_bitstream(board, chip, folder=folder, lanes=lanes, baud=baud, seed=seed, progress=console.status,
-                             clock_hz=None if mhz is None else round(mhz * 1e6))
+    report = build_bitstream(board, chip, folder=folder, lanes=lanes, baud=baud, runs=runs, seed=seed,
+                             progress=console.status, clock_hz=None if mhz is None else round(mhz * 1e6))
     if record is not None:
         write_text(record, json.dumps(added(read(record), report), indent=1) + "\n", make_folder=True)
     console.show(asdict(report), as_json=as_json, text=report.text())

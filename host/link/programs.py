@@ -5,7 +5,7 @@ import numpy as np
 
 from ohmspike.chip import Chip
 from ohmspike.chip.events import CODE_MIN, EventBatch, EventCode
-from ohmspike.chip.instructions import ANSWER_BYTES, Opcode, spikes_bytes
+from ohmspike.chip.instructions import ANSWER_BYTES, RUN_LINES_MAX, RUN_SKIP_BITS, RUN_SKIP_MAX, Opcode, spikes_bytes
 
 from .frames import LinkError
 from .sample import followed, outputs_spikes
@@ -13,6 +13,7 @@ from .sample import followed, outputs_spikes
 __all__ = ["programs_of"]
 ANSWER, LABEL = int(EventCode.ANSWER), int(EventCode.LABEL)
 _SPIKE, _FRAME, _TEACH = int(Opcode.SPIKE), int(Opcode.FRAME), int(Opcode.LABEL)
+_RUNS = int(Opcode.RUNS)
 _OPCODE_OF = np.zeros(6, np.uint8)  # by the negative of the event code
 for _code in (EventCode.STEP, EventCode.DECIDE, EventCode.DARK, EventCode.END, EventCode.ANSWER):
     _OPCODE_OF[-_code] = Opcode[_code.name]
@@ -23,11 +24,13 @@ _LINE_MAX = 0xFFFF
 
 
 def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int, *,
-                sample: tuple[int, bool] = (0, False)) -> list[bytes]:
+                sample: tuple[int, bool] = (0, False), runs: bool = False) -> list[bytes]:
     """Programs that carry out the events of a batch, none longer or more talkative than the chip's buffers.
 
     A run of spikes on ascending lines becomes a FRAME where that is shorter; not in a dark sample, where each spike
-    is refused by itself (contract 3.8). ``sample`` is step and darkness of the sample in which the batch begins.
+    is refused by itself (contract 3.8). With ``runs`` it becomes RUNS where that is shorter still: the chip must know
+    them (:attr:`~ohmspike.host.link.session.Identity.runs`). ``sample`` is step and darkness of the sample in which the
+    batch begins.
 
     Raises
     ------
@@ -44,7 +47,7 @@ def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int
     answer_talk = ANSWER_BYTES if chip.classes else 0
     codes = _codes(chip, batch)
     data, ends = _assemble(codes, chip.lines, frame_bytes, frame_bytes <= max_request, max_request, max_output,
-                           talk, answer_talk, chip.fire_mode == "race", chip.shared, *sample)
+                           talk, answer_talk, chip.fire_mode == "race", chip.shared, runs, *sample)
     data = data.tobytes()
     ends = ends.tolist()
     return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
@@ -63,12 +66,37 @@ def _codes(chip, batch):
 
 
 @numba.njit(cache=True)
+def _runs_of(lines, out):
+    """Bytes of RUNS of ascending lines, opcode and end included; written to ``out`` as far as that is long enough."""
+    size, base, i = 1, 0, 0
+    while i < len(lines):
+        count = 1
+        while i + count < len(lines) and lines[i + count] == lines[i] + count:
+            count += 1
+        skip = lines[i] - base
+        base = lines[i] + count
+        i += count
+        while count:
+            passed = min(skip, RUN_SKIP_MAX)
+            skip -= passed
+            spiking = 0 if skip else min(count, RUN_LINES_MAX)
+            count -= spiking
+            if size < len(out):
+                out[size] = passed | spiking << RUN_SKIP_BITS
+            size += 1
+    if size < len(out):
+        out[0], out[size] = _RUNS, 0
+    return size + 1
+
+
+@numba.njit(cache=True)
 def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, spikes_talk, answer_talk, race, shared,
-              step, dark):
+              runs, step, dark):
     data = np.zeros(3 * len(codes) + 1, np.uint8)
     ends = np.empty(len(codes) + 1, np.int64)
     programs, size, start, talk = 0, 0, 0, 0
     i = 0
+    packed = np.empty(max_request, np.uint8)
     looked = 0  # no run that is worth a frame begins before
     while i < len(codes):
         code = codes[i]
@@ -79,7 +107,10 @@ def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, spi
             run += 1
         looked = max(looked, i + run)
         framed = may_frame and not dark and 3 * run > frame_bytes
-        need = frame_bytes if framed else 3 if code >= 0 else 2 if code <= LABEL else 1
+        packed_bytes = _runs_of(codes[i:i + run], packed) if runs and run and not dark else 0
+        shortest = min(3 * run, frame_bytes) if framed else 3 * run
+        as_runs = 0 < packed_bytes < shortest and packed_bytes <= max_request
+        need = packed_bytes if as_runs else frame_bytes if framed else 3 if code >= 0 else 2 if code <= LABEL else 1
         says = (spikes_talk if outputs_spikes(code, step, dark, race)
                 else answer_talk if code == ANSWER else 0)
         step, dark = followed(code, step, dark, shared)
@@ -88,7 +119,10 @@ def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, spi
             programs += 1
             start, talk = size, 0
         talk += says
-        if framed:
+        if as_runs:
+            data[size:size + need] = packed[:need]
+            i += run
+        elif framed:
             data[size] = _FRAME
             for k in range(run):
                 line = codes[i + k]

@@ -16,6 +16,7 @@ from ohmspike.chip.instructions import (
     IDENTITY_WORDS,
     MEMORIES,
     PROTOCOL_VERSION,
+    RUNS_VERSION,
     FrameKind,
     NakReason,
     Opcode,
@@ -48,6 +49,11 @@ class Identity:
     max_reply: int
     digest: bytes
     expected: int
+
+    @property
+    def runs(self) -> bool:
+        """Programs may have RUNS."""
+        return self.protocol == RUNS_VERSION
 
     @classmethod
     def parse(cls, payload: bytes) -> "Identity":
@@ -105,8 +111,8 @@ class LinkSession:
         # expected number of the last NAK, and how far beyond it the refused frame was
         self._refusal: tuple[int, int] | None = None
         self.identity = self._hello()
-        if self.identity.protocol != PROTOCOL_VERSION:
-            raise LinkError(f"link protocol must be {PROTOCOL_VERSION}, not {self.identity.protocol}",
+        if self.identity.protocol not in (PROTOCOL_VERSION, RUNS_VERSION):
+            raise LinkError(f"link protocol must be {PROTOCOL_VERSION} or {RUNS_VERSION}, not {self.identity.protocol}",
                             hint="use the host of the version the bitstream was built with")
         if self.identity.digest != bytes.fromhex(chip.structure_digest)[:8]:
             raise self._another_chip()

@@ -71,7 +71,7 @@ class LinkTarget(Target):
         self._switch(learn=learn, report=report)
         identity = self.session.identity
         programs = programs_of(self.chip, batch, identity.max_request, identity.max_reply - 1,
-                               sample=self._parser.sample)
+                               sample=self._parser.sample, runs=identity.runs)
         return self._parser.parse(b"".join(self.session.run(programs)), batch, report=report)
 
     def _switch(self, **wanted):

@@ -1,6 +1,7 @@
 """The compiled RTL as a target, in both forms and behind simulated wires."""
 
 from collections.abc import Callable
+from fractions import Fraction
 
 from ohmspike.chip import Chip
 from ohmspike.host.link.ports import CompiledPort
@@ -48,7 +49,11 @@ class RtlUartTarget(LinkTarget):
     ----------
     lanes : int, optional
         Synapses per clock.
-    bit_clocks : int, optional
+    small : bool, optional
+        The small form, as on boards with an SPRAM.
+    runs : bool, optional
+        A chip that takes images as runs (docs/link.md, Runs).
+    bit_clocks : int or Fraction, optional
         Length of a bit, in clocks.
     progress : callable, optional
         Told what the compilation is at, one line at a time.
@@ -56,9 +61,11 @@ class RtlUartTarget(LinkTarget):
 
     name = "rtl-uart"
 
-    def __init__(self, chip: Chip, *, lanes: int | None = None, bit_clocks: int = 8,
+    def __init__(self, chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False,
+                 bit_clocks: int | Fraction = 8,
                  progress: Callable[[str], None] | None = None):
-        self.rtl = compile_serial_chip(chip, lanes=lanes, bit_clocks=bit_clocks, progress=progress)
+        self.rtl = compile_serial_chip(chip, lanes=lanes, small=small, runs=runs, bit_clocks=bit_clocks,
+                                       progress=progress)
         super().__init__(chip, LinkSession(CompiledPort(self.rtl), chip))
 
     @property

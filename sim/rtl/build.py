@@ -124,7 +124,8 @@ def faults_rtl(chip: Chip, *, lanes: int = 2, quick: bool = False, top: type[Chi
     return lambda: CompiledRtl(text, top="chip", faults=True, quick=quick, progress=progress)
 
 
-def compile_serial_chip(chip: Chip, *, lanes: int | None = None, bit_clocks: int | Fraction = 8,
+def compile_serial_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False,
+                        bit_clocks: int | Fraction = 8,
                         host_bit_clocks: int | Fraction | None = None, trace: bool = False,
                         progress: Callable[[str], None] | None = None) -> CompiledRtl:
     """Emit, compile and load the RTL of a chip behind its UART; bytes go over two simulated wires.
@@ -135,13 +136,15 @@ def compile_serial_chip(chip: Chip, *, lanes: int | None = None, bit_clocks: int
         Length of a bit in the chip, in clocks, at least 4.
     host_bit_clocks : :class:`int` or :class:`~fractions.Fraction`
         Length of a bit at the other end, if it is to differ.
-    lanes, trace, progress, raises
+    runs : :class:`bool`
+        With the instruction RUNS: images go over the line as runs.
+    lanes, small, trace, progress, raises
         As for :func:`compile_chip`.
     """
     if progress is not None:
         progress("emitting RTL")
-    layout = Layout(chip, default_lanes(chip) if lanes is None else lanes)
-    text = emit(SerialChip(layout, BitRate(*Fraction(bit_clocks).as_integer_ratio())), "chip")
+    layout = layout_of(chip, lanes=lanes, small=small)
+    text = emit(SerialChip(layout, BitRate(*Fraction(bit_clocks).as_integer_ratio()), runs=runs), "chip")
     return CompiledRtl(text, top="chip", trace=trace, progress=progress,
                        bit_clocks=bit_clocks if host_bit_clocks is None else host_bit_clocks)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
@@ -87,7 +88,7 @@ def _models(family):
 
 
 def compile_gates(chip: Chip, family: str, *, lanes: int, initial_seed: int | None = None,
-                  progress: Callable[[str], None] | None = None, **link: int
+                  progress: Callable[[str], None] | None = None, **link: Any
                   ) -> tuple[CompiledRtl, dict[str, int]]:
     """Synthesise a chip behind its link for a family of devices, compile the gates, and count them.
 

@@ -11,7 +11,7 @@ from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.shared.ports import EventKind
 from ohmspike.hdl.top.decode import Decoder, RecordWriter
 from support.bench import Bench, Scoreboard
-from support.programs import check, encode_events, frame, read, write
+from support.programs import check, encode_events, frame, read, runs, write
 from support.stimulus import varied
 
 CHIP = Chip(name="decode", plane_height=3, plane_width=5, patch_height=3, patch_width=5, stride=1, neurons=5, winners=3,
@@ -47,9 +47,9 @@ class Core:
                                       access.data if access.write else None))
 
 
-def run_program(program, layout=None, *, idle=0.0, stall=0.0, dark=0, seed=0):
+def run_program(program, layout=None, *, idle=0.0, stall=0.0, dark=0, seed=0, known=True):
     """Events, accesses and output of a program, the bench's clocks of its bytes, events and output beside them."""
-    bench = Bench(Decoder(layout or Layout(CHIP, 2)))
+    bench = Bench(Decoder(layout or Layout(CHIP, 2), runs=known))
     source = bench.source(bench.dut.program, idle=idle, seed=seed)
     events = bench.sink(bench.dut.events, stall=stall, seed=seed + 1)
     output = bench.sink(bench.dut.output, stall=stall, seed=seed + 2)
@@ -127,6 +127,7 @@ def test_a_check_that_leaves_its_memory_puts_out_nothing():
     (encode_events([1, 2, 3]), 3 * 4), (encode_events([-1, -4]), 2 * 2),
     (encode_events([-5, label_code(3)]), 2 + 3), (b"\x00" * 7, 7),
     (frame(CHIP, []), 2 + 2), (frame(CHIP, range(15)), 2 + 2 + 15), (frame(CHIP, [3, 9, 10]), 2 + 2 + 3),
+    (runs([]), 2 + 1), (runs(range(15)), 2 + 4 + 15), (runs([3, 9, 10]), 2 + 3 + 3),
     (write("theta", [1, 2]), 11 + 2 * (4 + 2)), (read("theta", 2), 11 + 2 * (4 + 2)),
     (read("set", 3, column=2), 11 + 2 + 3 * (2 + 2)), (write("random", []), 11),
     (check("theta", 2), 11 + 2 * (4 * 8 + 2) + 4), (check("set", 3, column=2), 11 + 2 + 3 * (2 * 8 + 2) + 4),
@@ -140,6 +141,34 @@ def test_throughput_is_what_is_stated(program, expected):
 def test_a_dark_sample_refuses_a_frame_as_a_whole():
     events, *_ = run_program(frame(CHIP, [1, 2]) + encode_events([5]), dark=1)
     assert events == [EventKind.REFUSE, spike(5)]
+
+
+@pytest.mark.parametrize("idle, stall", [(0, 0), (0.5, 0.5)])
+def test_runs_become_the_spikes_of_a_frame(idle, stall):
+    wide = Layout(varied(CHIP, plane_height=9, plane_width=11), 2)
+    for lines in ([], [98], [0], range(99), range(40, 48), [31, 32, 63, 64, 98], [5, 6, 7, 60, 61]):
+        for program in (runs(lines) + b"\x04", b"\x00" + runs(lines)):
+            events, _, output, _ = run_program(program, wide, idle=idle, stall=stall, seed=len(lines))
+            assert [event for event in events if event != EventKind.DECIDE] == [spike(line) for line in lines]
+            assert output == b"\x00"
+
+
+@pytest.mark.parametrize("program, spikes", [
+    (runs([3])[:-1], []), (runs([3, 9])[:-1], [3]), (runs([])[:-1], []), (bytes([9, 0x20 | 14, 0x21, 0]), [14]),
+    (bytes([9, 0xE0, 0xE0, 0x40, 0]), range(14)), (bytes([9, 31, 0]), []), (bytes([9, 0x2F, 0, 6]), [])])
+def test_runs_that_are_cut_short_or_leave_the_plane_end_the_program(program, spikes):
+    """A byte that reaches beyond the last of 15 lines does nothing, nor does the last byte where no 0 ends the runs."""
+    events, _, output, _ = run_program(program)
+    assert events == [spike(line) for line in spikes] and output == b"\x01"
+
+
+def test_a_dark_sample_refuses_runs_as_a_whole():
+    events, *_ = run_program(runs([1, 2, 9]) + encode_events([5]), dark=1)
+    assert events == [EventKind.REFUSE, spike(5)]
+
+
+def test_runs_are_unknown_to_a_chip_without_them():
+    assert run_program(runs([1]) + b"\x06", known=False)[::2] == ([], b"\x01")
 
 
 def test_reset_forgets_the_program():

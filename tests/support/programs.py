@@ -58,6 +58,21 @@ def frame(chip: Chip, lines, *, padding: bool = False) -> bytes:
     return bytes([Opcode.FRAME]) + np.packbits(bitmap, bitorder="little").tobytes()
 
 
+def runs(lines) -> bytes:
+    """RUNS of ascending lines, by docs/link.md and nothing else."""
+    program, at = bytearray([Opcode.RUNS]), 0
+    wanted = sorted(lines)
+    while wanted:
+        skip = min(31, wanted[0] - at)
+        at += skip
+        spiking = 0
+        while spiking < 7 and wanted and wanted[0] == at:
+            wanted.pop(0)
+            spiking, at = spiking + 1, at + 1
+        program.append(spiking << 5 | skip)
+    return bytes(program) + b"\0"
+
+
 def _burst(opcode, code, row, column, count):
     return bytes([opcode, code]) + b"".join(int(value).to_bytes(2, "little") for value in (row, column, count))
 
@@ -123,10 +138,12 @@ class ReferenceExecutor:
     Parameters
     ----------
     chip : :class:`Chip`
+    runs : :class:`bool`
+        RUNS is an instruction.
     """
 
-    def __init__(self, chip: Chip):
-        self.chip = chip
+    def __init__(self, chip: Chip, *, runs: bool = False):
+        self.chip, self.runs = chip, runs
         self.oracle = Oracle(chip)
         self._reset_registers(self.oracle.state)
 
@@ -169,6 +186,8 @@ class ReferenceExecutor:
             oracle.spike(int.from_bytes(self._take(2), "little"))
         elif opcode == Opcode.FRAME:
             self._frame()
+        elif opcode == Opcode.RUNS:
+            self._runs()
         elif opcode == Opcode.STEP:
             self._fires(oracle.step, records=not race)
         elif opcode == Opcode.DECIDE:
@@ -197,6 +216,19 @@ class ReferenceExecutor:
                 if bitmap[line // 8] >> line % 8 & 1:
                     self.oracle.spike(line)
         self._take(size)
+
+    def _runs(self):
+        if not self.runs:
+            raise _Failed(Status.BAD_INSTRUCTION)
+        dark, line = self.oracle.is_dark, 0
+        while byte := self._take(1)[0]:
+            first, line = line + byte % 32, line + byte % 32 + byte // 32
+            if line > self.chip.lines or self._place == len(self._program):
+                raise _Failed(Status.BAD_INSTRUCTION)
+            for spiking in range(first, line if not dark else first):
+                self.oracle.spike(spiking)
+        if dark:
+            self.oracle.frame(bytes(-(-self.chip.lines // 8)))
 
     def _fires(self, event, *, records):
         before = self.oracle.counter("refused")

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.chip.instructions import PROTOCOL_VERSION, FrameKind, NakReason
+from ohmspike.chip.instructions import PROTOCOL_VERSION, RUNS_VERSION, FrameKind, NakReason
 from support.reference_link import encode, split
 
 from .programs import ReferenceExecutor
@@ -21,14 +21,18 @@ class ReferenceDevice:
 
     Parameters
     ----------
+    runs : bool
+        RUNS is an instruction.
     trusting : bool
         A planted bug: CRCs are not checked.
     forgetful : bool
         A planted bug: repeats are executed again.
     """
 
-    def __init__(self, chip: Chip, *, window=2, max_request=512, max_reply=512, trusting=False, forgetful=False):
-        self.executor = ReferenceExecutor(chip)
+    def __init__(self, chip: Chip, *, window=2, max_request=512, max_reply=512, runs=False, trusting=False,
+                 forgetful=False):
+        self.executor = ReferenceExecutor(chip, runs=runs)
+        self._protocol = RUNS_VERSION if runs else PROTOCOL_VERSION
         self.window, self.max_request, self.max_reply = window, max_request, max_reply
         self.digest = bytes.fromhex(chip.structure_digest)[:8]
         self.programs = []
@@ -62,7 +66,7 @@ class ReferenceDevice:
         if nonce != self._nonce:
             self._nonce, self._expected, self._replies = nonce, (seq + 1) % 65536, {}
         return encode(seq, FrameKind.IDENTITY, b"OHMS" + struct.pack(
-            "<BBHH", PROTOCOL_VERSION, self.window, self.max_request, self.max_reply) + self.digest
+            "<BBHH", self._protocol, self.window, self.max_request, self.max_reply) + self.digest
             + struct.pack("<H", before))
 
     def _run(self, seq, program):
