@@ -25,6 +25,7 @@ def test_kernels_are_not_counted():
     with open(root / "pyproject.toml", "rb") as file:
         omitted = tomllib.load(file)["tool"]["slipcover"]["omit"].split(",")
     compiled = [path for room in ("chip", "host", "boards", "sim") for path in (root / room).rglob("*.py")
-                if any(line.lstrip().startswith(("@kernel", "@njit")) for line in path.read_text().splitlines())]
+                if any(line.lstrip().startswith(("@kernel", "@njit", "@numba.njit"))
+                       for line in path.read_text().splitlines())]
     assert compiled
     assert not [path for path in compiled if not any(fnmatch(str(path), pattern) for pattern in omitted)]

@@ -83,7 +83,7 @@ def _npz(path: Path, plane: Plane = None) -> Arrays:
     if "images" not in arrays:
         if {"time", "line"} <= set(others):
             raise DataError(f"{path}: an event stream (time, line, offsets), and images are needed here",
-                            hint="ohmspike learn and ohmspike classify take event streams")
+                            hint="ohmspike learn, classify, compare, accuracy and search take events")
         if "events" in others:
             raise DataError(f"{path}: events of a camera, not images", hint=_EVENTS_HINT)
         names = f", the file has {', '.join(others)}" if others else ""

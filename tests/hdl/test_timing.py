@@ -284,11 +284,12 @@ class Watched(Oracle):
         self.acted_on.append([False, 0])
         return super()._race_order(t)
 
-    def _pool(self, row, rank):
-        before, listed = self._best.get(row, 0), len(self._best)
-        super()._pool(row, rank)
-        self.acted_on[-1][1] += len(self._best) - listed
-        self.acted_on[-1].append(self._best.get(row, 0) > before)
+    def _pool(self, t, row, rank):
+        best = self._best[t]
+        before, listed = best.get(row, 0), len(best)
+        super()._pool(t, row, rank)
+        self.acted_on[-1][1] += len(best) - listed
+        self.acted_on[-1].append(best.get(row, 0) > before)
 
     def _raise_threshold(self, t, neuron):
         self.acted_on[-1][0] = True

@@ -189,7 +189,7 @@ def test_a_chip_that_accumulates_pays_for_its_counts_and_for_the_pulses_that_it_
                 "set_events": 4, "read_out_accumulations": 50, "samples": 10}
     activity = Activity.from_counters(chip, counters)
     # 4 SET and 2 RESET pulses on the read-out: no more bit lines of its than these, whatever labels taught
-    assert activity.write_lines == ((8.0, 64), (6.0, 10)) and activity.bit_lines[1] == (4.0, 2.0, 4096)
+    assert activity.write_lines == ((8.0, 64), (6.0, 10), (0.0, 0)) and activity.bit_lines[1] == (4.0, 2.0, 4096)
     assert activity.count_bits == 50 * 8
     assert total(chip, TARGET, counters)["counts"] == pytest.approx(2 * 400 * TARGET.count_bit_j)
     assert facts(chip, TARGET, activity, POINT)["bits of counts written"] == 400
