@@ -47,6 +47,21 @@ def _table(section, summary):
     return entry(section, tuple, summary, default=None, structure=False)
 
 
+def _entries(kind, section, document):
+    """A TOML table as arguments of a dataclass; unknown and missing names are refused."""
+    specs = dataclasses.fields(kind)
+    names = [spec.name for spec in specs]
+    if not isinstance(document, dict):
+        raise DescriptionError(f"{section}: a table is wanted, not {document!r}; expected some of {', '.join(names)}")
+    for name in sorted(set(document) - set(names)):
+        raise DescriptionError(f"{section}: unknown field {name}; expected some of {', '.join(names)}",
+                               hint=did_you_mean(name, names))
+    missing = [spec.name for spec in specs if spec.default is dataclasses.MISSING and spec.name not in document]
+    if missing:
+        raise DescriptionError(f"{section}: missing {', '.join(missing)}")
+    return document
+
+
 @dataclass(frozen=True)
 class Phase:
     """A part of a learning schedule: passes over the training images, with what learns and how fast.
@@ -94,13 +109,7 @@ class Phase:
     @classmethod
     def from_dict(cls, document: object) -> "Phase":
         """Build a phase from a TOML table; unknown names are refused."""
-        names = [spec.name for spec in dataclasses.fields(cls)]
-        if not isinstance(document, dict) or (unknown := sorted(set(document) - set(names))):
-            what = f"a table is wanted, not {document!r}"
-            what = f"unknown field {unknown[0]}" if isinstance(document, dict) else what
-            raise DescriptionError(f"schedule: {what}; expected some of {', '.join(names)}",
-                                   hint=did_you_mean(unknown[0], names) if isinstance(document, dict) else None)
-        return cls(**document)
+        return cls(**_entries(cls, "schedule", document))
 
     def to_dict(self) -> dict:
         """The phase as a TOML table; ``on_host``, ``noise`` and ``theta_decay`` only where they are on."""
@@ -137,18 +146,7 @@ class Layer:
     @classmethod
     def from_dict(cls, document: object) -> "Layer":
         """Build a layer from a TOML table; unknown and missing names are refused."""
-        names = [spec.name for spec in dataclasses.fields(cls)]
-        if not isinstance(document, dict):
-            raise DescriptionError(f"layers: a table is wanted, not {document!r}; expected some of {', '.join(names)}")
-        for name in document:
-            if name not in names:
-                raise DescriptionError(f"layers: unknown field {name}; expected some of {', '.join(names)}",
-                                       hint=did_you_mean(name, names))
-        missing = [spec.name for spec in dataclasses.fields(cls)
-                   if spec.default is dataclasses.MISSING and spec.name not in document]
-        if missing:
-            raise DescriptionError(f"layers: missing {', '.join(missing)}")
-        return cls(**document)
+        return cls(**_entries(cls, "layers", document))
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,7 @@ def _camera(time, line, offsets, plane, steps, windows, window_lines, lines, spa
         first, last = offsets[s], offsets[s + 1]
         keys, length = np.empty(last - first, np.int64), span
         if last > first:
-            begin = time[first] - time[first]
+            begin = time.dtype.type(0)  # of the times' own type
             if span < 0:
                 begin = time[first:last].min()
                 length = float(time[first:last].max() - begin)

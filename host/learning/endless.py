@@ -17,7 +17,7 @@ from ohmspike.host.runs.learned import save
 from ohmspike.host.targets.base import Target
 
 from .checkpoint import CHECKPOINT_SECONDS
-from .run import RELOAD_IMAGES
+from .run import RELOAD_IMAGES, rebases_within_pass
 
 __all__ = ["Endless"]
 
@@ -112,7 +112,7 @@ class Endless:
                     self.out(said)
             self.samples += stop - first
             first = stop
-            if self.learn and (chip.shared or chip.depression == "post") and self.samples % RELOAD_IMAGES == 0:
+            if self.learn and rebases_within_pass(chip) and self.samples % RELOAD_IMAGES == 0:
                 self.target.rebase()
 
     def save(self) -> None:

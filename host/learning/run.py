@@ -22,7 +22,7 @@ from .checkpoint import CHECKPOINT_SECONDS, Interruption, digest_of, resumed_run
 from .checks import Watch, warn_of_full_thresholds
 from .host_read_out import HostReadOut
 
-__all__ = ["Learned", "learn", "run_facts", "schedule_of", "warm_up"]
+__all__ = ["Learned", "learn", "rebases_within_pass", "run_facts", "schedule_of", "warm_up"]
 
 RELOAD_IMAGES = 1000
 """Images between two reloads of the plasticity tables: the grain of the annealing, and of a checkpoint."""
@@ -81,6 +81,14 @@ def schedule_of(chip: Chip, *, passes: int | None = None, labelled: bool = True)
     phases = [dataclasses.replace(phase, passes=passes) if passes is not None and phase.learn else phase
               for phase in chip.schedule]
     return phases if labelled else [dataclasses.replace(phase, teach=False) for phase in phases if phase.learn]
+
+
+def rebases_within_pass(chip: Chip) -> bool:
+    """Whether thresholds are rebased every ``RELOAD_IMAGES`` samples that are learned, not at the ends of passes.
+
+    Those of a shared crossbar rise in every image (contract 6.2), those of a chip that runs free only rise (6.4).
+    """
+    return chip.shared or chip.depression == "post"
 
 
 def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, passes: int | None = None,
@@ -160,8 +168,7 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
                 prequential.append((done, right))
                 if answered is not None:
                     answered(right)
-            often = chip.shared or chip.depression == "post"
-            if phase.learn and (often or (done % count == 0 and chip.fire_mode == "race")):
+            if phase.learn and (rebases_within_pass(chip) or (done % count == 0 and chip.fire_mode == "race")):
                 target.rebase()
             if done % count == 0 and done // count in ends:
                 marks.append({"phase": int(np.searchsorted(ends, done // count)), "counters": target.counters()})

@@ -18,6 +18,7 @@ from ohmspike.chip.state import ChipState
 from ohmspike.host.coding.images import Encoding
 from ohmspike.host.coding.vote import Vote
 from ohmspike.host.data.dataset import Dataset
+from ohmspike.host.learning.run import RELOAD_IMAGES, rebases_within_pass
 from ohmspike.host.runs.learned import save
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.base import Target
@@ -40,9 +41,6 @@ and two times at which the chip is kept."""
 
 _RECENT = 1000
 """Images over which the accuracy is told."""
-
-_REBASE = 1000
-"""Images between two rebasings of a chip with depression at the post spike (contract 6.4)."""
 
 _VOTE_IMAGES, _VOTE_SPIKES = 5000, 50
 """Images over which the vote of a chip without a read-out looks back, and spikes of a neuron that a loaded vote stands
@@ -405,8 +403,8 @@ class LiveChip:
         """Numbers of the next images; at most to the end of the pass."""
         first = self._index_of(self._shown)
         position = self._shown % len(self._images)
-        if self._free:
-            count = min(count, _REBASE - self._shown % _REBASE)
+        if rebases_within_pass(self.chip):
+            count = min(count, RELOAD_IMAGES - self._shown % RELOAD_IMAGES)
         chosen = self._order[position:position + count]
         assert chosen[0] == first
         return chosen
@@ -424,8 +422,8 @@ class LiveChip:
         self._after_images()
 
     def _after_images(self):
-        over = self._shown % len(self._images) == 0 or self.chip.shared
-        if (self.chip.depression == "post" and self._shown % _REBASE == 0) if self._free else over:
+        within = rebases_within_pass(self.chip)
+        if self._shown % (RELOAD_IMAGES if within else len(self._images)) == 0 and (within or not self._free):
             self.target.rebase()
         self._note_cell()
 

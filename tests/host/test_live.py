@@ -137,7 +137,7 @@ def test_drawn_image_is_answered_as_by_the_python_api(watched):
 
 def run_free(chip, images, monkeypatch, rebase):
     """Some images of a free chip learned by the page: the first event by event, then one by one."""
-    monkeypatch.setattr(session, "_REBASE", rebase)
+    monkeypatch.setattr(session, "RELOAD_IMAGES", rebase)
     live = Watched(ModelTarget(chip), images=images)
     while not live.told or live.status()["shown"] < 1:
         live.ask("event")
