@@ -206,34 +206,32 @@ def _bin_table(chip):
 def _latency(pixels, bin_of, bins, suffix):
     samples, lines = pixels.shape
     offsets = np.zeros(samples + 1, np.int64)
+    codes = np.empty(samples * (lines + bins - 1 + suffix.shape[1]), np.int32)  # only what is written takes memory
+    able, listed, cursor = bin_of >= 0, np.empty(lines + 1, np.int32), np.empty(bins, np.int64)
+    at = 0
     for s in range(samples):
-        spikes = 0
-        for i in range(lines):
-            spikes += bin_of[pixels[s, i]] >= 0
-        offsets[s + 1] = offsets[s] + spikes + bins - 1 + suffix.shape[1]
-    codes = np.empty(offsets[samples], np.int32)
-    cursor = np.empty(bins, np.int64)
-    for s in range(samples):
+        count = np.uint64(0)
+        for i in range(lines):  # no branch: which lines spike cannot be guessed
+            listed[count] = i
+            count += np.uint64(able[pixels[s, i]])
         cursor[:] = 0
-        for i in range(lines):
-            b = bin_of[pixels[s, i]]
-            if b >= 0:
-                cursor[b] += 1
-        at = offsets[s]
+        for k in range(count):
+            cursor[bin_of[pixels[s, listed[k]]]] += 1
         for b in range(bins):
-            count = cursor[b]
+            ahead = cursor[b]
             cursor[b] = at
-            at += count
+            at += ahead
             if b + 1 < bins:
                 codes[at] = _STEP
                 at += 1
+        for k in range(count):
+            b = bin_of[pixels[s, listed[k]]]
+            codes[cursor[b]] = listed[k]
+            cursor[b] += 1
         codes[at:at + suffix.shape[1]] = suffix[s]
-        for i in range(lines):
-            b = bin_of[pixels[s, i]]
-            if b >= 0:
-                codes[cursor[b]] = i
-                cursor[b] += 1
-    return codes, offsets
+        at += suffix.shape[1]
+        offsets[s + 1] = at
+    return codes[:at], offsets
 
 
 def rate_events(chip: Chip, images: np.ndarray, *, learn: bool, steps: int, peak: float, first_sample: int = 0,

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,6 +41,7 @@ _BUSY = list(STATUS_WORDS).index("busy_cycles")
 
 _ABOUT = """
 learning: tiles alone, no label taught. inference: answered by the read-out. Output spikes are counted and not reported.
+  Events are encoded beforehand, in the code that fits the chip. from images: one thread, encoding too.
 clocks: of the RTL, for images that are answered, and for images that are learned.
 threads: one chip on all cores, with its speed by that of one thread; and as the ceiling of that, since two cores do not
   do twice as much on every machine, as many chips side by side as there are cores, a thread for each, together.
@@ -59,13 +60,14 @@ class Body(Protocol):
 
     def load(self, state: ChipState, /) -> None: ...
 
-    def present(self, batch: EventBatch, /, *, learn: bool, report: bool) -> object: ...
+    def present(self, batch: Any, /, *, learn: bool, report: bool) -> object: ...
 
     def counters(self) -> dict[str, int]: ...
 
 
-def measure(targets: Sequence[Body], batches: Sequence[EventBatch], *, learn: bool) -> list[float]:
-    """Images/s of each target at its best of repeated presentations of encoded batches.
+def measure(targets: Sequence[Body], batches: Sequence[EventBatch] | Sequence[np.ndarray], *,
+            learn: bool) -> list[float]:
+    """Images/s of each target at its best of repeated presentations of batches.
 
     The targets take turns, so that another load of the machine meets all of them. What fired is counted and, as in a
     run of ``ohmspike learn`` with the read-out, not reported.
@@ -78,6 +80,18 @@ def measure(targets: Sequence[Body], batches: Sequence[EventBatch], *, learn: bo
                 target.present(batch, learn=learn, report=False)
             best[at] = min(best[at], time.perf_counter() - started)
     return [images / seconds for seconds in best]
+
+
+class _FromImages:
+    """A chip that is handed images in place of events: their code is part of what is measured."""
+
+    def __init__(self, chip):
+        self._chip, self._target = chip, ModelTarget(chip, threads=1)
+        self.load, self.counters = self._target.load, self._target.counters
+
+    def present(self, images, *, learn, report):
+        for batch in coded(self._chip, images, learn=learn):
+            self._target.present(batch, learn=learn, report=report)
 
 
 class _SideBySide:
@@ -96,6 +110,14 @@ class _SideBySide:
 
     def present(self, batch, *, learn, report):
         list(self._pool.map(lambda target: target.present(batch, learn=learn, report=report), self._targets))
+
+
+def coded(chip: Chip, images: np.ndarray, *, learn: bool) -> Iterator[EventBatch]:
+    """Images in the code that fits the chip, in batches of 1,000."""
+    code = Encoding.of(chip)
+    for first in range(0, len(images), 1000):
+        yield code(chip, images[first:first + 1000], learn=learn, answer=not learn and chip.classes > 0,
+                   first_sample=first)
 
 
 def clocks_per_image(target: Target, batches: Sequence[EventBatch], *, learn: bool) -> float:
@@ -161,12 +183,12 @@ def bytes_per_image(chip: Chip, counters: dict[str, int]) -> float:
 @click.option("--json", "as_json", is_flag=True, help="print the figures alone, as JSON")
 def main(names: tuple[str, ...], images: int, rtl_images: int, lanes: int | None, small: bool, baseline_seconds: float,
          history: Path | None, as_json: bool) -> None:
-    """images/s of exact model and compiled RTL, events encoded beforehand, all counters on, baselines, memory"""
+    """images/s of exact model and compiled RTL, all counters on, baselines, memory"""
     try:
         known = [] if history is None else read(history)
     except UserError as error:
         raise click.ClickException(str(error)) from None
-    pictures, code = load_mnist(progress=console.status).train_images, Encoding()
+    pictures = load_mnist(progress=console.status).train_images
     cores = os.cpu_count() or 1
     memory, cache = measure_bandwidth(_MEMORY_BYTES, cores), measure_bandwidth(_CACHE_BYTES, 1)
     chips_found: dict[str, dict[str, Any]] = {}
@@ -187,8 +209,7 @@ def main(names: tuple[str, ...], images: int, rtl_images: int, lanes: int | None
         chips_found[name] = of_chip
 
         def batches(count, learn, chip=chip):
-            parts = (pictures[first:min(first + 1000, count)] for first in range(0, count, 1000))
-            return [code(chip, part, learn=learn, answer=not learn and chip.classes > 0) for part in parts]
+            return list(coded(chip, pictures[:count], learn=learn))
 
         bodies: dict[str, tuple[Body, int]] = {
             f"model, threads: {threads}": (ModelTarget(chip, threads=threads), 1) for threads in sorted({1, cores})}
@@ -200,6 +221,11 @@ def main(names: tuple[str, ...], images: int, rtl_images: int, lanes: int | None
                 body.load(ChipState.initial(chip))
             speeds.append(measure(targets, batches(images, learn), learn=learn))
             bytes_moved.append(bytes_per_image(chip, targets[0].counters()))
+        whole = _FromImages(chip)
+        for learn in (True, False):
+            whole.load(ChipState.initial(chip))
+            speeds[not learn] += measure([whole], [pictures[:images]], learn=learn)
+        bodies["model, from images"] = (whole, 1)
         for at, (name_of_body, (_, chips)) in enumerate(bodies.items()):
             learning, inference = (chips * speed[at] for speed in speeds)
             of_chip[name_of_body] = {"learning": learning, "inference": inference}
