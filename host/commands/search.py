@@ -35,8 +35,8 @@ __all__ = ["search"]
 @data_option
 @click.option("--study", "study_file", type=click.Path(path_type=Path, dir_okay=False), required=True,
               help="SQLite file of the study; one that is there is carried on")
-@click.option("--space", "spaces", multiple=True, type=Choice(list(SPACES)), default=list(SPACES),
-              show_default=True, help="what is searched; repeatable")
+@click.option("--space", "spaces", multiple=True, type=Choice(list(SPACES)), help="what is searched; repeatable  "
+              "[default: all that matter to the chip]")
 @click.option("--read-out", type=Choice(["crossbar", "vote"]), default="crossbar", show_default=True,
               help="which classifier's accuracy is optimised")
 @nonidealities_option
@@ -53,6 +53,7 @@ def search(chip_name: str, seed: int | None, data_source: str | None, study_file
     from ohmspike.host.data.samples import load_samples
     from ohmspike.host.studies.search import search as search_rates
     from ohmspike.host.studies.search import suggested
+    from ohmspike.host.studies.spaces import spaces_of
 
     chip = chip_of(chip_name, seed)
     check_places(study_file, out)
@@ -61,8 +62,8 @@ def search(chip_name: str, seed: int | None, data_source: str | None, study_file
     held = len(data.validation().test_images)
     console.status(console.COMPILING)
     with console.progress("trials") as shown:
-        study = search_rates(chip, data, study_file, spaces=list(spaces), read_out=read_out == "crossbar",
-                             trials=trials, seeds=seeds, nonidealities=nonidealities,
+        study = search_rates(chip, data, study_file, spaces=list(spaces) or spaces_of(chip),
+                             read_out=read_out == "crossbar", trials=trials, seeds=seeds, nonidealities=nonidealities,
                              progress=lambda done, total, best: shown(done, total))
     best = suggested(chip, study.best_params)
     if out is not None:

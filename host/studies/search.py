@@ -16,7 +16,7 @@ from ohmspike.host.targets.registry import open_target
 from ohmspike.sim.analog.device import NOMINAL, Device
 from ohmspike.sim.model.nonideal import NonIdealities, as_hardware
 
-from .spaces import SPACES
+from .spaces import ranges_of
 
 if TYPE_CHECKING:
     import optuna
@@ -95,7 +95,7 @@ def search(chip: Chip, data: Dataset, study_file: Path, *, spaces: list[str], re
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study_file = Path(study_file)
     study_file.parent.mkdir(parents=True, exist_ok=True)
-    ranges = {name: space for kind in spaces for name, space in SPACES[kind].items()}
+    ranges = ranges_of(chip, spaces)
     first_seed = chip.seed
     about = {"chip": chip.digest, "spaces": sorted(spaces), "read_out": read_out, "seeds": seeds,
              "nonidealities": nonidealities and dataclasses.asdict(nonidealities)}
@@ -149,5 +149,5 @@ def _present_value(chip, name):
         return getattr(chip, name)
     for phase in chip.schedule:
         if phase.teach if name.startswith("read_out") else phase.learn:
-            return getattr(phase, name)
+            return phase.decay if name == "theta_decay" and not phase.theta_decay else getattr(phase, name)
     return 1.0

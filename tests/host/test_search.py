@@ -7,7 +7,8 @@ import sqlite3
 import pytest
 
 from ohmspike.host.studies import search as search_module
-from ohmspike.host.studies.search import SPACES, evaluate, search, suggested
+from ohmspike.host.studies.search import evaluate, search, suggested
+from ohmspike.host.studies.spaces import SPACES, ranges_of, spaces_of
 from ohmspike.host.support.errors import UserError
 from ohmspike.sim.model.nonideal import NonIdealities
 from support.bars import CHIP, data
@@ -88,8 +89,22 @@ def test_nonidealities_are_evaluated_and_belong_to_the_study(tmp_path):
 def test_values_go_where_they_belong():
     values = {name: 0.5 for space in SPACES.values() for name in space if name not in ("set_step", "reset_step")}
     values |= {"margin": 99.6, "decay": 0.25, "read_out_decay": 0.75, "set_step": 0.2, "reset_step": 0.2}
-    values |= {"read_out_set_step": 0.01, "read_out_reset_step": 0.02}
+    values |= {"read_out_set_step": 0.01, "read_out_reset_step": 0.02, "theta_base": 0.0}
     chip = suggested(CHIP, values)
     assert chip.margin == 100 and chip.read_out_reset_step == 0.02 and chip.set_bound == 0.5
     assert [phase.decay for phase in chip.schedule] == [0.25, 1.0]
     assert [phase.read_out_decay for phase in chip.schedule] == [0.75, 0.75]
+
+
+def test_a_chip_that_fires_at_a_threshold_has_a_space_of_its_own(tmp_path):
+    with pytest.raises(UserError, match="space threshold must be of a chip that fires at a threshold, not of small"):
+        run(tmp_path / "study.db", 1, spaces=["threshold"])
+    chip = dataclasses.replace(CHIP, fire_mode="threshold", depression="post", theta_base=60, rate_steps=8,
+                               winners=1, learners=1, threshold_bits=12)
+    assert spaces_of(chip) == ["tiles", "read-out", "threshold"] and spaces_of(CHIP) == ["tiles", "read-out"]
+    assert ranges_of(chip, ["threshold"])["theta_base"].high == 4095
+    study = search(chip, data(), tmp_path / "free.db", spaces=["threshold"], read_out=False, trials=1, seeds=1)
+    assert study.trials[0].params == {"theta_base": pytest.approx(60), "theta_decay": chip.schedule[0].decay,
+                                      "rate_peak": 0.25}
+    found = suggested(chip, {"theta_base": 70.4, "theta_decay": 0.5, "rate_peak": 0.6})
+    assert (found.theta_base, found.rate_peak, found.schedule[0].theta_decay) == (70, 0.6, 0.5)
