@@ -18,10 +18,15 @@ def kernel(function: Callable) -> Callable:
     numba's own ``cache=True`` asks whether the *file of the function* has changed. A kernel holds the code of the
     functions that it calls too, and these are in other files here, so the stamp of a cached kernel is one of all
     sources of the folder.
+
+    When kernels call it, its signed integers have 64 bits and constants are no types of their own: numba would compile
+    it anew for every constant and width, a dozen times for one learning run.
     """
     compiled: Any = numba.njit(nogil=True)(function)
     config: Any = numba.config
     if not config.DISABLE_JIT:
+        template = compiled.get_call_template
+        compiled.get_call_template = lambda args, kws: template([_widest(kind) for kind in args], kws)
         cached = FunctionCache(function)
         cached._cache_file = IndexDataCacheFile(cached.cache_path, cached._impl.filename_base, _sources())
         compiled._cache = cached
@@ -31,6 +36,13 @@ def kernel(function: Callable) -> Callable:
 def inlined(function: Callable) -> Callable:
     """A part of kernels that numba writes out where it is called, so that what a caller fixes is fixed there."""
     return numba.njit(inline="always")(function)
+
+
+def _widest(kind):
+    """The type that a kernel takes an argument in."""
+    kind = numba.types.unliteral(kind)
+    narrow = isinstance(kind, numba.types.Integer) and kind.signed and kind.bitwidth < 64
+    return numba.types.int64 if narrow else kind
 
 
 @cache
