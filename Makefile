@@ -84,5 +84,5 @@ $(VENV)/.stamp-base: pyproject.toml | $(BIN)/python
 
 $(VENV)/.stamp-full: pyproject.toml | $(BIN)/python
 	@echo "installing Ohmspike and what it needs into $(VENV) (a minute or two the first time)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,boards,search,study,convert,serve,docs,exchange]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,boards,search,study,convert,events,serve,docs,exchange]'
 	@touch $(VENV)/.stamp-base $@

@@ -173,7 +173,8 @@ def _camera_events(chip, stream, learn, labels, answer):
                         f"not {stream.line.min()} to {stream.line.max()}")
     suffix = sample_suffix(chip, len(stream), learn, labels, answer)
     return EventBatch(*_camera(
-        np.ascontiguousarray(stream.time), np.ascontiguousarray(stream.line), stream.offsets, lines,
+        stream.time.astype(np.float64 if stream.time.dtype.kind == "f" else np.int64),  # compiled for few types
+        stream.line.astype(np.int64), stream.offsets, lines,
         camera_steps(chip), max(1, chip.channels // 2), 2 * chip.plane_height * chip.plane_width, chip.lines,
         -1.0 if stream.span is None else float(stream.span), chip.fire_mode == "race", suffix))
 

@@ -1,12 +1,18 @@
 """``ohmspike accuracy``: the accuracy tables, from the first image on."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ohmspike.host.support import console
 
-from .options import Choice, data_option, json_option
+from .options import Choice, data_option, json_option, recording_options
+
+if TYPE_CHECKING:
+    from ohmspike.host.data.recordings.sets import Cut
 
 __all__ = ["accuracy"]
 
@@ -23,9 +29,10 @@ GROUPS = ("chips", "levels", "codes", "free", "shared", "corruptions", "shared-c
 @click.option("--results", type=click.Path(path_type=Path, dir_okay=False), default=Path("runs/accuracy.jsonl"),
               show_default=True, help="finished runs, a line of JSON each; what is there is not run again")
 @data_option
+@recording_options
 @json_option
 def accuracy(groups: tuple[str, ...], only: tuple[str, ...], seeds: tuple[int, ...], results: Path,
-             data_source: str | None, as_json: bool) -> None:
+             data_source: str | None, cut: Cut, as_json: bool) -> None:
     """accuracy of every chip on the test set, mean and spread of several seeds, next to published figures"""
     from ohmspike.host.data.samples import load_samples
     from ohmspike.host.studies.accuracy import Baseline, Results, cases, run_baseline, run_case, table
@@ -36,7 +43,7 @@ def accuracy(groups: tuple[str, ...], only: tuple[str, ...], seeds: tuple[int, .
     if only and (missing := sorted(set(only) - {case.label for case in chosen})):
         labels = dict.fromkeys(case.label for case in cases(list(groups)))
         raise click.UsageError(f"--only must be one of {', '.join(labels)}, not {missing[0]!r}")
-    data, kept, runs = load_samples(data_source, progress=console.status), Results(results), []
+    data, kept, runs = load_samples(data_source, console.status, cut), Results(results), []
     for case in chosen:
         if isinstance(case, Baseline):
             data.labels()

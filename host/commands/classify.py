@@ -1,8 +1,11 @@
 """``ohmspike classify``: answers of a learned chip for images or spikes."""
 
+from __future__ import annotations
+
 import csv
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +14,11 @@ from ohmspike.host.support.atomic import check_places, write_text
 from ohmspike.host.support.errors import UserError
 
 from .body import body_of, ideal_option
-from .options import Choice, TargetName, encoding_of, encoding_options, json_option
+from .options import Choice, TargetName, encoding_of, encoding_options, json_option, recording_options
+
+if TYPE_CHECKING:
+    from ohmspike.host.coding.images import Encode
+    from ohmspike.host.data.recordings.sets import Cut
 
 __all__ = ["classify"]
 
@@ -30,15 +37,17 @@ SHOWN = 20
               help="lead over the second best class below which the answer is \"don't know\"  [default: any lead]")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None,
               help="CSV file for the answers: sample, answer (empty: don't know), lead, and label if there is one")
+@recording_options
 @ideal_option
 @encoding_options
 @json_option
-def classify(learned: Path, data_source: str, target_name: str, read_out: str, margin: float | None, out: Path | None,
-             ideal: bool, encoding: str | None, steps: int | None, peak: float | None, as_json: bool) -> None:
+def classify(learned: Path, data_source: str, cut: Cut, target_name: str, read_out: str, margin: float | None,
+             out: Path | None, ideal: bool, encoding: str | None, steps: int | None, peak: float | None,
+             as_json: bool) -> None:
     """answers of the chip saved in LEARNED (learned.npz of a run) for images or spikes"""
     import numpy as np
 
-    from ohmspike.host.coding.images import Encode, Encoding
+    from ohmspike.host.coding.images import Encoding
     from ohmspike.host.coding.streams import StreamEncoding
     from ohmspike.host.data.streams import Stream
     from ohmspike.host.learning.classify import decisions
@@ -47,7 +56,7 @@ def classify(learned: Path, data_source: str, target_name: str, read_out: str, m
 
     chip, state, vote = load(learned)
     check_places(out)
-    samples, labels, name = _samples(data_source, chip)
+    samples, labels, name = _samples(data_source, chip, cut)
     taught = bool(chip.classes) and bool(np.any(state.read_out != chip.levels // 2))
     if read_out == "auto":
         read_out = "crossbar" if taught else "vote"
@@ -96,21 +105,26 @@ def classify(learned: Path, data_source: str, target_name: str, read_out: str, m
     console.show(result, as_json=as_json, text="\n".join(text))
 
 
-def _samples(source, chip):
+def _samples(source, chip, cut):
     """What to classify, its labels or None, and what to call it."""
-    from ohmspike.host.data.foreign import kind_of, picture, read_images
+    from ohmspike.host.data.foreign import is_events, kind_of, picture, read_images
     from ohmspike.host.data.images import checked_images, checked_label_array
-    from ohmspike.host.data.samples import load_samples
-    from ohmspike.host.data.streams import load_stream
+    from ohmspike.host.data.recordings.sets import Cut
+    from ohmspike.host.data.samples import load_events, load_samples
 
     path = Path(source)
     if path.is_file():
         kind = kind_of(path)
+        if is_events(path):
+            stream = load_events(path, console.status, cut)
+            return stream, stream.labels, path.name
+        if cut != Cut():
+            load_samples(source, console.status, cut)  # which says that there is no recording
         if kind.title.startswith("one picture"):
             images = picture(path)[None]
             _check_plane(images, chip, path)
             return images, None, path.name
-        if kind.read is not None and not _is_stream(path):
+        if kind.read is not None:
             arrays = read_images(path)
             part = "test_" if "test_images" in arrays else ""
             images = checked_images(path, f"{part}images", arrays[f"{part}images"])
@@ -118,18 +132,9 @@ def _samples(source, chip):
             _check_plane(images, chip, path)
             return images, None if labels is None else checked_label_array(
                 path, f"{part}labels", labels, len(images)), path.name
-        if kind.read is not None:
-            stream = load_stream(path, console.status)
-            return stream, stream.labels, path.name
-    data = load_samples(source, progress=console.status)
+    data = load_samples(source, console.status, cut)
     data.check_plane(chip)
     return data.test_images, data.test_labels, data.name
-
-
-def _is_stream(path):
-    from ohmspike.host.data.foreign import is_stream
-
-    return is_stream(path)
 
 
 def _check_plane(images, chip, path):

@@ -23,12 +23,14 @@ from .options import (
     encoding_options,
     json_option,
     nonidealities_option,
+    recording_options,
     seed_option,
     with_nonidealities,
 )
 
 if TYPE_CHECKING:
     from ohmspike.host.coding.images import Encode
+    from ohmspike.host.data.recordings.sets import Cut
     from ohmspike.host.targets.base import Target
     from ohmspike.sim.model.nonideal import NonIdealities
 
@@ -94,13 +96,14 @@ def _alter(target, entries):
 @seed_option
 @encoding_options
 @data_option
+@recording_options
 @nonidealities_option
 @click.option("--alter-weight", "altered", multiple=True, metavar="LEVEL=WEIGHT",
               help="change the weight table of the target under test: a difference that must be detected")
 @json_option
 def compare(chip_name: str, name_a: str, name_b: str, images: int, learn: bool, seed: int | None, encoding: str | None,
-            steps: int | None, peak: float | None, data_source: str | None, nonidealities: NonIdealities | None,
-            altered: tuple[str, ...], as_json: bool) -> None:
+            steps: int | None, peak: float | None, data_source: str | None, cut: Cut,
+            nonidealities: NonIdealities | None, altered: tuple[str, ...], as_json: bool) -> None:
     """the same events through two targets; the first difference, exit code 1 if there is one"""
     from ohmspike.host.coding.streams import StreamEncoding
     from ohmspike.host.data.samples import load_samples
@@ -108,7 +111,7 @@ def compare(chip_name: str, name_a: str, name_b: str, images: int, learn: bool, 
     from ohmspike.host.targets.registry import open_target
 
     chip, state = with_nonidealities(chip_of(chip_name, seed), nonidealities)
-    data = load_samples(data_source, progress=console.status)
+    data = load_samples(data_source, console.status, cut)
     is_stream = isinstance(data.train_images, Stream)
     rated = encoding_of(chip, encoding, steps, peak)
     code: Encode = StreamEncoding() if is_stream else rated

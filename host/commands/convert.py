@@ -1,8 +1,9 @@
 """``ohmspike convert``: images and spikes of other programs into archives that every command reads, spikes back."""
 
-import re
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -11,24 +12,12 @@ from ohmspike.host.data.formats import DataError
 from ohmspike.host.support import console
 from ohmspike.host.support.atomic import check_places, write_arrays, write_whole
 
-from .options import chip_of, encoding_of, json_option
+from .options import Size, chip_of, encoding_of, json_option, recording_options
+
+if TYPE_CHECKING:
+    from ohmspike.host.data.recordings.sets import Cut
 
 __all__ = ["convert"]
-
-
-class Plane(click.ParamType):
-    """Height and width, as ``28x28``."""
-
-    name = "HEIGHTxWIDTH"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Two integers, or a usage error."""
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"(\d{1,4})[x×](\d{1,4})", value)
-        if match is None or not (0 < int(match[1]) and 0 < int(match[2])):
-            self.fail(f"plane must be HEIGHTxWIDTH, as 28x28, not {value!r}", param, ctx)
-        return int(match[1]), int(match[2])
 
 
 @click.command()
@@ -36,33 +25,36 @@ class Plane(click.ParamType):
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--labels", "labels_file", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=None,
               help="labels that stand in a file of their own: .npy, IDX, or text with one in a line")
-@click.option("--plane", type=Plane(), default=None, help="scale the images to this height and width")
+@click.option("--plane", type=Size(), default=None, help="scale the images to this height and width")
 @click.option("--node", default=None, help="NIR data: node, or NODE/OBSERVABLE, whose spikes are taken")
 @click.option("--chip", "chip_name", default=None, metavar="NAME|FILE",
               help="images to OUT.nir: the chip whose code makes spikes of them")
+@recording_options
 @json_option
 def convert(source: Path, out: Path, labels_file: Path | None, plane: tuple[int, int] | None, node: str | None,
-            chip_name: str | None, as_json: bool) -> None:
+            chip_name: str | None, cut: Cut, as_json: bool) -> None:
     """write SOURCE (folders of pictures, CSV, IDX, Parquet, .mat, .npy) as OUT.npz, which --data takes
 
-    Spikes as NIR data become an event stream in OUT.npz; an event stream, or images with --chip, become NIR data in
-    OUT.nir.
+    Recordings of an event camera and spikes as NIR data become an event stream in OUT.npz; an event stream, or images
+    with --chip, become NIR data in OUT.nir.
     """
     from ohmspike.host.data.dataset import Dataset
-    from ohmspike.host.data.foreign import NIR_SPIKES, is_stream, kind_of, read_images, scaled
+    from ohmspike.host.data.foreign import NIR_SPIKES, is_events, kind_of, read_images, scaled
     from ohmspike.host.data.images import checked_images, checked_label_array
 
     if out.suffix not in (".npz", ".nir"):
         raise DataError(f"OUT must end in .npz or .nir, not {str(out)!r}")
-    spikes, stream = kind_of(source) is NIR_SPIKES, is_stream(source)
+    spikes, stream = kind_of(source) is NIR_SPIKES, is_events(source)
+    recorded = kind_of(source).events
     for option, given, meant in (("--node", node, spikes), ("--chip", chip_name, out.suffix == ".nir" and not stream),
                                  ("--labels", labels_file, out.suffix == ".npz"),
-                                 ("--plane", plane, not spikes and not (stream and out.suffix == ".nir"))):
+                                 ("--plane", plane, not stream),
+                                 ("--window", cut.window_ms, recorded), ("--sensor", cut.sensor, recorded)):
         if given is not None and not meant:
             raise DataError(f"{option} has no meaning from {source} to {out}")
     check_places(out)
-    if out.suffix == ".nir" or spikes:
-        _convert_spikes(source, out, labels_file, plane, node, chip_name, as_json)
+    if out.suffix == ".nir" or spikes or recorded:
+        _convert_spikes(source, out, labels_file, plane, node, chip_name, cut, as_json)
         return
     arrays = read_images(source, plane)
     if labels_file is not None:
@@ -86,22 +78,31 @@ def convert(source: Path, out: Path, labels_file: Path | None, plane: tuple[int,
         + (f"{data.classes} classes" if data.classes is not None else "without labels")]))
 
 
-def _convert_spikes(source, out, labels_file, plane, node, chip_name, as_json):
+def _convert_spikes(source, out, labels_file, plane, node, chip_name, cut, as_json):
     from ohmspike.host.data.dataset import LABEL_TOP
-    from ohmspike.host.data.foreign import NIR_SPIKES, is_stream, kind_of, read_images, scaled
+    from ohmspike.host.data.foreign import NIR_SPIKES, is_events, kind_of, read_images, scaled
     from ohmspike.host.data.images import checked_images
-    from ohmspike.host.data.streams import load_stream
-    from ohmspike.host.exchange.spikes import coded_stream, read_spikes, write_spikes
+    from ohmspike.host.data.nir_spikes import read_spikes
+    from ohmspike.host.data.recordings.sets import load_recordings
+    from ohmspike.host.data.streams import joined, load_stream
+    from ohmspike.host.exchange.spikes import coded_stream, write_spikes
 
     from .exchange import needs_nir
 
     facts: dict[str, Any] = {}
+    test = 0
     if kind_of(source) is NIR_SPIKES:
         if out.suffix != ".npz":
             raise DataError(f"{source} has spikes as NIR data already", hint="name a file that ends in .npz")
         needs_nir()
         found = read_spikes(source, node)
-    elif is_stream(source):
+    elif kind_of(source).events:
+        recorded = load_recordings(source, console.status, cut)
+        found = recorded.train
+        if recorded.test is not None:
+            test = len(recorded.test)
+            found = joined(found, recorded.test)
+    elif is_events(source):
         found = load_stream(source, console.status)
     elif chip_name is None:
         raise DataError(f"{source}: images become spikes by the code of a chip", hint="name one with --chip")
@@ -132,8 +133,11 @@ def _convert_spikes(source, out, labels_file, plane, node, chip_name, as_json):
                 raise DataError(f"{labels_file}: labels must be integers 0 to {LABEL_TOP} of shape ({len(found)},), "
                                 f"not {labels.dtype} of {labels.shape}")
             arrays["labels"] = labels.astype(np.int64)
-        if found.bin is not None:
-            arrays["bin"] = np.array(found.bin)
+        for name in ("bin", "sensor", "span"):
+            if getattr(found, name) is not None:
+                arrays[name] = np.array(getattr(found, name))
+        if test:
+            arrays["test"] = np.array(test)
         write_arrays(out, arrays)
     told = {"file": str(out), "samples": len(found), "spikes": len(found.line),
             "lines": facts.get("lines", int(found.line.max(initial=0)) + 1)}

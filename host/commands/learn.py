@@ -24,12 +24,14 @@ from .options import (
     encoding_options,
     json_option,
     nonidealities_option,
+    recording_options,
     seed_option,
     target_option,
 )
 
 if TYPE_CHECKING:
     from ohmspike.host.coding.images import Encode
+    from ohmspike.host.data.recordings.sets import Cut
     from ohmspike.sim.model.nonideal import NonIdealities
 
 __all__ = ["learn"]
@@ -43,6 +45,7 @@ __all__ = ["learn"]
 @target_option
 @seed_option
 @data_option
+@recording_options
 @click.option("--images", type=click.IntRange(1), default=None, help="training images  [default: all, 60,000]")
 @click.option("--passes", type=click.IntRange(1), default=None,
               help="passes of every phase in which the tiles learn  [default: the chip's]")
@@ -62,8 +65,8 @@ __all__ = ["learn"]
               help="keep output spikes, answers and labels of the test images in the run folder")
 @json_option
 def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bool, target: str, seed: int | None,
-          data_source: str | None, images: int | None, passes: int | None, labels: bool, test_images: int | None,
-          validate: bool, encoding: str | None, steps: int | None, peak: float | None,
+          data_source: str | None, cut: Cut, images: int | None, passes: int | None, labels: bool,
+          test_images: int | None, validate: bool, encoding: str | None, steps: int | None, peak: float | None,
           nonidealities: NonIdealities | None, out: Path, checkpoint: Path | None, resume: bool, spikes: bool,
           as_json: bool) -> None:
     """learn MNIST or --data, then classify by the read-out of the chip and by a neuron vote (alias: mnist)"""
@@ -87,7 +90,7 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bo
     from ohmspike.sim.analog.lifetime import pulse_facts, wear_text
 
     made = made_of(chip_of(chip_name, seed), device_name)
-    data = load_samples(data_source, progress=console.status)
+    data = load_samples(data_source, console.status, cut)
     is_stream = isinstance(data.train_images, Stream)
     rated = encoding_of(made, encoding, steps, peak)
     code: Encode = StreamEncoding() if is_stream else rated
@@ -150,7 +153,7 @@ def learn(chip_name: str, device_name: str | None, ideal: bool, count_pulses: bo
         "accuracy": accuracy, "read_out": read_out, "accuracy_vote": accuracies.get("vote"), "data": data.name,
         "evaluated_on": "validation" if validate else "held-out" if data.held_out else "test", "labels": taught,
         "encoding": "stream" if is_stream else rated.kind, "steps": rated.steps, "peak": rated.peak,
-        "data_source": data_source, "command": command_line(), "nonidealities": strengths,
+        "data_source": data_source, **cut.facts(), "command": command_line(), "nonidealities": strengths,
         "device": learner.device and learner.device.name, "ideal": learner.strengths is None,
         "train_images": len(train), "test_images": len(test),
         "schedule": [dataclasses.asdict(phase) for phase in schedule_of(chip, passes=passes, labelled=taught)],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import re
 import shlex
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
     from ohmspike.sim.model.nonideal import NonIdealities
     from ohmspike.sim.state import ChipState
 
-__all__ = ["Choice", "Mistaken", "RenamedOptions", "TargetName", "chip_of", "chip_option", "command_line",
-           "data_option", "encoding_of", "encoding_options", "json_option", "nonidealities_option", "seed_option",
-           "target_option", "with_nonidealities"]
+__all__ = ["Choice", "Mistaken", "RenamedOptions", "Size", "TargetName", "chip_of", "chip_option", "command_line",
+           "data_option", "encoding_of", "encoding_options", "json_option", "nonidealities_option", "recording_options",
+           "seed_option", "target_option", "with_nonidealities"]
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -151,6 +153,42 @@ target_option = click.option("--target", type=TargetName(), default="model", sho
 data_option = click.option("--data", "data_source", default=None, metavar="mnist|fashion|saccades|FOLDER|FILE",
                            help="what to learn: a built-in set, a folder with its files, or your own (docs/data.md)"
                                 "  [default: mnist]")
+
+
+class Size(click.ParamType):
+    """Height and width, as ``28x28``."""
+
+    name = "HEIGHTxWIDTH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Two integers, or a usage error."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d{1,4})[x×](\d{1,4})", value)
+        if match is None or not (0 < int(match[1]) and 0 < int(match[2])):
+            called = "size" if param is None else (param.name or "size")
+            self.fail(f"{called} must be HEIGHTxWIDTH, as 28x28, not {value!r}", param, ctx)
+        return int(match[1]), int(match[2])
+
+
+def recording_options(function: F) -> F:
+    """``--window`` and ``--sensor``, as one argument ``cut``."""
+    @functools.wraps(function)
+    def command(*args: Any, window: float | None, sensor: tuple[int, int] | None, **others: Any) -> None:
+        from ohmspike.host.data.recordings.sets import Cut
+
+        function(*args, cut=Cut(window, sensor), **others)
+
+    for option in (
+            click.option("--sensor", type=Size(), default=None,
+                         help="recordings: size of the camera  [default: as the file says, or the smallest usual one]"),
+            click.option("--window", type=click.FloatRange(0.001), default=None, metavar="MS",
+                         help="recordings: cut into samples of this length, ms  [default: one sample if labelled or at "
+                              "most 1 s long, else 100]")):
+        command = option(command)
+    return cast(F, command)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="print the metrics alone, as JSON")
 
 

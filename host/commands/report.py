@@ -25,6 +25,7 @@ def _examples(ran: Run, numbers: tuple[int, ...]) -> Examples:
 
     from ohmspike.host.coding.images import Encode
     from ohmspike.host.coding.streams import StreamEncoding
+    from ohmspike.host.data.recordings.sets import Cut
     from ohmspike.host.data.samples import load_samples
     from ohmspike.host.data.streams import Stream
     from ohmspike.host.runs.examples import Examples
@@ -37,7 +38,7 @@ def _examples(ran: Run, numbers: tuple[int, ...]) -> Examples:
     if "data_source" not in metrics:
         raise UserError(f"{ran.path}: does not tell its data, so --sample cannot show others",
                         hint="leave --sample away, or learn again")
-    data = load_samples(metrics["data_source"], progress=console.status)
+    data = load_samples(metrics["data_source"], console.status, Cut.of(metrics))
     split = data.validation() if metrics.get("evaluated_on") == "validation" else data
     count = min(len(split.test_images), metrics["test_images"])
     for number in numbers:

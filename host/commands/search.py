@@ -20,10 +20,12 @@ from .options import (
     data_option,
     json_option,
     nonidealities_option,
+    recording_options,
     seed_option,
 )
 
 if TYPE_CHECKING:
+    from ohmspike.host.data.recordings.sets import Cut
     from ohmspike.sim.model.nonideal import NonIdealities
 
 __all__ = ["search"]
@@ -33,6 +35,7 @@ __all__ = ["search"]
 @chip_option
 @seed_option
 @data_option
+@recording_options
 @click.option("--study", "study_file", type=click.Path(path_type=Path, dir_okay=False), required=True,
               help="SQLite file of the study; one that is there is carried on")
 @click.option("--space", "spaces", multiple=True, type=Choice(list(SPACES)), help="what is searched; repeatable  "
@@ -46,9 +49,9 @@ __all__ = ["search"]
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None,
               help="TOML file for the chip with the best rates")
 @json_option
-def search(chip_name: str, seed: int | None, data_source: str | None, study_file: Path, spaces: tuple[str, ...],
-           read_out: str, nonidealities: NonIdealities | None, trials: int, seeds: int, out: Path | None,
-           as_json: bool) -> None:
+def search(chip_name: str, seed: int | None, data_source: str | None, cut: Cut, study_file: Path,
+           spaces: tuple[str, ...], read_out: str, nonidealities: NonIdealities | None, trials: int, seeds: int,
+           out: Path | None, as_json: bool) -> None:
     """search for rates with Optuna, evaluated on validation images (the last 10,000 of MNIST to learn from)"""
     from ohmspike.host.data.samples import load_samples
     from ohmspike.host.studies.search import search as search_rates
@@ -57,7 +60,7 @@ def search(chip_name: str, seed: int | None, data_source: str | None, study_file
 
     chip = chip_of(chip_name, seed)
     check_places(study_file, out)
-    data = load_samples(data_source, progress=console.status)
+    data = load_samples(data_source, console.status, cut)
     data.check(chip, labels_for="the search")
     held = len(data.validation().test_images)
     console.status(console.COMPILING)

@@ -22,18 +22,22 @@ from .formats import (
     read_idx,
     read_npz,
 )
+from .recordings.formats import HEAD_BYTES, SUFFIXES, format_of, format_of_head
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["IMAGE_ARRAYS", "Kind", "NIR_SPIKES", "NPZ", "NPZ_HINT", "is_stream", "kind_of", "picture", "read_images",
-           "scaled"]
+__all__ = ["EVENTS_HINT", "IMAGE_ARRAYS", "Kind", "NIR_SPIKES", "NPZ", "NPZ_HINT", "is_events", "is_stream", "kind_of",
+           "picture", "read_images", "scaled"]
 
 IMAGE_ARRAYS = ("images", "labels", "test_images", "test_labels")
 """Names of the arrays of a data set, in files and in what the readers return."""
 
 NPZ_HINT = "write it with numpy.savez(path, images=..., labels=...), see docs/data.md"
-_EVENTS_HINT = "bring events of a camera as an .npz with time, line and offsets: docs/data.md, Spikes"
+_EVENTS_HINT = "columns of events are named x, y, t and p; docs/data.md, Recordings"
+EVENTS_HINT = "ohmspike learn, classify, compare, accuracy and search take events"
+"""What takes events, where images are needed."""
+
 _LABEL_NAMES = ("label", "labels", "class", "target", "y", "digit")
 _NUMBERS = ("", "unnamed: 0", "index", "id")
 """Columns of a table that number its rows."""
@@ -47,8 +51,8 @@ _NPZ_NAMES = (
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 _TEST = re.compile(r"(^|[^a-z])(test|t10k|val|valid|validation)([^a-z]|$)", re.IGNORECASE)
-_HEAD_BYTES = 4096
 _NIR_BYTES = 1 << 20
+_SEEN = 3
 _SIDE_MIN = 4
 """Tables with fewer than 16 columns of pixels are taken for something else: of events, or of a measured device."""
 
@@ -68,11 +72,14 @@ class Kind:
         Reads its arrays; None if ``--data`` does not read such a file.
     hint : str, optional
         What to do with a file that is not read.
+    events : bool
+        It holds recordings of an event camera, which :mod:`ohmspike.host.data.recordings` reads.
     """
 
     title: str
     read: Callable[[Path, Plane], Arrays] | None = None
     hint: str | None = None
+    events: bool = False
 
 
 # readers
@@ -83,9 +90,7 @@ def _npz(path: Path, plane: Plane = None) -> Arrays:
     if "images" not in arrays:
         if {"time", "line"} <= set(others):
             raise DataError(f"{path}: an event stream (time, line, offsets), and images are needed here",
-                            hint="ohmspike learn, classify, compare, accuracy and search take events")
-        if "events" in others:
-            raise DataError(f"{path}: events of a camera, not images", hint=_EVENTS_HINT)
+                            hint=EVENTS_HINT)
         names = f", the file has {', '.join(others)}" if others else ""
         raise DataError(f"{path}: images is missing{names}", hint=NPZ_HINT)
     return arrays
@@ -93,8 +98,6 @@ def _npz(path: Path, plane: Plane = None) -> Arrays:
 
 def _npz_of_other_names(path: Path, names: Sequence[str]) -> tuple[Arrays, list[str]]:
     """Arrays under the names of Keras (``x_train``) or scikit-learn (``data``, ``target``), and the other names."""
-    if {"x", "y"} <= set(names) and set(names) & {"t", "ts", "time", "timestamp", "p", "polarity"}:
-        return {}, ["events"]
     for usual in _NPZ_NAMES:
         wanted = [next((name for name in names if name.lower() == other), "") for other in usual]
         if wanted[0]:
@@ -334,8 +337,8 @@ _SIGNATURES = (
     (b"\x89HDF", Kind("an HDF5 file (.h5, or .mat of MATLAB 7.3)",
                       hint="read it with h5py, and " + NPZ_HINT)),
     (b"MATLAB", Kind("a MATLAB file (.mat)", _matlab)),
-    (b"#!AER-DAT4", Kind("an AEDAT 4 recording of an event camera", hint=_EVENTS_HINT)),
-    (b"#!AER-DAT", Kind("an AEDAT recording of an event camera", hint=_EVENTS_HINT)),
+    (b"#!AER-DAT", Kind("an AEDAT recording of an event camera, of a version that is not read",
+                        hint="AEDAT 2, 3 and 4 are read: docs/data.md, Recordings")),
     *((start, Kind("an IDX file", _idx)) for start in _IDX_STARTS),
     (b"BZh", Kind("a bzip2 file", hint=_UNPACK)),
     (b"\xfd7zXZ", Kind("an xz file", hint=_UNPACK)),
@@ -355,11 +358,11 @@ def _head(path: Path) -> bytes:
     """The first bytes of a file, unpacked if it is a gzip file."""
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
+            head = file.read(HEAD_BYTES)
             if head[:2] == b"\x1f\x8b":
                 file.seek(0)
                 with gzip.open(file) as unpacked:
-                    head = unpacked.read(_HEAD_BYTES)
+                    head = unpacked.read(HEAD_BYTES)
             return head
     except (OSError, EOFError, *UNREADABLE_ERRORS):
         return b""
@@ -376,10 +379,27 @@ def kind_of(path: Path) -> Kind:
     if path.is_dir():
         return _kind_of_folder(path)
     check_regular(path)
-    kind = _kind_of_file(path)
+    kind = _recording(path) or _kind_of_file(path)
     if kind.read in (_npz, _parquet, _matlab) and _is_gzip(path):
         return Kind(f"{kind.title}, packed with gzip", hint=_UNPACK)
     return kind
+
+
+def _recording(path: Path) -> Kind | None:
+    found = format_of(path)
+    return None if found is None else Kind(found.title, events=True)
+
+
+def _recordings(names: Iterable[str], head: Callable[[str], bytes]) -> bool:
+    """Whether there are recordings among files, by the first three of every ending."""
+    seen: dict[str, int] = {}
+    for name in names:
+        suffix = Path(name).suffix.lower()
+        if suffix in SUFFIXES and not Path(name).name.startswith("."):
+            seen[suffix] = seen.get(suffix, 0) + 1
+            if seen[suffix] <= _SEEN and format_of_head(head(name), name) is not None:
+                return True
+    return False
 
 
 def _kind_of_folder(path: Path) -> Kind:
@@ -391,6 +411,8 @@ def _kind_of_folder(path: Path) -> Kind:
         return Kind("a folder of Parquet or Arrow files", _parquet_folder)
     if any(file.suffix.lower() in _PICTURES and file.parent != path for file in below):
         return Kind("a folder of pictures", _picture_folder)
+    if suffixes & SUFFIXES and _recordings(map(str, sorted(below)), lambda name: _head(Path(name))):
+        return Kind("a folder of recordings of an event camera", events=True)
     if _idx_files(path):
         return Kind("a folder of IDX files", _idx_folder)
     if suffixes & set(_PICTURES):
@@ -425,7 +447,8 @@ def _kind_of_file(path: Path) -> Kind:
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
         return Kind("a Python pickle", hint="a pickle runs code when it is read: open it yourself, and " + NPZ_HINT)
     if head[:2] == b"% " and re.search(rb"(?i)evt|date|data file containing", head):
-        return Kind("a Prophesee recording of an event camera", hint=_EVENTS_HINT)
+        return Kind("a Prophesee recording of an event camera, whose header names no format that is read",
+                    hint=".dat, and .raw of EVT 2 and 3 are read: docs/data.md, Recordings")
     return _kind_of_text(head)
 
 
@@ -454,9 +477,19 @@ def _kind_of_zip(path: Path) -> Kind:
         return Kind("an Excel workbook (.xlsx)", hint="save it as CSV; measured devices go to `ohmspike device fit`")
     if any(name.endswith("data.pkl") for name in names):
         return Kind("a PyTorch file (.pt)", hint="open it with torch.load, and " + NPZ_HINT)
-    if any(name.endswith(".npy") for name in names) or not names:
+    if any(name.endswith(".npy") and "/" not in name for name in names) or not names:
         return NPZ
+    try:
+        if _recordings(sorted(names), lambda name: _head_in(path, name)):
+            return Kind("an archive of recordings of an event camera", events=True)
+    except UNREADABLE_ERRORS:
+        return Kind("a damaged zip archive", hint="fetch it again")
     return Kind("a zip archive", hint=_UNPACK)
+
+
+def _head_in(path: Path, name: str) -> bytes:
+    with zipfile.ZipFile(path) as archive, archive.open(name) as file:
+        return file.read(HEAD_BYTES)
 
 
 def _is_gzip(path: Path) -> bool:
@@ -473,7 +506,7 @@ def _kind_of_text(head: bytes) -> Kind:
     unknown = Kind("a file of an unknown kind", hint="raw pixels are numpy.fromfile(path, numpy.uint8).reshape(-1, "
                                                      f"height, width); {NPZ_HINT}")
     try:
-        text = _decoded(head) if len(head) < _HEAD_BYTES else _decoded(head[:-4])
+        text = _decoded(head) if len(head) < HEAD_BYTES else _decoded(head[:-4])
     except UnicodeDecodeError:
         return unknown
     if any(ord(letter) < 9 for letter in text):
@@ -491,6 +524,12 @@ def _kind_of_text(head: bytes) -> Kind:
     if alike or max(map(first.count, _DELIMITERS)) >= pixels or len(words) >= pixels and all(map(_is_number, words)):
         return Kind("a table of text (CSV)", _csv)
     return Kind("a text file", hint=NPZ_HINT)
+
+
+def is_events(path: Path) -> bool:
+    """Whether a file or folder holds events or spikes, and no images."""
+    kind = kind_of(path)
+    return kind.events or kind is NIR_SPIKES or is_stream(path)
 
 
 def is_stream(path: Path) -> bool:
@@ -521,6 +560,8 @@ def read_images(path: Path, plane: Plane = None) -> Arrays:
     kind = kind_of(path)
     if kind.read is None and plane is not None and kind.title.startswith("one picture"):
         return {"images": picture(path, plane)[None]}
+    if kind.events:
+        raise DataError(f"{path}: {kind.title}, and images are needed here", hint=EVENTS_HINT)
     if kind.read is None:
         raise DataError(f"{path}: {kind.title}, which is no set of images", hint=kind.hint)
     try:

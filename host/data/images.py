@@ -9,7 +9,7 @@ from ohmspike.chip.wording import did_you_mean
 
 from .collections import COLLECTIONS, collection_in, load_collection
 from .dataset import HELD_OUT_SEED, HELD_OUT_SHARE, LABEL_TOP, Dataset, held_out
-from .foreign import IMAGE_ARRAYS, NPZ, NPZ_HINT, kind_of, read_images
+from .foreign import EVENTS_HINT, IMAGE_ARRAYS, NPZ, NPZ_HINT, kind_of, read_images
 from .formats import DataError, Progress, read_npz
 
 __all__ = ["checked_images", "checked_label_array", "dataset_of", "load_dataset", "load_images", "load_mnist",
@@ -116,8 +116,7 @@ def load_dataset(source: str | os.PathLike | None = None, progress: Progress | N
     if source is None or isinstance(source, str) and source in COLLECTIONS:
         return load_collection(COLLECTIONS[source or "mnist"], None, progress)
     if source == "saccades":
-        raise DataError("saccades: events of a camera, and images are needed here",
-                        hint="ohmspike learn, classify, compare, accuracy and search take events")
+        raise DataError("saccades: events of a camera, and images are needed here", hint=EVENTS_HINT)
     path = Path(source)
     if path.is_dir() and (collection := collection_in(path)) is not None:
         return load_collection(collection, path, progress)

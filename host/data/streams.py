@@ -15,7 +15,7 @@ __all__ = ["Stream", "load_stream"]
 
 TIME_TOP = 1 << 61
 SIDE_TOP = 8192
-STREAM_ARRAYS = ("time", "line", "offsets", "labels", "bin", "sensor", "span")
+STREAM_ARRAYS = ("time", "line", "offsets", "labels", "bin", "sensor", "span", "test")
 STREAM_HINT = "write it with numpy.savez(path, time=..., line=..., offsets=...), see docs/data.md"
 
 
@@ -129,6 +129,14 @@ def load_stream(path: str | Path, progress: Progress | None = None) -> Stream:
     if others and progress is not None:
         progress(f"{path}: not used: {', '.join(others)}")
     return Stream(time, line, offsets, labels, width, str(path), sensor, span)
+
+
+def joined(first: Stream, last: Stream) -> Stream:
+    """The samples of two streams of the same kind, one behind the other."""
+    labels = None if first.labels is None or last.labels is None else np.concatenate([first.labels, last.labels])
+    return dataclasses.replace(
+        first, time=np.concatenate([first.time, last.time]), line=np.concatenate([first.line, last.line]),
+        offsets=np.concatenate([first.offsets, last.offsets[1:] + first.offsets[-1]]), labels=labels)
 
 
 def fitting(stream: Stream) -> float:

@@ -22,6 +22,7 @@ from ohmspike.host.data.foreign import kind_of, read_images
 from ohmspike.host.data.formats import DataError
 from ohmspike.host.data.images import load_dataset
 from ohmspike.host.data.samples import load_samples
+from ohmspike.host.data.streams import Stream
 from ohmspike.host.support.errors import RunWarning
 
 RNG = np.random.default_rng(1)
@@ -230,9 +231,12 @@ REFUSED = {
     "idx of no type": (b"\0\0\x07\x01" + bytes(8), "a file of an unknown kind", "numpy.fromfile"),
     "nir": (b"\x89HDF\r\n\x1a\n" + bytes(50) + b"edges\0\0\0nodes\0", "a NIR graph", "--chip"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(50), "an HDF5 file", "h5py"),
-    "aedat4": (b"#!AER-DAT4.0\r\n" + bytes(50), "an AEDAT 4 recording", "time, line and offsets"),
-    "aedat2": (b"#!AER-DAT2.0\r\n# more\r\n", "an AEDAT recording", "time, line and offsets"),
-    "prophesee": (b"% Date 2020-01-01 10:00:00\n% evt 2.0\n" + bytes(99), "a Prophesee recording", "time, line"),
+    "aedat4": (b"#!AER-DAT4.0\r\n" + bytes(50), "byte 14: must be the size of a header, not 0", "fetch the file again"),
+    "aedat2": (b"#!AER-DAT2.0\r\n# more\r\n", "samples must be at least 2", "--window"),
+    "aedat1": (b"#!AER-DAT1.0\r\n# more\r\n", "an AEDAT recording of an event camera, of a version", "Recordings"),
+    "prophesee": (b"% Date 2020-01-01 10:00:00\n% evt 4.0\n" + bytes(99), "must have words of EVT 2.0", "fetch"),
+    "prophesee without events": (b"% Date 2020-01-01 10:00\n" + bytes([9] * 99), "byte 24: must be the type", "fetch"),
+    "text of no header": (b"% data file containing events\nx" + bytes([9] * 99), "must be the type", "fetch"),
     "pickle": (pickle.dumps([1, 2]), "a Python pickle", "runs code"),
     "xlsx": (packed("[Content_Types].xml", "xl/workbook.xml"), "an Excel workbook", "device fit"),
     "torch": (packed("archive/data.pkl"), "a PyTorch file", "torch.load"),
@@ -246,7 +250,8 @@ REFUSED = {
     "bytes": (bytes(range(256)), "a file of an unknown kind", "numpy.savez"),
     "small table": (b"label,p0,p1\n1,0,255\n2,1,1\n", r"not 3 columns \(label, p0, p1\)", "reshape"),
     "device table": (b"Pulse,Conductance (uS)\n1,2.5\n2,3.5\n", "not 2 columns", "ohmspike device fit"),
-    "events": (b"x,y,t,p\n1,2,3,0\n4,5,6,1\n", "not 4 columns", "time, line and offsets"),
+    "events": (b"x,y,t,p\n1,2,3,0\n4,5,6,1\n", "samples must be at least 2", "--window"),
+    "events without polarity": (b"x,y,t\n1,2,3\n4,5,6\n", "not 3 columns", "x, y, t and p"),
     "ragged": (b"\n".join([b",".join([b"1"] * 17)] * 3 + [b"1,2"]), "row 4: must have 17 columns", None),
     "words": (b"\n".join([b",".join([b"1"] * 17)] * 3 + [b",".join([b"x"] * 17)]), "pixels must be numbers", None),
     "nan": (b"\n".join([b",".join([b"1"] * 17)] * 3 + [b",".join([b"nan"] * 17)]), "finite numbers", None),
@@ -323,7 +328,8 @@ def test_mutated_files_are_read_or_refused_and_nothing_else(tmp_path, data):
     path.write_bytes(content[:data.draw(st.integers(0, len(content)))])
     assert kind_of(path).title
     try:
-        assert load_samples(path).train_images.dtype == np.uint8
+        samples = load_samples(path).train_images
+        assert isinstance(samples, Stream) or samples.dtype == np.uint8
     except DataError as error:
         assert str(path) in str(error)
 
