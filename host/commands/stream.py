@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ohmspike.host.support import console
-from ohmspike.host.support.errors import UserError
 
-from .options import chip_of, seed_option, target_option
+from .options import Size, chip_of, seed_option, target_option
 
 __all__ = ["stream"]
 
@@ -31,15 +31,15 @@ __all__ = ["stream"]
 @click.option("--learn/--no-learn", default=False, show_default=True, help="whether the tiles learn")
 @click.option("--step", "step_ms", type=click.FloatRange(0.001), default=1.0, show_default=True,
               help="length of a step, ms")
-@click.option("--sensor", default=None, metavar="HEIGHTxWIDTH",
-              help="size of the camera  [default: the plane of the chip]")
+@click.option("--sensor", type=Size(), default=None,
+              help="size of the camera  [default: that of the recording, or the plane of the chip]")
 @click.option("--drop", is_flag=True, help="leave out events that cannot be taken, and count them")
 @click.option("--idle", type=click.FloatRange(0.0, min_open=True), default=None,
               help="seconds without events that end a pipe or udp  [default: it is waited for them]")
 def stream(source: str, chip_name: str | None, target: str, seed: int | None, state: Path | None, keep: Path | None,
-           learn: bool, step_ms: float, sensor: str | None, drop: bool, idle: float | None) -> None:
+           learn: bool, step_ms: float, sensor: tuple[int, int] | None, drop: bool, idle: float | None) -> None:
     """events of SOURCE (FILE, - or udp:PORT) through a chip; output spikes and answers as JSON lines"""
-    from ohmspike.host.data.sources import EventText, blocks
+    from ohmspike.host.data.sources import EventBlocks, EventText, blocks, check_source, recording_blocks
     from ohmspike.host.learning.checkpoint import Interruption
     from ohmspike.host.learning.endless import Endless
     from ohmspike.host.runs.learned import load
@@ -47,16 +47,13 @@ def stream(source: str, chip_name: str | None, target: str, seed: int | None, st
     from ohmspike.host.support.errors import Interrupted
     from ohmspike.host.targets.registry import open_target
 
+    check_source(source)
     given, vote = None, None
     if state is not None:
         chip, given, vote = load(state, None if chip_name is None else chip_of(chip_name, seed))
     else:
         chip = chip_of(chip_name or "tiles-free", seed)
-    size = (chip.plane_height, chip.plane_width)
-    if sensor is not None:
-        if not (found := re.fullmatch(r"(\d{1,4})x(\d{1,4})", sensor)) or "0" in found.groups():
-            raise UserError(f"sensor must be HEIGHTxWIDTH, not {sensor!r}", hint="--sensor 260x346")
-        size = (int(found[1]), int(found[2]))
+    plane = (chip.plane_height, chip.plane_width)
     if keep is None and learn:
         keep = state or Path(f"stream-{chip.name}.npz")
     if keep is not None:
@@ -75,10 +72,17 @@ def stream(source: str, chip_name: str | None, target: str, seed: int | None, st
             body.load(given, keep_counters=True)
         if target == "model":
             console.status(console.COMPILING)
+        text: EventText | EventBlocks
+        events: Iterator[Any]
+        recorded = None if source == "-" else recording_blocks(Path(source), lambda: interruption.asked)
+        if recorded is not None:
+            text, events = EventBlocks(source, sensor or recorded[0] or plane), recorded[1]
+        else:
+            text = EventText(source, sensor or plane)
+            events = blocks(source, stopped=lambda: interruption.asked, say=console.say, idle=idle)
         run = Endless(body, round(step_ms * 1000), learn, out, keep, vote, drop)
         try:
-            run.run(EventText(source, size), flushed(blocks(source, stopped=lambda: interruption.asked,
-                                                           say=console.say, idle=idle)))
+            run.run(text, flushed(events))
             sys.stdout.flush()
         finally:
             run.save()

@@ -1,6 +1,7 @@
-"""Endless sources of events: a file, a pipe, datagrams; lines of text that become arrays."""
+"""Endless sources of events: a file, a pipe, datagrams; lines of text and recordings that become arrays."""
 
 import contextlib
+import errno
 import os
 import re
 import select
@@ -8,16 +9,24 @@ import socket
 import stat
 import struct
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
 from .formats import DataError
+from .recordings.events import Events
+from .recordings.formats import format_of
+from .recordings.tables import read_text
 
-__all__ = ["EventText", "blocks"]
+__all__ = ["EventBlocks", "EventText", "blocks", "check_source", "recording_blocks"]
 
 BLOCK = 1 << 18
 """Bytes that are read at once."""
+
+EVENTS = 1 << 16
+"""Events of a recording that are carried on at once."""
 
 LINE = DATAGRAM = 65536
 QUIET_SECONDS = 10.0
@@ -111,9 +120,13 @@ class _Datagrams:
         return block if block.endswith(b"\n") else block + b"\n"
 
 
-def _socket(port):
+def _check_port(port):
     if not re.fullmatch(r"\d{1,5}", port) or not 0 <= int(port) <= 65535:
         raise DataError(f"port of udp must be 0 to 65535, not {port!r}", hint="udp:5600")
+
+
+def _socket(port):
+    _check_port(port)
     opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
@@ -151,12 +164,15 @@ class EventText:
         """Whether lines have *x* and *y*; None before the first line."""
         return "x" in self.columns if self.columns else None
 
-    def feed(self, block: bytes, *, last: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray, DataError | None]:
+    unit = "line"
+
+    def feed(self, block: bytes | None, *, last: bool = False
+             ) -> tuple[np.ndarray, np.ndarray, np.ndarray, DataError | None]:
         """Times, lines and line numbers of the events that are complete now; and an error, behind them.
 
         Lines of a camera are ``(polarity · height + y) · width + x``, −1 outside the sensor.
         """
-        text = self._rest + block
+        text = self._rest + (block or b"")
         end = len(text) if last else text.rfind(b"\n") + 1
         whole, self._rest = text[:end], text[end:]
         if not self.columns and (error := self._begin(whole)):
@@ -244,6 +260,80 @@ class EventText:
             rows.append([int(cell) for cell in cells])
             numbers.append(self._lines)
         return np.array(rows, np.int64).reshape(-1, len(self.columns)), np.array(numbers, np.int64), error
+
+
+class EventBlocks:
+    """Events of a recording, as arrays; in place of :class:`EventText`.
+
+    Parameters
+    ----------
+    name : str
+        What messages call the recording.
+    sensor : (int, int)
+        Height and width of its camera.
+    """
+
+    unit, is_camera = "event", True
+
+    def __init__(self, name: str, sensor: tuple[int, int]):
+        self.name, self.sensor = name, sensor
+        self._events = 0
+
+    def feed(self, block: Events | None, *, last: bool = False
+             ) -> tuple[np.ndarray, np.ndarray, np.ndarray, DataError | None]:
+        """Times, lines and numbers, from 1 on, of the events of a block; as those of :meth:`EventText.feed`."""
+        if block is None:
+            return (*(np.zeros(0, np.int64),) * 3, None)
+        height, width = self.sensor
+        inside = (block.x >= 0) & (block.x < width) & (block.y >= 0) & (block.y < height)
+        line = np.where(inside, (~block.on * height + block.y) * width + block.x, -1)
+        numbers = self._events + 1 + np.arange(len(line))
+        self._events += len(line)
+        return block.time, line, numbers, None
+
+
+def check_source(source: str) -> None:
+    """Refuse a source that is not there, without opening it: that of a pipe waits for who writes into it.
+
+    Raises
+    ------
+    DataError
+        There is no such file, or it may not be read, or it is an archive; there is no such port.
+    """
+    kind, _, port = source.partition(":")
+    if kind == "udp":
+        _check_port(port)
+    elif source != "-":
+        code = (errno.ENOENT if not os.path.exists(source) else errno.EISDIR if os.path.isdir(source) else
+                0 if os.access(source, os.R_OK) else errno.EACCES)
+        if code:
+            raise DataError(f"{source}: cannot be read: {os.strerror(code)}",
+                            hint="name a file, - for a pipe, or udp:PORT")
+        if os.path.isfile(source) and zipfile.is_zipfile(source):
+            raise DataError(f"{source}: an archive, and a stream is one recording, or lines of text",
+                            hint="ohmspike learn and classify take it as --data")
+
+
+def recording_blocks(path: Path, stopped: Callable[[], bool]) -> tuple[tuple[int, int] | None, Iterator[Events]] | None:
+    """Height and width of the camera, if known, and the events of a recording, some at a time.
+
+    None for whatever is read as lines of text.
+    """
+    if not path.is_file():
+        return None
+    found = format_of(path)
+    if found is None or found.read_path is read_text:
+        return None
+    return found.sensor(path), _parts(found, path, stopped)
+
+
+def _parts(found, path, stopped):
+    with found.open(path) as recording:
+        for events in recording.blocks:
+            for first in range(0, len(events.time), EVENTS):
+                if stopped():
+                    return
+                yield Events(*(array[first:first + EVENTS] for array in events))
 
 
 _ALLOWED = np.frombuffer(b"0123456789,-\n", np.uint8)

@@ -12,7 +12,7 @@ from ohmspike.chip.events import Answers, EventBatch
 from ohmspike.host.coding.streams import Sampler
 from ohmspike.host.coding.vote import Vote
 from ohmspike.host.data.formats import DataError
-from ohmspike.host.data.sources import EventText
+from ohmspike.host.data.sources import EventBlocks, EventText
 from ohmspike.host.runs.learned import save
 from ohmspike.host.targets.base import Target
 
@@ -56,8 +56,8 @@ class Endless:
     samples: int = field(default=0, init=False)
     spikes: int = field(default=0, init=False)
 
-    def run(self, text: EventText, source: Iterator[bytes]) -> None:
-        """Everything that a source has.
+    def run(self, text: EventText | EventBlocks, source: Iterator[Any]) -> None:
+        """Everything that a source has: its bytes by :class:`~ohmspike.host.data.sources.EventText`, or its events.
 
         Raises
         ------
@@ -69,8 +69,8 @@ class Endless:
         while not last:
             block = next(source, None)
             last = block is None
-            times, lines, numbers, error = text.feed(block or b"", last=last)
-            if sampler is None and text.columns:
+            times, lines, numbers, error = text.feed(block, last=last)
+            if sampler is None and text.is_camera is not None:
                 sampler = Sampler(self.target.chip, text.sensor if text.is_camera else None, self.step_us,
                                   learn=self.learn)
             if sampler is not None:
@@ -104,7 +104,8 @@ class Endless:
                 said: dict[str, Any] = {"sample": int(numbers[first + index]), "spikes": np.stack(
                     [spikes.tile[here], spikes.neuron[here]], axis=1).tolist()}
                 for at in range(answers.offsets[index], answers.offsets[index + 1]):
-                    said |= {"answer": int(answers.label[at]), "lead": int(answers.margin[at])}
+                    answer = int(answers.label[at]) if said["spikes"] else None  # of scores that are all 0: none
+                    said |= {"answer": answer, "lead": int(answers.margin[at])}
                 if voted is not None and said["spikes"]:
                     said["answer"] = int(voted[index])
                 self.spikes += len(said["spikes"])
@@ -122,7 +123,7 @@ class Endless:
 
 
 def _refusal(text, sampler, number, time_us, line):
-    where = f"{text.name}, line {number:,}"
+    where = f"{text.name}, {text.unit} {number:,}"
     if not 0 <= line < sampler.lines:
         height, width = text.sensor
         wanted = f"of a sensor of {height}x{width}" if text.is_camera else f"of line 0 to {sampler.lines - 1:,}"

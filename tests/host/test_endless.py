@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from ohmspike.chip import Chip, Phase
 from ohmspike.host.coding.streams import Sampler, camera_steps, stream_events
 from ohmspike.host.commands.cli import run as command
+from ohmspike.host.data import sources
 from ohmspike.host.data.formats import DataError
 from ohmspike.host.data.sources import EventText, blocks
 from ohmspike.host.data.streams import Stream
@@ -81,7 +82,7 @@ def test_a_stream_equals_the_batch_path(chip, learn):
         spikes = np.stack([fired.tile[here], fired.neuron[here]], axis=1).tolist()
         assert by_number.get(name, {"spikes": []})["spikes"] == spikes
         if chip.classes:
-            assert by_number[name]["answer"] == fired.answers.label[index]
+            assert by_number[name]["answer"] == (fired.answers.label[index] if spikes else None)
 
 
 WHOLE = lines_of(*events(300))
@@ -176,6 +177,51 @@ def test_a_chip_goes_on_from_where_it_was_kept(tmp_path, capsys):
     assert capsys.readouterr().out == parts and len(parts.splitlines()) > 5
     assert all(set(json.loads(row)) == {"sample", "spikes", "answer", "lead"} for row in parts.splitlines())
     assert not load(state)[1].differences(load(again)[1])
+
+
+def test_a_sample_in_which_nothing_fires_has_no_answer():
+    said, _, _ = streamed(free_chip(theta_base=30000, theta_step=0.0), [b"1,2\n3,4\n5000,6\n"])
+    assert said == [{"sample": number, "spikes": [], "answer": None, "lead": 0} for number in (0, 4)]
+
+
+def prophesee(time_us, line):
+    """EVT 2.0 by the rules of its maker: a word of time before every event, all ON."""
+    words = []
+    for t, at in zip(time_us.tolist(), line.tolist(), strict=True):
+        words += [8 << 28 | t >> 6, 1 << 28 | (t & 63) << 22 | at % 28 << 11 | at // 28]
+    return b"% evt 2.0\n% geometry 28x28\n% end\n" + np.array(words, "<u4").tobytes()
+
+
+def test_a_recording_is_what_its_events_are_as_text(tmp_path, capsys, monkeypatch):
+    time_us, line = events()
+    chip = tmp_path / "own.toml"
+    chip.write_text(free_chip().to_toml())
+    (tmp_path / "text.csv").write_bytes(b"".join(b"%d,%d,%d,1\n" % (t, at % 28, at // 28)
+                                                 for t, at in zip(time_us.tolist(), line.tolist(), strict=True)))
+    (tmp_path / "a.raw").write_bytes(prophesee(time_us, line))
+    monkeypatch.setattr(sources, "EVENTS", 7)
+    said = {}
+    for name in ("text.csv", "a.raw"):
+        assert command(["stream", str(tmp_path / name), "--chip", str(chip), "--learn", "--step", "0.1", "--keep",
+                        str(tmp_path / f"{name}.npz")]) == 0
+        said[name] = capsys.readouterr().out
+    assert said["text.csv"] == said["a.raw"] and len(said["a.raw"].splitlines()) > 5
+    assert not load(tmp_path / "text.csv.npz")[1].differences(load(tmp_path / "a.raw.npz")[1])
+    assert command(["stream", str(tmp_path / "a.raw"), "--chip", str(chip), "--step", "0.1", "--sensor", "28x9"]) == 1
+    first = int(np.argmax(line % 28 >= 9)) + 1
+    assert f"a.raw, event {first}: an event must be of a sensor of 28x9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("source", "complaint"), [
+    ("nothing.csv", "nothing.csv: cannot be read: No such file or directory"),
+    (".", ".: cannot be read: Is a directory"), ("udp:no", "port of udp must be 0 to 65535"),
+    ("a.npz", "a.npz: an archive, and a stream is one recording")])
+def test_a_source_is_looked_at_before_anything_is_compiled(source, complaint, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("a.npz", time=np.arange(3))
+    assert command(["stream", source, "--chip", "tiny"]) == 1
+    error = capsys.readouterr().err
+    assert complaint in error and "compiled" not in error
 
 
 def test_samples_hold_no_more_than_a_bit_of_every_line_and_step():

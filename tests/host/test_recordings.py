@@ -307,7 +307,8 @@ def test_times_go_on_where_a_counter_begins_again(name, turn, tmp_path):
 
 @pytest.mark.parametrize("name", WRITERS)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(changes=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=4), cut=st.integers(0, 5000))
+@given(changes=st.lists(st.tuples(st.integers(0, 99) | st.integers(0, 5000), st.integers(0, 255)), max_size=4),
+       cut=st.just(0) | st.integers(0, 5000))
 def test_damaged_files_are_read_or_refused(name, changes, cut, tmp_path):
     path = written(tmp_path, name, some_events(40))
     content = bytearray(path.read_bytes())

@@ -48,9 +48,12 @@ def read_aedat4(file: BinaryIO, name: str) -> Recording:
     at = 18 + size
     if len(content) < size:
         raise damaged(name, 18, f"a header must have {size:,} bytes, not {len(content):,}")
-    table = _Table(content)
-    compression, table_at = table.number(0, "<i4", 0), table.number(1, "<i8", -1)
-    streams = _streams(table.text(2))
+    try:
+        table = _Table(content)
+        compression, table_at = table.number(0, "<i4", 0), table.number(1, "<i8", -1)
+        streams = _streams(table.text(2))
+    except ValueError as error:
+        raise damaged(name, 18, f"a header that is not readable: {error}") from None
     chosen = [number for number, kind, _ in streams if kind == "EVTS"]
     if len(chosen) != 1:
         raise damaged(name, 18, f"must have one stream of events, not {len(chosen)}")
@@ -123,7 +126,8 @@ def _streams(description: str) -> list[tuple[int, str, tuple[int, int] | None]]:
     for part in re.split(r'<node name="(?=\d+" path="[^"]*outInfo/\d+/")', description)[1:]:
         number = int(part[:part.index('"')])
         told = dict(re.findall(r'<attr key="(typeIdentifier|sizeX|sizeY)"[^>]*>([^<]*)<', part))
-        sides = [int(told[side]) if told.get(side, "").isdigit() else 0 for side in ("sizeY", "sizeX")]
+        sides = [int(side) if re.fullmatch("[0-9]{1,4}", side) else 0
+                 for side in (told.get("sizeY", ""), told.get("sizeX", ""))]
         found.append((number, told.get("typeIdentifier", ""), (sides[0], sides[1]) if all(sides) else None))
     return found
 

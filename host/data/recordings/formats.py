@@ -56,6 +56,11 @@ class Format:
     read_path: Callable[[Path], Recording] | None = None
     needs_suffix: bool = False
 
+    def sensor(self, path: Path) -> tuple[int, int] | None:
+        """Height and width that a file says."""
+        with self.open(path) as recording:
+            return recording.sensor
+
     @contextlib.contextmanager
     def open(self, path: Path) -> Iterator[Recording]:
         """A recording, while its file is open."""
