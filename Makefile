@@ -30,10 +30,10 @@ test-fast: setup
 coverage:
 	@$(COVERAGE) --lines
 
-# Nightly: bitstreams of the small boards and two families of FPGAs against their budgets, gates of the iCE40, digests of all RTL, the live page on a board; half an hour.
+# Nightly: bitstreams of the small boards and two families of FPGAs against their budgets, gates of the iCE40, digests of all RTL, the CRC of the link, the live page on a board; half an hour.
 test-boards: setup
 	OHMSPIKE_LONG_TESTS=1 $(BIN)/python -m pytest tests/boards tests/sim/test_gates.py tests/hdl/test_digests.py \
-		tests/hdl/test_families.py tests/host/test_live.py
+		tests/hdl/test_families.py tests/formal/test_bad_frames_formal.py tests/host/test_live.py
 
 # Nightly: 200 chips at the ends of their fields and 20 that accumulate, model against both forms of the RTL; an hour.
 test-random: setup

@@ -147,6 +147,8 @@ class RequestBuffer(wiring.Component):
     def __init__(self, size: int):
         self._size = size
         self.slots = SlotMemory(BUFFERS, size)
+        self._lengths = Array(Signal(range(size + 1), name=f"length_{slot}") for slot in range(BUFFERS))
+        self._newest, self._oldest = Signal(), Signal()
         super().__init__({
             "store": In(1),
             "offset": In(ceil_log2(size)),
@@ -167,8 +169,7 @@ class RequestBuffer(wiring.Component):
 
         # storage
         m.submodules.slots = slots = self.slots
-        lengths = Array(Signal(range(self._size + 1), name=f"length_{slot}") for slot in range(BUFFERS))
-        newest, oldest = Signal(), Signal()
+        lengths, newest, oldest = self._lengths, self._newest, self._oldest
 
         # sequencing
         with m.If(self.close):

@@ -1,5 +1,7 @@
 """The chip's end of the link: frames in, programs out; output in, replies out (docs/link.md)."""
 
+from typing import Any
+
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -136,6 +138,7 @@ class Link(wiring.Component):
         self._sending = Signal()  # a reply
         self._resting, self._expired = Signal(), Signal()
         self._ticks, self._stale = Signal(range(self._watchdog)), Signal()
+        self._states: Any = None  # of programs, for proofs; known once elaborated
 
     def elaborate(self, platform):
         m = Module()
@@ -231,7 +234,7 @@ class Link(wiring.Component):
             m.d.comb += requests.release.eq(1)
             m.d.sync += [self._wanted.bit_select(self._slot, 1).eq(1), self._slot.eq(following(self._slot))]
 
-        with m.FSM():
+        with m.FSM() as self._states:
             with m.State("IDLE"):
                 m.d.comb += self._resting.eq((requests.waiting == 0) & ~verdict.valid & self._transmitter.idle
                                              & ~self._wanted.any() & ~self._notice.pending)

@@ -52,6 +52,7 @@ class Receiver(wiring.Component):
 
     def __init__(self, max_request: int):
         self._max_request = max_request
+        self._check = CRC32.create()
         super().__init__({
             "items": In(stream.Signature(FRAME_ITEM)),
             "room": In(1),
@@ -62,15 +63,18 @@ class Receiver(wiring.Component):
                 "seq": 16, "length": range(max_request + 1), "hello": 1, "reason": REASON}))),
         })
 
+        # storage: bytes of the header, bytes after it
+        self._position = Signal(2)
+        self._count = Signal(range(max_request + CRC_BYTES + 1))
+
     def elaborate(self, platform):
         m = Module()
 
-        # storage: header, bytes after the header, CRC
-        position = Signal(2)
+        # storage: header, too many bytes, CRC
+        position, count = self._position, self._count
         seq, kind = Signal(16), Signal(8)
-        count, overlong = Signal(range(self._max_request + CRC_BYTES + 1)), Signal()
-        finished = Signal()
-        m.submodules.check = check = ResetInserter(finished)(CRC32.create())
+        overlong, finished = Signal(), Signal()
+        m.submodules.check = check = ResetInserter(finished)(self._check)
 
         # datapath: one byte
         byte, accept = self.items.payload.data, Signal()
