@@ -390,14 +390,14 @@ def _recording(path: Path) -> Kind | None:
     return None if found is None else Kind(found.title, events=True)
 
 
-def _recordings(names: Iterable[str], head: Callable[[str], bytes]) -> bool:
+def _recordings(names: Iterable[str], is_one: Callable[[str], bool]) -> bool:
     """Whether there are recordings among files, by the first three of every ending."""
     seen: dict[str, int] = {}
     for name in names:
         suffix = Path(name).suffix.lower()
         if suffix in SUFFIXES and not Path(name).name.startswith("."):
             seen[suffix] = seen.get(suffix, 0) + 1
-            if seen[suffix] <= _SEEN and format_of_head(head(name), name) is not None:
+            if seen[suffix] <= _SEEN and is_one(name):
                 return True
     return False
 
@@ -411,7 +411,7 @@ def _kind_of_folder(path: Path) -> Kind:
         return Kind("a folder of Parquet or Arrow files", _parquet_folder)
     if any(file.suffix.lower() in _PICTURES and file.parent != path for file in below):
         return Kind("a folder of pictures", _picture_folder)
-    if suffixes & SUFFIXES and _recordings(map(str, sorted(below)), lambda name: _head(Path(name))):
+    if suffixes & SUFFIXES and _recordings(map(str, sorted(below)), lambda name: format_of(Path(name)) is not None):
         return Kind("a folder of recordings of an event camera", events=True)
     if _idx_files(path):
         return Kind("a folder of IDX files", _idx_folder)
@@ -480,16 +480,16 @@ def _kind_of_zip(path: Path) -> Kind:
     if any(name.endswith(".npy") and "/" not in name for name in names) or not names:
         return NPZ
     try:
-        if _recordings(sorted(names), lambda name: _head_in(path, name)):
+        if _recordings(sorted(names), lambda name: _is_recording_in(path, name)):
             return Kind("an archive of recordings of an event camera", events=True)
     except UNREADABLE_ERRORS:
         return Kind("a damaged zip archive", hint="fetch it again")
     return Kind("a zip archive", hint=_UNPACK)
 
 
-def _head_in(path: Path, name: str) -> bytes:
+def _is_recording_in(path: Path, name: str) -> bool:
     with zipfile.ZipFile(path) as archive, archive.open(name) as file:
-        return file.read(HEAD_BYTES)
+        return name.lower().endswith(".npz") or format_of_head(file.read(HEAD_BYTES), name) is not None
 
 
 def _is_gzip(path: Path) -> bool:
@@ -529,13 +529,15 @@ def _kind_of_text(head: bytes) -> Kind:
 def is_events(path: Path) -> bool:
     """Whether a file or folder holds events or spikes, and no images."""
     kind = kind_of(path)
-    return kind.events or kind is NIR_SPIKES or is_stream(path)
+    return kind.events or kind is NIR_SPIKES or kind is NPZ and _has_times(path)
 
 
 def is_stream(path: Path) -> bool:
     """Whether a file is a NumPy archive of an event stream: one that holds ``time``."""
-    if kind_of(path) != NPZ:
-        return False
+    return kind_of(path) is NPZ and _has_times(path)
+
+
+def _has_times(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return "time.npy" in archive.namelist()

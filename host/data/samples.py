@@ -47,10 +47,11 @@ def load_samples(source: str | Path | None, progress: Progress | None = None, cu
         _check_cut(source, cut)
         return load_saccades(progress)
     path = None if source is None or isinstance(source, str) and source in COLLECTIONS else Path(source)
-    if path is None or not path.exists() or not is_events(path):
+    kind = kind_of(path) if path is not None and path.exists() else None
+    if path is None or kind is None or not (kind.events or is_events(path)):
         _check_cut(source, cut)
         return load_dataset(source, progress)
-    if kind_of(path).events:
+    if kind.events:
         say = progress or (lambda line: None)
         return load_recordings(path, say, cut or Cut()).dataset(say)
     stream = load_events(path, progress, cut)

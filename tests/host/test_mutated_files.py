@@ -29,6 +29,10 @@ def files(tmp_path_factory):
     np.savez(folder / "images.npz", images=own.train_images[:40], labels=own.train_labels[:40])
     np.savez(folder / "spikes.npz", time=np.arange(90) % 9, line=np.arange(90) % 36, offsets=np.arange(11) * 9,
              labels=np.arange(10) % 2)
+    words = np.stack([np.arange(90) * 99, np.arange(90) % 9], axis=1).astype("<u4").tobytes()
+    (folder / "camera.dat").write_bytes(b"% Data file containing CD events.\n% Version 2\n% Width 9\n% Height 9\n"
+                                        b"\x0c\x08" + words)
+    (folder / "camera.csv").write_text("x,y,t,p\n" + "".join(f"{n % 6},{n % 5},{99 * n},{n % 2}\n" for n in range(90)))
     pixels = [",".join(map(str, [label, *image.ravel()]))
               for image, label in zip(own.train_images[:20], own.train_labels, strict=False)]
     (folder / "images.csv").write_text("label," + ",".join(f"p{i}" for i in range(36)) + "\n" + "\n".join(pixels))
@@ -57,6 +61,8 @@ READERS = {
     "images": ("images.npz", ["classify", "GOOD/learned.npz", "--data", "FILE"]),
     "table of images": ("images.csv", ["convert", "FILE", "OUT/i.npz"]),
     "spikes": ("spikes.npz", ["classify", "GOOD/learned.npz", "--data", "FILE", "--read-out", "vote"]),
+    "recording": ("camera.dat", ["convert", "FILE", "OUT/e.npz", "--window", "2"]),
+    "recording as text": ("camera.csv", ["classify", "GOOD/learned.npz", "--data", "FILE", "--read-out", "vote"]),
     "metrics": ("run/metrics.json", ["energy", "RUN"]),
     "chip of a run": ("run/chip.json", ["energy", "RUN"]),
 }

@@ -1,10 +1,12 @@
 """Recordings of event cameras: files written by the rules of their formats here, and what is read of them."""
 
 import json
+import shutil
 import struct
 import sys
 import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -440,8 +442,24 @@ def test_classes_take_turns_where_numbers_do_not_say_more(tmp_path):
         (tmp_path / "set" / name).mkdir(parents=True)
         for index in range(3):
             (tmp_path / "set" / name / f"obj_{index}_td.csv").write_bytes(csv_text(some_events(seed=index)))
-    found = load_recordings(tmp_path / "set", lambda line: None, Cut())
-    assert found.train.labels.tolist() == [0, 1] * 3  # background, cars
+    lines = []
+    found = load_recordings(tmp_path / "set", lines.append, Cut())
+    assert found.train.labels.tolist() == [0, 1] * 3
+    assert lines[0].endswith("classes are 0 background, 1 cars")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_folder_of_archives_of_numpy_is_a_set(packed, tmp_path):
+    for split, label, number in (("train", "clap", 1), ("train", "wave", 2), ("test", "wave", 3)):
+        (tmp_path / "set" / split / label).mkdir(parents=True, exist_ok=True)
+        events = structured(some_events(seed=number))
+        np.savez(tmp_path / "set" / split / label / f"{number}.npz", **{name: events[name] for name in "txyp"})
+    path = tmp_path / "set"
+    if packed:
+        path = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", path))
+    data = load_samples(path)
+    assert data.train_labels.tolist() == [0, 1] and data.test_labels.tolist() == [1]
+    assert of_stream(data.test_images)[-1][1:] == some_events(seed=3)[-1][1:]
 
 
 def test_an_archive_of_a_set_is_read_as_its_folder(tmp_path):
@@ -452,6 +470,10 @@ def test_an_archive_of_a_set_is_read_as_its_folder(tmp_path):
     data = load_samples(tmp_path / "n.zip")
     assert data.train_labels.tolist() == [3, 1] and data.test_labels.tolist() == [1]
     assert len(data.train_images.time) == 120
+    with zipfile.ZipFile(tmp_path / "n.zip", "a") as archive:
+        archive.writestr("N-MNIST/Train/3/00009.bin", nmnist([(1, 200, 200, 0), (2, 100, 20, 1)]))
+    with pytest.raises(DataError, match=r"n.zip/N-MNIST/Train/3/00009.bin: event 0 must be of a sensor of 34x34"):
+        load_samples(tmp_path / "n.zip", cut=Cut(sensor=(34, 34)))
 
 
 def test_recordings_in_one_archive_of_numpy_are_samples(tmp_path):
@@ -560,6 +582,8 @@ def test_commands_take_recordings(tmp_path, capsys, monkeypatch):
     assert run(["classify", str(folder / "learned.npz"), "--data", "n/Test/0/00000.bin", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["samples"] == 1
     assert run(["report", str(folder), "--sample", "1"]) == 0
+    assert run(["compare", "--chip", "tiles-free", "--data", "n", "--window", "150", "--a", "model", "--b", "model",
+                "--images", "2"]) == 0
     capsys.readouterr()
     assert run(["convert", "n", "n.npz", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["samples"] == 16

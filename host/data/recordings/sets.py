@@ -20,7 +20,7 @@ from ohmspike.host.data.formats import UNREADABLE_ERRORS, DataError, Progress
 from ohmspike.host.data.streams import SIDE_TOP, Stream
 
 from .events import Events, Recording, sensor_for
-from .formats import ARCHIVE, SUFFIXES, format_of
+from .formats import ARCHIVE, SUFFIXES, Format, format_of
 from .tables import read_npz_events
 
 __all__ = ["Cut", "Recordings", "WINDOW_MS", "load_recordings"]
@@ -34,6 +34,8 @@ _TRAIN = re.compile(r"train(ing)?", re.IGNORECASE)
 _TEST = re.compile(r"(^|[^a-z])(test|val|valid|validation)([^a-z]|$)", re.IGNORECASE)
 _TRIALS = ("trials_to_train.txt", "trials_to_test.txt")
 _CHUNK = 1 << 22
+_TOLD = 12
+_MANY = 1000
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,12 @@ class Cut:
 
 @dataclass
 class _Source:
-    """A file, its label, or the labels of parts of it as rows of class, begin and end in µs."""
+    """A file; its label, or the labels of parts of it, rows of class, begin and end in µs; its format, if known."""
 
     path: Path
     label: int | None = None
     parts: np.ndarray | None = None
+    kind: Format | None = None
 
 
 @dataclass
@@ -146,12 +149,16 @@ def load_recordings(path: Path, say: Progress, cut: Cut) -> Recordings:
     """
     with _unpacked(path) as root:
         splits = _splits(root, path)
+        if (count := sum(map(len, splits))) >= _MANY:
+            say(f"{path}: reading {count:,} files")
         gathered = [_gathered(sources, path, cut) for sources in splits]
     sensors = [cut.sensor or each.sensor for each in gathered]
     sensor = max(sensors, key=lambda each: each[0] * each[1])
     if any(each != sensor for each in sensors):
         sensor = max(each[0] for each in sensors), max(each[1] for each in sensors)
     streams = [each.stream(path.name, sensor) for each in gathered]
+    if said := _named_classes(splits):
+        say(f"{path}: classes are {said}")
     for each, stream, what in zip(gathered, streams, ("", " to be tested on"), strict=False):
         say(f"{path}: {each.recordings:,} recordings{what}, {len(stream):,} samples, {len(stream.time):,} events of "
             f"{sensor[0]}x{sensor[1]} pixels" + each.note)
@@ -165,23 +172,32 @@ def _unpacked(path: Path) -> Iterator[Path]:
     if path.is_dir() or path.suffix.lower() == ".npz" or not zipfile.is_zipfile(path):
         yield path
         return
+    with tempfile.TemporaryDirectory() as folder:
+        _unpack(path, folder)
+        try:
+            yield Path(folder)
+        except DataError as error:  # of a file in the archive
+            raise DataError(str(error).replace(folder, str(path)), hint=error.hint) from None
+
+
+def _unpack(path: Path, folder: str) -> None:
     try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if Path(name).suffix.lower() in SUFFIXES]
             size = sum(archive.getinfo(name).file_size for name in names)
             if size > shutil.disk_usage(folder).free:
                 raise DataError(f"{path}: takes {size:,} bytes unpacked, and {folder} has not as many free",
                                 hint="unpack it yourself, and name the folder")
             archive.extractall(folder, names)
-            yield Path(folder)
-    except (*UNREADABLE_ERRORS, OSError) as error:
+    except UNREADABLE_ERRORS as error:
         raise DataError(f"{path}: not a readable archive: {error}", hint="fetch it again") from None
 
 
-def _recordings_in(folder: Path) -> list[Path]:
-    """The recordings directly in a folder, in the order of their names."""
+def _recordings_in(folder: Path) -> list[tuple[Path, Format]]:
+    """The recordings directly in a folder, in the order of their names, and their formats."""
     files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith(".")]
-    return [file for file in files if file.suffix.lower() in SUFFIXES and format_of(file) is not None]
+    return [(file, kind) for file in files
+            if file.suffix.lower() in SUFFIXES and (kind := format_of(file)) is not None]
 
 
 def _splits(root: Path, path: Path) -> list[list[_Source]]:
@@ -231,9 +247,9 @@ def _sources(folder: Path, names: list[str], path: Path) -> list[_Source]:
     for place, name in enumerate(names):
         if (folder / name).is_dir():
             label = int(name) if numbers else place
-            sources += [_Source(file, label) for file in _recordings_in(folder / name)]
+            sources += [_Source(file, label, kind=kind) for file, kind in _recordings_in(folder / name)]
     if not sources:
-        sources = [_with_parts(_Source(file)) for file in _recordings_in(folder)]
+        sources = [_with_parts(_Source(file, kind=kind)) for file, kind in _recordings_in(folder)]
     if not sources:
         raise DataError(f"{path}: has no recordings of an event camera", hint="docs/data.md, Recordings")
     return _ordered(sources)
@@ -251,6 +267,14 @@ def _ordered(sources: list[_Source]) -> list[_Source]:
         members = np.flatnonzero(labels == label)
         rank[members] = (np.arange(len(members)) + 0.5) / len(members)
     return [sources[i] for i in np.argsort(rank, kind="stable")]
+
+
+def _named_classes(splits: list[list[_Source]]) -> str:
+    """Labels and the names of their folders, where those are no numbers."""
+    names = {source.label: source.path.parent.name for sources in splits for source in sources
+             if source.label is not None and not source.path.parent.name.isdigit()}
+    told = [f"{label} {name}" for label, name in sorted(names.items())]
+    return ", ".join(told[:_TOLD]) + (" …" if len(told) > _TOLD else "")
 
 
 def _with_parts(source: _Source) -> _Source:
@@ -386,7 +410,7 @@ def _gathered(sources: list[_Source], path: Path, cut: Cut) -> _Gathered:
 
 def _opened(source: _Source) -> Iterator[tuple[str, Recording, int | None]]:
     """The recordings of a file, what messages call them, and their labels."""
-    kind = format_of(source.path)
+    kind = source.kind or format_of(source.path)
     if kind is None:
         raise DataError(f"{source.path}: is no recording of an event camera", hint="docs/data.md, Recordings")
     if kind is ARCHIVE:
