@@ -47,21 +47,26 @@ def read(path: Path) -> list[dict[str, Any]]:
     return records
 
 
+def _build(entry):
+    """What tells builds apart; records from before there were runs say nothing of them."""
+    return *(entry[name] for name in _KEY), entry.get("runs", False)
+
+
 def added(records: list[dict[str, Any]], report: BuildReport) -> list[dict[str, Any]]:
-    """Records with that of a build, in place of an earlier one of the same board, chip, lanes, clock and line."""
+    """Records with that of a build, in place of an earlier one of the same board, chip, lanes, clock, line and runs."""
     facts = asdict(report)
-    new = {name: facts[name] for name in _KEPT}
-    others = [entry for entry in records if any(entry[name] != new[name] for name in _KEY)]
+    new = {name: facts[name] for name in _KEPT} | ({"runs": True} if report.runs else {})
+    others = [entry for entry in records if _build(entry) != _build(new)]
     boards = list(BOARDS)
-    return sorted([*others, new],
-                  key=lambda entry: (boards.index(entry["board"]), *(entry[name] for name in _KEY[1:])))
+    return sorted([*others, new], key=lambda entry: (boards.index(entry["board"]), *_build(entry)[1:]))
 
 
 def today(entry: dict[str, Any]) -> str | None:
     """Digest of the RTL of a record's chip as the code makes it now; None if the chip is no preset."""
     if entry["chip"] not in presets():
         return None
-    return digest(Chip.preset(entry["chip"]), small=BOARDS[entry["board"]].level_ports == 1, lanes=entry["lanes"])
+    return digest(Chip.preset(entry["chip"]), small=BOARDS[entry["board"]].level_ports == 1, lanes=entry["lanes"],
+                  runs=entry.get("runs", False))
 
 
 def moved(records: list[dict[str, Any]], now: Callable[[dict[str, Any]], str | None] = today) -> list[bool]:
@@ -76,8 +81,9 @@ def table(records: list[dict[str, Any]], changed: list[bool]) -> str:
         used = {name: f"{row['used']:,} of {row['available']:,}" for name, row in entry["resources"].items()
                 if row["available"]}
         cells = entry["placed"].get("ICESTORM_LC")
+        runs = " with runs" if entry.get("runs") else ""
         rows.append([
-            f"`{entry['board']}`", f"`{entry['chip']}`", entry["lanes"], f"{entry['clock_hz'] / 1e6:.2f} MHz",
+            f"`{entry['board']}`", f"`{entry['chip']}`{runs}", entry["lanes"], f"{entry['clock_hz'] / 1e6:.2f} MHz",
             used.get("LUT4", "–"), f"{cells['used']:,} of {cells['available']:,}" if cells else "–",
             used.get("block RAM", "–"), used.get("SPRAM", "–"), f"{entry['fmax_mhz']:.2f} MHz",
             "–" if entry["seed"] is None else str(entry["seed"]), f"`{entry['rtl']}`",

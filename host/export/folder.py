@@ -46,11 +46,11 @@ class Exported:
     """Bytes of the session of the bench."""
 
 
-def register_map(chip: Chip) -> dict:
-    """Memories, registers, counters and opcodes of a chip, as plain data."""
+def register_map(chip: Chip, *, runs: bool = False) -> dict:
+    """Memories, registers, counters and opcodes of a chip, as plain data; RUNS is one of them with ``runs``."""
     return {
         "chip": chip.name, "structure_digest": chip.structure_digest,
-        "opcodes": {code.name: int(code) for code in Opcode if code != Opcode.RUNS},
+        "opcodes": {code.name: int(code) for code in Opcode if runs or code != Opcode.RUNS},
         "memories": [{"code": entry.code, "name": entry.name, "rows": entry.rows(chip), "columns": entry.columns(chip),
                       "cell_bytes": entry.cell_bytes, "range": entry.range_text, "writable": entry.writable(chip),
                       "contents": entry.summary} for entry in MEMORIES if entry.rows(chip)],
@@ -129,8 +129,8 @@ _NOTES = {
 
 
 def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = False, port: str = "stream",
-           clock_hz: int = 50_000_000, baud: int = 1_000_000, samples: int = 4, seed: int = 1, command: str = "",
-           progress: Callable[[str], None] | None = None) -> Exported:
+           runs: bool = False, clock_hz: int = 50_000_000, baud: int = 1_000_000, samples: int = 4, seed: int = 1,
+           command: str = "", progress: Callable[[str], None] | None = None) -> Exported:
     """Write the RTL of a chip with all that other tools need, and vectors that the exact model vouches for.
 
     Parameters
@@ -142,6 +142,8 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
     port : str
         ``stream``: the bytes of the link, with a wrapper for AXI4-Stream; ``uart``: two wires at ``baud``; ``spi``;
         ``axi``: AXI4-Streams, with registers on AXI4-Lite; ``aer``: streams of bytes, and samples as address events.
+    runs : bool
+        The chip takes images as runs (docs/link.md, Runs), and the session in the bench has them.
     clock_hz, baud : int
         For the constraints, and the bits of the serial line.
     samples, seed : int
@@ -164,12 +166,13 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
         root = Path(scratch)
         say("emitting RTL")
         try:
-            texts = write_rtl(chip, lanes=lanes, small=small, wrapper=port, rate=(clock_hz, baud))
+            texts = write_rtl(chip, lanes=lanes, small=small, wrapper=port, rate=(clock_hz, baud), runs=runs)
         except ValueError as error:  # lanes, or bits of the serial line
             raise UserError(str(error)) from None
-        with compile_chip(chip, lanes=lanes, small=small, progress=progress) as rtl:
+        with compile_chip(chip, lanes=lanes, small=small, runs=runs, progress=progress) as rtl:
             say("recording a session")
-            words = (aer_vectors if port == "aer" else vectors)(chip, rtl, samples=samples, seed=seed)
+            words = (aer_vectors(chip, rtl, samples=samples, seed=seed) if port == "aer"
+                     else vectors(chip, rtl, samples=samples, seed=seed, together=runs))
         words = merged_flags(words) if port == "spi" else words
         clock_ns, digest = 1e9 / clock_hz, bytes.fromhex(chip.structure_digest)
         _put(root, "chip.toml", chip.to_toml())
@@ -178,7 +181,7 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
         around = {"stream": "chip_axis.v", "axi": "chip_axi.v"}.get(port)
         if around:
             _put(root, f"rtl/{around}", _TIMESCALE + _template(around))
-        numbers = register_map(chip)
+        numbers = register_map(chip, runs=runs)
         if port == "axi":
             numbers["axi"] = [{"address": f"0x{4 * place:02x}", "name": name, "access": access, "meaning": meaning}
                               for place, (name, access, meaning) in enumerate(AXI_REGISTERS)]

@@ -49,7 +49,7 @@ class Recorder:
         self.port.wait(frames)
 
 
-def vectors(chip: Chip, rtl: CompiledRtl, *, samples: int = 4, seed: int = 1) -> np.ndarray:
+def vectors(chip: Chip, rtl: CompiledRtl, *, samples: int = 4, seed: int = 1, together: bool = False) -> np.ndarray:
     """Bytes of a session: random state is loaded, samples are learned, and all memories are read back.
 
     Output spikes, answers and the state afterwards are those of the exact model, or there are no vectors. The chip is
@@ -59,6 +59,8 @@ def vectors(chip: Chip, rtl: CompiledRtl, *, samples: int = 4, seed: int = 1) ->
     ----------
     rtl : :class:`~ohmspike.sim.rtl.CompiledRtl`
         A chip of this description, fresh from power-up.
+    together : bool
+        Of the samples: :func:`~ohmspike.host.integrity.stress.stress_samples`.
 
     Returns
     -------
@@ -72,7 +74,7 @@ def vectors(chip: Chip, rtl: CompiledRtl, *, samples: int = 4, seed: int = 1) ->
     """
     rng = np.random.default_rng(seed)
     state = stress_state(chip, rng)
-    batch = stress_samples(chip, rng, samples)
+    batch = stress_samples(chip, rng, samples, together=together)
     model, recorder = ModelTarget(chip, threads=1), Recorder(CompiledPort(rtl))
     session = LinkSession(recorder, chip, seed=seed)
     target = LinkTarget(chip, session)

@@ -19,11 +19,19 @@ def stress_state(chip: Chip, rng: np.random.Generator) -> ChipState:
     return state
 
 
-def stress_samples(chip: Chip, rng: np.random.Generator, count: int) -> EventBatch:
-    """Samples of random lines that are learned: answered and labelled in a race, or two steps with a threshold."""
+def stress_samples(chip: Chip, rng: np.random.Generator, count: int, *, together: bool = False) -> EventBatch:
+    """Samples of random lines that are learned: answered and labelled in a race, or two steps with a threshold.
+
+    Parameters
+    ----------
+    together : bool
+        The lines of a sample are neighbours, as in an image, so that they are short as runs.
+    """
     samples = []
     for _ in range(count):
-        lines = np.sort(rng.choice(chip.lines, max(1, chip.lines // 3), replace=False))
+        many = max(1, chip.lines // 3)
+        lines = np.sort(rng.integers(chip.lines - many + 1) + np.arange(many) if together
+                        else rng.choice(chip.lines, many, replace=False))
         later = rng.integers(chip.lines)
         codes = [*lines, EventCode.STEP, later, EventCode.STEP]
         if chip.fire_mode == "race":

@@ -22,9 +22,9 @@ __all__ = ["AXI_REGISTERS", "WRAPPERS", "compile_chip", "compile_serial_chip", "
            "emit_chip", "faults_rtl", "lanes_of", "layout_of", "small_lanes", "top_of", "unbuilt", "write_rtl"]
 
 
-def emit_chip(chip: Chip, *, lanes: int | None = None, small: bool = False) -> str:
+def emit_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False) -> str:
     """SystemVerilog of a chip behind its link; the top module is ``chip``."""
-    return emit(top_of(chip, lanes=lanes, small=small), "chip")
+    return emit(top_of(chip, lanes=lanes, small=small, runs=runs), "chip")
 
 
 def lanes_of(chip: Chip, *, lanes: int | None = None, small: bool = False) -> int:
@@ -32,18 +32,18 @@ def lanes_of(chip: Chip, *, lanes: int | None = None, small: bool = False) -> in
     return (small_lanes if small else default_lanes)(chip) if lanes is None else lanes
 
 
-def _serial(layout, rate):
-    return SerialChip(layout, BitRate(*rate))
-
-
-WRAPPERS: dict[str, Callable[[Layout, tuple[int, int]], wiring.Component]] = {
-    "stream": lambda layout, rate: ChipTop(layout), "uart": _serial, "spi": lambda layout, rate: SpiChip(layout),
-    "axi": lambda layout, rate: AxiChip(layout), "aer": lambda layout, rate: AerChip(layout)}
-"""What stands around a chip: a layout, and clock in Hz and baud of a serial line, to its top."""
+WRAPPERS: dict[str, Callable[[Layout, tuple[int, int], bool], wiring.Component]] = {
+    "stream": lambda layout, rate, runs: ChipTop(layout, runs=runs),
+    "uart": lambda layout, rate, runs: SerialChip(layout, BitRate(*rate), runs=runs),
+    "spi": lambda layout, rate, runs: SpiChip(layout, runs=runs),
+    "axi": lambda layout, rate, runs: AxiChip(layout, runs=runs),
+    "aer": lambda layout, rate, runs: AerChip(layout, runs=runs)}
+"""What stands around a chip: a layout, clock in Hz and baud of a serial line, and whether images may come as runs, to
+its top."""
 
 
 def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, wrapper: str = "stream",
-              rate: tuple[int, int] = (50_000_000, 1_000_000)) -> dict[str, str]:
+              rate: tuple[int, int] = (50_000_000, 1_000_000), runs: bool = False) -> dict[str, str]:
     """SystemVerilog and Verilog-2001 of the same chip, ``chip.sv`` and ``chip.v``, and the files that they read.
 
     Those hold the initial contents of memories. All belong into one folder; the top is ``chip``.
@@ -54,6 +54,8 @@ def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, wrap
         One of :data:`WRAPPERS`.
     rate : tuple of int
         Clock in Hz and baud, if it is a serial line.
+    runs : bool
+        The chip takes images as runs (docs/link.md, Runs).
 
     Raises
     ------
@@ -61,7 +63,7 @@ def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, wrap
         ``lanes`` is not 1 to the number of neurons, or a bit of the line would be shorter than 4 clocks.
     """
     def top():
-        return WRAPPERS[wrapper](layout_of(chip, lanes=lanes, small=small), rate)
+        return WRAPPERS[wrapper](layout_of(chip, lanes=lanes, small=small), rate, runs)
 
     systemverilog, files = memory_files(emit(top(), "chip"))
     verilog, files = memory_files(emit_verilog(top(), "chip"), files)
@@ -73,13 +75,14 @@ def layout_of(chip: Chip, *, lanes: int | None = None, small: bool = False) -> L
     return Layout(chip, lanes_of(chip, lanes=lanes, small=small), 1 if small else 2)
 
 
-def top_of(chip: Chip, *, lanes: int | None = None, small: bool = False) -> ChipTop:
+def top_of(chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False) -> ChipTop:
     """The top of a chip that has the byte streams of its link."""
-    return ChipTop(layout_of(chip, lanes=lanes, small=small))
+    return ChipTop(layout_of(chip, lanes=lanes, small=small), runs=runs)
 
 
-def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, trace: bool = False,
-                 initial_seed: int | None = None, progress: Callable[[str], None] | None = None) -> CompiledRtl:
+def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False,
+                 trace: bool = False, initial_seed: int | None = None,
+                 progress: Callable[[str], None] | None = None) -> CompiledRtl:
     """Emit, compile and load the RTL of a chip; what was compiled before comes out of the cache.
 
     Parameters
@@ -89,6 +92,8 @@ def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, t
         :func:`~ohmspike.hdl.shared.layout.default_lanes` or :func:`~ohmspike.hdl.shared.layout.small_lanes` say.
     small : :class:`bool`
         The small form, as on boards with an SPRAM.
+    runs : :class:`bool`
+        The chip takes images as runs.
     trace : :class:`bool`
         Build with waveform support (slower).
     initial_seed : :class:`int`
@@ -103,7 +108,7 @@ def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, t
     """
     if progress is not None:
         progress("emitting RTL")
-    text = emit_chip(chip, lanes=lanes, small=small)
+    text = emit_chip(chip, lanes=lanes, small=small, runs=runs)
     return CompiledRtl(text, top="chip", trace=trace, initial_seed=initial_seed, progress=progress)
 
 

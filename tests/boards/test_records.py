@@ -23,16 +23,16 @@ REPORT = BuildReport(
 
 
 @functools.cache
-def digest_now(board, chip, lanes):
-    return today({"board": board, "chip": chip, "lanes": lanes})
+def digest_now(board, chip, lanes, runs):
+    return today({"board": board, "chip": chip, "lanes": lanes, "runs": runs})
 
 
 def quick(entry):
     """As ``today``, from the stored digests where they hold that chip: those are held against the code elsewhere."""
     small = BOARDS[entry["board"]].level_ports == 1
     chip = Chip.preset(entry["chip"])
-    if entry["lanes"] != (small_lanes if small else default_lanes)(chip):
-        return digest_now(entry["board"], entry["chip"], entry["lanes"])
+    if entry.get("runs") or entry["lanes"] != (small_lanes if small else default_lanes)(chip):
+        return digest_now(entry["board"], entry["chip"], entry["lanes"], entry.get("runs", False))
     wanted = [entry["chip"], "small" if small else "fast"]
     return next(line.split()[2] for line in stored() if line.split()[:2] == wanted)
 
@@ -59,6 +59,9 @@ def test_a_record_replaces_that_of_the_same_build_and_no_other(tmp_path):
     again = added(records, dataclasses.replace(REPORT, fmax_mhz=19.0, rtl="ef", seed=3))
     assert [entry["fmax_mhz"] for entry in again] == [40.0, 19.0]
     assert len(added(again, dataclasses.replace(REPORT, clock_hz=12_000_000))) == 3
+    with_runs = added(again, dataclasses.replace(REPORT, runs=True))
+    assert len(with_runs) == len(added(with_runs, dataclasses.replace(REPORT, runs=True))) == 3
+    assert "| `up5k` with runs |" in table(with_runs, [False] * 3)
     (tmp_path / "b.json").write_text(json.dumps(again))
     assert read(tmp_path / "b.json") == again and read(tmp_path / "none.json") == []
 

@@ -79,6 +79,18 @@ def test_the_bench_passes_in_icarus_without_a_warning(request, form):
 
 @needs_icarus
 @pytest.mark.slow
+def test_the_bench_of_a_chip_that_takes_runs_has_them_and_passes(fast, tmp_path):
+    export(FAULTS_CHIP, tmp_path / "chip", samples=2, runs=True)
+    assert simulated(tmp_path / "chip").stdout.startswith("PASS")
+    words = (tmp_path / "chip" / "sim" / "vectors.hex").read_text()
+    neighbours = "009\n0[c-d][0-9a-f]\n000\n"  # RUNS; six lines of twenty spike; the end
+    assert len(re.findall(neighbours, words)) >= 2 and not re.search(neighbours, (fast / "sim/vectors.hex").read_text())
+    assert [json.loads((folder / "registers.json").read_text())["opcodes"].get("RUNS")
+            for folder in (tmp_path / "chip", fast)] == [9, None]
+
+
+@needs_icarus
+@pytest.mark.slow
 def test_the_bench_of_a_serial_line_passes(tmp_path):
     export(FAULTS_CHIP, tmp_path / "chip", samples=1, port="uart", baud=12_500_000)
     result = simulated(tmp_path / "chip")
