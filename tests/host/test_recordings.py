@@ -1,5 +1,7 @@
 """Recordings of event cameras: files written by the rules of their formats here, and what is read of them."""
 
+import gzip
+import itertools
 import json
 import shutil
 import struct
@@ -50,14 +52,16 @@ def aedat2(events, davis=None):
     for t, x, y, p in events:
         address = p << 11 | x << 12 | y << 22 if davis else (1 - p) | x << 1 | y << 8
         made += struct.pack(">II", address, t & 0xFFFFFFFF)
-        made += struct.pack(">II", address | (1 << 31 if davis else 1 << 15), t & 0xFFFFFFFF)
+        for other in (1 << 31, 1 << 10) if davis else (1 << 15,):
+            made += struct.pack(">II", address | other, t & 0xFFFFFFFF)
     return bytes(made)
 
 
 def aedat3(events, packet=7):
     made = bytearray(b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n")
-    for first in range(0, len(events), packet):
-        part = events[first:first + packet]
+    turns = sorted({0, *range(0, len(events), packet), sum(t >> 31 == 0 for t, *_ in events), len(events)})
+    for first, last in itertools.pairwise(turns):  # a packet has one count of turns
+        part = events[first:last]
         made += struct.pack("<hhiiiiii", 0, 1, 16, 4, 0, 1, 1, 1) + bytes(16)  # a special event
         made += struct.pack("<hhiiiiii", 1, 1, 8, 4, part[0][0] >> 31, len(part) + 1, len(part) + 1, len(part))
         made += struct.pack("<II", 0, 0)  # one that does not hold
@@ -293,7 +297,7 @@ def test_blocks_do_not_change_what_is_read(name, block, tmp_path, monkeypatch):
     rng = np.random.default_rng(1)
     events = some_events(200, top=40_000_000 if "EVT" in name else 300_000)
     events = [one for t, x, y, p in events for one in  # neighbours too
-              ((t, place, y, p) for place in sorted({x, *(x + rng.integers(0, 9, 3)).tolist()}))]
+              ((t, place, y, p) for place in sorted({x, *(x + rng.integers(0, 9, rng.integers(0, 4))).tolist()}))]
     for module in (events_of_a_camera, es, jaer):
         monkeypatch.setattr(module, "BLOCK", block)
     assert read(written(tmp_path, name, events)) == events
@@ -303,7 +307,8 @@ def test_blocks_do_not_change_what_is_read(name, block, tmp_path, monkeypatch):
                                             ("raw of EVT 2.0", 1 << 34), ("raw of EVT 2.1", 1 << 34),
                                             ("raw of EVT 3.0", 1 << 24)])
 def test_times_go_on_where_a_counter_begins_again(name, turn, tmp_path):
-    events = [(turn - 3000 + t // 100, x, y, p) for t, x, y, p in some_events(100)]
+    events = [(turn - 1500 + t // 100, x, y, p) for t, x, y, p in some_events(100)]
+    assert events[0][0] < turn < events[-1][0]
     assert read(written(tmp_path, name, events)) == events
 
 
@@ -410,6 +415,35 @@ def test_columns_without_names_are_told_by_what_they_hold(tmp_path):
         read(tmp_path / "a.csv")
 
 
+def test_a_dat_file_of_version_1_may_have_the_places_of_version_2(tmp_path):
+    events = some_events(height=240, width=304)
+    (tmp_path / "a.dat").write_bytes(dat(events).replace(b"Version 2", b"Version 1"))
+    assert read(tmp_path / "a.dat") == events
+
+
+def test_a_new_high_part_of_the_time_of_evt_3_begins_at_0(tmp_path):
+    words = [8 << 12 | 1, 6 << 12 | 5, 7, 2 << 12 | 9, 8 << 12 | 1, 2 << 12 | 10, 8 << 12 | 2, 2 << 12 | 1 << 11 | 11]
+    (tmp_path / "a.raw").write_bytes(b"% evt 3.0\n" + struct.pack(f"<{len(words)}H", *words))
+    assert read(tmp_path / "a.raw") == [(4101, 9, 7, 0), (4101, 10, 7, 0), (8192, 11, 7, 1)]
+
+
+def test_text_may_be_packed_and_in_other_encodings(tmp_path):
+    events = some_events()
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(csv_text(events, mark=";")))
+    (tmp_path / "b.csv").write_bytes(csv_text(events, mark="\t").decode().encode("utf-16"))
+    assert read(tmp_path / "a.csv.gz") == read(tmp_path / "b.csv") == events
+
+
+@pytest.mark.parametrize(("arrays", "complaint"), [
+    ({"a": structured([(1, 2, 3, 1)]), "labels": np.array([1, 2])}, r"labels must be integers 0 to 65535 of shape"),
+    ({"a": structured([(1, 2, 3, 1)]), "b": np.zeros(3)}, "b must have the fields x, y, t and p, not float64"),
+    ({"x": np.zeros(2), "y": np.zeros(2), "t": np.zeros(3), "p": np.zeros(2)}, r"must be numbers of shape \(3,\)")])
+def test_archives_that_are_no_recordings_are_refused(arrays, complaint, tmp_path):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(DataError, match=complaint):
+        load_recordings(tmp_path / "a.npz", lambda line: None, Cut())
+
+
 @pytest.mark.parametrize("folders", ["Train and Test", "Train", "digits"])
 def test_a_folder_as_n_mnist_is_published_is_a_set(folders, tmp_path):
     root, made, number = tmp_path / "N-MNIST", {}, 0
@@ -446,6 +480,47 @@ def test_classes_take_turns_where_numbers_do_not_say_more(tmp_path):
     found = load_recordings(tmp_path / "set", lines.append, Cut())
     assert found.train.labels.tolist() == [0, 1] * 3
     assert lines[0].endswith("classes are 0 background, 1 cars")
+
+
+def test_files_that_are_no_recordings_are_left_out_with_a_warning(tmp_path):
+    for split, label in (("n-cars_train", "cars"), ("n-cars_train", "background"), ("n-cars_test", "cars")):
+        (tmp_path / "set" / split / label).mkdir(parents=True)
+        (tmp_path / "set" / split / label / "obj_1_td.dat").write_bytes(dat(some_events()))
+    (tmp_path / "set" / "n-cars_train" / "cars" / "obj_2_td.dat").write_bytes(b"")
+    with pytest.warns(RunWarning, match="cars: 1 files are no recordings and are left out, the first obj_2_td.dat"):
+        data = load_samples(tmp_path / "set")
+    assert data.train_labels.tolist() == [0, 1] and data.test_labels.tolist() == [1]
+    (tmp_path / "set" / "n-cars_train" / "b.dat").write_bytes(dat(some_events()))
+    (tmp_path / "set" / "n-cars_train" / "cars" / "obj_2_td.dat").unlink()
+    with pytest.warns(RunWarning, match="1 recordings next to folders of classes are left out, the first b.dat"):
+        load_samples(tmp_path / "set")
+
+
+def test_dvs128_gesture_as_tonic_unpacks_it_has_its_classes_in_names(tmp_path):
+    for split, user, classes in (("ibmGestureTrain", "user01_lab", (0, 10)), ("ibmGestureTest", "user02_led", (3,))):
+        (tmp_path / split / user).mkdir(parents=True)
+        for label in classes:
+            np.save(tmp_path / split / user / f"{label}.npy", structured(some_events(seed=label)))
+    data = load_samples(tmp_path)
+    assert data.train_labels.tolist() == [0, 10] and data.test_labels.tolist() == [3]
+
+
+def test_some_late_events_are_no_hindrance(tmp_path):
+    events = some_events(200)
+    events[50], events[51] = events[51], events[50]
+    for name, order in (("a.bin", None), ("a.csv", "txyp")):
+        (tmp_path / name).write_bytes(csv_text(events, order, names=False) if order else nmnist(events))
+        assert read(tmp_path / name) == events
+        found = load_recordings(tmp_path / name, lambda line: None, Cut()).train
+        assert found.time[:].tolist() == [t - events[0][0] for t, *_ in sorted(events, key=lambda event: event[0])]
+
+
+def test_a_header_ends_where_its_text_does(tmp_path):
+    events = [(37, 1, 2, 1), (37 << 6, 3, 4, 0)]  # 37 is the sign of a percentage
+    content = evt2(events).replace(b"% end\n", b"")
+    at = content.index(b"640x480\n") + 8
+    (tmp_path / "a.raw").write_bytes(content[:at] + b"%\x00\x00\x10\n\x00\x00\x10" + content[at:])
+    assert read(tmp_path / "a.raw") == events
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -534,6 +609,9 @@ def test_the_sensor_is_the_smallest_usual_one_or_the_one_asked_for(tmp_path):
     assert load_recordings(path, lines.append, Cut()).train.sensor == (180, 240)
     assert "--sensor names another" in lines[0]
     assert load_recordings(path, lines.append, Cut(sensor=(101, 201))).train.sensor == (101, 201)
+    assert of_stream(load_recordings(path, lines.append, Cut()).train) == [(0, 0, 0, 1), (1, 200, 100, 0)]
+    path.write_bytes(b"%geometry:304,240\n" + csv_text([(1, 0, 0, 1), (2, 200, 100, 0)]))
+    assert load_recordings(path, lines.append, Cut()).train.sensor == (240, 304)
     with pytest.raises(DataError, match="event 1 must be of a sensor of 101x200, not at x = 200, y = 100"):
         load_recordings(path, lines.append, Cut(sensor=(101, 200)))
 

@@ -10,10 +10,13 @@ import numpy as np
 from ohmspike.host.data.formats import DataError
 from ohmspike.host.support.errors import RunWarning
 
-__all__ = ["BLOCK", "Events", "Reader", "Recording", "Unwrapped", "ends_within", "records", "sensor_for"]
+__all__ = ["BLOCK", "FALLS", "Events", "Reader", "Recording", "Unwrapped", "ends_within", "records", "sensor_for"]
 
 BLOCK = 1 << 20
 """Bytes that are read at once."""
+
+FALLS = 0.1
+"""Cameras send some events late: times in which so many steps fall are still taken for times."""
 
 USUAL_SENSORS = ((34, 34), (128, 128), (180, 240), (240, 304), (260, 346), (480, 640), (720, 1280))
 """Heights and widths of published sets and of cameras that are sold, ascending."""

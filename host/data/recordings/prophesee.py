@@ -13,6 +13,7 @@ __all__ = ["is_dat", "is_raw", "read_dat", "read_raw"]
 
 _DAT = re.compile(rb"% (Data file|Date|Version|Height|Width)", re.IGNORECASE)
 _RAW = re.compile(rb"(?mi)^% (evt \d|format evt)")
+_TEXT = re.compile(rb"%[\t\r\n\x20-\x7e]*\n")
 _CD = (0, 12)
 """Types of events of light in .dat: Event2d and EventCD."""
 
@@ -35,7 +36,7 @@ def _lines(head):
 
 def _header(file):
     header = b""
-    while (line := file.readline(1 << 12)).startswith(b"%") and line.endswith(b"\n"):
+    while _TEXT.fullmatch(line := file.readline(1 << 12)):
         header += line
         if line.strip() == b"% end":
             return header.decode("latin-1"), len(header)

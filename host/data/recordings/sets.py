@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import numpy as np
 from ohmspike.host.data.dataset import HELD_OUT_SEED, HELD_OUT_SHARE, LABEL_TOP, Dataset, held_out
 from ohmspike.host.data.formats import UNREADABLE_ERRORS, DataError, Progress
 from ohmspike.host.data.streams import SIDE_TOP, Stream
+from ohmspike.host.support.errors import RunWarning
 
 from .events import Events, Recording, sensor_for
 from .formats import ARCHIVE, SUFFIXES, Format, format_of
@@ -193,11 +195,15 @@ def _unpack(path: Path, folder: str) -> None:
         raise DataError(f"{path}: not a readable archive: {error}", hint="fetch it again") from None
 
 
-def _recordings_in(folder: Path) -> list[tuple[Path, Format]]:
-    """The recordings directly in a folder, in the order of their names, and their formats."""
+def _recordings_in(folder: Path, *, report: bool = False) -> list[tuple[Path, Format]]:
+    """The recordings directly in a folder, in the order of their names, and their formats; others may be warned of."""
     files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith(".")]
-    return [(file, kind) for file in files
-            if file.suffix.lower() in SUFFIXES and (kind := format_of(file)) is not None]
+    kinds = [format_of(file) if file.suffix.lower() in SUFFIXES else None for file in files]
+    others = [file for file, kind in zip(files, kinds, strict=True) if kind is None]
+    if report and others:
+        warnings.warn(f"{folder}: {len(others):,} files are no recordings and are left out, the first {others[0].name}",
+                      RunWarning, stacklevel=2)
+    return [(file, kind) for file, kind in zip(files, kinds, strict=True) if kind is not None]
 
 
 def _splits(root: Path, path: Path) -> list[list[_Source]]:
@@ -208,6 +214,9 @@ def _splits(root: Path, path: Path) -> list[list[_Source]]:
         folders = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and folder.name[0] not in "._"]
         train = [folder for folder in folders if _TRAIN.fullmatch(folder.name)]
         test = [folder for folder in folders if folder not in train and _TEST.search(folder.name)]
+        if len(folders) == 2 and not train:  # as n-cars_train and n-cars_test
+            pair = [[folder for folder in folders if word in folder.name.lower()] for word in ("train", "test")]
+            train, test = pair if pair[0] and pair[1] and pair[0] != pair[1] else (train, test)
         lone = len(folders) == 1 and not _recordings_in(root)
         if lone and (train or test or any(each.is_dir() for each in folders[0].iterdir()) or not folders[0].name[-1:]
                      .isdigit() and path != root):
@@ -241,13 +250,24 @@ def _has_recordings(folder: Path) -> bool:
 
 
 def _sources(folder: Path, names: list[str], path: Path) -> list[_Source]:
-    """Recordings in a folder of each class, or directly in the folder."""
+    """Recordings in a folder of each class, or directly in the folder.
+
+    Folders of users that hold one recording a class, named by its number, are DVS128 Gesture as Tonic unpacks it.
+    """
     numbers = all(re.fullmatch(r"\d{1,4}", name) for name in names)
+    by_user = bool(names) and all(re.match(r"user\d+", name) for name in names)
     sources = []
     for place, name in enumerate(names):
         if (folder / name).is_dir():
             label = int(name) if numbers else place
-            sources += [_Source(file, label, kind=kind) for file, kind in _recordings_in(folder / name)]
+            found = _recordings_in(folder / name, report=True)
+            if by_user and all(re.fullmatch(r"\d{1,4}", file.stem) for file, _ in found):
+                sources += [_Source(file, int(file.stem), kind=kind) for file, kind in found]
+            else:
+                sources += [_Source(file, label, kind=kind) for file, kind in found]
+    if sources and (beside := _recordings_in(folder)):
+        warnings.warn(f"{folder}: {len(beside):,} recordings next to folders of classes are left out, the first "
+                      f"{beside[0][0].name}", RunWarning, stacklevel=2)
     if not sources:
         sources = [_with_parts(_Source(file, kind=kind)) for file, kind in _recordings_in(folder)]
     if not sources:
@@ -272,7 +292,8 @@ def _ordered(sources: list[_Source]) -> list[_Source]:
 def _named_classes(splits: list[list[_Source]]) -> str:
     """Labels and the names of their folders, where those are no numbers."""
     names = {source.label: source.path.parent.name for sources in splits for source in sources
-             if source.label is not None and not source.path.parent.name.isdigit()}
+             if source.label is not None and not source.path.parent.name.isdigit()
+             and source.path.stem != str(source.label)}
     told = [f"{label} {name}" for label, name in sorted(names.items())]
     return ", ".join(told[:_TOLD]) + (" …" if len(told) > _TOLD else "")
 
