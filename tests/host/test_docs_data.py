@@ -25,7 +25,7 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 def test_every_example_is_ten_lines_of_code_and_run_here():
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
     for example in EXAMPLES:
         assert sum(bool(line.strip()) for line in example.splitlines()) <= 11
 
@@ -45,7 +45,11 @@ def test_own_images_are_written_and_learned(run):
     assert float(accuracy) > 0.9  # chance is 0.25
 
 
+def test_a_recording_is_cut_into_samples(run):
+    assert run(3) == ["35 5 (128, 128)"]  # 2 s of 50 ms
+
+
 def test_own_spikes_are_written_and_learned(run):
-    assert run(3) == []
-    (accuracy,) = run(4)
+    assert run(4) == []
+    (accuracy,) = run(5)
     assert float(accuracy) > 0.9  # chance is 0.5

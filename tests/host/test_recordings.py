@@ -515,6 +515,15 @@ def test_some_late_events_are_no_hindrance(tmp_path):
         assert found.time[:].tolist() == [t - events[0][0] for t, *_ in sorted(events, key=lambda event: event[0])]
 
 
+def test_bytes_that_only_end_in_bin_are_no_recording(tmp_path):
+    rng = np.random.default_rng(0)
+    for seed in range(20):
+        (tmp_path / "a.bin").write_bytes(rng.integers(0, 256, 5 * (10 + seed), np.uint8).tobytes())
+        assert format_of(tmp_path / "a.bin") is None
+    (tmp_path / "a.bin").write_bytes(bytes(500))
+    assert format_of(tmp_path / "a.bin") is None
+
+
 def test_a_header_ends_where_its_text_does(tmp_path):
     events = [(37, 1, 2, 1), (37 << 6, 3, 4, 0)]  # 37 is the sign of a percentage
     content = evt2(events).replace(b"% end\n", b"")
