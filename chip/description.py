@@ -235,6 +235,11 @@ class Chip(Described):
                               "the latency code", structure=False, low=0, high=STEP_MAX)
     rate_peak: float = _option("code", float, 0.25, "spike probability of the brightest pixel at a step of it",
                                structure=False, low=0.0, high=1.0)
+    answer_steps: int = _option("code", int, 0, "steps of the rate code that images have which are neither learned nor "
+                                "taught; 0 is rate_steps", structure=False, low=0, high=STEP_MAX)
+    vote: str = entry(
+        "code", str, "what votes in threshold mode when the host reads the classes: output spikes, or neurons, once a "
+        "sample each", default="spikes", options=("spikes", "neurons"), structure=False, optional=True)
     contrast: str = entry(
         "code", str, "stretch an image that leaves much of 0 to 255 unused (contract 9.4), or take pixels as they are",
         default="auto", options=("auto", "fixed"), structure=False, optional=True)
@@ -315,6 +320,10 @@ class Chip(Described):
             raise DescriptionError("classes must be 0 (no read-out) or 2 to 255, not 1")
         if self.depression == "post" and self.fire_mode != "threshold":
             raise DescriptionError("depression must be 'pre' unless fire_mode is threshold, not 'post'")
+        if self.answer_steps and not self.rate_steps:
+            raise DescriptionError(f"answer_steps must be 0 unless rate_steps is above 0, not {self.answer_steps}")
+        if self.vote == "neurons" and self.fire_mode != "threshold":
+            raise DescriptionError("vote must be 'spikes' unless fire_mode is threshold, not 'neurons'")
         if self.classes and not self.layers and self.read_out_rows > 65536:
             what = "regions" if self.shared else "tiles"
             raise DescriptionError(f"{what} x neurons must be at most 65536 with a read-out, not {self.read_out_rows}")

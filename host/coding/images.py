@@ -343,10 +343,15 @@ class Encoding:
         """The code that images of a chip have, by its description."""
         return cls(chip.rate_steps, chip.rate_peak) if chip.rate_steps else cls()
 
+    def steps_answered(self, chip: Chip) -> int:
+        """Steps of an image that is neither learned nor taught (contract 9.2): the chip's, where ``steps`` are."""
+        return chip.answer_steps or self.steps if self.steps == chip.rate_steps else self.steps
+
     def __call__(self, chip: Chip, images: np.ndarray, *, learn: bool, first_sample: int = 0,
                  labels: np.ndarray | None = None, answer: bool = False) -> EventBatch:
         """Events of the images; ``first_sample`` numbers the first of them for the rate code."""
         if self.steps == 0:
             return latency_events(chip, images, learn=learn, labels=labels, answer=answer)
+        steps = self.steps if learn or labels is not None else self.steps_answered(chip)
         return rate_events(chip, images, learn=learn, labels=labels, answer=answer, first_sample=first_sample,
-                           steps=self.steps, peak=self.peak)
+                           steps=steps, peak=self.peak)

@@ -116,7 +116,7 @@ def _convert_spikes(source, out, labels_file, plane, node, chip_name, cut, as_js
                             hint=f"--plane {chip.plane_height}x{chip.plane_width} scales them")
         code = encoding_of(chip, None, None, None)
         found = coded_stream(chip, code(chip, images, learn=False))
-        facts = {"lines": chip.lines, "duration": float(code.steps or chip.latency_bins)}
+        facts = {"lines": chip.lines, "duration": float(code.steps_answered(chip) or chip.latency_bins)}
     if out.suffix == ".nir":
         needs_nir()
         write_spikes(out, found, **facts)

@@ -61,7 +61,7 @@ def export_graph(path: Path, chip: Chip, state: ChipState, vote: Vote | None = N
     ----------
     vote : Vote, optional
         What the neurons stand for, kept in the graph's metadata as ``vote``: float32 of shape (neurons, classes), the
-        log-probability of every class when the neuron fires.
+        log-probability of every class when the neuron fires. Beside it are ``voters``, the ``vote`` of the chip.
 
     Raises
     ------
@@ -92,7 +92,8 @@ def export_graph(path: Path, chip: Chip, state: ChipState, vote: Vote | None = N
                "output": nir.Output({"output": np.array([chip.neurons])})},
         edges=[("input", "crossbar"), ("crossbar", "neurons"), ("neurons", "output")],
         metadata={"made_by": "ohmspike", "chip": chip.name, "digest": chip.digest,
-                  "differences": "; ".join(DIFFERENCES), **({} if vote is None else {"vote": vote.table[0]})})
+                  "differences": "; ".join(DIFFERENCES),
+                  **({} if vote is None else {"vote": vote.table[0], "voters": chip.vote})})
     buffer = io.BytesIO()
     nir.write(buffer, graph)
     write_whole(path, lambda file: file.write(buffer.getvalue()), make_folder=True)
@@ -200,7 +201,7 @@ def import_graph(path: Path, like: Chip) -> Adopted:
         chip = dataclasses.replace(
             like, name=f"{like.name}-nir", plane_height=plane[0], plane_width=plane[1], patch_height=plane[0],
             patch_width=plane[1], stride=1, neurons=len(weights), winners=1, learners=min(like.learners, len(weights)),
-            min_spikes=1, theta_base=int(theta.min()))
+            min_spikes=1, theta_base=int(theta.min()), vote=graph.metadata.get("voters", like.vote))
         state = ChipState.initial(chip)
         state.levels = np.ascontiguousarray(levels.T[None].astype(np.uint8))
         state.theta = (theta - theta.min()).astype(np.uint32)[None]

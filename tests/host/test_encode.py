@@ -133,6 +133,21 @@ def test_threshold_mode_has_neither_decide_nor_dark(learn):
     assert samples_of(batch) == [rate_oracle(chip, image, learn, s, 6, 0.2) for s, image in enumerate(images)]
 
 
+def test_images_that_are_neither_learned_nor_taught_have_the_steps_of_answering():
+    chip = dataclasses.replace(Chip.preset("tiles-free"), rate_steps=2, answer_steps=5, rate_peak=0.1)
+    images = images_of(chip, 3)
+
+    def steps_of(code, **how):
+        return (code(chip, images, **how).codes == EventCode.STEP).sum() / 3
+
+    own = Encoding.of(chip)
+    assert steps_of(own, learn=False) == steps_of(own, learn=False, answer=True) == own.steps_answered(chip) == 5
+    assert steps_of(own, learn=True) == steps_of(own, learn=False, labels=np.zeros(3, int)) == 2
+    assert steps_of(Encoding(steps=3, peak=0.1), learn=False) == 3  # another code than the chip's
+    longer = rate_events(chip, images, learn=False, steps=5, peak=0.1)
+    assert (own(chip, images, learn=False).codes == longer.codes).all()
+
+
 @pytest.mark.parametrize("learn", [False, True])
 def test_threshold_mode_asks_and_teaches_behind_the_last_step(learn):
     chip = dataclasses.replace(Chip.preset("tiles-free"), rate_steps=2, rate_peak=0.1)

@@ -54,15 +54,20 @@ def test_what_was_exported_comes_back_without_loss(tmp_path):
 
 def test_the_vote_of_the_neurons_travels_with_the_graph(tmp_path):
     vote = Vote.from_counts(np.random.default_rng(4).integers(0, 9, (1, FREE.neurons, 3)))
-    save(tmp_path / "chip.npz", FREE, learned(), vote)
+    save(tmp_path / "chip.npz", dataclasses.replace(FREE, vote="neurons"), learned(), vote)
     for arguments in (["export", "chip.npz", "--form", "nir", "--out", "chip.nir"],
                       ["import", "chip.nir", "--out", "again.npz"]):
         assert cli.run(["exchange", *(str(tmp_path / word) if "." in word else word for word in arguments)]) == 0
-    assert (load(tmp_path / "again.npz")[2].table == vote.table).all()
+    chip, _, again = load(tmp_path / "again.npz")
+    assert (again.table == vote.table).all() and chip.vote == "neurons"
     graph = nir.read(tmp_path / "chip.nir")
     graph.metadata["vote"] = graph.metadata["vote"][1:]
     nir.write(tmp_path / "chip.nir", graph)
     with pytest.raises(UserError, match=r"vote in the metadata must be finite float32 of shape \(5, classes\)"):
+        import_graph(tmp_path / "chip.nir", Chip.preset("spiking"))
+    graph.metadata["voters"] = "all"
+    nir.write(tmp_path / "chip.nir", graph)
+    with pytest.raises(UserError, match="vote must be one of spikes, neurons, not 'all'"):
         import_graph(tmp_path / "chip.nir", Chip.preset("spiking"))
 
 

@@ -237,3 +237,34 @@ def test_votes_are_counted_by_first_winners_alone():
     spikes = OutputSpikes(np.array([0, 0, 1], np.int32), np.array([2, 3, 1], np.int32), np.array([0, 3]))
     counts = Vote.count(CHIP, spikes, np.array([1]), 2)
     assert counts.sum() == 2 and counts[0, 2, 1] == 1 and counts[1, 1, 1] == 1
+
+
+LONE = Chip.preset("paper100-free")
+AGAIN = OutputSpikes(np.zeros(6, np.int32), np.array([5, 5, 5, 7, 5, 7], np.int32), np.array([0, 4, 6]))
+"""Neuron 5 fires three times and 7 once, then each of them once."""
+
+
+def test_where_neurons_vote_each_that_fires_votes_once_a_sample():
+    chip = dataclasses.replace(LONE, vote="neurons")
+    counts = Vote.count(chip, AGAIN, np.array([1, 0]), 2)
+    assert counts[0, 5].tolist() == counts[0, 7].tolist() == [1, 1] and counts.sum() == 4
+    table = np.zeros((1, 100, 2), np.float32)
+    table[0, 5], table[0, 7] = (0.0, -1.0), (-2.0, 0.0)
+    assert Vote(table).scores(chip, AGAIN).tolist() == [[-2.0, -1.0]] * 2
+    tiles = dataclasses.replace(Chip.preset("tiles-free"), vote="neurons")  # alike neurons of two tiles are two
+    apart = OutputSpikes(np.array([0, 1, 1], np.int32), np.array([5, 5, 5], np.int32), np.array([0, 3]))
+    assert Vote.count(tiles, apart, np.array([1]), 2)[:2, 5].tolist() == [[0, 1], [0, 1]]
+
+
+def test_where_spikes_vote_each_has_its_own():
+    counts = Vote.count(LONE, AGAIN, np.array([1, 0]), 2)
+    assert counts[0, 5].tolist() == [1, 3] and counts[0, 7].tolist() == [1, 1]
+    table = np.zeros((1, 100, 2), np.float32)
+    table[0, 5] = (0.0, -1.0)
+    assert Vote(table).scores(LONE, AGAIN).tolist() == [[0.0, -3.0], [0.0, -1.0]]
+
+
+def test_votes_of_neurons_that_are_counted_spike_by_spike_are_seen(monkeypatch):
+    monkeypatch.setattr("ohmspike.host.coding.vote._votes", lambda chip, spikes: np.ones(len(spikes.tile), bool))
+    with pytest.raises(AssertionError):
+        test_where_neurons_vote_each_that_fires_votes_once_a_sample()
