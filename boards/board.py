@@ -98,5 +98,5 @@ class Board:
 
     @property
     def family(self) -> str:
-        """Family of the device: ``ecp5`` or ``ice40``."""
-        return "ecp5" if self.device.startswith("ecp5") else "ice40"
+        """Family of the device: ``ecp5``, ``ice40`` or ``gowin``."""
+        return next((family for family in ("ecp5", "ice40") if self.device.startswith(family)), "gowin")

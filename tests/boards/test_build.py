@@ -11,7 +11,7 @@ from ohmspike.boards import BOARDS
 from ohmspike.boards import build as build_module
 from ohmspike.boards.build import BuildError, BuildReport, build, load
 from ohmspike.boards.foreign import board_of
-from ohmspike.boards.pll import ecp5_dividers, ice40_dividers
+from ohmspike.boards.pll import NoPll, ecp5_dividers, ice40_dividers
 from ohmspike.boards.top import BoardTop
 from ohmspike.chip import Chip
 from ohmspike.hdl.flow.synth import BUDGETS
@@ -33,12 +33,13 @@ def planned(name):
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_board_has_a_plan_with_its_pins_and_clocks(name):
     plan = planned(name)
-    constraints = next(text for path, text in plan.files.items() if path.endswith((".lpf", ".pcf")))
+    constraints = next(text for path, text in plan.files.items() if path.endswith((".lpf", ".pcf", ".cst")))
     constraints = constraints if isinstance(constraints, str) else constraints.decode()
     assert constraints.count("uart_0__rx__io") >= 1 and constraints.count("uart_0__tx__io") >= 1
     commands = json.loads(plan.files["build_ohmspike.json"])["commands"]
     assert [command[0].split("-")[0] for command in commands] in (["yosys", "nextpnr", "ecppack"],
-                                                                  ["yosys", "nextpnr", "icepack"])
+                                                                  ["yosys", "nextpnr", "icepack"],
+                                                                  ["yosys", "nextpnr", "gowin_pack"])
     assert BOARDS[name].device in BUDGETS
     script = plan.files["ohmspike.ys"]
     assert all(pattern in script for pattern in BOARDS[name].undefined)
@@ -48,6 +49,14 @@ def test_a_clock_that_is_not_on_the_pin_of_the_pll_goes_in_through_a_buffer():
     hx8k, up5k = (planned(name).files["ohmspike.il"] for name in ("hx8k-b-evn", "icebreaker"))
     assert "SB_PLL40_CORE" in hx8k and r"connect \REFERENCECLK" in hx8k and "SB_PLL40_PAD" not in hx8k
     assert "SB_PLL40_PAD" in up5k and r"connect \PACKAGEPIN" in up5k and "SB_PLL40_CORE" not in up5k
+
+
+def test_a_gowin_is_placed_by_the_tools_of_today_at_the_clock_of_its_board():
+    _, place, pack = json.loads(planned("tangnano9k").files["build_ohmspike.json"])["commands"]
+    assert place[0] == "nextpnr-himbaechel-gowin" and " ".join(place).count("--freq 27.0000") == 1
+    assert "family=GW1N-9C" in place and pack[:3] == ["gowin_pack", "-d", "GW1N-9C"]
+    with pytest.raises(ValueError, match="clock_hz must be within 2 % .*, not 40000000"):
+        NoPll(27_000_000, 40_000_000)
 
 
 def test_the_same_chip_gives_the_same_plan():
@@ -182,7 +191,7 @@ def test_a_board_of_ones_own_has_a_plan(tmp_path):
      "device of x must be one of ecp5-85f, .*, not 'abacus'"),
     ("import dataclasses\nfrom ohmspike.boards import BOARDS\n"
      "BOARD = dataclasses.replace(BOARDS['icesugar'], name='x', pll='abacus')",
-     "pll of x must be one of ecp5, ice40, ice40-core, or None, not 'abacus'")])
+     "pll of x must be one of ecp5, ice40, ice40-core, gowin, or None, not 'abacus'")])
 def test_a_file_that_is_no_board_is_told(tmp_path, text, message):
     path = tmp_path / "mine.py"
     path.write_text(text)
