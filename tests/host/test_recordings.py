@@ -611,6 +611,8 @@ def test_of_cut_recordings_whole_ones_are_held_out(tmp_path):
     data = load_samples(tmp_path / "set", lines.append)
     groups = load_recordings(tmp_path / "set", lines.append, Cut()).groups
     sizes = np.bincount(groups)
+    other = load_samples(tmp_path / "set", cut=Cut(200.0, (34, 40)))
+    assert (data.name, other.name) == ("set", "set, window 200 ms, sensor 34x40")  # results are kept by the name
     assert len(data.test_images) in sizes and len(data.train_images) + len(data.test_images) == len(groups)
     assert "those of 1 recordings, drawn at random, are held out" in lines[1]
 

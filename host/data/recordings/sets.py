@@ -61,6 +61,11 @@ class Cut:
         return {name: value for name, value in (("window", self.window_ms), ("sensor", self.sensor))
                 if value is not None}
 
+    def named(self, name: str) -> str:
+        """A name with what of it was asked for."""
+        window = [] if self.window_ms is None else [f"window {self.window_ms:g} ms"]
+        return ", ".join([name, *window, *([] if self.sensor is None else ["sensor {}x{}".format(*self.sensor)])])
+
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "Cut":
         """What a run noted."""
@@ -100,12 +105,15 @@ class Recordings:
         The test split, if it stands apart.
     groups : int64 array
         The recording of every sample of ``train``, ascending.
+    name : str
+        Of the file or folder, with the options it was cut by: results of others are others.
     """
 
     path: Path
     train: Stream
     test: Stream | None
     groups: np.ndarray
+    name: str
 
     def dataset(self, say: Progress) -> Dataset[Stream]:
         """As a data set. Without a test split a seventh is held out, whole recordings if there are several."""
@@ -113,7 +121,7 @@ class Recordings:
         if last is None:
             return self._divided(say)
         count = 10_000 if (len(first), len(last)) == (60_000, 10_000) else 0  # that of MNIST
-        return Dataset(first, first.labels, last, last.labels, self.path.name, validation_last=count)
+        return Dataset(first, first.labels, last, last.labels, self.name, validation_last=count)
 
     def _divided(self, say: Progress) -> Dataset[Stream]:
         stream, groups = self.train, self.groups
@@ -129,7 +137,7 @@ class Recordings:
         parts = "" if len(firsts) == len(stream) else f"those of {len(out):,} recordings, "
         say(f"{self.path}: {int(chosen.sum()):,} of {len(stream):,} samples, {parts}drawn at random, are held out")
         first, last = stream[np.flatnonzero(~chosen)], stream[np.flatnonzero(chosen)]
-        return Dataset(first, first.labels, last, last.labels, self.path.name, True)
+        return Dataset(first, first.labels, last, last.labels, self.name, True)
 
 
 def load_recordings(path: Path, say: Progress, cut: Cut) -> Recordings:
@@ -164,7 +172,8 @@ def load_recordings(path: Path, say: Progress, cut: Cut) -> Recordings:
     for each, stream, what in zip(gathered, streams, ("", " to be tested on"), strict=False):
         say(f"{path}: {each.recordings:,} recordings{what}, {len(stream):,} samples, {len(stream.time):,} events of "
             f"{sensor[0]}x{sensor[1]} pixels" + each.note)
-    return Recordings(path, streams[0], streams[1] if len(streams) == 2 else None, gathered[0].groups)
+    return Recordings(path, streams[0], streams[1] if len(streams) == 2 else None, gathered[0].groups,
+                      cut.named(path.name))
 
 
 # files
