@@ -63,19 +63,22 @@ class CounterBank(wiring.Component):
             "clear": In(1),
         })
 
+        # storage: the scanner, which reads the total of `turn` and one clock later writes it back with what was taken
+        scan = len(peaks)
+        self._turn, self._written = Signal(range(scan)), Signal(range(scan))
+        self._taken = Signal(max(bits_for(peak * (scan + 1)) for peak in peaks.values()))
+        self._started = Signal()
+        self._locals = [Signal(bits_for(peak * (scan + 1)), name=f"local_{name}") for name, peak in peaks.items()]
+
     def elaborate(self, platform):
         m = Module()
         scan = len(self._peaks)
-        widest = max(bits_for(peak * (scan + 1)) for peak in self._peaks.values())
         m.submodules.totals = totals = Memory(shape=unsigned(COUNTER_BITS), depth=scan, init=[])
         read, write = totals.read_port(), totals.write_port()
         m.d.comb += self.value.eq(read.data)
 
-        # scanner: read the total of `turn`, one clock later write it back with the accumulator taken meanwhile
-        turn = Signal(range(scan))
-        taken = Signal(widest)
-        written = Signal(range(scan))
-        started = Signal()
+        # scanner
+        turn, taken, written, started = self._turn, self._taken, self._written, self._started
         m.d.sync += [written.eq(turn), started.eq(~self.hold)]
         with m.If(~self.hold):
             m.d.sync += turn.eq(Mux(turn == scan - 1, 0, turn + 1))
@@ -87,9 +90,8 @@ class CounterBank(wiring.Component):
         ]
 
         # local accumulators
-        chosen = Signal(widest)
-        for index, (name, peak) in enumerate(self._peaks.items()):
-            local = Signal(bits_for(peak * (scan + 1)), name=f"local_{name}")
+        chosen = Signal.like(taken)
+        for index, (name, local) in enumerate(zip(self._peaks, self._locals, strict=True)):
             increment = getattr(self, f"increment_{name}")
             m.d.sync += local.eq(Mux((turn == index) & ~self.hold, 0, local) + increment)
             with m.If(self.clear):
