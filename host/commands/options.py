@@ -149,7 +149,7 @@ def with_nonidealities(chip: Chip, nonidealities: NonIdealities | None) -> tuple
 
 
 target_option = click.option("--target", type=TargetName(), default="model", show_default=True,
-                             help="what carries out the events; the RTL takes hours for all of MNIST")
+                             help="what carries out the events; all of MNIST takes the RTL minutes to hours")
 data_option = click.option("--data", "data_source", default=None, metavar="mnist|fashion|saccades|FOLDER|FILE",
                            help="what to learn: a built-in set, a folder with its files, or your own (docs/data.md)"
                                 "  [default: mnist]")
