@@ -24,6 +24,7 @@ from ohmspike.host.data.recordings import es, jaer
 from ohmspike.host.data.recordings import events as events_of_a_camera
 from ohmspike.host.data.recordings.formats import format_of
 from ohmspike.host.data.recordings.sets import Cut, load_recordings
+from ohmspike.host.data.saccades import saccades
 from ohmspike.host.data.samples import load_samples
 from ohmspike.host.support.errors import RunWarning
 
@@ -467,12 +468,27 @@ def test_a_folder_as_n_mnist_is_published_is_a_set(folders, tmp_path):
         assert data.train_labels.tolist() == [made[first, i][0] for i in range(1, 9)] and not data.held_out
         assert data.test_labels.tolist() == [made["Test", i][0] for i in range(1, 9)]
         for i in range(8):
-            t0 = made[first, i + 1][1][0][0]
-            assert of_stream(data.train_images, i) == [(t - t0, *rest) for t, *rest in made[first, i + 1][1]]
+            assert of_stream(data.train_images, i) == made[first, i + 1][1]  # from the beginning of the file on
     else:
         assert data.held_out and len(data.train_labels) == 7 and len(data.test_labels) == 1
     assert data.train_images.sensor == (34, 34) and data.train_images.span == 315_000
     assert "8 recordings" in lines[0] and "34x34" in lines[0]
+
+
+def test_a_set_as_n_mnist_is_published_is_coded_as_the_saccades_it_is_made_of(tmp_path):
+    images = np.zeros((4, 28, 28), np.uint8)
+    for index, image in enumerate(images):
+        image[4 + 3 * index:16, 8:20] = 255
+    stream = saccades(images)
+    for index in range(4):
+        events = [(t * 1050, x, y, p) for t, x, y, p in of_stream(stream, index)]  # 105 ms a saccade, not 100
+        (tmp_path / "set" / str(index % 2)).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / str(index % 2) / f"{index:05}.bin").write_bytes(nmnist(events))
+    found = load_recordings(tmp_path / "set", lambda line: None, Cut()).train
+    for name in ("shared-saccades", "tiles-free", "tiny"):
+        chip = Chip.preset(name)
+        codes = [stream_events(chip, each, learn=True).codes.tolist() for each in (stream, found)]
+        assert codes[0] == codes[1] and len(codes[0]) > 1000
 
 
 def test_classes_take_turns_where_numbers_do_not_say_more(tmp_path):
@@ -516,7 +532,8 @@ def test_some_late_events_are_no_hindrance(tmp_path):
         (tmp_path / name).write_bytes(csv_text(events, order, names=False) if order else nmnist(events))
         assert read(tmp_path / name) == events
         found = load_recordings(tmp_path / name, lambda line: None, Cut()).train
-        assert found.time[:].tolist() == [t - events[0][0] for t, *_ in sorted(events, key=lambda event: event[0])]
+        begin = events[0][0] if order else 0
+        assert found.time[:].tolist() == [t - begin for t, *_ in sorted(events, key=lambda event: event[0])]
 
 
 def test_bytes_that_only_end_in_bin_are_no_recording(tmp_path):

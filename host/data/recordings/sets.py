@@ -85,7 +85,7 @@ class _Source:
 
 @dataclass
 class _Piece:
-    """Events of a recording, or of a labelled part of it: times from its first event on, ascending."""
+    """Events of a recording, or of a labelled part of it: times from its beginning on, ascending."""
 
     time: np.ndarray
     code: np.ndarray
@@ -417,7 +417,7 @@ def _gathered(sources: list[_Source], path: Path, cut: Cut) -> _Gathered:
                 spans.add(recording.span)
                 events = _whole(recording.blocks)
                 found.see(events, name, cut.sensor or recording.sensor)
-                for piece in _pieces(events, source, label):
+                for piece in _pieces(events, source, label, recording.span):
                     if waiting is None:
                         found.add(piece, window)
                     else:
@@ -464,15 +464,15 @@ def _whole(blocks: Iterator[Events]) -> Events:
     return Events(*(np.concatenate([part[i] for part in parts] or [empty]) for i in range(4)))
 
 
-def _pieces(events: Events, source: _Source, label: int | None) -> Iterator[_Piece]:
-    """The events of a recording, or those of its labelled parts."""
+def _pieces(events: Events, source: _Source, label: int | None, span: int | None) -> Iterator[_Piece]:
+    """The events of a recording, or those of its labelled parts; from time 0 on if the set has a span."""
     time = events.time
     code = events.y.astype(np.uint32) << 17 | events.x.astype(np.uint32) << 1 | (~events.on)
     if len(time) and (np.diff(time) < 0).any():
         order = np.argsort(time, kind="stable")
         time, code = time[order], code[order]
     if source.parts is None:
-        yield _Piece(time - time[:1], code, label)
+        yield _Piece(time if span else time - time[:1], code, label)
         return
     for kind, begin, end in source.parts:
         part = slice(*np.searchsorted(time, [begin, end]))
