@@ -26,7 +26,7 @@ PROGRAM = "python -m ohmspike.chip.reference"
 OPERANDS = {
     Opcode.NOP: ("", "nothing"),
     Opcode.SPIKE: ("line:2", "SPIKE (contract 3.1)"),
-    Opcode.FRAME: ("bitmap: one bit per line, line *i* is bit *i* mod 8 of byte *i* / 8", "FRAME (3.2)"),
+    Opcode.FRAME: ("bitmap: ⌈lines / 8⌉ bytes, line *i* is bit *i* mod 8 of byte ⌊*i* / 8⌋", "FRAME (3.2)"),
     Opcode.STEP: ("", "STEP (3.3); outputs spikes in threshold mode"),
     Opcode.DECIDE: ("", "DECIDE (3.4); outputs spikes in race mode"),
     Opcode.DARK: ("", "DARK (3.5)"),
