@@ -15,6 +15,10 @@ __all__ = ["FAMILIES", "RESOURCES", "Family", "Taken", "Unclean", "survey"]
 
 RESOURCES = ("LUT", "flip-flop", "LUT RAM", "block RAM")
 
+REGISTER_BITS_MAX = 2048
+"""A memory of more bits than this belongs into RAM."""
+
+
 @dataclass(frozen=True)
 class Family:
     """A family of devices.
@@ -27,14 +31,11 @@ class Family:
         The pass of yosys that maps to it.
     cells : mapping
         Names of cells (patterns) that are counted, by :data:`RESOURCES`.
-    register_bits_max : :class:`int`
-        A memory of more bits than this belongs into RAM.
     """
 
     title: str
     command: str
     cells: Mapping[str, tuple[str, ...]]
-    register_bits_max: int = 2048
 
     @property
     def resources(self) -> dict[str, tuple[int, tuple[str, ...]]]:
@@ -42,8 +43,8 @@ class Family:
         return {name: (0, self.cells.get(name, ())) for name in RESOURCES}
 
 
-def _family(title, command, luts, registers, lut_rams, block_rams, **limits):
-    return Family(title, command, dict(zip(RESOURCES, (luts, registers, lut_rams, block_rams), strict=True)), **limits)
+def _family(title, command, luts, registers, lut_rams, block_rams):
+    return Family(title, command, dict(zip(RESOURCES, (luts, registers, lut_rams, block_rams), strict=True)))
 
 
 FAMILIES = {
@@ -52,8 +53,7 @@ FAMILIES = {
     "gowin": _family("Gowin", "synth_gowin", ("LUT*", "ALU"), ("DFF*",), ("RAM16*",),
                      ("SP", "SPX9", "SDPB", "SDPX9B", "DPB", "DPX9B")),
     "intel": _family("Cyclone V", "synth_intel_alm -family cyclonev", ("MISTRAL_ALUT*",), ("MISTRAL_FF",),
-                     ("MISTRAL_MLAB",), ("MISTRAL_M10K",),
-                     register_bits_max=4096),  # a block of 10,240 bits is dear for less than a third of it
+                     ("MISTRAL_MLAB",), ("MISTRAL_M10K",)),
     "nexus": _family("Nexus", "synth_nexus", ("LUT4",), ("FD1P3*",), ("DPR16X4",),
                      ("PDP16K", "PDPSC16K", "DP16K", "PDP16K_MODE", "PDPSC16K_MODE", "DP16K_MODE")),
     "ice40": _family("iCE40", "synth_ice40", ("SB_LUT4",), ("SB_DFF*",), (), ("SB_RAM40_4K*",)),
@@ -87,7 +87,7 @@ def survey(verilog: str, family: Family, *, name: str = "chip") -> Taken:
     ------
     Unclean
         There is a latch, a combinational loop or a net with two drivers, or a memory of more than
-        :attr:`Family.register_bits_max` bits became flip-flops.
+        :data:`REGISTER_BITS_MAX` bits became flip-flops.
     ToolchainError
         yosys stopped, or is missing.
     """
@@ -114,8 +114,8 @@ def survey(verilog: str, family: Family, *, name: str = "chip") -> Taken:
     found = {memory: int(words) * int(width) for memory, words, width in re.findall(
         r"^Mapping memory \\(\S+) in module [^\n]*\n(?:(?!Mapping memory)[^\n]*\n)*?  created (\d+) \$\w+ cells "
         r"and \d+ static cells of width (\d+)", log, re.MULTILINE)}
-    large = {memory: bits for memory, bits in found.items() if bits > family.register_bits_max}
+    large = {memory: bits for memory, bits in found.items() if bits > REGISTER_BITS_MAX}
     if large:
-        raise Unclean(f"{family.command} must find RAM for memories of more than {family.register_bits_max} bits, not "
-                      f"make flip-flops of {', '.join(f'{memory} ({bits} bits)' for memory, bits in large.items())}")
+        raise Unclean(f"{family.command} must find RAM for memories of more than {REGISTER_BITS_MAX} bits, not make "
+                      f"flip-flops of {', '.join(f'{memory} ({bits} bits)' for memory, bits in large.items())}")
     return Taken(counted(cells, family), found)

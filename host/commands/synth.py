@@ -22,8 +22,8 @@ def synth(chip_names: tuple[str, ...], families: tuple[str, ...], small: bool, l
           as_json: bool) -> None:
     """LUTs, flip-flops and RAM that the Verilog of chips takes in six families of FPGAs
 
-    A latch, a combinational loop, a net with two drivers, or a memory of more than 2,048 bits in flip-flops (4,096 in
-    Cyclone V, which has large blocks) is an error. Nothing is placed or routed: `ohmspike build` does that.
+    A latch, a combinational loop, a net with two drivers, or a memory of more than 2,048 bits in flip-flops is an
+    error. Nothing is placed or routed: `ohmspike build` does that.
     """
     from ohmspike.host.support.errors import UserError
     from ohmspike.sim.rtl.build import lanes_of
