@@ -28,8 +28,8 @@ def shifted(crc, byte):
     return crc
 
 
-class ChecksumIsThatOfTheStandard(wiring.Component):
-    """Whatever bytes come, the register of the receiver is the CRC-32 of those since the last frame ended."""
+class AnyBytes(wiring.Component):
+    """A receiver that is given any bytes, and whose verdicts are taken at any time."""
 
     items: In(stream.Signature(FRAME_ITEM))
     room: In(1)
@@ -44,6 +44,14 @@ class ChecksumIsThatOfTheStandard(wiring.Component):
         m.submodules.receiver = receiver = self.receiver
         wiring.connect(m, wiring.flipped(self.items), receiver.items)
         m.d.comb += [receiver.room.eq(self.room), receiver.verdict.ready.eq(self.taken)]
+        return m
+
+
+class ChecksumIsThatOfTheStandard(AnyBytes):
+    """Whatever bytes come, the register of the receiver is the CRC-32 of those since the last frame ended."""
+
+    def elaborate(self, platform):
+        m, receiver = super().elaborate(platform), self.receiver
         crc = Signal(32, init=SEED)
         with m.If(self.items.valid & self.items.ready):
             m.d.sync += crc.eq(Mux(self.items.payload.end, SEED, shifted(crc, self.items.payload.data)))
@@ -51,24 +59,13 @@ class ChecksumIsThatOfTheStandard(wiring.Component):
         return m
 
 
-class ChecksumDecides(wiring.Component):
+class ChecksumDecides(AnyBytes):
     """A frame is found right only if its last four bytes are the CRC of those before, whatever bytes come; and a
     verdict stays until it is taken. :class:`ChecksumIsThatOfTheStandard` is taken for granted."""
 
-    items: In(stream.Signature(FRAME_ITEM))
-    room: In(1)
-    taken: In(1)
-
-    def __init__(self, receiver=Receiver):
-        self.receiver = receiver(MAX_REQUEST)
-        super().__init__()
-
     def elaborate(self, platform):
-        m = Module()
-        m.submodules.receiver = receiver = self.receiver
-        wiring.connect(m, wiring.flipped(self.items), receiver.items)
+        m, receiver = super().elaborate(platform), self.receiver
         verdict = receiver.verdict
-        m.d.comb += [receiver.room.eq(self.room), verdict.ready.eq(self.taken)]
 
         # the last four bytes, and the CRC before and after each of them
         last = [Signal(8, name=f"last_{age}") for age in range(4)]
