@@ -57,7 +57,8 @@ class Board:
         Synapses per clock, unless the build is told otherwise.
     lights : mapping
         ``activity``, ``answer``, ``error`` to a resource: name, number, and the path to one of its signals.
-    usb : :class:`UsbPort`
+    usb : :class:`UsbPort`, optional
+        None where the user wires a converter: any that is plugged in could be it, so its port must be named.
     chip : :class:`str`
         Preset that is built if none is named.
     level_ports : :class:`int`
@@ -86,7 +87,7 @@ class Board:
     baud: int
     lanes: int
     lights: Mapping[str, tuple[str, int] | tuple[str, int, str]]
-    usb: UsbPort
+    usb: UsbPort | None
     chip: str = "tiles"
     level_ports: int = 2
     undefined: tuple[str, ...] = ()

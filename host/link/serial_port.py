@@ -47,7 +47,7 @@ def find_boards() -> list[FoundBoard]:
         for board in BOARDS.values():
             usb = board.usb
             text = f"{port.product or ''} {port.description or ''}"
-            if ((port.vid, port.pid) == (usb.vendor, usb.product) and re.search(usb.text, text)
+            if (usb and (port.vid, port.pid) == (usb.vendor, usb.product) and re.search(usb.text, text)
                     and _interface(port) == usb.interface):
                 boards.append(FoundBoard(port.device, board.name, board.baud, port.description or ""))
     return boards
