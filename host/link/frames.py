@@ -6,7 +6,7 @@ import zlib
 from ohmspike.chip.instructions import ESCAPE, ESCAPE_XOR, FLAG
 from ohmspike.host.support.errors import UserError
 
-__all__ = ["FrameReader", "LONGEST_FRAME", "LinkError", "encode_frame"]
+__all__ = ["FrameReader", "LONGEST_FRAME", "LinkError", "encode_frame", "frame_ends"]
 
 LONGEST_FRAME = 2 * (7 + 65535)
 """Bytes of the longest frame there is, with every byte escaped."""
@@ -27,6 +27,11 @@ def encode_frame(seq: int, kind: int, payload: bytes) -> bytes:
     for byte in (ESCAPE, FLAG):
         body = body.replace(bytes([byte]), escape + bytes([byte ^ ESCAPE_XOR]))
     return bytes([FLAG]) + body + bytes([FLAG])
+
+
+def frame_ends(data: bytes | bytearray) -> int:
+    """Frames that end in the data, what precedes the first FLAG counted as one."""
+    return sum(1 for piece in data.split(bytes([FLAG]))[:-1] if piece)
 
 
 class FrameReader:

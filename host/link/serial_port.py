@@ -9,15 +9,13 @@ import serial
 from serial.tools import list_ports
 
 from ohmspike.boards import BOARDS
-from ohmspike.chip.instructions import FLAG
 from ohmspike.host.support.errors import UserError
 
-from .frames import LONGEST_FRAME, LinkError
+from .frames import LONGEST_FRAME, LinkError, frame_ends
 
 __all__ = ["FoundBoard", "SerialPort", "find_board", "find_boards"]
 
 _LOOK_S = 0.2  # between two looks for a port that went away
-_FLAG = bytes([FLAG])
 
 
 @dataclass(frozen=True)
@@ -169,7 +167,7 @@ class SerialPort:
         room = (frames + 1) * LONGEST_FRAME
         end = time.monotonic() + frames * (self._timeout_s + LONGEST_FRAME * 10 / self.baud)
         try:
-            while _ends(self._buffer) < frames and room > 0 and time.monotonic() < end:
+            while frame_ends(self._buffer) < frames and room > 0 and time.monotonic() < end:
                 data = self._line.read(max(1, min(room, self._line.in_waiting)))
                 if not data:
                     return
@@ -181,11 +179,6 @@ class SerialPort:
     def close(self) -> None:
         """Let go of the port."""
         self._line.close()
-
-
-def _ends(data):
-    """Frames that end in the data, what precedes the first FLAG counted as one."""
-    return sum(1 for piece in data.split(_FLAG)[:-1] if piece)
 
 
 def _reason(error):

@@ -1,8 +1,8 @@
-"""Images a second through the serial lines of boards, simulated at the pins; bytes of an image in several codes.
+"""Images a second through serial lines and an SPI of boards, simulated at the pins; bytes of an image in several codes.
 
 ``python -m ohmspike.host.studies.line``
 
-Every byte crosses two simulated wires, bit by bit, in both directions, with the code of the host at the other end; the
+Every byte crosses the simulated wires, bit by bit, in both directions, with the code of the host at the other end; the
 host itself takes no time. Clocks do not depend on what the cells hold, so none are loaded.
 """
 
@@ -25,13 +25,15 @@ from ohmspike.host.data.images import load_mnist
 from ohmspike.host.link.frames import encode_frame
 from ohmspike.host.link.programs import programs_of
 from ohmspike.host.support import console
-from ohmspike.host.targets.rtl import RtlUartTarget
+from ohmspike.host.targets.rtl import RtlSpiTarget, RtlUartTarget
 
 __all__ = ["HEADS", "Through", "candidates", "line_bytes", "measure"]
 
 _BUSY = list(STATUS_WORDS).index("busy_cycles")
 _ROWS = ("ecpix5-85:12000000:runs", "icebreaker:3000000:runs", "ecpix5-85:12000000:bitmap", "icebreaker:3000000:bitmap",
-         "ecpix5-85:3000000:bitmap", "ecpix5-85:3000000:runs")
+         "ecpix5-85:3000000:bitmap", "ecpix5-85:3000000:runs", "ecpix5-85:spi:bitmap", "ecpix5-85:spi:runs",
+         "icebreaker:spi:runs")
+_SPI_CLOCKS = 8  # of the chip, in a bit: the fastest that it follows
 
 HEADS = ("board, chip", "clock", "line", "images as", "bytes an image", "answered/s through the line", "of the engine",
          "learned/s through the line", "of the engine")
@@ -51,7 +53,7 @@ def line_bytes(chip: Chip, batch: EventBatch, *, runs: bool) -> float:
     return sum(len(encode_frame(seq, 2, program)) for seq, program in enumerate(programs)) / len(batch)
 
 
-def measure(target: RtlUartTarget, batch: EventBatch, *, learn: bool) -> Through:
+def measure(target: RtlUartTarget | RtlSpiTarget, batch: EventBatch, *, learn: bool) -> Through:
     """Clocks of the images of a batch through the line of a target."""
     target.present(batch[:1], learn=learn, report=False)
     busy, first = int(target.read("status").ravel()[_BUSY]), target.cycles
@@ -121,16 +123,22 @@ def _spiking(count):
     return bitmaps.reshape(count, chip.plane_height, chip.plane_width)
 
 
-def _row(board, baud, runs, images):
+def _row(board, line, runs, images):
     entry = BOARDS[board]
     chip = Chip.preset(entry.chip)
     clock = PLLS[entry.pll or entry.family](entry.oscillator_hz, entry.clock_hz).out_hz
     pictures, code = load_mnist(progress=console.status).train_images[:images], Encoding()
     answered, learned = (code(chip, pictures, learn=learn, answer=not learn) for learn in (False, True))
-    with RtlUartTarget(chip, lanes=entry.lanes, small=entry.level_ports == 1, runs=runs,
-                       bit_clocks=Fraction(clock, baud), progress=console.status) as target:
+    form = {"lanes": entry.lanes, "small": entry.level_ports == 1, "runs": runs, "progress": console.status}
+    opened: RtlSpiTarget | RtlUartTarget
+    if line == "spi":
+        rate, opened = f"SPI, {clock / _SPI_CLOCKS / 1e6:.2f} MHz", RtlSpiTarget(chip, bit_clocks=_SPI_CLOCKS, **form)
+    else:
+        baud = int(line)
+        rate, opened = f"{baud / 1e6:g} Mbaud", RtlUartTarget(chip, bit_clocks=Fraction(clock, baud), **form)
+    with opened as target:
         found = [measure(target, batch, learn=learn) for batch, learn in ((answered, False), (learned, True))]
-    cells = [f"`{board}`, `{chip.name}`", f"{clock / 1e6:.2f} MHz", f"{baud / 1e6:g} Mbaud",
+    cells = [f"`{board}`, `{chip.name}`", f"{clock / 1e6:.2f} MHz", rate,
              "runs" if runs else "bitmaps", f"{line_bytes(chip, answered, runs=runs):.1f}"]
     for through in found:
         cells += [f"{clock / through.line:,.0f}", f"{through.engine / through.line:.0%}"]
@@ -138,20 +146,20 @@ def _row(board, baud, runs, images):
 
 
 @click.command()
-@click.option("--row", "rows", multiple=True, default=_ROWS, show_default=True, metavar="BOARD:BAUD:runs|bitmap",
+@click.option("--row", "rows", multiple=True, default=_ROWS, show_default=True, metavar="BOARD:BAUD|spi:runs|bitmap",
               help="rows of the table")
 @click.option("--images", type=click.IntRange(2), default=200, show_default=True, help="images of each row")
 @click.option("--entropy", is_flag=True, help="bytes of an image in several codes instead, of 2,000 images")
 def main(rows: Sequence[str], images: int, entropy: bool) -> None:
-    """Images/s through the serial lines of boards, measured at the pins of the compiled RTL."""
+    """Images/s through the serial lines and an SPI of boards, measured at the pins of the compiled RTL."""
     if entropy:
         click.echo(markdown_table(["code", "bytes an image"], [
             (name, f"{value:.1f}") for name, value in candidates(_spiking(2000)).items()]))
         return
     found = []
     for row in rows:
-        board, baud, form = row.split(":")
-        found.append(_row(board, int(baud), form == "runs", images))
+        board, line, form = row.split(":")
+        found.append(_row(board, line, form == "runs", images))
         sys.stderr.write(" | ".join(found[-1]) + "\n")
     click.echo(markdown_table(list(HEADS), found))
 

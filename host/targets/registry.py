@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["TARGETS", "is_target", "open_target"]
 
-TARGETS = ("model", "rtl", "rtl-small", "rtl-uart", "serial:PORT")
+TARGETS = ("model", "rtl", "rtl-small", "rtl-uart", "rtl-spi", "serial:PORT", "spi:DEVICE")
 """What :func:`open_target` opens."""
 
 
 def is_target(name: str) -> bool:
     """Whether :func:`open_target` knows the name."""
-    return name in TARGETS[:-1] or name.partition(":")[0] == "serial"
+    kind, _, port = name.partition(":")
+    return name in TARGETS[:-2] or kind == "serial" or (kind == "spi" and bool(port))
 
 
 def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None = None, keep: bool = False,
@@ -33,8 +34,9 @@ def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None
     ----------
     name : str
         ``model``; ``rtl``, the compiled RTL; ``rtl-small``, that of boards with an SPRAM; ``rtl-uart``, the RTL behind
-        the UART of a board; ``serial:PORT``, a board, or ``ohmspike bridge`` (``serial`` alone for the one known board
-        that is connected).
+        the UART of a board; ``rtl-spi``, the RTL behind an SPI; ``serial:PORT``, a board, or ``ohmspike bridge``
+        (``serial`` alone for the one known board that is connected); ``spi:DEVICE``, a chip at an SPI of Linux,
+        ``/dev/spidev0.0`` for example.
     progress : callable, optional
         Told what is going on, one line at a time.
     keep : bool
@@ -65,6 +67,14 @@ def open_target(name: str, chip: Chip, *, progress: Callable[[str], None] | None
         from .model import ModelTarget
 
         target = ModelTarget(chip, **options)
+    elif kind == "spi":
+        from .spi import SpiTarget
+
+        target = SpiTarget(chip, port=port, progress=progress, **options)
+    elif kind == "rtl-spi":
+        from .rtl import RtlSpiTarget
+
+        target = RtlSpiTarget(chip, progress=progress, **options)
     elif kind == "rtl-uart":
         from .rtl import RtlUartTarget
 

@@ -18,8 +18,9 @@ from ohmspike.hdl.top.wrapped import AxiChip, SpiChip
 
 from .compiled import CompiledRtl
 
-__all__ = ["AXI_REGISTERS", "WRAPPERS", "compile_chip", "compile_serial_chip", "cost_table", "default_lanes",
-           "emit_chip", "faults_rtl", "lanes_of", "layout_of", "small_lanes", "top_of", "unbuilt", "write_rtl"]
+__all__ = ["AXI_REGISTERS", "WRAPPERS", "compile_chip", "compile_serial_chip", "compile_spi_chip", "cost_table",
+           "default_lanes", "emit_chip", "faults_rtl", "lanes_of", "layout_of", "small_lanes", "top_of", "unbuilt",
+           "write_rtl"]
 
 
 def emit_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False) -> str:
@@ -152,6 +153,28 @@ def compile_serial_chip(chip: Chip, *, lanes: int | None = None, small: bool = F
     text = emit(SerialChip(layout, BitRate(*Fraction(bit_clocks).as_integer_ratio()), runs=runs), "chip")
     return CompiledRtl(text, top="chip", trace=trace, progress=progress,
                        bit_clocks=bit_clocks if host_bit_clocks is None else host_bit_clocks)
+
+
+def compile_spi_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False,
+                     bit_clocks: int = 8, trace: bool = False,
+                     progress: Callable[[str], None] | None = None) -> CompiledRtl:
+    """Emit, compile and load the RTL of a chip behind an SPI; bytes go over its simulated pins.
+
+    Parameters
+    ----------
+    bit_clocks : :class:`int`
+        Length of a bit in clocks, even; the chip follows from 8 on.
+    lanes, small, runs, trace, progress, raises
+        As for :func:`compile_serial_chip`; also
+    ValueError
+        ``bit_clocks`` is odd or less than 2.
+    """
+    if bit_clocks < 2 or bit_clocks % 2:
+        raise ValueError(f"bit_clocks must be even and at least 2, not {bit_clocks!r}")
+    if progress is not None:
+        progress("emitting RTL")
+    text = emit(SpiChip(layout_of(chip, lanes=lanes, small=small), runs=runs), "chip")
+    return CompiledRtl(text, top="chip", trace=trace, progress=progress, spi_half=bit_clocks // 2)
 
 
 def cost_table(chip: Chip, lanes: int) -> dict[str, int]:

@@ -1,5 +1,5 @@
-// Clocks a compiled chip whose two ports are byte streams, or with CHIP_WIRES the two wires of a serial line; Python calls
-// it with thousands of clocks at a time.
+// Clocks a compiled chip whose two ports are byte streams, or with CHIP_WIRES the two wires of a serial line, or with
+// CHIP_SPI the pins of an SPI; Python calls it with thousands of clocks at a time.
 
 #include <cstdint>
 #include <cstring>
@@ -101,6 +101,97 @@ private:
 };
 #endif
 
+#if CHIP_SPI
+// The host of an SPI of mode 0, which selects the chip for as long as it has bytes to send; half a bit is some clocks
+// long. Every byte sent brings one back.
+class Spi {
+public:
+    bool sck = false, cs_n = true, mosi = false;
+
+    void set_rate(uint64_t half_, uint64_t) {
+        half = half_;
+        reset();
+    }
+
+    void reset() {
+        sck = mosi = sample = false;
+        cs_n = true;
+        stage = Stage::rest;
+        left = apart;
+    }
+
+    bool idle() const { return stage == Stage::rest && left == 0; }
+
+    // Sets the pins for this clock; takes a byte when one begins.
+    void drive(const uint8_t* next, bool& taken) {
+        taken = false;
+        if (left != 0) {
+            --left;
+            return;
+        }
+        switch (stage) {
+            case Stage::rest:
+                if (!next) return;
+                cs_n = false;
+                stage = Stage::begin;
+                left = apart - 1;
+                return;
+            case Stage::begin:
+                begin(*next, taken);
+                break;
+            case Stage::low:
+                sck = sample = true;
+                stage = Stage::high;
+                break;
+            case Stage::high:
+                sck = false;
+                if (++bit < 8) {
+                    mosi = sent >> (7 - bit) & 1;
+                    stage = Stage::low;
+                } else if (next) {
+                    begin(*next, taken);
+                } else {
+                    stage = Stage::end;
+                }
+                break;
+            case Stage::end:
+                cs_n = true;
+                stage = Stage::rest;
+                left = apart - 1;
+                return;
+        }
+        left = half - 1;
+    }
+
+    // Looks at the pin out of the chip, where the clock of the SPI rises; true with a byte at its last bit.
+    bool listen(bool miso, uint8_t& byte) {
+        if (!sample) return false;
+        sample = false;
+        came = static_cast<uint8_t>(came << 1 | miso);
+        byte = came;
+        return bit == 7;
+    }
+
+private:
+    enum class Stage { rest, begin, low, high, end };
+    static constexpr uint64_t apart = 8;  // clocks between an edge of cs_n and whatever is next
+
+    void begin(uint8_t byte, bool& taken) {
+        taken = true;
+        sent = byte;
+        bit = 0;
+        mosi = sent >> 7;
+        stage = Stage::low;
+    }
+
+    uint64_t half = 4, left = apart;
+    Stage stage = Stage::rest;
+    int bit = 0;
+    uint8_t sent = 0, came = 0;
+    bool sample = false;
+};
+#endif
+
 #if CHIP_FAULTS
 // A register, or a memory of many words.
 struct FaultSite {
@@ -126,6 +217,8 @@ struct Chip {
     std::string error;
 #if CHIP_WIRES
     Wires wires;
+#elif CHIP_SPI
+    Spi wires;
 #endif
 #if CHIP_FAULTS
     std::vector<FaultSite> sites;
@@ -179,12 +272,23 @@ struct Chip {
 #if CHIP_WIRES
         top->rx = 1;
         wires.reset();
+#elif CHIP_SPI
+        wires.reset();
+        pins();
 #else
         top->rx_valid = 0;
         top->rx_payload = 0;
         top->tx_ready = 0;
 #endif
     }
+
+#if CHIP_SPI
+    void pins() {
+        top->sck = wires.sck;
+        top->cs_n = wires.cs_n;
+        top->mosi = wires.mosi;
+    }
+#endif
 
     ~Chip() {
 #if VM_TRACE
@@ -244,6 +348,16 @@ struct Chip {
         half(false);
         if (wires.listen(top->tx, byte)) output.push_back(byte);
         moved = taken || !wires.idle() || !top->tx;
+        half(true);
+        if (taken) pop();
+#elif CHIP_SPI
+        bool taken;
+        uint8_t byte;
+        wires.drive(empty() ? nullptr : &queue[queue_start], taken);
+        pins();
+        half(false);
+        if (wires.listen(top->miso, byte)) output.push_back(byte);
+        moved = taken || !empty() || !wires.idle();
         half(true);
         if (taken) pop();
 #else
@@ -334,7 +448,7 @@ EXPORT int64_t chip_run_until(Chip* chip, uint8_t flag, uint64_t* missing, uint6
     });
 }
 
-#if CHIP_WIRES
+#if CHIP_WIRES || CHIP_SPI
 EXPORT void chip_set_rate(Chip* chip, uint64_t num, uint64_t den) { chip->wires.set_rate(num, den); }
 #endif
 

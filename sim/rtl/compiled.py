@@ -32,6 +32,7 @@ _DRIVER = Path(__file__).with_suffix(".cpp")
 _PORTS = {"clk": 0, "rst": 0, "rx_payload": 7, "rx_valid": 0, "rx_ready": 0, "tx_payload": 7, "tx_valid": 0,
           "tx_ready": 0}
 _WIRE_PORTS = {"clk": 0, "rst": 0, "rx": 0, "tx": 0}
+_SPI_PORTS = {"clk": 0, "rst": 0, "sck": 0, "cs_n": 0, "mosi": 0, "miso": 0}
 _VERILATOR_FLAGS = ["--cc", "--prefix", "Vchip", "-O3", "--no-timing", "--x-assign", "fast", "--x-initial", "unique",
                     "-Wno-fatal", "-Wno-lint", "-Wno-style", "--output-split", "5000", "--output-split-cfuncs", "1000"]
 _COMPILER_FLAGS = ["-std=gnu++17", "-fPIC", "-fvisibility=hidden", "-w", "-DVM_COVERAGE=0", "-DVM_SC=0",
@@ -92,10 +93,11 @@ def _digest(parts: Iterable[str]) -> str:
 class _Build:
     """One way of compiling: tools, flags, and what identifies them."""
 
-    def __init__(self, *, trace: bool, wires: bool = False, quick: bool = False, faults: bool = False):
+    def __init__(self, *, trace: bool, line: str = "", quick: bool = False, faults: bool = False):
         self.trace, self.quick = trace, quick
-        self.ports = _WIRE_PORTS if wires else _PORTS
-        self.driver_flags = [f"-DCHIP_WIRES={int(wires)}", f"-DCHIP_FAULTS={int(faults)}"]
+        self.ports = {"": _PORTS, "wires": _WIRE_PORTS, "spi": _SPI_PORTS}[line]
+        self.driver_flags = [f"-DCHIP_WIRES={int(line == 'wires')}", f"-DCHIP_SPI={int(line == 'spi')}",
+                             f"-DCHIP_FAULTS={int(faults)}"]
         self.compiler = find_compiler()
         self.include = verilator_root() / "include"
         self.flags = [*_COMPILER_FLAGS, f"-DVM_TRACE={int(trace)}", f"-DVM_TRACE_VCD={int(trace)}", "-DVM_TRACE_FST=0",
@@ -184,11 +186,14 @@ def _check_ports(header: str, top: str, ports: dict[str, int]) -> None:
             raise ValueError(f"top module {top!r} must have a port {name!r} of {high + 1} bits, not {have}")
 
 
-def compile_rtl(systemverilog: str, *, top: str, trace: bool = False, wires: bool = False, quick: bool = False,
+def compile_rtl(systemverilog: str, *, top: str, trace: bool = False, line: str = "", quick: bool = False,
                 faults: bool = False, progress: Progress | None = None) -> Path:
-    """Shared library of a chip behind byte streams or ``wires``, compiled at most once per text, tools and flags."""
+    """Shared library of a chip, compiled at most once per text, tools and flags.
+
+    It is behind byte streams, or behind a ``line``: the ``wires`` of a serial one, or ``spi``.
+    """
     progress = progress or (lambda message: None)
-    build = _Build(trace=trace, wires=wires, quick=quick, faults=faults)
+    build = _Build(trace=trace, line=line, quick=quick, faults=faults)
     if faults:
         systemverilog = _with_open_state(systemverilog)
     key = _digest([systemverilog, top, _DRIVER.read_text(), str(quick), *build.identity, *build.driver_flags,
@@ -265,6 +270,9 @@ class CompiledRtl:
     With ``bit_clocks`` the ports are ``clk``, ``rst``, ``rx`` and ``tx``, the last two the wires of a serial line whose
     other end is here: written bytes are sent bit by bit, and what comes back is read off the wire.
 
+    With ``spi_half`` they are ``clk``, ``rst``, ``sck``, ``cs_n``, ``mosi`` and ``miso``, the pins of an SPI of mode 0
+    whose host is here: it selects the chip while there are bytes to send, and each brings one back.
+
     Parameters
     ----------
     systemverilog : :class:`str`
@@ -280,6 +288,8 @@ class CompiledRtl:
         (0 to 2**31 - 2), or zeros.
     bit_clocks : :class:`int` or :class:`~fractions.Fraction`, optional
         Length of a bit on the wires at this end, in clocks, at least 2.
+    spi_half : :class:`int`, optional
+        Half the length of a bit of the SPI, in clocks, at least 1.
     quick : :class:`bool`
         Soon compiled rather than fast.
     faults : :class:`bool`
@@ -288,20 +298,24 @@ class CompiledRtl:
 
     def __init__(self, systemverilog: str, *, top: str, trace: bool = False, progress: Progress | None = None,
                  initial_seed: int | None = None, bit_clocks: int | Fraction | None = None, quick: bool = False,
-                 faults: bool = False):
+                 faults: bool = False, spi_half: int | None = None):
         self._chip = None
         if initial_seed is not None and not 0 <= initial_seed < 2**31 - 1:
             raise ValueError(f"initial_seed must be 0 to 2**31 - 2 or None, not {initial_seed!r}")
         if bit_clocks is not None and bit_clocks < 2:
             raise ValueError(f"bit_clocks must be at least 2 or None, not {bit_clocks!r}")
+        if spi_half is not None and spi_half < 1:
+            raise ValueError(f"spi_half must be at least 1 or None, not {spi_half!r}")
         self._trace, self._faults = trace, faults
-        wires = bit_clocks is not None
-        self._library = _load(compile_rtl(systemverilog, top=top, trace=trace, wires=wires, quick=quick,
-                                          faults=faults, progress=progress))
+        line = "wires" if bit_clocks is not None else "spi" if spi_half is not None else ""
+        self._library = _load(compile_rtl(systemverilog, top=top, trace=trace, line=line, quick=quick, faults=faults,
+                                          progress=progress))
         # seed 0 means "take it from the clock" to Verilator
         self._chip = self._library.chip_new(-1 if initial_seed is None else initial_seed + 1)
         if bit_clocks is not None:
             self._library.chip_set_rate(self._chip, *Fraction(bit_clocks).as_integer_ratio())
+        if spi_half is not None:
+            self._library.chip_set_rate(self._chip, spi_half, 1)
         self.reset()
         self._first = self._library.chip_cycles(self._chip)
 

@@ -54,7 +54,7 @@ def test_no_default_is_told_twice(name):
 
 def test_targets_are_typed_as_the_help_says(ohmspike):
     _, out, _ = ohmspike("scrub", "--help")
-    assert "--target model|rtl|rtl-small|rtl-uart|serial:PORT" in out
+    assert "--target model|rtl|rtl-small|rtl-uart|rtl-spi|serial:PORT|spi:DEVICE" in out
 
 
 def test_columns_of_info_are_in_line(ohmspike):
