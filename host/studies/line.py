@@ -126,7 +126,7 @@ def _spiking(count):
 def _row(board, line, runs, images):
     entry = BOARDS[board]
     chip = Chip.preset(entry.chip)
-    clock = PLLS[entry.pll or entry.family](entry.oscillator_hz, entry.clock_hz).out_hz
+    clock, _ = PLLS[entry.pll or entry.family].dividers(entry.oscillator_hz, entry.clock_hz)
     pictures, code = load_mnist(progress=console.status).train_images[:images], Encoding()
     answered, learned = (code(chip, pictures, learn=learn, answer=not learn) for learn in (False, True))
     form = {"lanes": entry.lanes, "small": entry.level_ports == 1, "runs": runs, "progress": console.status}
