@@ -11,6 +11,7 @@ from amaranth.hdl import Const, Value
 from amaranth.hdl._ir import PortDirection  # not public: the only such name, guarded by tests/hdl/test_emit.py
 from amaranth.lib import wiring
 
+from .lanes import MemoryPerLane
 from .toolchain import run_yosys
 
 __all__ = ["emit", "emit_verilog", "memory_files", "ports"]
@@ -45,7 +46,7 @@ def ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]]
 
 
 def emit(component: wiring.Component, name: str, *, undefined_registers: bool = False,
-         undefined_memories: Sequence[str] = ()) -> str:
+         undefined_memories: Sequence[str] = (), split: bool = False) -> str:
     """SystemVerilog text of a component and everything below it.
 
     The same component gives the same bytes, so the text can be the key of a cache. ``clk`` and ``rst`` appear as
@@ -62,6 +63,9 @@ def emit(component: wiring.Component, name: str, *, undefined_registers: bool = 
     undefined_memories : sequence of :class:`str`
         Name patterns (``levels*``) of memories whose initial contents are left out, as in a RAM that no bitstream
         fills. A pattern that matches nothing is an error.
+    split : :class:`bool`
+        A memory whose words are written in parts becomes one memory for each part
+        (:class:`~ohmspike.hdl.flow.lanes.MemoryPerLane`).
     """
     script = ["read_rtlil design.il"]
     for pattern in undefined_memories:
@@ -69,12 +73,12 @@ def emit(component: wiring.Component, name: str, *, undefined_registers: bool = 
         script += [f"select -assert-any {chosen}", f"delete {chosen}"]
     script += ["setattr -unset init w:*"] if undefined_registers else []
     script += ["proc -nomux -norom", "memory_collect", "write_verilog -sv -norename -noattr design.v"]
-    text = _written(component, name, script)
+    text = _written(component, name, script, split)
     _refuse_feedback(text)
     return _fold_initial_values(text)
 
 
-def emit_verilog(component: wiring.Component, name: str) -> str:
+def emit_verilog(component: wiring.Component, name: str, *, split: bool = False) -> str:
     """Verilog-2001 text of a component and everything below it, for tools that take no SystemVerilog.
 
     Combinational logic is continuous assignments: an ``always @*`` of Verilog-2001 does not run before one of its
@@ -82,19 +86,21 @@ def emit_verilog(component: wiring.Component, name: str) -> str:
 
     Parameters
     ----------
-    component, name
+    component, name, split
         As for :func:`emit`.
     """
     # elements of arrays have second names that look like bits of a wire, over which synth_xilinx stumbles
     script = ["read_rtlil design.il", "rename -hide w:*[[]*", "proc -norom", "pmuxtree", "opt_expr", "opt_clean",
               "memory_collect", "write_verilog -norename -noattr design.v"]
-    return _fold_initial_values(_written(component, name, script), declared=False)
+    return _fold_initial_values(_written(component, name, script, split), declared=False)
 
 
-def _written(component: wiring.Component, name: str, script: Sequence[str]) -> str:
+def _written(component: wiring.Component, name: str, script: Sequence[str], split: bool) -> str:
     with tempfile.TemporaryDirectory(prefix="ohmspike-emit-") as folder:
         design = Path(folder, "design.il")
-        design.write_text(rtlil.convert(component, name=name, ports=ports(component), emit_src=False))
+        platform = MemoryPerLane() if split else None
+        design.write_text(rtlil.convert(component, name=name, platform=platform, ports=ports(component),
+                                        emit_src=False))
         run_yosys("\n".join(script) + "\n", cwd=design.parent)
         return design.with_suffix(".v").read_text()
 

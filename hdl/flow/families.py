@@ -16,7 +16,11 @@ __all__ = ["FAMILIES", "RESOURCES", "Family", "Taken", "Unclean", "survey"]
 RESOURCES = ("LUT", "flip-flop", "LUT RAM", "block RAM")
 
 REGISTER_BITS_MAX = 2048
-"""A memory of more bits than this belongs into RAM."""
+"""A memory of more bits than this belongs into RAM; its lanes are one memory."""
+
+_READ = re.compile(r'  initial begin\n    \$readmemh\("(?P<file>[^"]+)"[^\n]*\n  end\n')
+_MAPPED = re.compile(r"^Mapping memory \\(\S+?)(?:\.lane_\d+)? in module [^\n]*\n(?:(?!Mapping memory)[^\n]*\n)*?"
+                     r"  created (\d+) \$\w+ cells and \d+ static cells of width (\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,19 @@ class Family:
         The pass of yosys that maps to it.
     cells : mapping
         Names of cells (patterns) that are counted, by :data:`RESOURCES`.
+    split : :class:`bool`
+        Its block RAM writes whole words: the Verilog is to have one memory per lane
+        (:class:`~ohmspike.hdl.flow.lanes.MemoryPerLane`).
+    zeros : :class:`bool`
+        Initial contents are given where they are 0. yosys puts a memory with initial contents into no LUT RAM of
+        Cyclone V, whatever they are; without any, its model of that RAM begins with 0.
     """
 
     title: str
     command: str
     cells: Mapping[str, tuple[str, ...]]
+    split: bool = False
+    zeros: bool = True
 
     @property
     def resources(self) -> dict[str, tuple[int, tuple[str, ...]]]:
@@ -43,8 +55,9 @@ class Family:
         return {name: (0, self.cells.get(name, ())) for name in RESOURCES}
 
 
-def _family(title, command, luts, registers, lut_rams, block_rams):
-    return Family(title, command, dict(zip(RESOURCES, (luts, registers, lut_rams, block_rams), strict=True)))
+def _family(title, command, luts, registers, lut_rams, block_rams, **peculiar):
+    return Family(title, command, dict(zip(RESOURCES, (luts, registers, lut_rams, block_rams), strict=True)),
+                  **peculiar)
 
 
 FAMILIES = {
@@ -53,7 +66,7 @@ FAMILIES = {
     "gowin": _family("Gowin", "synth_gowin", ("LUT*", "ALU"), ("DFF*",), ("RAM16*",),
                      ("SP", "SPX9", "SDPB", "SDPX9B", "DPB", "DPX9B")),
     "intel": _family("Cyclone V", "synth_intel_alm -family cyclonev", ("MISTRAL_ALUT*",), ("MISTRAL_FF",),
-                     ("MISTRAL_MLAB",), ("MISTRAL_M10K",)),
+                     ("MISTRAL_MLAB",), ("MISTRAL_M10K",), split=True, zeros=False),
     "nexus": _family("Nexus", "synth_nexus", ("LUT4",), ("FD1P3*",), ("DPR16X4",),
                      ("PDP16K", "PDPSC16K", "DP16K", "PDP16K_MODE", "PDPSC16K_MODE", "DP16K_MODE")),
     "ice40": _family("iCE40", "synth_ice40", ("SB_LUT4",), ("SB_DFF*",), (), ("SB_RAM40_4K*",)),
@@ -81,7 +94,7 @@ def survey(verilog: str, family: Family, *, name: str = "chip") -> Taken:
     Parameters
     ----------
     verilog : :class:`str`
-        Text whose top module is ``name``.
+        Text whose top module is ``name``, split as the family wants it.
 
     Raises
     ------
@@ -100,6 +113,8 @@ def survey(verilog: str, family: Family, *, name: str = "chip") -> Taken:
     with tempfile.TemporaryDirectory(prefix="ohmspike-survey-") as folder:
         root = Path(folder)
         text, contents = memory_files(verilog)
+        if not family.zeros:
+            text = _READ.sub(lambda read: read[0] if contents[read["file"]].strip("0\n") else "", text)
         for file, words in {"chip.v": text, **contents}.items():
             (root / file).write_text(words)
         run_yosys("\n".join(script) + "\n", cwd=root)
@@ -111,9 +126,9 @@ def survey(verilog: str, family: Family, *, name: str = "chip") -> Taken:
             continue
         problem = next((line for line in check.splitlines() if line.startswith("Warning")), check.strip())
         raise Unclean(f"{family.command} must leave no loop and no second driver, not: {problem}")
-    found = {memory: int(words) * int(width) for memory, words, width in re.findall(
-        r"^Mapping memory \\(\S+) in module [^\n]*\n(?:(?!Mapping memory)[^\n]*\n)*?  created (\d+) \$\w+ cells "
-        r"and \d+ static cells of width (\d+)", log, re.MULTILINE)}
+    found: dict[str, int] = {}
+    for memory, words, width in _MAPPED.findall(log):
+        found[memory] = found.get(memory, 0) + int(words) * int(width)
     large = {memory: bits for memory, bits in found.items() if bits > REGISTER_BITS_MAX}
     if large:
         raise Unclean(f"{family.command} must find RAM for memories of more than {REGISTER_BITS_MAX} bits, not make "

@@ -34,13 +34,15 @@ def synth(chip_names: tuple[str, ...], families: tuple[str, ...], small: bool, l
     for chip in chips:
         width = lanes_of(chip, lanes=lanes, small=small)
         console.status(f"emitting {chip.name}")
+        chosen = families or tuple(FAMILIES)
         try:
-            text = verilog_of(chip, lanes=width, small=small)
+            texts = {split: verilog_of(chip, lanes=width, small=small, split=split)
+                     for split in {FAMILIES[name].split for name in chosen}}
         except ValueError as error:  # lanes
             raise UserError(str(error)) from None
-        for name in families or FAMILIES:
+        for name in chosen:
             console.status(f"{chip.name}: {FAMILIES[name].command}")
-            taken = survey(text, FAMILIES[name])
+            taken = survey(texts[FAMILIES[name].split], FAMILIES[name])
             rows.append({"chip": chip.name, "form": "small" if small else "fast", "lanes": width,
                          "family": FAMILIES[name].title, **taken.cells, "memory bits in flip-flops": sum(
                              taken.registers.values())})

@@ -129,8 +129,9 @@ _NOTES = {
 
 
 def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = False, port: str = "stream",
-           runs: bool = False, clock_hz: int = 50_000_000, baud: int = 1_000_000, samples: int = 4, seed: int = 1,
-           command: str = "", progress: Callable[[str], None] | None = None) -> Exported:
+           runs: bool = False, split: bool = False, clock_hz: int = 50_000_000, baud: int = 1_000_000,
+           samples: int = 4, seed: int = 1, command: str = "",
+           progress: Callable[[str], None] | None = None) -> Exported:
     """Write the RTL of a chip with all that other tools need, and vectors that the exact model vouches for.
 
     Parameters
@@ -144,6 +145,8 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
         ``axi``: AXI4-Streams, with registers on AXI4-Lite; ``aer``: streams of bytes, and samples as address events.
     runs : bool
         The chip takes images as runs (docs/link.md, Runs), and the session in the bench has them.
+    split : bool
+        One memory for each lane of a word that is written by lanes (docs/rtl.md).
     clock_hz, baud : int
         For the constraints, and the bits of the serial line.
     samples, seed : int
@@ -166,7 +169,8 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
         root = Path(scratch)
         say("emitting RTL")
         try:
-            texts = write_rtl(chip, lanes=lanes, small=small, wrapper=port, rate=(clock_hz, baud), runs=runs)
+            texts = write_rtl(chip, lanes=lanes, small=small, wrapper=port, rate=(clock_hz, baud), runs=runs,
+                              split=split)
         except ValueError as error:  # lanes, or bits of the serial line
             raise UserError(str(error)) from None
         with compile_chip(chip, lanes=lanes, small=small, runs=runs, progress=progress) as rtl:
@@ -199,12 +203,13 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
         _put(root, "Makefile", _template("Makefile"))
         _put(root, "lint.vlt", _template("lint.vlt"))
         width = lanes_of(chip, lanes=lanes, small=small)
+        form = ("The small form" if small else "The fast form") + (", one memory per lane" if split else "")
         rows = {"stream": "| `rtl/chip_axis.v` | the same ports as AXI4-Stream |\n",
                 "axi": "| `rtl/chip_axi.v` | the same ports with `aclk` and `aresetn` |\n"}
         notes = [f"\n## {heading}\n{text}\n" for heading, text in [_NOTES.get(port, ("", ""))] if text]
         _put(root, "README.md", Template(_template("README.md")).substitute(
             title=chip.name, command=command or "ohmspike rtl", version=versions_of(("ohmspike",))["ohmspike"],
-            form="The small form" if small else "The fast form", lanes=width, extra_rows=rows.get(port, ""),
+            form=form, lanes=width, extra_rows=rows.get(port, ""),
             mhz=f"{clock_hz / 1e6:g}", ports=markdown_table(["port", "direction", "what"], _PORTS[port]),
             notes=f"\n## Serial line\n{baud:,} baud at {clock_hz / 1e6:g} MHz, 8 data bits, no parity, one stop bit.\n"
             if port == "uart" else "".join(notes)))

@@ -44,7 +44,8 @@ its top."""
 
 
 def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, wrapper: str = "stream",
-              rate: tuple[int, int] = (50_000_000, 1_000_000), runs: bool = False) -> dict[str, str]:
+              rate: tuple[int, int] = (50_000_000, 1_000_000), runs: bool = False,
+              split: bool = False) -> dict[str, str]:
     """SystemVerilog and Verilog-2001 of the same chip, ``chip.sv`` and ``chip.v``, and the files that they read.
 
     Those hold the initial contents of memories. All belong into one folder; the top is ``chip``.
@@ -57,6 +58,8 @@ def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, wrap
         Clock in Hz and baud, if it is a serial line.
     runs : bool
         The chip takes images as runs (docs/link.md, Runs).
+    split : bool
+        One memory for each lane of a word that is written by lanes (docs/rtl.md).
 
     Raises
     ------
@@ -66,8 +69,8 @@ def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, wrap
     def top():
         return WRAPPERS[wrapper](layout_of(chip, lanes=lanes, small=small), rate, runs)
 
-    systemverilog, files = memory_files(emit(top(), "chip"))
-    verilog, files = memory_files(emit_verilog(top(), "chip"), files)
+    systemverilog, files = memory_files(emit(top(), "chip", split=split))
+    verilog, files = memory_files(emit_verilog(top(), "chip", split=split), files)
     return {"chip.sv": systemverilog, "chip.v": verilog, **files}
 
 

@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from ohmspike.hdl.flow import emit as emit_module
 from ohmspike.hdl.flow.emit import emit, emit_verilog, memory_files, ports
+from ohmspike.hdl.flow.lanes import MemoryPerLane
 from ohmspike.hdl.flow.toolchain import ToolchainError, run_yosys
 from support.echo import Echo
 
@@ -142,6 +143,15 @@ class TwoMemories(wiring.Component):
         m.d.comb += [*(port.addr.eq(self.address) for port in ports), self.data.eq(ports[0].data + ports[1].data),
                      write.addr.eq(self.address)]
         return m
+
+
+def test_a_memory_that_is_not_written_by_lanes_stays_and_mixed_lanes_are_refused():
+    assert emit_verilog(TwoMemories(), "top", split=True) == emit_verilog(TwoMemories(), "top")
+    mixed = memory.Memory(shape=8, depth=4, init=[])
+    for granularity in (4, 2):
+        mixed.write_port(granularity=granularity)
+    with pytest.raises(ValueError, match="^all write ports must have 4 enables, as one of them has, not 2, 4$"):
+        MemoryPerLane().get_memory(mixed)
 
 
 @pytest.mark.parametrize("written", [emit, emit_verilog])

@@ -42,6 +42,14 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def split(tmp_path_factory):
+    """One memory per lane, of a chip that accumulates in tiles and read-out."""
+    path = tmp_path_factory.mktemp("export") / "chip"
+    export(COUNTING, path, samples=2, split=True)
+    return path
+
+
+@pytest.fixture(scope="module")
 def counting(tmp_path_factory):
     """A chip that accumulates in tiles and read-out."""
     path = tmp_path_factory.mktemp("export") / "chip"
@@ -150,7 +158,7 @@ def test_a_planted_bug_fails_the_bench(fast, tmp_path, plant, complaint):
 
 
 @needs_icarus
-@pytest.mark.parametrize("form", ["fast", "small", "counting"])
+@pytest.mark.parametrize("form", ["fast", "small", "counting", "split"])
 def test_after_the_load_nothing_undefined_reaches_an_output(request, form, tmp_path):
     """Memories hold X after power-up, and registers too: reset and load define all that counts (four states)."""
     result = simulated(undefined(request.getfixturevalue(form), tmp_path / "chip"))
@@ -177,7 +185,21 @@ def linted(folder):
                           env={**os.environ, "VERILATOR_ROOT": str(root)})
 
 
-@pytest.mark.parametrize("form", ["fast", "small"])
+def test_memories_of_lanes_have_one_enable_and_the_contents_of_the_wide_ones(counting, split):
+    """The same session goes over both, and both have as many bits."""
+    assert (counting / "sim/vectors.hex").read_bytes() == (split / "sim/vectors.hex").read_bytes()
+    for text in ("chip.v", "chip.sv"):
+        whole, lanes = ((folder / "rtl" / text).read_text() for folder in (counting, split))
+        found = re.findall(r"(?m)^  reg \[\d+:0\] lane_(\d+) \[\d+:0\];$", lanes)
+        assert sorted(found) == sorted(3 * "0123" + 2 * "012")
+        bits = [sum((int(width) + 1) * (int(depth) + 1) for width, depth in re.findall(
+            r"(?m)^  reg \[(\d+):0\] \S+ +\[(\d+):0\];$", words)) for words in (whole, lanes)]
+        assert bits[0] == bits[1] > 1000
+        partial = r"(?m)^ +\S+ ?\[\S+ ?\]\[\d+:\d+\] <= "  # a write into a part of a word
+        assert re.search(partial, whole) and not re.search(partial, lanes)
+
+
+@pytest.mark.parametrize("form", ["fast", "small", "split"])
 def test_verilator_finds_nothing_beyond_what_is_explained(request, form):
     result = linted(request.getfixturevalue(form))
     assert result.returncode == 0 and "Warning" not in result.stderr
