@@ -3,7 +3,9 @@
 import random
 from collections import deque
 
-__all__ = ["StreamSink", "StreamSource", "watch_stream"]
+from amaranth.hdl import Const, Value
+
+__all__ = ["StreamSink", "StreamSource", "watch_stream", "watch_streams"]
 
 
 class StreamSource:
@@ -15,12 +17,15 @@ class StreamSource:
         self.offering = False
 
     async def run(self, ctx):
+        sampled, valid = ctx.tick().sample(self.port.ready), None
         while True:
             if not self.offering and self.queue and self.rng.random() >= self.idle:
                 self.offering = True
                 ctx.set(self.port.payload, self.queue[0])
-            ctx.set(self.port.valid, self.offering)
-            _, _, ready = await ctx.tick().sample(self.port.ready)
+            if valid != self.offering:  # a signal is set where it changes alone: setting takes time
+                ctx.set(self.port.valid, self.offering)
+                valid = self.offering
+            _, _, ready = await sampled
             self.clock += 1
             if self.offering and ready:
                 self.queue.popleft()
@@ -36,10 +41,13 @@ class StreamSink:
         self.taken, self.times, self.clock = [], [], 0
 
     async def run(self, ctx):
+        sampled, standing = ctx.tick().sample(self.port.valid, self.port.payload), None
         while True:
             ready = self.rng.random() >= self.stall
-            ctx.set(self.port.ready, ready)
-            _, _, valid, payload = await ctx.tick().sample(self.port.valid, self.port.payload)
+            if ready != standing:
+                ctx.set(self.port.ready, ready)
+                standing = ready
+            _, _, valid, payload = await sampled
             self.clock += 1
             if valid and ready:
                 self.taken.append(payload)
@@ -50,14 +58,21 @@ class StreamSink:
 
 def watch_stream(port, *, name, reset=None):
     """A background checker: what is offered stays offered, unchanged, until it is taken; a reset forgives."""
+    return watch_streams({name: port}, reset=reset)
+
+
+def watch_streams(ports, *, reset=None):
+    """The checker of several ports by name, woken once a clock for all."""
     async def watch(ctx):
-        held, clock = None, 0
-        samples = [port.valid, port.ready, port.payload] + ([reset] if reset is not None else [])
+        held, clock = dict.fromkeys(ports), 0
+        wires = [wire for port in ports.values() for wire in (port.valid, port.ready, Value.cast(port.payload))]
+        sampled = ctx.tick().sample(*wires, Const(0) if reset is None else reset)
         while True:
-            _, _, valid, ready, payload, *resetting = await ctx.tick().sample(*samples)
+            _, _, *values, resetting = await sampled
             clock += 1
-            if held is not None:
-                assert valid, f"{name} took back {held} in clock {clock}"
-                assert payload == held, f"{name} changed {held} to {payload} in clock {clock}"
-            held = payload if valid and not ready and not any(resetting) else None
+            for name, valid, ready, payload in zip(held, values[::3], values[1::3], values[2::3], strict=True):
+                if held[name] is not None:
+                    assert valid, f"{name} took back {held[name]} in clock {clock}"
+                    assert payload == held[name], f"{name} changed {held[name]} to {payload} in clock {clock}"
+                held[name] = payload if valid and not ready and not resetting else None
     return watch
