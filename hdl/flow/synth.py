@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from amaranth.back import rtlil
-
 from ohmspike.chip import Chip
 from ohmspike.hdl.shared.layout import Layout
 
-from .emit import ports
+from .emit import rtlil_of
 from .toolchain import run_yosys
 
 __all__ = ["BUDGETS", "Budget", "counted", "preparation", "synthesise"]
@@ -93,7 +91,7 @@ def synthesise(component, budget: Budget, *, name: str = "chip", undefined: tupl
     script = ["read_rtlil design.il", *preparation(undefined, lut_ram="ice40" not in budget.command)]
     script += [f"{budget.command} -top {name}", "tee -o stat.json stat -json"]
     with tempfile.TemporaryDirectory(prefix="ohmspike-synth-") as folder:
-        design = rtlil.convert(component, name=name, ports=ports(component), emit_src=False)
+        design = rtlil_of(component, name)
         Path(folder, "design.il").write_text(design)
         run_yosys("\n".join(script) + "\n", cwd=Path(folder))
         cells = json.loads(Path(folder, "stat.json").read_text())["design"]["num_cells_by_type"]

@@ -39,7 +39,7 @@ _COMPILER_FLAGS = ["-std=gnu++17", "-fPIC", "-fvisibility=hidden", "-w", "-DVM_C
                    "-DVM_TIMING=0", "-DVL_USER_FINISH", "-DVL_USER_STOP", "-DVL_USER_FATAL"]
 _CHUNK = 1 << 18  # clocks per call into C++: Ctrl-C is seen in between
 _RESET_CLOCKS = 2
-_UNIT_BYTES = {True: 2_000_000, False: 600_000}  # of a translation unit, by whether it is compiled without optimisation
+_UNIT_BYTES = {True: 4_000_000, False: 600_000}  # of a translation unit, by whether it is compiled without optimisation
 _KEEP_S = 30 * 24 * 3600
 _MODULE = re.compile(r"^(?=module )", re.MULTILINE)
 _CLOCKED = re.compile(r"^ +(?:if \([^\n]*\) *)?(\\\S+ |\w+)(?: *\[[^\n]*?\])* *<=", re.MULTILINE)
@@ -109,13 +109,15 @@ class _Build:
     def units(self, sources: Iterable[Path], folder: Path) -> list[Path]:
         """Few files that include the sources: every one reads Verilator's headers, which takes most of its time.
 
-        Slow paths (run once) keep to themselves; a unit is no larger than keeps the cores and the memory busy.
+        Slow paths (run once) keep to themselves where the others are optimised; a unit is no larger than keeps the
+        cores and the memory busy.
         """
         made: list[Path] = []
         for slow in (False, True):
             groups: list[list[Path]] = []
             size, most = 0, _UNIT_BYTES[self.quick or slow]
-            for source in sorted(source for source in sources if source.stem.endswith("__Slow") == slow):
+            for source in sorted(each for each in sources
+                                 if (each.stem.endswith("__Slow") and not self.quick) == slow):
                 if not groups or size + source.stat().st_size > most:
                     groups.append([])
                     size = 0

@@ -9,11 +9,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from ohmspike.chip import Chip
-from ohmspike.hdl.flow.emit import ports
+from ohmspike.hdl.flow.emit import rtlil_of
 from ohmspike.hdl.flow.synth import preparation
 from ohmspike.hdl.flow.toolchain import run_yosys
 from ohmspike.hdl.shared.layout import Layout
@@ -65,7 +64,7 @@ def synthesise_gates(component: wiring.Component, family: Family) -> tuple[str, 
     script += [f"{family.command} -top chip", "tee -q -o stat.json stat -json",
                "write_verilog -noattr gates.v"]
     with tempfile.TemporaryDirectory(prefix="ohmspike-gates-") as folder:
-        design = rtlil.convert(component, name="chip", ports=ports(component), emit_src=False)
+        design = rtlil_of(component, "chip")
         Path(folder, "design.il").write_text(design)
         run_yosys("\n".join(script) + "\n", cwd=Path(folder))
         netlist = Path(folder, "gates.v").read_text()
