@@ -1,17 +1,21 @@
 """Run a cocotb test bench on emitted RTL, in a process and a folder of its own."""
 
 import contextlib
+import hashlib
+import importlib.metadata
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ohmspike.hdl.flow.toolchain import ToolchainError, find_script, last_lines, tool_environment
+from ohmspike.hdl.flow.toolchain import ToolchainError, cache_directory, find_script, last_lines, tool_environment
 
 from .compiled import find_compiler, verilator_root
 
@@ -110,6 +114,14 @@ def _build_environment(folder: Path) -> dict[str, str]:
     return environment
 
 
+def _kept_objects(flags: list[str]) -> Path:
+    """Where what is the same in every build by Verilator, its runtime and cocotb's, is kept: most of a small build."""
+    version = subprocess.run([*find_compiler(), "--version"], capture_output=True, text=True, check=False).stdout
+    identity = [*(importlib.metadata.version(name) for name in ("verilator", "cocotb")), version, platform.platform(),
+                os.environ["MAKEFLAGS"], *flags]
+    return cache_directory("rtl", f"cocotb-{hashlib.sha256(chr(0).join(identity).encode()).hexdigest()[:24]}")
+
+
 def _work(job_file: str) -> None:
     """Build and test in this process, which exists for that alone."""
     from cocotb_tools.runner import get_results, get_runner
@@ -118,8 +130,17 @@ def _work(job_file: str) -> None:
     sys.path[:0] = job["path"]
     runner = get_runner(job["simulator"])
     flags = ["-Wno-fatal", "-Wno-lint", "-Wno-style", "-CFLAGS", "-std=gnu++17", "--output-split", "0"]
+    kept = _kept_objects(flags)
+    Path("build").mkdir()
+    later = time.time() + 3600  # than the makefile to come, so that make finds nothing to do
+    for path in kept.glob("*.o"):
+        os.utime(shutil.copy(path, "build"), (later, later))
     runner.build(sources=[Path("design.sv").resolve()], hdl_toplevel=job["top"], build_dir="build",
                  build_args=flags if job["simulator"] == "verilator" else [], timescale=("1ns", "1ps"))
+    for path in Path("build").glob("verilat*.o"):
+        if not (kept / path.name).exists():
+            with tempfile.TemporaryDirectory(dir=kept) as part:
+                os.replace(shutil.copy(path, part), kept / path.name)
     results = Path("results.xml").resolve()
     with contextlib.suppress(SystemExit):  # the way it reports failed tests inside pytest; they are counted below
         runner.test(test_module=job["module"], hdl_toplevel=job["top"], build_dir="build", test_dir=".",
