@@ -125,6 +125,7 @@ class SerialCounterBank(wiring.Component):
             index.append(mask[:index_bits] & number)
             amount.append(mask & value if not isinstance(value, int) else served)
         turn, adding, written, added = Signal(range(count)), Signal(), Signal(index_bits), Signal(widest)
+        self._queue, self._stream, self._added = queue, (streamed, resting), (adding, written, added)  # for a proof
         m.d.sync += [written.eq(read.addr), added.eq(_either(amount)), adding.eq(before)]
         with m.If(self.clear):
             m.d.sync += turn.eq(Mux(turn == count - 1, 0, turn + 1))

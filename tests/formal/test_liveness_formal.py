@@ -1,9 +1,7 @@
 """Proofs of what matters most at the link and the counters: nothing hangs, nothing is lost."""
 
-from types import SimpleNamespace
-
 import pytest
-from amaranth.hdl import Array, Assert, Assume, Elaboratable, Module, Mux, ResetInserter, ResetSignal, Signal
+from amaranth.hdl import Array, Assert, Assume, Module, Mux, ResetInserter, ResetSignal, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +9,7 @@ from ohmspike.hdl.fast.counters import CounterBank
 from ohmspike.hdl.flow.formal import FormalFailure, prove
 from ohmspike.hdl.link.framing import FRAME_BYTE
 from ohmspike.hdl.link.link import Link
+from support.rows import Rows
 
 WATCHDOG = 16
 PEAKS = {"single": 1, "triple": 3, "pair": 2}
@@ -71,28 +70,6 @@ class Unwatched(Link):
         super()._watch(m)
         with m.If(self.busy):
             m.d.comb += self._expired.eq(0)
-
-
-class Rows(Elaboratable):
-    """In place of a memory: the same ports, and rows that a proof can look at."""
-
-    def __init__(self, *, shape, depth, init):
-        self.rows = [Signal(shape, name=f"row_{row}") for row in range(depth)]
-        self.read, self.write = (SimpleNamespace(addr=Signal(range(depth)), data=Signal(shape), en=Signal())
-                                 for _ in range(2))
-
-    def read_port(self):
-        return self.read
-
-    def write_port(self):
-        return self.write
-
-    def elaborate(self, platform):
-        m = Module()
-        m.d.sync += self.read.data.eq(Array(self.rows)[self.read.addr])
-        with m.If(self.write.en):
-            m.d.sync += Array(self.rows)[self.write.addr].eq(self.write.data)
-        return m
 
 
 class CountsAreKept(wiring.Component):
