@@ -74,17 +74,24 @@ class SerialCounterBank(wiring.Component):
             "clear": In(1),
         })
 
+        # storage: what waits as (waits, served, index, amount), in the order of service, and what is being added
+        widest = max(max(bits_for(peak) for name, peak in peaks.items() if name not in self._bins),
+                     len(self.increment_read_sum) + 4)
+        self._queue = []
+        self._streamed, self._resting = Signal(name="streamed"), Signal(name="resting")
+        self._adding, self._written = Signal(name="adding"), Signal(len(self.address), name="written")
+        self._added = Signal(widest, name="added")
+
     def elaborate(self, platform):
         m = Module()
         names = list(self._peaks)
         count = len(names)
         m.submodules.totals = totals = Memory(shape=unsigned(COUNTER_BITS), depth=count, init=[])
         read, write = totals.read_port(), totals.write_port()
-        widest = max(max(bits_for(self._peaks[name]) for name in names if name not in self._bins),
-                     len(self.increment_read_sum) + 4)
+        widest = len(self._added)
 
-        # what waits: (waits, served, index, amount) in the order of service
-        queue = []
+        # what waits
+        queue = self._queue = []
         index_bits = len(self.address)
         plain = [name for name in names if name not in self._bins and name != STREAMED]
         plain = [*URGENT, *(name for name in plain if name not in URGENT)]
@@ -108,10 +115,10 @@ class SerialCounterBank(wiring.Component):
                 with m.If(increment.any()):
                     m.d.sync += amount.eq(increment)
             queue.append((waits, served, names.index(name), amount))
-        summed, streamed, served = Signal(widest), Signal(), Signal(name=f"served_{STREAMED}")
+        streamed, resting = self._streamed, self._resting  # resting: its total is being written, and may not be read
+        summed, served = Signal(widest), Signal(name=f"served_{STREAMED}")
         m.d.sync += [summed.eq(Mux(served, 0, summed) + self.increment_read_sum),
                      streamed.eq(self.increment_read_sum.any() | (streamed & ~served))]
-        resting = Signal()  # its total is being written: it may not be read in this clock
         m.d.sync += resting.eq(served)
         queue.append((streamed & ~resting, served, names.index(STREAMED), summed))
 
@@ -124,8 +131,7 @@ class SerialCounterBank(wiring.Component):
             mask = served.replicate(widest)
             index.append(mask[:index_bits] & number)
             amount.append(mask & value if not isinstance(value, int) else served)
-        turn, adding, written, added = Signal(range(count)), Signal(), Signal(index_bits), Signal(widest)
-        self._queue, self._stream, self._added = queue, (streamed, resting), (adding, written, added)  # for a proof
+        turn, adding, written, added = Signal(range(count)), self._adding, self._written, self._added
         m.d.sync += [written.eq(read.addr), added.eq(_either(amount)), adding.eq(before)]
         with m.If(self.clear):
             m.d.sync += turn.eq(Mux(turn == count - 1, 0, turn + 1))

@@ -44,7 +44,8 @@ class CountsAreKept(wiring.Component):
         bank, names = self.bank, list(PEAKS)
         m.submodules.bank = bank.elaborate(platform)  # here, since its memory is made by it
         rows, queue = self.totals.rows, bank._queue
-        (adding, written, added), (streamed, resting) = bank._added, bank._stream
+        adding, written, added, streamed, resting = (
+            bank._adding, bank._written, bank._added, bank._streamed, bank._resting)
 
         # what comes: anything while nothing is read
         quiet, asked, held = Signal(range(64)), Signal.like(bank.address), Signal()
