@@ -78,9 +78,8 @@ class SerialCounterBank(wiring.Component):
         widest = max(max(bits_for(peak) for name, peak in peaks.items() if name not in self._bins),
                      len(self.increment_read_sum) + 4)
         self._queue = []
-        self._streamed, self._resting = Signal(name="streamed"), Signal(name="resting")
-        self._adding, self._written = Signal(name="adding"), Signal(len(self.address), name="written")
-        self._added = Signal(widest, name="added")
+        self._streamed, self._resting = Signal(), Signal(name="resting")
+        self._adding, self._written, self._added = Signal(), Signal(len(self.address)), Signal(widest)
 
     def elaborate(self, platform):
         m = Module()
