@@ -99,7 +99,7 @@ def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, r
     runs : :class:`bool`
         The chip takes images as runs.
     trace : :class:`bool`
-        Build with waveform support (slower).
+        Build with waveform support (slower, and soon compiled: a waveform is of few clocks).
     initial_seed : :class:`int`
         Fill registers and memories at power-up with random bits of this seed instead of zeros.
     progress : callable
@@ -113,7 +113,7 @@ def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, r
     if progress is not None:
         progress("emitting RTL")
     text = emit_chip(chip, lanes=lanes, small=small, runs=runs)
-    return CompiledRtl(text, top="chip", trace=trace, initial_seed=initial_seed, progress=progress)
+    return CompiledRtl(text, top="chip", trace=trace, initial_seed=initial_seed, progress=progress, quick=trace)
 
 
 def faults_rtl(chip: Chip, *, lanes: int = 2, quick: bool = False, top: type[ChipTop] = ChipTop,
