@@ -8,20 +8,32 @@ from enum import IntEnum
 
 from .counters import BIN_COUNTERS, COUNTERS, READ_OUT_COUNTERS, counter_names, current_counters
 from .description import Chip
-from .memories import BITS_16, BITS_32, Memory, Register, Size, always
+from .memories import BITS_16, BITS_32, Memory, Register, Size, always, never
 from .state import ChipState
 
 __all__ = [
     "ANSWER_BYTES", "BIN_COUNTERS", "CHECK_BYTES", "COUNTERS", "FLAG", "ESCAPE", "ESCAPE_XOR", "FrameKind",
     "IDENTITY_WORDS", "MEMORIES", "Memory", "NakReason", "Opcode", "PROTOCOL_VERSION", "READ_OUT_COUNTERS", "REGISTERS",
-    "Register", "STATUS_WORDS", "Status", "counter_names", "current_counters", "identity_words", "memory",
-    "neuron_bytes", "register",
+    "REPLAY_BYTES", "Register", "STATUS_WORDS", "STORE_COLUMNS", "STORE_ROWS_MAX", "STORE_VERSION", "Status",
+    "counter_names", "current_counters", "identity_words", "memory", "neuron_bytes", "protocol_of", "register",
     "register_names", "RUNS_VERSION", "RUN_LINES_MAX", "RUN_SKIP_BITS", "RUN_SKIP_MAX", "spikes_bytes", "tile_bytes",
 ]
 
 PROTOCOL_VERSION = 2
 RUNS_VERSION = 3
 """The protocol of a chip that takes RUNS as well: all else is as in :data:`PROTOCOL_VERSION`."""
+STORE_VERSION = 4
+"""The protocol of a chip with a store, which takes RUNS too: IDENTITY says how many rows it has."""
+
+STORE_COLUMNS = 256
+STORE_ROWS_MAX = (1 << 16) - 1
+"""The memory ``store``: bytes, row by row; as many rows as IDENTITY can say."""
+
+
+def protocol_of(*, runs: bool = False, store: int = 0) -> int:
+    """The protocol of a chip with RUNS or without, and with so many rows of store."""
+    return STORE_VERSION if store else RUNS_VERSION if runs else PROTOCOL_VERSION
+
 
 RUN_SKIP_BITS = 5
 RUN_SKIP_MAX = (1 << RUN_SKIP_BITS) - 1
@@ -76,6 +88,7 @@ class Opcode(IntEnum):
     WRITE = 0x10  # memory:1 row:2 column:2 count:2, then count cells
     READ = 0x11  # memory:1 row:2 column:2 count:2; outputs count cells
     CHECK = 0x12  # memory:1 row:2 column:2 count:2; outputs the CRC-32 of what READ would have output
+    REPLAY = 0x13  # first:3 length:3 times:1; instructions out of the store, of a chip whose protocol is STORE_VERSION
 
 
 STATUS_WORDS = {
@@ -130,6 +143,8 @@ MEMORIES = sorted([
            summary="state of the implementation"),
     Memory(name="identity", code=9, cell_bytes=2, dimensions=(Size("fields", lambda c: len(identity_words(c))),),
            top=BITS_16, read_only=always, summary="the chip's structure fields"),
+    Memory(name="store", code=21, cell_bytes=1, dimensions=(Size("rows", lambda c: 0), STORE_COLUMNS), top=255,
+           present=never, summary="instructions for REPLAY; of a chip with a store; IDENTITY tells its rows"),
 ], key=lambda entry: entry.code)
 """All memories by their number on the link: those of the state, and what only the link knows."""
 
@@ -141,6 +156,9 @@ def memory(name: str) -> Memory:
 
 CHECK_BYTES = 4
 """Bytes that CHECK puts out: a CRC-32 as of ``zlib.crc32``."""
+
+REPLAY_BYTES = 8
+"""Bytes of a REPLAY."""
 
 ANSWER_BYTES = 7
 """Bytes of an answer: label:1 score:3 margin:3."""

@@ -38,6 +38,8 @@ OPERANDS = {
     Opcode.WRITE: ("memory:1 row:2 column:2 count:2, then count cells", "write cells, along columns, then rows"),
     Opcode.READ: ("memory:1 row:2 column:2 count:2", "read cells likewise; outputs count cells"),
     Opcode.CHECK: ("memory:1 row:2 column:2 count:2", "outputs crc:4, the CRC-32 of what READ would output"),
+    Opcode.REPLAY: ("first:3 length:3 times:1", "the instructions in `length` bytes of the store from byte `first` on, "
+                    "`times` times; of a chip of protocol 4"),
 }
 
 

@@ -4,7 +4,7 @@ from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmspike.chip.instructions import PROTOCOL_VERSION, RUNS_VERSION
+from ohmspike.chip.instructions import protocol_of
 
 __all__ = ["AXI_REGISTERS", "AxiRegisters"]
 
@@ -48,6 +48,7 @@ class AxiRegisters(wiring.Component):
         First 8 bytes of the chip's structure digest.
     window : :class:`int`
     runs : :class:`bool`
+    store : :class:`int`
         Of the link.
 
     Members
@@ -85,8 +86,9 @@ class AxiRegisters(wiring.Component):
     tx: In(stream.Signature(8))
     hold: Out(1)
 
-    def __init__(self, digest: bytes, *, window: int = 2, runs: bool = False):
-        self._digest, self._window, self._runs = bytes(digest), window, runs
+    def __init__(self, digest: bytes, *, window: int = 2, runs: bool = False, store: int = 0):
+        self._digest, self._window = bytes(digest), window
+        self._protocol = protocol_of(runs=runs, store=store)
         super().__init__()
 
     def elaborate(self, platform):
@@ -113,7 +115,7 @@ class AxiRegisters(wiring.Component):
 
         words = {
             "identity": Const(int.from_bytes(b"OHMS", "little"), 32),
-            "version": Const((RUNS_VERSION if self._runs else PROTOCOL_VERSION) | self._window << 8, 32),
+            "version": Const(self._protocol | self._window << 8, 32),
             "digest_low": Const(int.from_bytes(self._digest[:4], "little"), 32),
             "digest_high": Const(int.from_bytes(self._digest[4:8], "little"), 32),
             "control": control, "status": Cat(self.rx.ready & ~self.hold, self.tx.valid & ~self.hold),

@@ -6,7 +6,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ohmspike.chip.instructions import PROTOCOL_VERSION, RUNS_VERSION, NakReason, Status
+from ohmspike.chip.instructions import STORE_ROWS_MAX, NakReason, Status, protocol_of
 
 from .buffers import BUFFERS, ReplyStore, RequestBuffer, following
 from .framing import FRAME_BYTE, Stuffer, Unstuffer
@@ -67,6 +67,8 @@ class Link(wiring.Component):
         Clocks between two ticks of the watchdog, a power of two, at least 16.
     runs : :class:`bool`
         IDENTITY says that programs may have RUNS.
+    store : :class:`int`
+        Rows of the store, which IDENTITY tells; 0: there is none.
 
     Members
     -------
@@ -102,7 +104,7 @@ class Link(wiring.Component):
     repeats: Out(16)
 
     def __init__(self, digest: bytes, *, max_request: int = 512, max_reply: int = 512, window: int = 2,
-                 watchdog: int = 1 << 16, runs: bool = False):
+                 watchdog: int = 1 << 16, runs: bool = False, store: int = 0):
         if len(digest) != DIGEST_BYTES:
             raise ValueError(f"digest must be {DIGEST_BYTES} bytes, not {digest!r}")
         if not NONCE_BYTES <= max_request <= 65535:
@@ -113,15 +115,18 @@ class Link(wiring.Component):
             raise ValueError(f"window must be a power of two, 1 to 128, not {window!r}")
         if watchdog < 16 or watchdog & (watchdog - 1):
             raise ValueError(f"watchdog must be a power of two, at least 16, not {watchdog!r}")
+        if not 0 <= store <= STORE_ROWS_MAX:
+            raise ValueError(f"store must have at most {STORE_ROWS_MAX} rows, not {store!r}")
         self._window = window
         self._watchdog = watchdog
         self._unstuffer, self._stuffer = Unstuffer(), Stuffer()
         self._receiver = Receiver(max_request)
         self._requests = RequestBuffer(max_request)
         self._replies = ReplyStore(window, max_reply)
-        version = RUNS_VERSION if runs else PROTOCOL_VERSION
+        version = protocol_of(runs=runs, store=store)
         self._transmitter = Transmitter(b"OHMS" + bytes([version, window]) + max_request.to_bytes(2, "little")
-                                        + max_reply.to_bytes(2, "little") + bytes(digest))
+                                        + max_reply.to_bytes(2, "little") + bytes(digest)
+                                        + (store.to_bytes(2, "little") if store else b""))
         super().__init__()
 
         # storage: numbers. Replies of the programs numbered expected - waiting - window and up are kept.

@@ -1,6 +1,6 @@
 """A whole chip: what executes programs, and that behind its link."""
 
-from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal
+from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 from amaranth.utils import bits_for
@@ -9,11 +9,13 @@ from ohmspike.chip.instructions import STATUS_WORDS, spikes_bytes
 from ohmspike.hdl.fast.core import Core
 from ohmspike.hdl.fast.shared_core import SharedCore
 from ohmspike.hdl.link.link import Link
+from ohmspike.hdl.shared.access import CODE
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.small.core import SmallCore
 from ohmspike.hdl.small.shared_core import SmallSharedCore
 
 from .decode import Decoder, RecordWriter, byte_shape
+from .store import BlockStore, Replayer, store_signature
 from .timing import max_idle_cycles
 
 __all__ = ["ChipTop", "Executor"]
@@ -34,6 +36,8 @@ class Executor(wiring.Component):
     layout : :class:`Layout`
     runs : :class:`bool`
         The instruction RUNS is known.
+    store : :class:`int`
+        Rows of the store at its port; 0: there is none.
 
     Members
     -------
@@ -42,11 +46,13 @@ class Executor(wiring.Component):
     status : :py:`In`
         What the memory ``status`` shows.
     moved : :py:`Out(1)`
-        An event or an access to a cell is over with this clock.
+        An event or an access to a cell is over with this clock, or a byte of the store was taken.
+    store : :py:`Out(store_signature())`
+        With a store.
     """
 
-    def __init__(self, layout: Layout, *, runs: bool = False):
-        self._layout, self._runs = layout, runs
+    def __init__(self, layout: Layout, *, runs: bool = False, store: int = 0):
+        self._layout, self._runs, self._store_rows = layout, runs, store
         fast, small = (SharedCore, SmallSharedCore) if layout.chip.shared else (Core, SmallCore)
         self.core = (small if layout.small else fast)(layout)
         super().__init__({
@@ -54,26 +60,32 @@ class Executor(wiring.Component):
             "output": Out(stream.Signature(byte_shape())),
             "status": In(self.core.signature.members["status"].shape),
             "moved": Out(1),
-        })
+        } | ({"store": Out(store_signature())} if store else {}))
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.core = core = self.core
-        m.submodules.decoder = decoder = Decoder(self._layout, runs=self._runs)
+        m.submodules.decoder = decoder = Decoder(self._layout, runs=self._runs, store=self._store_rows)
         m.submodules.record_writer = writer = RecordWriter(self._layout)
         connect(m, decoder.events, core.events)
         connect(m, core.output_spikes, writer.output_spikes)
         connect(m, core.answers, writer.answers)
-        connect(m, wiring.flipped(self.program), decoder.program)
+        accesses = decoder.access_valid, core.access_ready, core.access_data
+        moved = (core.events.valid & core.events.ready) | (core.access_valid & core.access_ready)
+        if self._store_rows:
+            accesses, replays = self._replay(m, core, decoder)
+            moved |= replays
+        else:
+            connect(m, wiring.flipped(self.program), decoder.program)
         m.d.comb += [
             core.access.eq(decoder.access),
-            core.access_valid.eq(decoder.access_valid),
-            decoder.access_ready.eq(core.access_ready),
-            decoder.access_data.eq(core.access_data),
+            core.access_valid.eq(accesses[0]),
+            decoder.access_ready.eq(accesses[1]),
+            decoder.access_data.eq(accesses[2]),
             core.status.eq(self.status),
             decoder.dark.eq(core.dark),
             decoder.idle.eq(core.idle & writer.idle),
-            self.moved.eq((core.events.valid & core.events.ready) | (core.access_valid & core.access_ready)),
+            self.moved.eq(moved),
             self.output.valid.eq(writer.output.valid | decoder.output.valid),
             self.output.payload.eq(decoder.output.payload),
             writer.output.ready.eq(self.output.ready),
@@ -82,6 +94,25 @@ class Executor(wiring.Component):
         with m.If(writer.output.valid):
             m.d.comb += [self.output.payload.data.eq(writer.output.payload), self.output.payload.last.eq(0)]
         return m
+
+    def _replay(self, m, core, decoder):
+        """Bytes of the store come in the midst of a program, and its cells are none of the core.
+
+        Returns accesses as the core shall see them and the decoder their answers, and whether the store got on.
+        """
+        m.submodules.replayer = replayer = Replayer(self._layout)
+        connect(m, wiring.flipped(self.program), replayer.program)
+        connect(m, replayer.bytes, decoder.program)
+        connect(m, replayer.store, wiring.flipped(self.store))
+        here = decoder.access.memory == CODE["store"]
+        m.d.comb += [
+            *(getattr(replayer, name).eq(getattr(decoder, name))
+              for name in ("order", "start", "turn", "drop", "access", "access_valid")),
+            *(getattr(decoder, name).eq(getattr(replayer, name)) for name in ("active", "resumes", "over")),
+        ]
+        accesses = (decoder.access_valid & ~here, Mux(here, replayer.access_ready, core.access_ready),
+                    Mux(here, replayer.access_data, core.access_data))
+        return accesses, (replayer.active & replayer.bytes.valid & replayer.bytes.ready) | replayer.access_ready
 
 
 class ChipTop(wiring.Component):
@@ -110,6 +141,9 @@ class ChipTop(wiring.Component):
         (:func:`~ohmspike.hdl.top.timing.max_idle_cycles`) or more.
     runs : :class:`bool`
         It takes images as runs too, a third of the bytes, and says so to the host (docs/link.md, Runs).
+    store : :class:`int`
+        Rows of 256 bytes of a store in block RAM, out of which it carries out instructions (docs/link.md, Store); it
+        takes RUNS then. 0: there is none.
 
     Members
     -------
@@ -118,16 +152,16 @@ class ChipTop(wiring.Component):
     """
 
     def __init__(self, layout: Layout, *, max_request: int = 512, max_reply: int | None = None, window: int = 2,
-                 watchdog: int | None = None, runs: bool = False):
+                 watchdog: int | None = None, runs: bool = False, store: int = 0):
         super().__init__(self._members())
-        self._layout, self._runs = layout, runs
+        self._layout, self._runs, self._store_rows = layout, runs or store > 0, store
         self.watchdog = 1 << bits_for(2 * max_idle_cycles(layout)) if watchdog is None else watchdog
         if max_reply is None:
             most = spikes_bytes(layout.chip) + 1 if layout.chip.shared else 0
             max_reply = max(512, 1 << bits_for(most - 1) if most else 0)
         digest = bytes.fromhex(layout.chip.structure_digest)[:8]
         self._link = Link(digest, max_request=max_request, max_reply=max_reply, window=window,
-                          watchdog=self.watchdog, runs=runs)
+                          watchdog=self.watchdog, runs=runs, store=store)
 
     @staticmethod
     def _members():
@@ -140,13 +174,16 @@ class ChipTop(wiring.Component):
         # simulation nothing inside then depends on a port in the same clock
         m.domains.chip = ClockDomain()
         m.domains.engine = ClockDomain()
-        link, executor = self._link, Executor(self._layout, runs=self._runs)
+        link, executor = self._link, Executor(self._layout, runs=self._runs, store=self._store_rows)
         resetting, halting = Signal(init=1), Signal(init=1)
         m.d.sync += [resetting.eq(link.restart), halting.eq(link.restart | link.abort)]
         m.d.comb += [ClockSignal("chip").eq(ClockSignal()), ResetSignal("chip").eq(resetting),
                      ClockSignal("engine").eq(ClockSignal()), ResetSignal("engine").eq(halting)]
         m.submodules.link = DomainRenamer("chip")(link)
         m.submodules.executor = DomainRenamer("engine")(executor)
+        if self._store_rows:
+            m.submodules.store = store = DomainRenamer("engine")(BlockStore(self._store_rows))
+            connect(m, executor.store, store.port)
         # what is offered while the link is still in reset waits
         m.d.comb += [
             link.rx.payload.eq(self.rx.payload),

@@ -1,7 +1,7 @@
 """From the bytes of a program to events and memory accesses, and from output spikes and answers to bytes."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmspike.chip.instructions import (
@@ -11,13 +11,17 @@ from ohmspike.chip.instructions import (
     RUN_LINES_MAX,
     RUN_SKIP_BITS,
     RUN_SKIP_MAX,
+    STORE_COLUMNS,
     Opcode,
     Status,
+    memory,
     neuron_bytes,
     tile_bytes,
 )
 from ohmspike.hdl.shared.layout import Layout
 from ohmspike.hdl.shared.ports import EventKind, access_shape, answer_shape, event_shape, output_spike_shape
+
+from .store import byte_shape, replay_shape
 
 __all__ = ["Decoder", "RecordWriter", "byte_shape"]
 
@@ -30,11 +34,6 @@ PLAIN_EVENTS = {
     Opcode.END: EventKind.END,
     Opcode.ANSWER: EventKind.ANSWER,
 }
-
-
-def byte_shape():
-    """A byte of a program or of its output; ``last`` marks the end."""
-    return data.StructLayout({"data": 8, "last": 1})
 
 
 class RecordWriter(wiring.Component):
@@ -108,7 +107,8 @@ class Decoder(wiring.Component):
         One byte per clock, one clock more for every event, as long as the core takes it at once; a FRAME or RUNS one
         clock more in all. A burst takes ``11 + column`` clocks (opcode included), and every cell ``cell_bytes + 1`` and
         those of the access (:attr:`~ohmspike.hdl.shared.timing.Timing.access`). A CHECK takes 4 clocks more, a cell
-        ``8 * cell_bytes + 1`` and those of the access.
+        ``8 * cell_bytes + 1`` and those of the access. With a store, a program takes a clock more at its end, and
+        a REPLAY 9 clocks; a round of it one more than its instructions, and those in which the store seeks.
     Latency
         The status comes when the core is idle.
     Reset
@@ -119,6 +119,8 @@ class Decoder(wiring.Component):
     layout : :class:`Layout`
     runs : :class:`bool`
         The instruction RUNS is known.
+    store : :class:`int`
+        Rows of the store; 0: there is none, and no REPLAY.
 
     Members
     -------
@@ -129,10 +131,12 @@ class Decoder(wiring.Component):
         Towards :class:`~ohmspike.hdl.fast.core.Core`.
     idle, dark : :py:`In(1)`
         The core and the record writer are idle; the sample is dark.
+    order, start, turn, drop, active, resumes, over
+        With a store: towards its :class:`~ohmspike.hdl.top.store.Replayer`.
     """
 
-    def __init__(self, layout: Layout, *, runs: bool = False):
-        self._layout, self._runs_known = layout, runs
+    def __init__(self, layout: Layout, *, runs: bool = False, store: int = 0):
+        self._layout, self._runs_known, self._store_rows = layout, runs, store
         super().__init__({
             "program": In(stream.Signature(byte_shape())),
             "output": Out(stream.Signature(byte_shape())),
@@ -143,7 +147,16 @@ class Decoder(wiring.Component):
             "access_data": In(layout.access_bits),
             "idle": In(1),
             "dark": In(1),
-        })
+        } | ({
+            "order": Out(replay_shape()),
+            "start": Out(1),
+            "turn": Out(1),
+            "drop": Out(1),
+            "active": In(1),
+            "resumes": In(1),
+            "over": In(1),
+        } if store else {}))
+        self._replay = Signal()  # the operands are those of a REPLAY
         self._status = Signal(Status)
         self._ended = Signal()  # the last byte of the program was taken
         self._byte = self.program.payload.data
@@ -171,16 +184,21 @@ class Decoder(wiring.Component):
             if self._runs_known:
                 self._runs(m)
             self._burst(m)
+            if self._store_rows:
+                self._play(m)
             self._finish(m)
         return m
 
     def _next_instruction(self, m, ended):
         m.next = "OPCODE"
         with m.If(ended):
-            m.next = "STATUS"
+            m.next = "RETURN" if self._store_rows else "STATUS"
 
     def _fail(self, m, status, ended):
         m.d.sync += self._status.eq(status)
+        if self._store_rows:
+            m.next = "GIVE UP"
+            return
         m.next = "DRAIN"
         with m.If(ended):
             m.next = "STATUS"
@@ -194,6 +212,8 @@ class Decoder(wiring.Component):
         last = self.program.payload.last
         with m.State("OPCODE"):
             with self._take(m):
+                if self._store_rows:
+                    m.d.sync += self._replay.eq(self._byte == Opcode.REPLAY)
                 with m.Switch(self._byte):
                     with m.Case(Opcode.NOP):
                         self._next_instruction(m, last)
@@ -216,6 +236,10 @@ class Decoder(wiring.Component):
                         m.d.sync += [self._write.eq(self._byte == Opcode.WRITE), self._missing.eq(7),
                                      self._check.eq(self._byte == Opcode.CHECK), self._kind.eq(EventKind.REFUSE)]
                         self._with_operands(m, last, "OPERANDS")
+                    if self._store_rows:
+                        with m.Case(Opcode.REPLAY):
+                            m.d.sync += [self._missing.eq(7), self._kind.eq(EventKind.REFUSE)]
+                            self._with_operands(m, last, "OPERANDS")
                     with m.Default():
                         self._fail(m, Status.BAD_INSTRUCTION, last)
         with m.State("OPERANDS"):
@@ -224,6 +248,9 @@ class Decoder(wiring.Component):
                 m.d.sync += self._missing.eq(self._missing - 1)
                 with m.If(self._missing == 1):
                     m.next = "BURST"
+                    if self._store_rows:
+                        with m.If(self._replay):
+                            m.next = "REPLAY"
                     with m.If((self._kind == EventKind.SPIKE) | (self._kind == EventKind.LABEL)):
                         m.next = "EVENT"
                 with m.Elif(last):
@@ -340,6 +367,11 @@ class Decoder(wiring.Component):
                 with m.Case(entry.code):
                     m.d.comb += [self._rows.eq(entry.rows(chip)), self._columns.eq(entry.columns(chip)),
                                  self._cell_bytes.eq(entry.cell_bytes), self._writable.eq(int(entry.writable(chip)))]
+            if self._store_rows:
+                store = memory("store")
+                with m.Case(store.code):  # not out of the store itself
+                    m.d.comb += [self._rows.eq(self._store_rows), self._columns.eq(Mux(self.active, 0, STORE_COLUMNS)),
+                                 self._cell_bytes.eq(store.cell_bytes), self._writable.eq(1)]
         m.d.comb += [self._advanced.lane.eq(self._neuron.lane + 1), self._advanced.word.eq(self._neuron.word)]
         with m.If(self._neuron.lane == layout.lanes - 1):
             m.d.comb += [self._advanced.lane.eq(0), self._advanced.word.eq(self._neuron.word + 1)]
@@ -373,7 +405,7 @@ class Decoder(wiring.Component):
         with m.State("SEEK"):
             with m.If((column >= self._columns) | (self._write & ~self._writable)):
                 self._fail(m, Status.BAD_ADDRESS, self._ended)
-            with m.Elif(seek == 0):
+            with m.Elif((seek == 0) | (self._code == memory("store").code) if self._store_rows else seek == 0):
                 m.next = "CELL"
             with m.Else():
                 m.d.sync += [seek.eq(seek - 1), neuron.eq(self._advanced)]
@@ -433,6 +465,33 @@ class Decoder(wiring.Component):
                 m.d.sync += [self._operands.eq(Cat(self._operands[8:], self._byte)), bits.eq(bits - 1)]
                 with m.If(bits == 1):
                     self._next_instruction(m, self._ended)
+
+    def _play(self, m):
+        """REPLAY: the bytes of the store are a program of its own, round after round."""
+        beyond = Signal(len(self.order.as_value()))
+        m.d.comb += [self.order.as_value().eq(self._operands), beyond.eq(self.order.first + self.order.length)]
+        with m.State("REPLAY"):
+            with m.If(self.active):
+                self._fail(m, Status.BAD_INSTRUCTION, self._ended)
+            with m.Elif(beyond > self._store_rows * STORE_COLUMNS):
+                self._fail(m, Status.BAD_ADDRESS, self._ended)
+            with m.Elif((self.order.length == 0) | (self.order.times == 0)):
+                self._next_instruction(m, self._ended)
+            with m.Else():
+                m.d.comb += self.start.eq(1)
+                m.d.sync += self._ended.eq(0)
+                m.next = "OPCODE"
+        with m.State("RETURN"):
+            m.d.comb += self.turn.eq(1)
+            m.next = "STATUS"
+            with m.If(self.resumes):
+                m.d.sync += self._ended.eq(0)
+                m.next = "OPCODE"
+        with m.State("GIVE UP"):
+            m.d.comb += self.drop.eq(1)
+            m.next = "DRAIN"
+            with m.If(Mux(self.active, self.over, self._ended)):
+                m.next = "STATUS"
 
     def _finish(self, m):
         with m.State("DRAIN"):

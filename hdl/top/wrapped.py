@@ -78,6 +78,7 @@ class AxiChip(wiring.Component):
     layout : :class:`Layout`
     window : :class:`int`
     runs : :class:`bool`
+    store : :class:`int`
     options
         Of :class:`~ohmspike.hdl.top.chip.ChipTop`.
 
@@ -87,9 +88,11 @@ class AxiChip(wiring.Component):
         In the names of the AXI specification.
     """
 
-    def __init__(self, layout: Layout, *, window: int = 2, runs: bool = False, **options):
-        self._chip = ChipTop(layout, window=window, runs=runs, **options)
-        self._registers = AxiRegisters(bytes.fromhex(layout.chip.structure_digest)[:8], window=window, runs=runs)
+    def __init__(self, layout: Layout, *, window: int = 2, runs: bool = False, store: int = 0,
+                 **options):
+        self._chip = ChipTop(layout, window=window, runs=runs, store=store, **options)
+        self._registers = AxiRegisters(bytes.fromhex(layout.chip.structure_digest)[:8], window=window, runs=runs,
+                                       store=store)
         self._bus = {name: member for name, member in self._registers.signature.members.items()
                      if name.startswith("s_axi_")}
         super().__init__(self._bus | {

@@ -50,7 +50,8 @@ def register_map(chip: Chip, *, runs: bool = False) -> dict:
     """Memories, registers, counters and opcodes of a chip, as plain data; RUNS is one of them with ``runs``."""
     return {
         "chip": chip.name, "structure_digest": chip.structure_digest,
-        "opcodes": {code.name: int(code) for code in Opcode if runs or code != Opcode.RUNS},
+        "opcodes": {code.name: int(code) for code in Opcode
+                    if code != Opcode.REPLAY and (runs or code != Opcode.RUNS)},
         "memories": [{"code": entry.code, "name": entry.name, "rows": entry.rows(chip), "columns": entry.columns(chip),
                       "cell_bytes": entry.cell_bytes, "range": entry.range_text, "writable": entry.writable(chip),
                       "contents": entry.summary} for entry in MEMORIES if entry.rows(chip)],

@@ -17,6 +17,7 @@ from ohmspike.chip.instructions import (
     MEMORIES,
     PROTOCOL_VERSION,
     RUNS_VERSION,
+    STORE_VERSION,
     FrameKind,
     NakReason,
     Opcode,
@@ -49,22 +50,26 @@ class Identity:
     max_reply: int
     digest: bytes
     expected: int
+    store: int = 0
+    """Rows of the memory ``store``: programs may have REPLAY."""
 
     @property
     def runs(self) -> bool:
         """Programs may have RUNS."""
-        return self.protocol == RUNS_VERSION
+        return self.protocol in (RUNS_VERSION, STORE_VERSION)
 
     @classmethod
     def parse(cls, payload: bytes) -> "Identity":
         """Read the payload of an IDENTITY frame."""
-        if len(payload) != 20 or payload[:4] != b"OHMS":
-            raise LinkError(f"identity must be 20 bytes that begin with b'OHMS', not {payload[:24]!r}",
+        stores = payload[4:5] == bytes([STORE_VERSION])
+        if len(payload) != 20 + 2 * stores or payload[:4] != b"OHMS":
+            raise LinkError(f"identity must be {20 + 2 * stores} bytes that begin with b'OHMS', not {payload[:24]!r}",
                             hint="is something else connected there?")
         protocol, window, max_request, max_reply = struct.unpack_from("<BBHH", payload, 4)
         if window == 0:
             raise LinkError("window must be at least 1, not 0", hint="is something else connected there?")
-        return cls(protocol, window, max_request, max_reply, payload[10:18], int.from_bytes(payload[18:], "little"))
+        return cls(protocol, window, max_request, max_reply, payload[10:18], int.from_bytes(payload[-2:], "little"),
+                   int.from_bytes(payload[18:-2], "little"))
 
 
 @dataclass
@@ -111,8 +116,9 @@ class LinkSession:
         # expected number of the last NAK, and how far beyond it the refused frame was
         self._refusal: tuple[int, int] | None = None
         self.identity = self._hello()
-        if self.identity.protocol not in (PROTOCOL_VERSION, RUNS_VERSION):
-            raise LinkError(f"link protocol must be {PROTOCOL_VERSION} or {RUNS_VERSION}, not {self.identity.protocol}",
+        if self.identity.protocol not in (PROTOCOL_VERSION, RUNS_VERSION, STORE_VERSION):
+            raise LinkError(f"link protocol must be {PROTOCOL_VERSION} to {STORE_VERSION}, "
+                            f"not {self.identity.protocol}",
                             hint="use the host of the version the bitstream was built with")
         if self.identity.digest != bytes.fromhex(chip.structure_digest)[:8]:
             raise self._another_chip()
@@ -372,7 +378,8 @@ class LinkSession:
 
     def _memory(self, name):
         entry = next(entry for entry in MEMORIES if entry.name == name)
-        return entry, entry.rows(self._chip), entry.columns(self._chip)
+        rows = self.identity.store if name == "store" else entry.rows(self._chip)
+        return entry, rows, entry.columns(self._chip)
 
     @staticmethod
     def _cells(entry, buffer, size):

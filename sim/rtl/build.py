@@ -23,9 +23,10 @@ __all__ = ["AXI_REGISTERS", "WRAPPERS", "compile_chip", "compile_serial_chip", "
            "write_rtl"]
 
 
-def emit_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False) -> str:
+def emit_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False,
+              store: int = 0) -> str:
     """SystemVerilog of a chip behind its link; the top module is ``chip``."""
-    return emit(top_of(chip, lanes=lanes, small=small, runs=runs), "chip")
+    return emit(top_of(chip, lanes=lanes, small=small, runs=runs, store=store), "chip")
 
 
 def lanes_of(chip: Chip, *, lanes: int | None = None, small: bool = False) -> int:
@@ -79,12 +80,13 @@ def layout_of(chip: Chip, *, lanes: int | None = None, small: bool = False) -> L
     return Layout(chip, lanes_of(chip, lanes=lanes, small=small), 1 if small else 2)
 
 
-def top_of(chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False) -> ChipTop:
+def top_of(chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False,
+           store: int = 0) -> ChipTop:
     """The top of a chip that has the byte streams of its link."""
-    return ChipTop(layout_of(chip, lanes=lanes, small=small), runs=runs)
+    return ChipTop(layout_of(chip, lanes=lanes, small=small), runs=runs, store=store)
 
 
-def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False,
+def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False, store: int = 0,
                  trace: bool = False, initial_seed: int | None = None,
                  progress: Callable[[str], None] | None = None) -> CompiledRtl:
     """Emit, compile and load the RTL of a chip; what was compiled before comes out of the cache.
@@ -98,6 +100,8 @@ def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, r
         The small form, as on boards with an SPRAM.
     runs : :class:`bool`
         The chip takes images as runs.
+    store : :class:`int`
+        Rows of 256 bytes of its store (docs/link.md, Store).
     trace : :class:`bool`
         Build with waveform support (slower, and soon compiled: a waveform is of few clocks).
     initial_seed : :class:`int`
@@ -112,7 +116,7 @@ def compile_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, r
     """
     if progress is not None:
         progress("emitting RTL")
-    text = emit_chip(chip, lanes=lanes, small=small, runs=runs)
+    text = emit_chip(chip, lanes=lanes, small=small, runs=runs, store=store)
     return CompiledRtl(text, top="chip", trace=trace, initial_seed=initial_seed, progress=progress, quick=trace)
 
 
@@ -134,7 +138,7 @@ def faults_rtl(chip: Chip, *, lanes: int = 2, quick: bool = False, top: type[Chi
 
 
 def compile_serial_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False,
-                        bit_clocks: int | Fraction = 8,
+                        store: int = 0, bit_clocks: int | Fraction = 8,
                         host_bit_clocks: int | Fraction | None = None, trace: bool = False,
                         progress: Callable[[str], None] | None = None) -> CompiledRtl:
     """Emit, compile and load the RTL of a chip behind its UART; bytes go over two simulated wires.
@@ -147,13 +151,16 @@ def compile_serial_chip(chip: Chip, *, lanes: int | None = None, small: bool = F
         Length of a bit at the other end, if it is to differ.
     runs : :class:`bool`
         With the instruction RUNS: images go over the line as runs.
+    store : :class:`int`
+        Rows of 256 bytes of a store, with which the chip takes RUNS too.
     lanes, small, trace, progress, raises
         As for :func:`compile_chip`.
     """
     if progress is not None:
         progress("emitting RTL")
     layout = layout_of(chip, lanes=lanes, small=small)
-    text = emit(SerialChip(layout, BitRate(*Fraction(bit_clocks).as_integer_ratio()), runs=runs), "chip")
+    text = emit(SerialChip(layout, BitRate(*Fraction(bit_clocks).as_integer_ratio()), runs=runs,
+                           store=store), "chip")
     return CompiledRtl(text, top="chip", trace=trace, progress=progress,
                        bit_clocks=bit_clocks if host_bit_clocks is None else host_bit_clocks)
 

@@ -8,6 +8,7 @@ from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, EventCode
 from ohmspike.chip.instructions import (
     MEMORIES,
+    STORE_COLUMNS,
     Opcode,
     Status,
     identity_words,
@@ -22,7 +23,7 @@ from ohmspike.sim.oracle import Oracle
 
 __all__ = [
     "ReferenceExecutor", "check", "encode_events", "frame", "load_state", "random_program", "read", "read_state",
-    "state_from", "write",
+    "replay", "runs", "state_from", "write",
 ]
 
 _PLAIN = {EventCode.STEP: Opcode.STEP, EventCode.DECIDE: Opcode.DECIDE, EventCode.DARK: Opcode.DARK,
@@ -71,6 +72,11 @@ def runs(lines) -> bytes:
             spiking, at = spiking + 1, at + 1
         program.append(spiking << 5 | skip)
     return bytes(program) + b"\0"
+
+
+def replay(first: int, length: int, times: int = 1) -> bytes:
+    """A REPLAY of ``length`` bytes of the store."""
+    return bytes([Opcode.REPLAY, *first.to_bytes(3, "little"), *length.to_bytes(3, "little"), times])
 
 
 def _burst(opcode, code, row, column, count):
@@ -140,10 +146,13 @@ class ReferenceExecutor:
     chip : :class:`Chip`
     runs : :class:`bool`
         RUNS is an instruction.
+    store : :class:`int`
+        Rows of the store: RUNS and REPLAY are instructions.
     """
 
-    def __init__(self, chip: Chip, *, runs: bool = False):
-        self.chip, self.runs = chip, runs
+    def __init__(self, chip: Chip, *, runs: bool = False, store: int = 0):
+        self.chip, self.runs, self.store = chip, runs or store > 0, bytearray(store * STORE_COLUMNS)
+        self._replaying = False
         self.oracle = Oracle(chip)
         self._reset_registers(self.oracle.state)
 
@@ -152,11 +161,29 @@ class ReferenceExecutor:
         self._program, self._place, self._output = program, 0, bytearray()
         status = Status.OK
         try:
-            while self._place < len(program):
-                self._instruction()
+            self._carry_out()
         except _Failed as failure:
             status = failure.args[0]
+        self._replaying = False
         return bytes(self._output) + bytes([status])
+
+    def _carry_out(self):
+        while self._place < len(self._program):
+            self._instruction()
+
+    def _replay(self):
+        first, length, times = (int.from_bytes(self._take(size), "little") for size in (3, 3, 1))
+        if self._replaying or not self.store:
+            raise _Failed(Status.BAD_INSTRUCTION)
+        if first + length > len(self.store):
+            raise _Failed(Status.BAD_ADDRESS)
+        after = self._program, self._place
+        self._replaying = True
+        for _ in range(times):
+            self._program, self._place = bytes(self.store[first:first + length]), 0
+            self._carry_out()
+        self._replaying = False
+        self._program, self._place = after
 
     def reset(self):
         """What a reset does: the sample and the registers go, the rest of the state stays."""
@@ -188,6 +215,8 @@ class ReferenceExecutor:
             self._frame()
         elif opcode == Opcode.RUNS:
             self._runs()
+        elif opcode == Opcode.REPLAY:
+            self._replay()
         elif opcode == Opcode.STEP:
             self._fires(oracle.step, records=not race)
         elif opcode == Opcode.DECIDE:
@@ -248,13 +277,16 @@ class ReferenceExecutor:
         code, *operands = self._take(7)
         row, column, count = (int.from_bytes(bytes(operands[i:i + 2]), "little") for i in (0, 2, 4))
         entry = next((entry for entry in MEMORIES if entry.code == code), None)
-        if entry is None or not entry.rows(self.chip) or column >= entry.columns(self.chip):
+        rows = 0 if entry is None else entry.rows(self.chip)
+        if entry is memory("store") and not self._replaying:
+            rows = len(self.store) // STORE_COLUMNS
+        if entry is None or not rows or column >= entry.columns(self.chip):
             raise _Failed(Status.BAD_ADDRESS)
         if opcode == Opcode.WRITE and not entry.writable(self.chip):
             raise _Failed(Status.BAD_ADDRESS)
         data = b""
         for _ in range(count):
-            if row >= entry.rows(self.chip):
+            if row >= rows:
                 raise _Failed(Status.BAD_ADDRESS)
             if opcode == Opcode.WRITE:
                 self._write(entry.name, row, column, int.from_bytes(self._take(entry.cell_bytes), "little"))
@@ -273,7 +305,9 @@ class ReferenceExecutor:
 
     def _write(self, name, row, column, value):
         chip, state = self.chip, self.oracle.state
-        if name == "counters":
+        if name == "store":
+            self.store[row * STORE_COLUMNS + column] = value
+        elif name == "counters":
             state.counters[:] = 0
         elif name == "registers":
             entry = register(register_names(chip)[column])
@@ -291,6 +325,8 @@ class ReferenceExecutor:
             return int(getattr(state, register_names(self.chip)[column], self.report))
         if name == "status":
             return 0
+        if name == "store":
+            return self.store[row * STORE_COLUMNS + column]
         if name == "identity":
             field = self.chip.__dataclass_fields__[identity_words(self.chip)[column]]
             value, options = getattr(self.chip, field.name), field.metadata.get("options")

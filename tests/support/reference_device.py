@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 
 from ohmspike.chip import Chip
-from ohmspike.chip.instructions import PROTOCOL_VERSION, RUNS_VERSION, FrameKind, NakReason
+from ohmspike.chip.instructions import FrameKind, NakReason, protocol_of
 from support.reference_link import encode, split
 
 from .programs import ReferenceExecutor
@@ -23,16 +23,18 @@ class ReferenceDevice:
     ----------
     runs : bool
         RUNS is an instruction.
+    store : int
+        Rows of the store.
     trusting : bool
         A planted bug: CRCs are not checked.
     forgetful : bool
         A planted bug: repeats are executed again.
     """
 
-    def __init__(self, chip: Chip, *, window=2, max_request=512, max_reply=512, runs=False, trusting=False,
-                 forgetful=False):
-        self.executor = ReferenceExecutor(chip, runs=runs)
-        self._protocol = RUNS_VERSION if runs else PROTOCOL_VERSION
+    def __init__(self, chip: Chip, *, window=2, max_request=512, max_reply=512, runs=False, store=0,
+                 trusting=False, forgetful=False):
+        self.executor = ReferenceExecutor(chip, runs=runs, store=store)
+        self._protocol, self._store = protocol_of(runs=runs, store=store), store
         self.window, self.max_request, self.max_reply = window, max_request, max_reply
         self.digest = bytes.fromhex(chip.structure_digest)[:8]
         self.programs = []
@@ -67,7 +69,7 @@ class ReferenceDevice:
             self._nonce, self._expected, self._replies = nonce, (seq + 1) % 65536, {}
         return encode(seq, FrameKind.IDENTITY, b"OHMS" + struct.pack(
             "<BBHH", self._protocol, self.window, self.max_request, self.max_reply) + self.digest
-            + struct.pack("<H", before))
+            + (struct.pack("<H", self._store) if self._store else b"") + struct.pack("<H", before))
 
     def _run(self, seq, program):
         if self._nonce is not None and (seq == self._expected or (self._forgetful and seq in self._replies)):
