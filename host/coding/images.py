@@ -313,6 +313,10 @@ class Encode(Protocol):
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
+    @property
+    def repeats(self) -> bool:
+        """A sample becomes the same spikes whenever it comes."""
+
     def __call__(self, chip: Chip, samples: Any, /, *, learn: bool, first_sample: int = 0,
                  labels: np.ndarray | None = None, answer: bool = False) -> EventBatch:
         """Events of the samples; see :meth:`Encoding.__call__`."""
@@ -337,6 +341,11 @@ class Encoding:
     def kind(self) -> str:
         """``latency`` or ``rate``."""
         return "rate" if self.steps else "latency"
+
+    @property
+    def repeats(self) -> bool:
+        """A sample becomes the same spikes whenever it comes: not in the rate code, which draws them."""
+        return not self.steps
 
     @classmethod
     def of(cls, chip: Chip) -> "Encoding":

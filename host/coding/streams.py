@@ -33,6 +33,11 @@ class StreamEncoding:
 
     width: float | None = None
 
+    @property
+    def repeats(self) -> bool:
+        """A sample becomes the same spikes whenever it comes."""
+        return True
+
     def __call__(self, chip: Chip, stream: Stream, *, learn: bool, first_sample: int = 0,
                  labels: np.ndarray | None = None, answer: bool = False) -> EventBatch:
         """Events of the samples of a stream."""

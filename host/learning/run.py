@@ -101,7 +101,7 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
     are reloaded as the phase tells (:class:`~ohmspike.chip.Phase`); after a pass of race mode in which the tiles
     learned the thresholds are rebased (contract 6.2), every 1,000 images those of a shared crossbar, which rise in
     thousands of windows, and those of a chip with depression at the post spike (6.4). What a phase on the host taught
-    is written when it is over.
+    is written when it is over. A target with a store keeps the images of several passes on its board.
 
     Parameters
     ----------
@@ -156,6 +156,7 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
             if order_pass != learning_pass:
                 order, order_pass = presentation_order(chip, learning_pass, count), learning_pass
             chosen = order[position:position + RELOAD_IMAGES]
+            target.keeps_images = len(plan) > 1 and encoding.repeats and not (phase.shift or phase.noise)
             if phase.on_host and host is None:
                 host = HostReadOut(chip, target.read("read_out"))
             right = _present(target, phase, number + position / count, encoding, images[chosen],
@@ -181,6 +182,7 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
                 saved = time.perf_counter()
             if interruption.asked:
                 raise KeyboardInterrupt
+    target.keeps_images = False
     warn_of_full_thresholds(target, counted)
     return Learned(done - begun, time.perf_counter() - started, resumed, prequential, marks)
 

@@ -31,6 +31,8 @@ class Target(ABC):
     chip: Chip
     registers_known: np.ndarray | None = None
     """Registers as this session last set them, if it did."""
+    keeps_images: bool = False
+    """Samples will come again: a target with a store keeps their images there."""
     _counted: np.ndarray | None = None
 
     @abstractmethod

@@ -10,9 +10,10 @@ from ohmspike.chip import Chip
 from ohmspike.chip.events import EventBatch, OutputSpikes
 from ohmspike.chip.instructions import Opcode, register_names
 from ohmspike.chip.instructions import memory as declaration
-from ohmspike.host.link.programs import programs_of
+from ohmspike.host.link.programs import NO_REPLAYS, programs_of
 from ohmspike.host.link.records import OutputParser
 from ohmspike.host.link.session import LinkSession
+from ohmspike.host.link.store import ImageStore
 
 from .base import Target
 
@@ -26,6 +27,11 @@ class LinkTarget(Target):
     ----------
     session : :class:`~ohmspike.host.link.LinkSession`
         A session with a chip of this description.
+
+    Attributes
+    ----------
+    stored : :class:`~ohmspike.host.link.store.ImageStore`, optional
+        Images in the store of the chip, if it has one.
     """
 
     name = "link"
@@ -34,6 +40,10 @@ class LinkTarget(Target):
         self.chip = chip
         self.session = session
         self._parser = OutputParser(chip)
+        self.stored = self._empty_store()
+
+    def _empty_store(self):
+        return ImageStore(self.chip, self.session) if self.session.identity.store else None
 
     def read(self, memory: str) -> np.ndarray:
         return self.session.read_memory(memory)
@@ -60,6 +70,7 @@ class LinkTarget(Target):
     def recover(self) -> None:
         self.session.renew()
         self.registers_known = None
+        self.stored = self._empty_store()
         self.end_sample()
 
     def end_sample(self) -> None:
@@ -70,8 +81,9 @@ class LinkTarget(Target):
     def present(self, batch: EventBatch, *, learn: bool, report: bool = True) -> OutputSpikes:
         self._switch(learn=learn, report=report)
         identity = self.session.identity
+        replays = NO_REPLAYS if self.stored is None else self.stored.replays(batch, keep=self.keeps_images)
         programs = programs_of(self.chip, batch, identity.max_request, identity.max_reply - 1,
-                               sample=self._parser.sample, runs=identity.runs)
+                               sample=self._parser.sample, runs=identity.runs, replays=replays)
         return self._parser.parse(b"".join(self.session.run(programs)), batch, report=report)
 
     def _switch(self, **wanted):

@@ -57,6 +57,8 @@ class RtlUartTarget(LinkTarget):
         The small form, as on boards with an SPRAM.
     runs : bool, optional
         A chip that takes images as runs (docs/link.md, Runs).
+    store : int, optional
+        Rows of 256 bytes of a store on the chip, where images of several passes are kept (docs/link.md, Store).
     bit_clocks : int or Fraction, optional
         Length of a bit, in clocks.
     progress : callable, optional
@@ -66,10 +68,10 @@ class RtlUartTarget(LinkTarget):
     name = "rtl-uart"
 
     def __init__(self, chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False,
-                 bit_clocks: int | Fraction = 8,
+                 store: int = 0, bit_clocks: int | Fraction = 8,
                  progress: Callable[[str], None] | None = None):
-        self.rtl = compile_serial_chip(chip, lanes=lanes, small=small, runs=runs, bit_clocks=bit_clocks,
-                                       progress=progress)
+        self.rtl = compile_serial_chip(chip, lanes=lanes, small=small, runs=runs, store=store,
+                                       bit_clocks=bit_clocks, progress=progress)
         super().__init__(chip, LinkSession(CompiledPort(self.rtl), chip))
 
     @property
