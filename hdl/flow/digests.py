@@ -51,7 +51,7 @@ def nameless(text: str) -> str:
 
 
 def digest(chip: Chip, *, small: bool, lanes: int | None = None, names: bool = False,
-           runs: bool = False) -> str:
+           runs: bool = False, store: int = 0, outside: bool = False) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of a chip's RTLIL, its link included.
 
     Parameters
@@ -62,13 +62,15 @@ def digest(chip: Chip, *, small: bool, lanes: int | None = None, names: bool = F
         Of the text to the byte, and not :func:`nameless`.
     runs : :class:`bool`
         With the instruction RUNS.
+    store, outside
+        As of :class:`~ohmspike.hdl.top.chip.ChipTop`.
     lanes : :class:`int`, optional
         :func:`~ohmspike.hdl.shared.layout.default_lanes` or
         :func:`~ohmspike.hdl.shared.layout.small_lanes` if not given.
     """
     if lanes is None:
         lanes = (small_lanes if small else default_lanes)(chip)
-    top = ChipTop(Layout(chip, lanes, 1 if small else 2), runs=runs)
+    top = ChipTop(Layout(chip, lanes, 1 if small else 2), runs=runs, store=store, outside=outside)
     text = rtlil_of(top, "chip")
     return hashlib.sha256((text if names else nameless(text)).encode()).hexdigest()[:16]
 

@@ -144,16 +144,21 @@ class ChipTop(wiring.Component):
     store : :class:`int`
         Rows of 256 bytes of a store in block RAM, out of which it carries out instructions (docs/link.md, Store); it
         takes RUNS then. 0: there is none.
+    outside : :class:`bool`
+        The store is not in block RAM, but at the port :py:`store`.
 
     Members
     -------
     rx, tx : :py:`stream.Signature(8)`
         Bytes from and to the host.
+    store : :py:`Out(store_signature())`
+        With a store outside.
     """
 
     def __init__(self, layout: Layout, *, max_request: int = 512, max_reply: int | None = None, window: int = 2,
-                 watchdog: int | None = None, runs: bool = False, store: int = 0):
-        super().__init__(self._members())
+                 watchdog: int | None = None, runs: bool = False, store: int = 0, outside: bool = False):
+        self._outside = outside and store > 0
+        super().__init__(self._members() | ({"store": Out(store_signature())} if self._outside else {}))
         self._layout, self._runs, self._store_rows = layout, runs or store > 0, store
         self.watchdog = 1 << bits_for(2 * max_idle_cycles(layout)) if watchdog is None else watchdog
         if max_reply is None:
@@ -181,9 +186,11 @@ class ChipTop(wiring.Component):
                      ClockSignal("engine").eq(ClockSignal()), ResetSignal("engine").eq(halting)]
         m.submodules.link = DomainRenamer("chip")(link)
         m.submodules.executor = DomainRenamer("engine")(executor)
-        if self._store_rows:
-            m.submodules.store = store = DomainRenamer("engine")(BlockStore(self._store_rows))
-            connect(m, executor.store, store.port)
+        if self._outside:
+            connect(m, executor.store, wiring.flipped(self.store))
+        elif self._store_rows:
+            m.submodules.block_store = body = DomainRenamer("engine")(BlockStore(self._store_rows))
+            connect(m, executor.store, body.port)
         # what is offered while the link is still in reset waits
         m.d.comb += [
             link.rx.payload.eq(self.rx.payload),

@@ -2,12 +2,13 @@
 
 from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out, connect
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ohmspike.hdl.link.uart import BitRate, UartReceiver, UartTransmitter
 from ohmspike.hdl.shared.layout import Layout
 
 from .chip import ChipTop
+from .sdram import Sdram, SdramStore, sdram_signature
 
 __all__ = ["Afterglow", "SerialChip"]
 
@@ -74,6 +75,8 @@ class SerialChip(wiring.Component):
     ----------
     layout : :class:`Layout`
     rate : :class:`BitRate`
+    sdram : :class:`~ohmspike.hdl.top.sdram.Sdram`, optional
+        An SDRAM at the pins, in which there is a store (docs/link.md, Store).
     options
         Of :class:`~ohmspike.hdl.top.chip.ChipTop`.
 
@@ -83,18 +86,21 @@ class SerialChip(wiring.Component):
         Pins, seen from the chip.
     activity, answer, error : :py:`Out(1)`
         Lights: bytes come in; bytes go out; a byte was lost (noise, wrong baud rate, or a host that does not wait).
+    sdram : :py:`Out(sdram_signature(sdram))`
+        Pins of the SDRAM, if there is one.
     """
 
-    rx: In(1, init=1)
-    tx: Out(1, init=1)
-    activity: Out(1)
-    answer: Out(1)
-    error: Out(1)
-
-    def __init__(self, layout: Layout, rate: BitRate, **options):
+    def __init__(self, layout: Layout, rate: BitRate, *, sdram: Sdram | None = None, **options):
         self._rate = rate
-        self._chip = ChipTop(layout, **options)
-        super().__init__()
+        self._sdram = None if sdram is None else SdramStore(sdram)
+        self._chip = ChipTop(layout, **options, **({} if sdram is None else {"store": sdram.rows, "outside": True}))
+        super().__init__({
+            "rx": In(1, init=1),
+            "tx": Out(1, init=1),
+            "activity": Out(1),
+            "answer": Out(1),
+            "error": Out(1),
+        } | ({} if sdram is None else {"sdram": Out(sdram_signature(sdram))}))
 
     def elaborate(self, platform):
         m = Module()
@@ -103,6 +109,10 @@ class SerialChip(wiring.Component):
         m.submodules.transmitter = transmitter = UartTransmitter(self._rate)
         connect(m, receiver.bytes, chip.rx)
         connect(m, chip.tx, transmitter.bytes)
+        if self._sdram is not None:  # a reset by the watchdog does not reach it
+            m.submodules.sdram = self._sdram
+            connect(m, chip.store, self._sdram.port)
+            connect(m, self._sdram.pins, flipped(self.sdram))
         m.d.comb += [receiver.line.eq(self.rx), self.tx.eq(transmitter.line)]
         events = {
             "activity": receiver.bytes.valid,

@@ -6,23 +6,34 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ohmspike import Encoding, learn
 from ohmspike.chip import Chip, Phase
 from ohmspike.chip.events import EventBatch, EventCode, label_code
+from ohmspike.hdl.flow.emit import emit
+from ohmspike.hdl.link.uart import BitRate
+from ohmspike.hdl.top.sdram import Sdram
+from ohmspike.hdl.top.serial import SerialChip
 from ohmspike.host.link import store
 from ohmspike.host.link.frames import LinkError
+from ohmspike.host.link.ports import CompiledPort
 from ohmspike.host.link.programs import instructions_of, programs_of
 from ohmspike.host.link.session import Identity, LinkSession
 from ohmspike.host.targets.linked import LinkTarget
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.host.targets.rtl import RtlUartTarget
 from ohmspike.sim.oracle import Oracle
+from ohmspike.sim.rtl.build import layout_of
+from ohmspike.sim.rtl.compiled import CompiledRtl
 from ohmspike.sim.state import ChipState, spikes_difference
 from support.programs import ReferenceExecutor
 from support.reference_device import LossyPort, ReferenceDevice
+from support.sdram import SdramChip
 
 CHIP = Chip(name="kept", plane_height=8, plane_width=12, patch_height=5, patch_width=6, stride=3, neurons=5,
             winners=2, learners=2, min_spikes=2, levels=16, weight_bits=4, membrane_bits=10, threshold_bits=12,
@@ -192,20 +203,58 @@ def test_identity_tells_the_rows_of_the_store():
 # gateware
 
 
+def learns_at_its_pins(target, images, labels):
+    """Every pass on the target is that of the model, in answers, counters and state."""
+    model = ModelTarget(CHIP, threads=1)
+    for each in (target, model):
+        each.load(ChipState.initial(CHIP))
+    learned = [learn(each, images, labels) for each in (target, model)]
+    assert learned[0].prequential == learned[1].prequential
+    assert target.state().differences(model.state()) == ""
+    assert target.counters()["labels_right"] == model.counters()["labels_right"] > 0
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("rows, small", [(8, False), (2, True)])
+@pytest.mark.parametrize("rows, small", [(8, False), (1, True)])
 def test_at_the_pins_a_chip_learns_passes_out_of_its_store_as_the_model(rows, small):
     """At 12 Mbaud and 50 MHz; with room for all 30 images, and for some."""
-    images, labels = pictures(30)
-    model = ModelTarget(CHIP, threads=1)
     with RtlUartTarget(CHIP, store=rows, small=small, bit_clocks=Fraction(50, 12)) as target:
         assert target.session.identity.store == rows
-        for each in (target, model):
-            each.load(ChipState.initial(CHIP))
-        learned = [learn(each, images, labels) for each in (target, model)]
-        assert learned[0].prequential == learned[1].prequential
-        assert target.state().differences(model.state()) == ""
-        assert target.counters()["labels_right"] == model.counters()["labels_right"] > 0
-        assert (target.stored.images == 30) == (rows == 8) and target.stored.images > 5
+        learns_at_its_pins(target, *pictures(30))
+        assert (target.stored.images > 27) == (rows == 8) and target.stored.images > 5
         content = target.read("store").ravel()[:target.stored.used]
+        assert target.check("store", [(0, len(content))]) == [zlib.crc32(content.tobytes())]
+
+
+class WithSdram(wiring.Component):
+    """A chip at two wires with an SDRAM beside it."""
+
+    rx: In(1, init=1)
+    tx: Out(1, init=1)
+
+    def __init__(self, sdram, bit_clocks):
+        self._serial = SerialChip(layout_of(CHIP), BitRate(*bit_clocks.as_integer_ratio()), sdram=sdram)
+        self._chip = SdramChip(sdram)
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.serial, m.submodules.chip = self._serial, self._chip
+        connect(m, self._serial.sdram, self._chip.pins)
+        m.d.comb += [self._serial.rx.eq(self.rx), self.tx.eq(self._serial.tx)]
+        return m
+
+
+@pytest.mark.slow
+def test_at_the_pins_a_chip_learns_passes_out_of_its_sdram_as_the_model():
+    """At 12 Mbaud and 50 MHz, 16 MB less a row; the chip of memory asserts its times."""
+    rate = Fraction(50, 12)
+    text = emit(WithSdram(Sdram(50_000_000), rate), "chip")
+    with CompiledRtl(text, top="chip", bit_clocks=rate) as rtl:
+        rtl.run(12_000)  # 200 us in which it wakes up
+        target = LinkTarget(CHIP, LinkSession(CompiledPort(rtl), CHIP))
+        assert target.session.identity.store == 65_535
+        learns_at_its_pins(target, *pictures(30))
+        assert target.stored.images > 27
+        content = target.read_cells("store", 0, target.stored.used)
         assert target.check("store", [(0, len(content))]) == [zlib.crc32(content.tobytes())]

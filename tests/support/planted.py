@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ohmspike.hdl.top.chip
 
-__all__ = ["plant"]
+__all__ = ["built_anew", "plant"]
 
 
 def _imports(name):
@@ -38,7 +38,7 @@ def _dependents(name, top):
     return [module for module in order if module in reached and module != name]
 
 
-def _built(name, old="", new=""):
+def built_anew(name, old="", new=""):
     """A module anew from its source, with one piece replaced."""
     module = importlib.import_module(name)
     source = inspect.getsource(module)
@@ -68,7 +68,7 @@ def plant(monkeypatch, name, old, new):
     """
     name, top = f"ohmspike.hdl.{name}", ohmspike.hdl.top.chip.__name__
     for module in (name, *_dependents(name, top)):
-        built = _built(module, old, new) if module == name else _built(module)
+        built = built_anew(module, old, new) if module == name else built_anew(module)
         monkeypatch.setitem(sys.modules, module, built)
         package, _, child = module.rpartition(".")
         monkeypatch.setattr(sys.modules[package], child, built)
