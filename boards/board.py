@@ -73,6 +73,8 @@ class Board:
         File name extension of what the loader takes.
     extra_resources : callable
         Resources to add, given the platform.
+    sdram : mapping, optional
+        What its SDRAM (resource ``sdram``) is: parameters of :class:`ohmspike.hdl.top.sdram.Sdram`, but its clock.
     pll : :class:`str`, optional
         Key of :data:`ohmspike.boards.pll.PLLS` where that of the family will not do.
     """
@@ -96,6 +98,7 @@ class Board:
     bitstream: str = "bit"
     extra_resources: "Callable[[Platform], list[Resource]]" = lambda platform: []
     pll: str | None = None
+    sdram: Mapping[str, int] | None = None
 
     @property
     def family(self) -> str:

@@ -65,6 +65,10 @@ class BuildReport:
     """Seed of the placer; None: the tool's."""
     runs: bool = False
     """The chip takes images as runs."""
+    store: int = 0
+    """Rows of 256 bytes of its store; with one it takes runs too."""
+    sdram: bool = False
+    """The store is in the SDRAM of the board."""
 
     def text(self) -> str:
         """For a person."""
@@ -80,7 +84,7 @@ class BuildReport:
 
 
 def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clock_hz: int | None = None,
-          baud: int | None = None, seed: int | None = None, runs: bool = False,
+          baud: int | None = None, seed: int | None = None, runs: bool = False, store: int = 0, sdram: bool = False,
           progress: Callable[[str], None] | None = None) -> BuildReport:
     """Build a chip for a board and write bitstream, logs and ``report.json`` to a folder.
 
@@ -94,6 +98,10 @@ def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clo
         Of the placer; another one may be a little faster.
     runs : :class:`bool`
         The chip takes images as runs (docs/link.md, Runs).
+    store : :class:`int`
+        Rows of 256 bytes of a store of images in block RAM (docs/link.md, Store).
+    sdram : :class:`bool`
+        That store in the SDRAM of the board.
 
     Raises
     ------
@@ -105,7 +113,7 @@ def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clo
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").unlink(missing_ok=True)
-    layout, top = _top(entry, chip, lanes, clock_hz, baud, runs)
+    layout, top = _top(entry, chip, lanes, clock_hz, baud, runs=runs, store=store, sdram=sdram)
     seconds = {}
 
     def timed(name, work):
@@ -134,7 +142,8 @@ def build(board: str, chip: Chip, *, folder: Path, lanes: int | None = None, clo
         lanes=layout.lanes, clock_hz=top.clock_hz, baud=top.baud, bitstream=str(folder / f"{NAME}.{entry.bitstream}"),
         resources=resources, placed=placed, fmax_mhz=round(fmax, 2), worst_path=path, cycles=image_costs(layout),
         seconds=seconds, versions=_versions(), plan=plan.digest(16).hex(), seed=seed,
-        rtl=digest(chip, small=entry.level_ports == 1, lanes=layout.lanes, runs=runs), runs=runs)
+        rtl=digest(chip, small=entry.level_ports == 1, lanes=layout.lanes, runs=runs, store=top.store, outside=sdram),
+        runs=runs or top.store > 0, store=top.store, sdram=sdram)
     (folder / "report.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
     return report
 
@@ -165,11 +174,11 @@ def _checked(work):
         raise BuildError(str(error), hint=error.hint) from None
 
 
-def _top(board: Board, chip, lanes, clock_hz, baud, runs):
+def _top(board: Board, chip, lanes, clock_hz, baud, **options):
     try:
         layout = Layout(chip, min(lanes or board.lanes, chip.neurons), board.level_ports)
         return layout, BoardTop(board, layout, clock_hz=clock_hz or board.clock_hz, baud=baud or board.baud,
-                                runs=runs)
+                                **options)
     except ValueError as error:
         raise BuildError(str(error)) from None
 
@@ -219,7 +228,7 @@ def _resources(board, folder):
 
 _REMEDIES = {
     "LUT4": "fewer lanes (--lanes), fewer amplitudes or learners in the description",
-    "block RAM": "fewer or smaller tiles, fewer lanes, a fixed weight table, fewer amplitudes",
+    "block RAM": "fewer or smaller tiles, fewer lanes, a fixed weight table, fewer amplitudes, a smaller store",
     "SPRAM": "fewer tiles, rows or neurons",
 }
 

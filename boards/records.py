@@ -49,13 +49,15 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def _build(entry):
     """What tells builds apart; records from before there were runs say nothing of them."""
-    return *(entry[name] for name in _KEY), entry.get("runs", False)
+    return (*(entry[name] for name in _KEY), entry.get("runs", False), entry.get("store", 0),
+            entry.get("sdram", False))
 
 
 def added(records: list[dict[str, Any]], report: BuildReport) -> list[dict[str, Any]]:
-    """Records with that of a build, in place of an earlier one of the same board, chip, lanes, clock, line and runs."""
+    """Records with that of a build, in place of an earlier one that does not differ in what :func:`_build` names."""
     facts = asdict(report)
     new = {name: facts[name] for name in _KEPT} | ({"runs": True} if report.runs else {})
+    new |= {"store": report.store, "sdram": report.sdram} if report.store else {}
     others = [entry for entry in records if _build(entry) != _build(new)]
     boards = list(BOARDS)
     return sorted([*others, new], key=lambda entry: (boards.index(entry["board"]), *_build(entry)[1:]))
@@ -66,7 +68,7 @@ def today(entry: dict[str, Any]) -> str | None:
     if entry["chip"] not in presets():
         return None
     return digest(Chip.preset(entry["chip"]), small=BOARDS[entry["board"]].level_ports == 1, lanes=entry["lanes"],
-                  runs=entry.get("runs", False))
+                  runs=entry.get("runs", False), store=entry.get("store", 0), outside=entry.get("sdram", False))
 
 
 def moved(records: list[dict[str, Any]], now: Callable[[dict[str, Any]], str | None] = today) -> list[bool]:
@@ -82,6 +84,8 @@ def table(records: list[dict[str, Any]], changed: list[bool]) -> str:
                 if row["available"]}
         cells = entry["placed"].get("ICESTORM_LC")
         runs = " with runs" if entry.get("runs") else ""
+        if entry.get("store"):
+            runs = " with a store " + ("in SDRAM" if entry["sdram"] else f"of {entry['store'] / 4:g} KiB")
         rows.append([
             f"`{entry['board']}`", f"`{entry['chip']}`{runs}", entry["lanes"], f"{entry['clock_hz'] / 1e6:.2f} MHz",
             used.get("LUT4", "–"), f"{cells['used']:,} of {cells['available']:,}" if cells else "–",

@@ -16,7 +16,7 @@ def _board(size: str, *, chip: str, lanes: int, clock_hz: int) -> Board:
         clock="clk25", oscillator_hz=25_000_000, clock_hz=clock_hz, baud=3_000_000, lanes=lanes, chip=chip,
         lights={"activity": ("led", 0), "answer": ("led", 1), "error": ("led", 2)},
         usb=UsbPort(0x0403, 0x6015, f"ULX3S FPGA {size[:-1]}K"), options={"synth_opts": "-abc9"},
-        loader=("-b", "ulx3s", "-m"))
+        loader=("-b", "ulx3s", "-m"), sdram={"row_bits": 13, "column_bits": 9, "bank_bits": 2, "cas": 2})
 
 
 BOARDS = [_board("85F", chip="tiles", lanes=32, clock_hz=42_000_000),

@@ -23,6 +23,24 @@ class BoardName(Choice):
         return value if value.endswith(".py") else super().convert(value, param, ctx)
 
 
+SDRAM = -1
+KIB_MAX = 16_383
+
+
+class StoreSize(click.ParamType):
+    """KiB of block RAM, or ``sdram``."""
+
+    name = "KIB|sdram"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The KiB, or :data:`SDRAM`."""
+        if value == "sdram":
+            return SDRAM
+        if not (str(value).isdecimal() and 1 <= int(value) <= KIB_MAX):
+            self.fail(f"must be 1 to {KIB_MAX} KiB or sdram, not {value!r}", param, ctx)
+        return int(value)
+
+
 @click.command()
 @click.option("--board", type=BoardName(list(BOARDS)), required=True,
               help="what it is for, or a Python file that sets BOARD")
@@ -32,6 +50,8 @@ class BoardName(Choice):
 @click.option("--mhz", type=click.FloatRange(1.0), default=None, help="clock of the chip  [default: of the board]")
 @click.option("--baud", type=click.IntRange(1), default=None, help="rate of the serial line  [default: of the board]")
 @click.option("--runs", is_flag=True, help="a chip that takes images as runs: a third of the bytes on the line")
+@click.option("--store", type=StoreSize(), default=None,
+              help="a store that keeps the images of several passes on the board: KiB of block RAM, or sdram")
 @click.option("--seed", type=click.IntRange(0), default=None, help="seed of the placer  [default: the tool's]")
 @click.option("--out", type=click.Path(path_type=Path), default=None,
               help="folder for bitstream, logs and report.json  [default: build/BOARD-CHIP]")
@@ -40,7 +60,8 @@ class BoardName(Choice):
 @click.option("--program", is_flag=True, help="load the bitstream into the board, with openFPGALoader")
 @json_option
 def build(board: str, chip_name: str | None, lanes: int | None, mhz: float | None, baud: int | None, runs: bool,
-          seed: int | None, out: Path | None, record: Path | None, program: bool, as_json: bool) -> None:
+          store: int | None, seed: int | None, out: Path | None, record: Path | None, program: bool,
+          as_json: bool) -> None:
     """bitstream of a chip for a board: resources, frequency, worst path"""
     from ohmspike.boards.build import build as build_bitstream
     from ohmspike.boards.build import load
@@ -59,6 +80,7 @@ def build(board: str, chip_name: str | None, lanes: int | None, mhz: float | Non
     chip = chip_of(chip_name or entry.chip, None)
     folder = out or Path("build", f"{entry.name}-{chip.name}")
     report = build_bitstream(board, chip, folder=folder, lanes=lanes, baud=baud, runs=runs, seed=seed,
+                             store=4 * max(0, store or 0), sdram=store == SDRAM,
                              progress=console.status, clock_hz=None if mhz is None else round(mhz * 1e6))
     if record is not None:
         write_text(record, json.dumps(added(read(record), report), indent=1) + "\n", make_folder=True)

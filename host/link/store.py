@@ -45,7 +45,9 @@ class ImageStore:
         With ``keep`` images that are not there yet are written, as long as there is room.
         """
         codes = np.ascontiguousarray(batch.codes, np.int32)
-        found, added, content = [], {}, bytearray()
+        found: list[tuple[int, ...]] = []
+        added: dict[bytes, tuple[int, int]] = {}
+        content = bytearray()
         for start, end in _images(codes, np.asarray(batch.offsets, np.int64)).tolist():
             image = codes[start:end]
             key = blake2b(image.tobytes(), digest_size=16).digest()

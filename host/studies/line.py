@@ -3,7 +3,8 @@
 ``python -m ohmspike.host.studies.line``
 
 Every byte crosses the simulated wires, bit by bit, in both directions, with the code of the host at the other end; the
-host itself takes no time. Clocks do not depend on what the cells hold, so none are loaded.
+host itself takes no time. Clocks do not depend on what the cells hold, so none are loaded. Images come out of a store
+as they do in every pass but the first.
 """
 
 import sys
@@ -23,7 +24,7 @@ from ohmspike.chip.markdown import markdown_table
 from ohmspike.host.coding.images import Encoding
 from ohmspike.host.data.images import load_mnist
 from ohmspike.host.link.frames import encode_frame
-from ohmspike.host.link.programs import programs_of
+from ohmspike.host.link.programs import NO_REPLAYS, programs_of
 from ohmspike.host.support import console
 from ohmspike.host.targets.rtl import RtlSpiTarget, RtlUartTarget
 
@@ -32,7 +33,9 @@ __all__ = ["HEADS", "Through", "candidates", "line_bytes", "measure"]
 _BUSY = list(STATUS_WORDS).index("busy_cycles")
 _ROWS = ("ecpix5-85:12000000:runs", "icebreaker:3000000:runs", "ecpix5-85:12000000:bitmap", "icebreaker:3000000:bitmap",
          "ecpix5-85:3000000:bitmap", "ecpix5-85:3000000:runs", "ecpix5-85:spi:bitmap", "ecpix5-85:spi:runs",
-         "icebreaker:spi:runs")
+         "icebreaker:spi:runs", "ulx3s-85f:3000000:runs", "ulx3s-85f:3000000:store")
+_STORE_ROWS = 192
+"""48 KiB of block RAM, for some 1,300 images."""
 _SPI_CLOCKS = 8  # of the chip, in a bit: the fastest that it follows
 
 HEADS = ("board, chip", "clock", "line", "images as", "bytes an image", "answered/s through the line", "of the engine",
@@ -47,15 +50,15 @@ class Through:
     engine: float
 
 
-def line_bytes(chip: Chip, batch: EventBatch, *, runs: bool) -> float:
+def line_bytes(chip: Chip, batch: EventBatch, *, runs: bool, replays: np.ndarray = NO_REPLAYS) -> float:
     """Bytes of an image on the way to the chip, on average: frames, numbers, CRC and stuffing included."""
-    programs = programs_of(chip, batch, 512, 511, runs=runs)
+    programs = programs_of(chip, batch, 512, 511, runs=runs, replays=replays, report=False)
     return sum(len(encode_frame(seq, 2, program)) for seq, program in enumerate(programs)) / len(batch)
 
 
 def measure(target: RtlUartTarget | RtlSpiTarget, batch: EventBatch, *, learn: bool) -> Through:
     """Clocks of the images of a batch through the line of a target."""
-    target.present(batch[:1], learn=learn, report=False)
+    target.present(batch if target.keeps_images else batch[:1], learn=learn, report=False)
     busy, first = int(target.read("status").ravel()[_BUSY]), target.cycles
     target.present(batch, learn=learn, report=False)
     clocks = target.cycles - first
@@ -123,13 +126,16 @@ def _spiking(count):
     return bitmaps.reshape(count, chip.plane_height, chip.plane_width)
 
 
-def _row(board, line, runs, images):
+def _row(board, line, images_as, images):
+    stored = images_as == "store"
+    runs = stored or images_as == "runs"
     entry = BOARDS[board]
     chip = Chip.preset(entry.chip)
     clock, _ = PLLS[entry.pll or entry.family].dividers(entry.oscillator_hz, entry.clock_hz)
     pictures, code = load_mnist(progress=console.status).train_images[:images], Encoding()
     answered, learned = (code(chip, pictures, learn=learn, answer=not learn) for learn in (False, True))
-    form = {"lanes": entry.lanes, "small": entry.level_ports == 1, "runs": runs, "progress": console.status}
+    form = {"lanes": entry.lanes, "small": entry.level_ports == 1, "runs": runs,
+            "store": _STORE_ROWS if stored else 0, "progress": console.status}
     opened: RtlSpiTarget | RtlUartTarget
     if line == "spi":
         rate, opened = f"SPI, {clock / _SPI_CLOCKS / 1e6:.2f} MHz", RtlSpiTarget(chip, bit_clocks=_SPI_CLOCKS, **form)
@@ -137,17 +143,20 @@ def _row(board, line, runs, images):
         baud = int(line)
         rate, opened = f"{baud / 1e6:g} Mbaud", RtlUartTarget(chip, bit_clocks=Fraction(clock, baud), **form)
     with opened as target:
+        target.keeps_images = stored
         found = [measure(target, batch, learn=learn) for batch, learn in ((answered, False), (learned, True))]
+        replays = NO_REPLAYS if target.stored is None else target.stored.replays(answered, keep=False)
     cells = [f"`{board}`, `{chip.name}`", f"{clock / 1e6:.2f} MHz", rate,
-             "runs" if runs else "bitmaps", f"{line_bytes(chip, answered, runs=runs):.1f}"]
+             {"runs": "runs", "store": "replays"}.get(images_as, "bitmaps"),
+             f"{line_bytes(chip, answered, runs=runs, replays=replays):.1f}"]
     for through in found:
         cells += [f"{clock / through.line:,.0f}", f"{through.engine / through.line:.0%}"]
     return cells
 
 
 @click.command()
-@click.option("--row", "rows", multiple=True, default=_ROWS, show_default=True, metavar="BOARD:BAUD|spi:runs|bitmap",
-              help="rows of the table")
+@click.option("--row", "rows", multiple=True, default=_ROWS, show_default=True,
+              metavar="BOARD:BAUD|spi:runs|bitmap|store", help="rows of the table")
 @click.option("--images", type=click.IntRange(2), default=200, show_default=True, help="images of each row")
 @click.option("--entropy", is_flag=True, help="bytes of an image in several codes instead, of 2,000 images")
 def main(rows: Sequence[str], images: int, entropy: bool) -> None:
@@ -159,7 +168,7 @@ def main(rows: Sequence[str], images: int, entropy: bool) -> None:
     found = []
     for row in rows:
         board, line, form = row.split(":")
-        found.append(_row(board, line, form == "runs", images))
+        found.append(_row(board, line, form, images))
         sys.stderr.write(" | ".join(found[-1]) + "\n")
     click.echo(markdown_table(list(HEADS), found))
 

@@ -88,7 +88,7 @@ class RtlSpiTarget(LinkTarget):
 
     Parameters
     ----------
-    lanes, small, runs, progress
+    lanes, small, runs, store, progress
         As for :class:`RtlUartTarget`.
     bit_clocks : int, optional
         Length of a bit, in clocks, even: 8 is the least that the chip follows.
@@ -97,8 +97,8 @@ class RtlSpiTarget(LinkTarget):
     name = "rtl-spi"
 
     def __init__(self, chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False,
-                 bit_clocks: int = 8, progress: Callable[[str], None] | None = None):
-        self.rtl = compile_spi_chip(chip, lanes=lanes, small=small, runs=runs, bit_clocks=bit_clocks,
+                 store: int = 0, bit_clocks: int = 8, progress: Callable[[str], None] | None = None):
+        self.rtl = compile_spi_chip(chip, lanes=lanes, small=small, runs=runs, store=store, bit_clocks=bit_clocks,
                                     progress=progress)
         self._byte_clocks = 8 * bit_clocks
         super().__init__(chip, LinkSession(SpiPort(self._transfer, patience=20_000_000 // self._byte_clocks), chip))

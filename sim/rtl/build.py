@@ -166,7 +166,7 @@ def compile_serial_chip(chip: Chip, *, lanes: int | None = None, small: bool = F
 
 
 def compile_spi_chip(chip: Chip, *, lanes: int | None = None, small: bool = False, runs: bool = False,
-                     bit_clocks: int = 8, trace: bool = False,
+                     store: int = 0, bit_clocks: int = 8, trace: bool = False,
                      progress: Callable[[str], None] | None = None) -> CompiledRtl:
     """Emit, compile and load the RTL of a chip behind an SPI; bytes go over its simulated pins.
 
@@ -174,7 +174,7 @@ def compile_spi_chip(chip: Chip, *, lanes: int | None = None, small: bool = Fals
     ----------
     bit_clocks : :class:`int`
         Length of a bit in clocks, even; the chip follows from 8 on.
-    lanes, small, runs, trace, progress, raises
+    lanes, small, runs, store, trace, progress, raises
         As for :func:`compile_serial_chip`; also
     ValueError
         ``bit_clocks`` is odd or less than 2.
@@ -183,7 +183,7 @@ def compile_spi_chip(chip: Chip, *, lanes: int | None = None, small: bool = Fals
         raise ValueError(f"bit_clocks must be even and at least 2, not {bit_clocks!r}")
     if progress is not None:
         progress("emitting RTL")
-    text = emit(SpiChip(layout_of(chip, lanes=lanes, small=small), runs=runs), "chip")
+    text = emit(SpiChip(layout_of(chip, lanes=lanes, small=small), runs=runs, store=store), "chip")
     return CompiledRtl(text, top="chip", trace=trace, progress=progress, spi_half=bit_clocks // 2)
 
 

@@ -24,9 +24,9 @@ CHIP = Chip(name="small", plane_height=3, plane_width=4, patch_height=2, patch_w
             learners=1, min_spikes=1, levels=8, weight_bits=3, membrane_bits=6, threshold_bits=6, amplitudes=2)
 
 
-def planned(name):
+def planned(name, **options):
     board = BOARDS[name]
-    top = BoardTop(board, Layout(CHIP, 2, board.level_ports), clock_hz=board.clock_hz, baud=board.baud)
+    top = BoardTop(board, Layout(CHIP, 2, board.level_ports), clock_hz=board.clock_hz, baud=board.baud, **options)
     return build_module._plan(board, top)
 
 
@@ -57,6 +57,26 @@ def test_a_gowin_is_placed_by_the_tools_of_today_at_the_clock_of_its_board():
     assert "family=GW1N-9C" in place and pack[:3] == ["gowin_pack", "-d", "GW1N-9C"]
     with pytest.raises(ValueError, match="clock_hz must be within 2 % .*, not 40000000"):
         NoPll(27_000_000, 40_000_000)
+
+
+def test_a_store_is_in_block_ram_or_at_the_pins_of_the_sdram():
+    plain, block, sdram = (planned("ulx3s-25f", **options).files for options in ({}, {"store": 4}, {"sdram": True}))
+    pins = re.findall(r'COMP "sdram_0__(\w+?)__io', sdram["ohmspike.lpf"])
+    assert {name: pins.count(name) for name in pins} == {
+        "clk": 1, "clk_en": 1, "cs": 1, "ras": 1, "cas": 1, "we": 1, "ba": 2, "a": 13, "dqm": 2, "dq": 16}
+    assert r"cell \ODDRX1F" in sdram["ohmspike.il"] and "sdram" not in plain["ohmspike.lpf"] + block["ohmspike.lpf"]
+    assert ["block_store" in files["ohmspike.il"] for files in (plain, block, sdram)] == [False, True, False]
+
+
+def test_a_board_without_sdram_has_no_store_there(tmp_path):
+    with pytest.raises(BuildError, match="^iCEBreaker.* has no SDRAM$"):
+        build("icebreaker", CHIP, folder=tmp_path, sdram=True)
+
+
+@pytest.mark.parametrize("size", ["0", "16384", "-4", "2.5", "SDRAM", "ram"])
+def test_a_store_of_another_size_is_a_usage_error(size, capsys):
+    assert cli.run(["build", "--board", "ulx3s-25f", "--store", size]) == 2
+    assert f"must be 1 to 16383 KiB or sdram, not '{size}'" in capsys.readouterr().err
 
 
 def test_the_same_chip_gives_the_same_plan():
