@@ -11,7 +11,8 @@ from ohmspike.host.data.dataset import Samples
 from ohmspike.host.support.errors import RunWarning, UserError
 from ohmspike.host.targets.base import Target
 
-__all__ = ["FutileRun", "RunWarning", "Watch", "full_membranes", "unseen_lines", "warn_of_full_thresholds"]
+__all__ = ["FutileRun", "RunWarning", "Watch", "full_membranes", "unseen_lines",
+           "warn_of_damaged_images", "warn_of_full_thresholds"]
 
 
 _BLOCK_CELLS = 2_000_000
@@ -175,6 +176,13 @@ def _warn_of_full_membranes(target, batch):
                   f"top of membrane_bits = {chip.membrane_bits}, {top:,}; neurons that are full fire in the order of "
                   f"their number; membrane_bits = {reads.bit_length()} holds them", RunWarning, stacklevel=4)
     return True
+
+
+def warn_of_damaged_images(target: Target) -> None:
+    """Warn if images that a target has kept are no longer what they were: some may have been learned wrong."""
+    if not target.images_intact():
+        warnings.warn("the store of the chip no longer holds the images that were written to it: some may have been "
+                      "learned wrong", RunWarning, stacklevel=3)
 
 
 def warn_of_full_thresholds(target: Target, before: dict[str, int]) -> None:

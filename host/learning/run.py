@@ -19,7 +19,7 @@ from ohmspike.host.targets.base import Target
 from ohmspike.host.targets.model import ModelTarget
 
 from .checkpoint import CHECKPOINT_SECONDS, Interruption, digest_of, resumed_run, save_checkpoint
-from .checks import Watch, warn_of_full_thresholds
+from .checks import Watch, warn_of_damaged_images, warn_of_full_thresholds
 from .host_read_out import HostReadOut
 
 __all__ = ["Learned", "learn", "rebases_within_pass", "run_facts", "schedule_of", "warm_up"]
@@ -183,6 +183,7 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
             if interruption.asked:
                 raise KeyboardInterrupt
     target.keeps_images = False
+    warn_of_damaged_images(target)
     warn_of_full_thresholds(target, counted)
     return Learned(done - begun, time.perf_counter() - started, resumed, prequential, marks)
 

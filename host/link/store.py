@@ -1,5 +1,6 @@
 """Images that a chip keeps in its store: written once, then carried out from there (docs/link.md, Store)."""
 
+import zlib
 from hashlib import blake2b
 
 import numba
@@ -31,13 +32,17 @@ class ImageStore:
     def __init__(self, chip: Chip, session: LinkSession):
         self._chip, self._session = chip, session
         self._size = session.identity.store * STORE_COLUMNS
-        self.used = 0
+        self.used, self._crc = 0, 0
         self._places: dict[bytes, tuple[int, int]] = {}
 
     @property
     def images(self) -> int:
         """Images in the store."""
         return len(self._places)
+
+    def intact(self) -> bool:
+        """Whether the store holds what was written, by a checksum that the chip works out."""
+        return self._session.check_cells("store", [(0, self.used)]) == [self._crc]
 
     def replays(self, batch: EventBatch, *, keep: bool) -> np.ndarray:
         """The images of a batch that lie in the store, for :func:`~ohmspike.host.link.programs.programs_of`.
@@ -62,7 +67,7 @@ class ImageStore:
                 found.append((start, end, *place))
         if content:
             self._session.write_cells("store", self.used, np.frombuffer(content, np.uint8))
-            self.used += len(content)
+            self.used, self._crc = self.used + len(content), zlib.crc32(content, self._crc)
             self._places |= added
         return np.array(found, np.int64).reshape(-1, NO_REPLAYS.shape[1])
 

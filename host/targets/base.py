@@ -157,6 +157,10 @@ class Target(ABC):
             levels = np.where(stuck, held, levels)
         self.write("read_out", levels)
 
+    def images_intact(self) -> bool:
+        """Whether the images that the target keeps are as they were written; so if it keeps none."""
+        return True
+
     def pulses(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Pulses that every cell of the tiles and of the read-out has had, where the target counts them."""
         return None

@@ -86,6 +86,9 @@ class LinkTarget(Target):
                                sample=self._parser.sample, runs=identity.runs, replays=replays)
         return self._parser.parse(b"".join(self.session.run(programs)), batch, report=report)
 
+    def images_intact(self) -> bool:
+        return self.stored is None or self.stored.intact()
+
     def _switch(self, **wanted):
         """Set registers, if they are not already."""
         if self.registers_known is None:

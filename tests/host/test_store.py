@@ -1,5 +1,6 @@
 """Images kept in the store of a chip: host, reference device, and the gateware at its pins."""
 
+import warnings
 import zlib
 from dataclasses import replace
 from fractions import Fraction
@@ -24,6 +25,7 @@ from ohmspike.host.link.frames import LinkError
 from ohmspike.host.link.ports import CompiledPort
 from ohmspike.host.link.programs import instructions_of, programs_of
 from ohmspike.host.link.session import Identity, LinkSession
+from ohmspike.host.support.errors import RunWarning
 from ohmspike.host.targets.linked import LinkTarget
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.host.targets.rtl import RtlUartTarget
@@ -169,6 +171,19 @@ def test_after_a_failure_nothing_in_the_store_is_trusted():
     assert target.stored.images == 0
     expected = Oracle(CHIP, ChipState.initial(CHIP)).run(batch)
     assert spikes_difference(target.present(batch, learn=False), expected) == ""
+
+
+def test_an_image_that_changed_in_the_store_is_told():
+    images, labels = pictures(10)
+    target, port = device_target(CHIP, 16)
+    target.load(ChipState.initial(CHIP))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RunWarning)
+        learn(target, images, labels)
+    assert target.images_intact() and target.stored.images
+    port.device.executor.store[target.stored.used - 3] ^= 0x20
+    with pytest.warns(RunWarning, match="^the store of the chip no longer holds the images"):
+        learn(target, images, labels)
 
 
 def test_a_key_that_does_not_tell_images_apart_is_noticed(monkeypatch):
