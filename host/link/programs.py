@@ -34,7 +34,7 @@ NO_REPLAYS = np.zeros((0, 4), np.int64)
 
 def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int, *,
                 sample: tuple[int, bool] = (0, False), runs: bool = False,
-                replays: np.ndarray = NO_REPLAYS) -> list[bytes]:
+                replays: np.ndarray = NO_REPLAYS, report: bool = True) -> list[bytes]:
     """Programs that carry out the events of a batch, none longer or more talkative than the chip's buffers.
 
     A run of spikes on ascending lines becomes a FRAME where that is shorter; not in a dark sample, where each spike
@@ -48,6 +48,9 @@ def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int
         Pieces of the batch whose instructions lie in the store: from which code to before which, first byte, number of
         bytes; in order, more than :data:`~ohmspike.chip.instructions.REPLAY_BYTES` each, spikes and STEPs alone. They
         become REPLAYs, but in a dark sample, or where what they output would not fit a reply.
+    report : bool
+        Output spikes are put into replies. Without, a program has as many samples as it can hold; of a shared crossbar,
+        whose samples take long, as many as with them.
 
     Raises
     ------
@@ -57,14 +60,15 @@ def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int
         A code is none of an event.
     """
     frame_bytes = 1 + -(-chip.lines // 8)
-    talk = max(spikes_bytes(chip), ANSWER_BYTES if chip.classes else 0)
+    spikes_talk = spikes_bytes(chip) if report or chip.shared else 0
+    talk = max(spikes_talk, ANSWER_BYTES if chip.classes else 0)
     if talk > max_output:
         raise LinkError(f"the output spikes of an event may take {talk} bytes, but a reply holds {max_output}",
                         hint="build the chip with a larger max_reply")
     answer_talk = ANSWER_BYTES if chip.classes else 0
     codes = _codes(chip, batch)
     data, ends = _assemble(codes, chip.lines, frame_bytes, frame_bytes <= max_request, max_request, max_output,
-                           talk, answer_talk, chip.fire_mode == "race", chip.shared, runs, *sample, replays)
+                           spikes_talk, answer_talk, chip.fire_mode == "race", chip.shared, runs, *sample, replays)
     data = data.tobytes()
     ends = ends.tolist()
     return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]

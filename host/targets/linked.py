@@ -83,7 +83,7 @@ class LinkTarget(Target):
         identity = self.session.identity
         replays = NO_REPLAYS if self.stored is None else self.stored.replays(batch, keep=self.keeps_images)
         programs = programs_of(self.chip, batch, identity.max_request, identity.max_reply - 1,
-                               sample=self._parser.sample, runs=identity.runs, replays=replays)
+                               sample=self._parser.sample, runs=identity.runs, replays=replays, report=report)
         return self._parser.parse(b"".join(self.session.run(programs)), batch, report=report)
 
     def images_intact(self) -> bool:

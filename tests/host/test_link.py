@@ -284,6 +284,15 @@ def test_a_batch_may_begin_in_a_dark_sample():
     assert device.oracle.state.differences(oracle.state) == "" and oracle.counter("refused") == 34
 
 
+def test_without_output_spikes_a_program_has_as_many_samples_as_it_can_hold():
+    """But of a shared crossbar, whose samples take long: a host that waits for a reply has its patience."""
+    batch = EventBatch(np.array([3, EventCode.DECIDE, EventCode.END] * 60, np.int32), np.arange(0, 181, 3))
+    (told, quiet), shared = ([programs_of(chip, batch, 64, 63, report=report) for report in (True, False)]
+                             for chip in (RACE, SHARED))
+    assert b"".join(told) == b"".join(quiet) and len(quiet) == 60 * 5 // 60 < len(told)
+    assert shared[0] == shared[1]
+
+
 def test_an_empty_batch_is_no_program():
     batch = EventBatch(np.zeros(0, np.int32), np.zeros(3, np.int64))
     assert programs_of(RACE, batch, 512, 511) == []
