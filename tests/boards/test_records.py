@@ -23,16 +23,17 @@ REPORT = BuildReport(
 
 
 @functools.cache
-def digest_now(board, chip, lanes, runs):
-    return today({"board": board, "chip": chip, "lanes": lanes, "runs": runs})
+def digest_now(board, chip, lanes, runs, store, sdram):
+    return today({"board": board, "chip": chip, "lanes": lanes, "runs": runs, "store": store, "sdram": sdram})
 
 
 def quick(entry):
     """As ``today``, from the stored digests where they hold that chip: those are held against the code elsewhere."""
     small = BOARDS[entry["board"]].level_ports == 1
     chip = Chip.preset(entry["chip"])
-    if entry.get("runs") or entry["lanes"] != (small_lanes if small else default_lanes)(chip):
-        return digest_now(entry["board"], entry["chip"], entry["lanes"], entry.get("runs", False))
+    if entry.get("runs") or entry.get("store") or entry["lanes"] != (small_lanes if small else default_lanes)(chip):
+        return digest_now(entry["board"], entry["chip"], entry["lanes"], entry.get("runs", False),
+                          entry.get("store", 0), entry.get("sdram", False))
     wanted = [entry["chip"], "small" if small else "fast"]
     return next(line.split()[2] for line in stored() if line.split()[:2] == wanted)
 
