@@ -41,6 +41,7 @@ CHIP = Chip(name="stored", plane_height=2, plane_width=3, patch_height=2, patch_
             read_out_reset_step=0.3)
 ROWS = 2
 SIZE = ROWS * 256
+LOAD = load_state(CHIP, ChipState.initial(CHIP))
 SAMPLE = runs([0, 2, 3]) + encode_events([-1, 5, -2, -5, label_code(1), -3, -4])
 
 
@@ -63,29 +64,9 @@ class Stored(wiring.Component):
         return m
 
 
-def bench_of(*, ports=2, idle=0.0, stall=0.0, seed=0, **parts):
+def bench_of(*, ports=2, rest=0.0, **parts):
     layout = Layout(CHIP, 2, ports)
-    return ExecutorBench(layout, idle=idle, stall=stall, seed=seed, dut=Stored(layout, **parts))
-
-
-async def same(bench, ctx, reference, programs):
-    """Every program on both: equal output after each, equal state after the last."""
-    for index, program in enumerate([load_state(CHIP, ChipState.initial(CHIP)), *programs]):
-        came, expected = await bench.execute(ctx, program), reference.run(program)
-        assert came == expected, f"program {index} ({program.hex()}): {came.hex()}, expected {expected.hex()}"
-    state, _ = await bench.state(ctx)
-    assert state.differences(reference.oracle.state) == ""
-
-
-def compare(programs, **options):
-    """Programs on the gateware and by the letter of docs/link.md."""
-    reference = ReferenceExecutor(CHIP, store=ROWS)
-
-    async def session(bench, ctx):
-        await same(bench, ctx, reference, programs)
-
-    bench_of(**options).run(session)
-    return reference
+    return ExecutorBench(layout, idle=rest, stall=rest, dut=Stored(layout, **parts))
 
 
 # the memory
@@ -149,22 +130,12 @@ def test_identity_has_room_for_65535_rows():
 
 # programs
 
-
-@pytest.mark.parametrize("ports", [2, 1])
-def test_what_is_stored_is_carried_out_as_if_the_host_had_sent_it(ports):
-    first = 250  # over the end of a row
-    put = write("store", np.frombuffer(SAMPLE * 2, np.uint8), row=first // 256, column=first % 256)
-    learning = write("registers", [1, 9]) + put
-    played = [replay(first, len(SAMPLE), 3),
-              b"\0" + replay(first, 2 * len(SAMPLE)) + replay(first, len(SAMPLE), 2) + b"\0",
-              replay(first, 0) + replay(SIZE, 0, 9) + replay(first, len(SAMPLE), 0) + encode_events([1])]
-    reference = compare([learning, *played], ports=ports)
-    sent = ReferenceExecutor(CHIP, runs=True)
-    sent.run(load_state(CHIP, ChipState.initial(CHIP)) + write("registers", [1, 9]) + SAMPLE * 7 + encode_events([1]))
-    assert reference.oracle.state.differences(sent.oracle.state) == ""
-    assert reference.oracle.counter("labels") == 7
-
-
+FIRST = 250  # over the end of a row
+IN_PLACE = [write("registers", [1, 9]) + write("store", np.frombuffer(SAMPLE * 2, np.uint8), row=FIRST // 256,
+                                               column=FIRST % 256),
+            replay(FIRST, len(SAMPLE), 3),
+            b"\0" + replay(FIRST, 2 * len(SAMPLE)) + replay(FIRST, len(SAMPLE), 2) + b"\0",
+            replay(FIRST, 0) + replay(SIZE, 0, 9) + replay(FIRST, len(SAMPLE), 0) + encode_events([1])]
 FAILING = {
     "runs without an end": (SAMPLE[:2], 1), "runs without a byte": (SAMPLE[:1], 1),
     "a frame without a byte": (frame(CHIP, [0, 3])[:1], 1), "no opcode": (b"\6\xff\6", 1),
@@ -173,46 +144,18 @@ FAILING = {
     "a label without a class": (b"\x08", 1), "a column too far": (write("theta", [1], column=9), 2),
     "a cell of the store written": (write("store", [1]), 2), "one read": (read("store", 1), 2),
     "one checked": (check("store", 1), 2)}
+LEAVING = [write("store", [1, 2, 0]), replay(SIZE - 1, 2), replay(SIZE, 1), replay(2**24 - 1, 2**24 - 1, 255),
+           replay(0, SIZE + 1, 0), *(replay(0, 3)[:size] for size in (1, 4, 7))]
+CELLS = [write("store", np.random.default_rng(4).integers(0, 256, 70), column=200), read("store", 70, column=200),
+         check("store", 71, column=199), read("store", 3, row=1, column=254), write("store", [7, 8], row=1, column=255),
+         check("store", 3, row=2), read("store", 1, column=256), read("theta", 3)]
 
 
-def test_a_failure_in_the_store_ends_the_program():
-    """Whether or not it has more, and in whatever round: nothing is left over for the next program."""
-    programs, statuses = [], []
-    for stored, status in FAILING.values():
-        programs += [write("store", np.frombuffer(b"\3" + stored, np.uint8)), replay(0, 1 + len(stored), 2),
-                     b"\0" + replay(1, len(stored)) + encode_events([1, -1, 2, -4]), encode_events([2, -4])]
-        statuses += [0, status, status, 0]
-    reference = ReferenceExecutor(CHIP, store=ROWS)
-    assert [reference.run(program)[-1] for program in programs] == statuses
-    compare(programs, idle=0.2, stall=0.2)
-
-
-def test_a_replay_that_leaves_the_store_or_is_cut_short_does_nothing():
-    put = write("store", [1, 2, 0])
-    programs = [put, replay(SIZE - 1, 2), replay(SIZE, 1), replay(2**24 - 1, 2**24 - 1, 255), replay(0, SIZE + 1, 0),
-                *(replay(0, 3)[:size] for size in (1, 4, 7))]
-    reference = ReferenceExecutor(CHIP, store=ROWS)
-    assert [reference.run(program)[-1] for program in programs] == [0, 2, 2, 2, 2, 1, 1, 1]
-    assert reference.oracle.counter("in_spikes") == 0
-    compare(programs)
-
-
-def test_cells_of_the_store_are_read_written_and_checked_as_others_are():
-    content = np.random.default_rng(4).integers(0, 256, 70)
-    compare([write("store", content, row=0, column=200), read("store", 70, column=200), check("store", 71, column=199),
-             read("store", 3, row=1, column=254), write("store", [7, 8], row=1, column=255), check("store", 3, row=2),
-             read("store", 1, column=256), read("theta", 3)], idle=0.2, stall=0.2)
-
-
-def test_a_chip_without_a_store_knows_neither_replay_nor_its_cells():
-    bench, reference = ExecutorBench(Layout(CHIP, 2)), ReferenceExecutor(CHIP)
-
-    async def session(bench, ctx):
-        for program in (replay(0, 0), read("store", 1), write("store", [1]), b"\6"):
-            assert await bench.execute(ctx, program) == reference.run(program)
-
-    bench.run(session)
-    assert reference.run(replay(0, 0)) == b"\1" and reference.run(read("store", 1)) == b"\2"
+def failing():
+    """Whether or not the program has more, and in whatever round: nothing is left over for the next one."""
+    for stored, _ in FAILING.values():
+        yield from (write("store", np.frombuffer(b"\3" + stored, np.uint8)), replay(0, 1 + len(stored), 2),
+                    b"\0" + replay(1, len(stored)) + encode_events([1, -1, 2, -4]), encode_events([2, -4]))
 
 
 def random_session(seed):
@@ -231,9 +174,71 @@ def random_session(seed):
     return programs
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_random_programs_out_of_the_store_do_what_the_text_says(seed):
-    compare(random_session(seed), ports=2 - seed % 2, idle=0.1 * seed, stall=0.1 * seed, seed=seed)
+SESSIONS = {"in place": IN_PLACE, "failing": list(failing()), "leaving": LEAVING, "cells": CELLS,
+            "random": random_session(0), "more random": random_session(1)}
+
+
+@pytest.fixture(scope="module", params=[(2, 0.0), (1, 0.2)], ids=["fast form", "small form, with rests"])
+def played(request):
+    """Output of every program on the gateware and by the letter of docs/link.md, one session after the other."""
+    ports, rest = request.param
+    reference, found = ReferenceExecutor(CHIP, store=ROWS), {}
+
+    async def session(bench, ctx):
+        assert await bench.execute(ctx, LOAD) == reference.run(LOAD)
+        for name, programs in SESSIONS.items():
+            found[name] = [(await bench.execute(ctx, program), reference.run(program)) for program in programs]
+        state, _ = await bench.state(ctx)
+        found["state"] = state.differences(reference.oracle.state)
+
+    bench_of(ports=ports, rest=rest).run(session)
+    return found
+
+
+def statuses(outputs):
+    """Of every program, the same on both."""
+    assert [came for came, _ in outputs] == [expected for _, expected in outputs]
+    return [came[-1] for came, _ in outputs]
+
+
+def test_what_is_stored_is_carried_out_as_if_the_host_had_sent_it(played):
+    assert statuses(played["in place"]) == [0] * len(IN_PLACE)
+    told, meant = ReferenceExecutor(CHIP, store=ROWS), ReferenceExecutor(CHIP, runs=True)
+    for executor, programs in ((told, [LOAD, *IN_PLACE]),
+                               (meant, [LOAD + write("registers", [1, 9]) + SAMPLE * 7 + encode_events([1])])):
+        for program in programs:
+            executor.run(program)
+    assert told.oracle.state.differences(meant.oracle.state) == ""
+    assert told.oracle.counter("labels") == 7
+
+
+def test_a_failure_in_the_store_ends_the_program(played):
+    wanted = [status for _, failure in FAILING.values() for status in (0, failure, failure, 0)]
+    assert statuses(played["failing"]) == wanted
+
+
+def test_a_replay_that_leaves_the_store_or_is_cut_short_does_nothing(played):
+    assert statuses(played["leaving"]) == [0, 2, 2, 2, 2, 1, 1, 1]
+
+
+def test_cells_of_the_store_are_read_written_and_checked_as_others_are(played):
+    assert statuses(played["cells"]) == [0, 0, 0, 2, 2, 2, 2, 0]
+
+
+def test_random_programs_out_of_the_store_do_what_the_text_says(played):
+    assert {*statuses(played["random"]), *statuses(played["more random"])} == {0, 1, 2}
+    assert played["state"] == ""
+
+
+def test_a_chip_without_a_store_knows_neither_replay_nor_its_cells():
+    bench, reference = ExecutorBench(Layout(CHIP, 2)), ReferenceExecutor(CHIP)
+
+    async def session(bench, ctx):
+        for program in (replay(0, 0), read("store", 1), write("store", [1]), b"\6"):
+            assert await bench.execute(ctx, program) == reference.run(program)
+
+    bench.run(session)
+    assert reference.run(replay(0, 0)) == b"\1" and reference.run(read("store", 1)) == b"\2"
 
 
 def test_clocks_of_a_replay_are_those_stated():
@@ -329,11 +334,17 @@ BUGS = {
 
 
 def bugged_session():
-    tail = encode_events([1, -1, 2, -4])
-    stored = SAMPLE + write("store", [9], column=3) + replay(0, 0) + SAMPLE
-    return [write("store", np.frombuffer(stored, np.uint8)), b"\0" + replay(0, len(SAMPLE), 3) + tail,
-            replay(0, len(stored), 2) + tail, replay(len(SAMPLE) + 9, 8, 2) + tail, read("store", 5),
-            replay(SIZE - 4, 8) + tail, replay(0, len(SAMPLE)), b"\0"]
+    """Without a decision: what is put out does not depend on what the memories of the chip hold."""
+    body, tail = runs([0, 2, 3]) + encode_events([-1, 5]) + read("identity", 2), encode_events([1, -1, 2, -4])
+    stored = body + write("store", [9], column=3) + replay(0, 0) + body
+    return [write("store", np.frombuffer(stored, np.uint8)), b"\0" + replay(0, len(body), 3) + tail,
+            replay(0, len(stored), 2) + tail, replay(len(body) + 9, 8, 2) + tail, read("store", 5),
+            replay(SIZE - 4, 8) + tail, replay(0, len(body)), b"\0", read("counters", 4)]
+
+
+async def same(bench, ctx, reference):
+    for program in bugged_session():
+        assert await bench.execute(ctx, program) == reference.run(program)
 
 
 @pytest.mark.parametrize("bug", BUGS)
@@ -343,11 +354,14 @@ def test_planted_bug_is_caught(monkeypatch, bug):
     layout, reference = Layout(CHIP, 2), ReferenceExecutor(CHIP, store=ROWS)
 
     async def session(bench, ctx):
-        await same(bench, ctx, reference, bugged_session())
+        await same(bench, ctx, reference)
 
     with pytest.raises(AssertionError):
-        ExecutorBench(layout, dut=Stored(layout, built.Executor, built.BlockStore), limit=8_000).run(session)
+        ExecutorBench(layout, dut=Stored(layout, built.Executor, built.BlockStore), limit=3_000).run(session)
 
 
 def test_no_bug_is_found_where_none_is_planted():
-    compare(bugged_session())
+    async def session(bench, ctx):
+        await same(bench, ctx, ReferenceExecutor(CHIP, store=ROWS))
+
+    bench_of().run(session)
