@@ -22,13 +22,15 @@ __all__ = ["rtl"]
 @click.option("--runs", is_flag=True, help="a chip that takes images as runs: a third of the bytes on the line")
 @click.option("--split-lanes", "split", is_flag=True,
               help="one memory per lane instead of one with an enable per lane: for Cyclone V (docs/rtl.md)")
+@click.option("--store", "kib", type=click.IntRange(1, 16_383), default=None, metavar="KIB",
+              help="KiB of a store that keeps the images of several passes in the chip")
 @click.option("--mhz", type=click.FloatRange(0.001), default=50.0, help="clock, for constraints and serial line")
 @click.option("--baud", type=click.IntRange(1), default=1_000_000, help="rate of the serial line")
 @click.option("--samples", type=click.IntRange(1, 1000), default=4, help="samples that the test bench learns")
 @click.option("--seed", type=click.IntRange(0), default=1, help="of the test bench")
 @json_option
 def rtl(chip_name: str, out: Path | None, small: bool, lanes: int | None, port: str, runs: bool, split: bool,
-        mhz: float, baud: int, samples: int, seed: int, as_json: bool) -> None:
+        kib: int | None, mhz: float, baud: int, samples: int, seed: int, as_json: bool) -> None:
     """write Verilog, register map, test bench and constraints
 
     The bench needs no Python: it replays a session in which the chip learns, and compares every byte with what the
@@ -40,11 +42,12 @@ def rtl(chip_name: str, out: Path | None, small: bool, lanes: int | None, port: 
     given = [f"ohmspike rtl {chip_name}", *(["--small"] if small else []), *([f"--lanes {lanes}"] if lanes else []),
              *([f"--wrapper {port}"] if port != "stream" else []), *(["--runs"] if runs else []),
              *(["--split-lanes"] if split else []),
+             *([f"--store {kib}"] if kib else []),
              *([f"--baud {baud}"] if port == "uart" else []),
              f"--mhz {mhz:g}"]
     result = export(chip, out or Path(f"rtl-{chip.name}"), lanes=lanes, small=small, port=port, runs=runs, split=split,
-                    clock_hz=round(mhz * 1e6), baud=baud, samples=samples, seed=seed, command=" ".join(given),
-                    progress=console.status)
+                    store=4 * (kib or 0), clock_hz=round(mhz * 1e6), baud=baud, samples=samples, seed=seed,
+                    command=" ".join(given), progress=console.status)
     console.show({"folder": str(result.folder), "lanes": result.lanes, "vectors": result.vectors}, as_json=as_json,
                  text=f"{result.folder}: {result.lanes} lanes, a bench of {result.vectors:,} bytes; begin with "
                       f"{result.folder / 'README.md'}")

@@ -19,7 +19,7 @@ from ohmspike.host.targets.model import ModelTarget
 from ohmspike.sim.rtl.compiled import CompiledRtl
 from ohmspike.sim.state import spikes_difference
 
-from .vectors import EXPECT, Recorder
+from .vectors import EXPECT, Recorder, replayed
 
 __all__ = ["SAID", "WORD", "aer_vectors", "sample_words"]
 
@@ -52,6 +52,8 @@ def sample_words(chip: Chip, codes: list[int]) -> list[int]:
 
 def aer_vectors(chip: Chip, rtl: CompiledRtl, *, samples: int = 4, seed: int = 1) -> np.ndarray:
     """Bytes and words of a session: random state is loaded, samples are learned from events, all memories read back.
+
+    A chip with a store learns the samples again out of it, as programs.
 
     What samples output is recorded from a chip without address events, which is given the same samples as programs;
     output spikes, answers and the state afterwards are those of the exact model, or there are no vectors.
@@ -105,8 +107,9 @@ def aer_vectors(chip: Chip, rtl: CompiledRtl, *, samples: int = 4, seed: int = 1
     port.write(encode_frame(number, FrameKind.HELLO, bytes(4)))
     port.wait(1)
     port.read()
-    read = LinkTarget(chip, LinkSession(recorder, chip, seed=seed + 2)).state()
-    difference = difference or read.differences(model.state())
+    target = LinkTarget(chip, LinkSession(recorder, chip, seed=seed + 2))
+    difference = (difference or replayed(chip, model, target, batch)
+                  or target.state().differences(model.state()))
     if difference:
         raise UserError(f"RTL and model must agree before there are vectors: {difference}")
     return np.array(words, np.uint32)

@@ -46,15 +46,20 @@ class Exported:
     """Bytes of the session of the bench."""
 
 
-def register_map(chip: Chip, *, runs: bool = False) -> dict:
-    """Memories, registers, counters and opcodes of a chip, as plain data; RUNS is one of them with ``runs``."""
+def register_map(chip: Chip, *, runs: bool = False, store: int = 0) -> dict:
+    """Memories, registers, counters and opcodes of a chip, as plain data.
+
+    RUNS is one of them with ``runs``, and with rows of a ``store``, which bring REPLAY and the memory too.
+    """
+    known = {Opcode.RUNS: runs or store > 0, Opcode.REPLAY: store > 0}
+    rows = {entry.name: entry.rows(chip) for entry in MEMORIES} | {"store": store}
     return {
         "chip": chip.name, "structure_digest": chip.structure_digest,
-        "opcodes": {code.name: int(code) for code in Opcode
-                    if code != Opcode.REPLAY and (runs or code != Opcode.RUNS)},
-        "memories": [{"code": entry.code, "name": entry.name, "rows": entry.rows(chip), "columns": entry.columns(chip),
-                      "cell_bytes": entry.cell_bytes, "range": entry.range_text, "writable": entry.writable(chip),
-                      "contents": entry.summary} for entry in MEMORIES if entry.rows(chip)],
+        "opcodes": {code.name: int(code) for code in Opcode if known.get(code, True)},
+        "memories": [{"code": entry.code, "name": entry.name, "rows": rows[entry.name], "columns": entry.columns(chip),
+                      "cell_bytes": entry.cell_bytes, "range": entry.range_text,
+                      "writable": entry.name == "store" or entry.writable(chip),
+                      "contents": entry.summary} for entry in MEMORIES if rows[entry.name]],
         "registers": [{"column": column, "name": entry.name, "range": entry.range_text, "reset": entry.reset,
                        "meaning": entry.summary}
                       for column, entry in enumerate(entry for entry in REGISTERS if entry.present(chip))],
@@ -130,7 +135,7 @@ _NOTES = {
 
 
 def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = False, port: str = "stream",
-           runs: bool = False, split: bool = False, clock_hz: int = 50_000_000, baud: int = 1_000_000,
+           runs: bool = False, split: bool = False, store: int = 0, clock_hz: int = 50_000_000, baud: int = 1_000_000,
            samples: int = 4, seed: int = 1, command: str = "",
            progress: Callable[[str], None] | None = None) -> Exported:
     """Write the RTL of a chip with all that other tools need, and vectors that the exact model vouches for.
@@ -148,6 +153,8 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
         The chip takes images as runs (docs/link.md, Runs), and the session in the bench has them.
     split : bool
         One memory for each lane of a word that is written by lanes (docs/rtl.md).
+    store : int
+        Rows of 256 bytes of a store in the chip (docs/link.md, Store); the session in the bench learns out of it too.
     clock_hz, baud : int
         For the constraints, and the bits of the serial line.
     samples, seed : int
@@ -171,13 +178,13 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
         say("emitting RTL")
         try:
             texts = write_rtl(chip, lanes=lanes, small=small, wrapper=port, rate=(clock_hz, baud), runs=runs,
-                              split=split)
+                              split=split, store=store)
         except ValueError as error:  # lanes, or bits of the serial line
             raise UserError(str(error)) from None
-        with compile_chip(chip, lanes=lanes, small=small, runs=runs, progress=progress) as rtl:
+        with compile_chip(chip, lanes=lanes, small=small, runs=runs, store=store, progress=progress) as rtl:
             say("recording a session")
             words = (aer_vectors(chip, rtl, samples=samples, seed=seed) if port == "aer"
-                     else vectors(chip, rtl, samples=samples, seed=seed, together=runs))
+                     else vectors(chip, rtl, samples=samples, seed=seed, together=runs or store > 0))
         words = merged_flags(words) if port == "spi" else words
         clock_ns, digest = 1e9 / clock_hz, bytes.fromhex(chip.structure_digest)
         _put(root, "chip.toml", chip.to_toml())
@@ -186,7 +193,7 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
         around = {"stream": "chip_axis.v", "axi": "chip_axi.v"}.get(port)
         if around:
             _put(root, f"rtl/{around}", _TIMESCALE + _template(around))
-        numbers = register_map(chip, runs=runs)
+        numbers = register_map(chip, runs=runs, store=store)
         if port == "axi":
             numbers["axi"] = [{"address": f"0x{4 * place:02x}", "name": name, "access": access, "meaning": meaning}
                               for place, (name, access, meaning) in enumerate(AXI_REGISTERS)]
@@ -207,13 +214,17 @@ def export(chip: Chip, folder: Path, *, lanes: int | None = None, small: bool = 
         form = ("The small form" if small else "The fast form") + (", one memory per lane" if split else "")
         rows = {"stream": "| `rtl/chip_axis.v` | the same ports as AXI4-Stream |\n",
                 "axi": "| `rtl/chip_axi.v` | the same ports with `aclk` and `aresetn` |\n"}
-        notes = [f"\n## {heading}\n{text}\n" for heading, text in [_NOTES.get(port, ("", ""))] if text]
+        serial = ("Serial line", f"{baud:,} baud at {clock_hz / 1e6:g} MHz, 8 data bits, no parity, one stop bit.")
+        kept = ("Store", f"The memory `store` has {store:,} rows of 256 bytes, {store / 4:g} KiB, in `block_store` of "
+                "the text. What a host writes there it has carried out by REPLAY: docs/link.md of Ohmspike, Store. It "
+                "needs no initial contents.")
+        sections = [text for name, text in (_NOTES | {"uart": serial}).items() if name == port] + [kept] * (store > 0)
+        notes = [f"\n## {heading}\n{text}\n" for heading, text in sections]
         _put(root, "README.md", Template(_template("README.md")).substitute(
             title=chip.name, command=command or "ohmspike rtl", version=versions_of(("ohmspike",))["ohmspike"],
             form=form, lanes=width, extra_rows=rows.get(port, ""),
             mhz=f"{clock_hz / 1e6:g}", ports=markdown_table(["port", "direction", "what"], _PORTS[port]),
-            notes=f"\n## Serial line\n{baud:,} baud at {clock_hz / 1e6:g} MHz, 8 data bits, no parity, one stop bit.\n"
-            if port == "uart" else "".join(notes)))
+            notes="".join(notes)))
         if folder.exists():
             folder.rmdir()
         root.chmod(0o755)

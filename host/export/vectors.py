@@ -1,21 +1,24 @@
 """Vectors for a test bench: the bytes of a session in which a chip learns, checked against the exact model."""
 
+import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ohmspike.chip import Chip
+from ohmspike.chip.events import EventBatch
 from ohmspike.chip.instructions import FLAG
 from ohmspike.host.integrity.stress import stress_samples, stress_state
 from ohmspike.host.link.ports import CompiledPort, Port
 from ohmspike.host.link.session import LinkSession
+from ohmspike.host.link.store import ImageStore
 from ohmspike.host.support.errors import UserError
 from ohmspike.host.targets.linked import LinkTarget
 from ohmspike.host.targets.model import ModelTarget
 from ohmspike.sim.rtl.compiled import CompiledRtl
 from ohmspike.sim.state import spikes_difference
 
-__all__ = ["EXPECT", "Recorder", "merged_flags", "vectors"]
+__all__ = ["EXPECT", "Recorder", "merged_flags", "replayed", "vectors"]
 
 EXPECT = 0x100
 """Bit of a vector that is expected of the chip; without it a byte is sent to the chip."""
@@ -52,6 +55,8 @@ class Recorder:
 def vectors(chip: Chip, rtl: CompiledRtl, *, samples: int = 4, seed: int = 1, together: bool = False) -> np.ndarray:
     """Bytes of a session: random state is loaded, samples are learned, and all memories are read back.
 
+    A chip with a store learns the samples again out of it.
+
     Output spikes, answers and the state afterwards are those of the exact model, or there are no vectors. The chip is
     told everything that it reads, so the vectors hold for memories without initial contents.
 
@@ -78,15 +83,30 @@ def vectors(chip: Chip, rtl: CompiledRtl, *, samples: int = 4, seed: int = 1, to
     model, recorder = ModelTarget(chip, threads=1), Recorder(CompiledPort(rtl))
     session = LinkSession(recorder, chip, seed=seed)
     target = LinkTarget(chip, session)
-    results = []
     for body in (model, target):
         body.load(state)
-        results.append((body.present(batch, learn=True), body.state()))
-    (expected, after), (spikes, read) = results
-    difference = spikes_difference(spikes, expected) or read.differences(after)
+    expected, spikes = (body.present(batch, learn=True) for body in (model, target))
+    difference = (spikes_difference(spikes, expected) or replayed(chip, model, target, batch)
+                  or target.state().differences(model.state()))
     if difference or session.resent or session.naks:
         raise UserError(f"RTL and model must agree before there are vectors: {difference or 'frames were sent again'}")
     return np.array(recorder.words, np.uint16)
+
+
+def replayed(chip: Chip, model: ModelTarget, target: LinkTarget, batch: EventBatch) -> str:
+    """Learn samples out of the store of a chip, if it has one; how it differs from the model, or nothing.
+
+    They are written to the store, replayed, read and checked.
+    """
+    if not target.session.identity.store:
+        return ""
+    target.stored = kept = ImageStore(chip, target.session, least=0)
+    target.keeps_images = True
+    expected, spikes = (body.present(batch, learn=True) for body in (model, target))
+    content = target.read_cells("store", 0, kept.used).astype(np.uint8).tobytes()
+    intact = kept.images > 0 and target.images_intact() and target.check("store", [(0, kept.used)]) == [
+        zlib.crc32(content)]
+    return spikes_difference(spikes, expected) or ("" if intact else "the store does not hold what was written to it")
 
 
 def merged_flags(words: np.ndarray) -> np.ndarray:

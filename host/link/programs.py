@@ -46,8 +46,8 @@ def programs_of(chip: Chip, batch: EventBatch, max_request: int, max_output: int
     ----------
     replays : int64 array of shape (pieces, 4)
         Pieces of the batch whose instructions lie in the store: from which code to before which, first byte, number of
-        bytes; in order, more than :data:`~ohmspike.chip.instructions.REPLAY_BYTES` each, spikes and STEPs alone. They
-        become REPLAYs, but in a dark sample, or where what they output would not fit a reply.
+        bytes; in order, spikes and STEPs alone. They become REPLAYs, but in a dark sample, or where what they output
+        would not fit a reply.
     report : bool
         Output spikes are put into replies. Without, a program has as many samples as it can hold; of a shared crossbar,
         whose samples take long, as many as with them.
@@ -124,7 +124,7 @@ def _runs_of(lines, out):
 @numba.njit(cache=True)
 def _assemble(codes, lines, frame_bytes, may_frame, max_request, max_output, spikes_talk, answer_talk, race, shared,
               runs, step, dark, replays):
-    data = np.zeros(3 * len(codes) + 1, np.uint8)
+    data = np.zeros(3 * len(codes) + REPLAY_BYTES * len(replays) + 1, np.uint8)
     ends = np.empty(len(codes) + 1, np.int64)
     programs, size, start, talk = 0, 0, 0, 0
     i = 0

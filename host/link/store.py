@@ -23,14 +23,19 @@ class ImageStore:
     filled from byte 0 on; images that find no room are sent as they would be without a store. What an earlier session
     may have left there counts for nothing.
 
+    Parameters
+    ----------
+    least : int
+        Images whose instructions take more bytes than this are kept; others would not be shorter as a REPLAY.
+
     Attributes
     ----------
     used : int
         Bytes written.
     """
 
-    def __init__(self, chip: Chip, session: LinkSession):
-        self._chip, self._session = chip, session
+    def __init__(self, chip: Chip, session: LinkSession, *, least: int = REPLAY_BYTES):
+        self._chip, self._session, self._least = chip, session, least
         self._size = session.identity.store * STORE_COLUMNS
         self.used, self._crc = 0, 0
         self._places: dict[bytes, tuple[int, int]] = {}
@@ -60,7 +65,7 @@ class ImageStore:
             if place is None and keep:
                 data = instructions_of(self._chip, EventBatch(image, np.array([0, len(image)])))
                 first = self.used + len(content)
-                if REPLAY_BYTES < len(data) <= self._size - first:
+                if self._least < len(data) <= self._size - first:
                     place = added[key] = first, len(data)
                     content += data
             if place is not None:

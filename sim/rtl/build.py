@@ -34,19 +34,19 @@ def lanes_of(chip: Chip, *, lanes: int | None = None, small: bool = False) -> in
     return (small_lanes if small else default_lanes)(chip) if lanes is None else lanes
 
 
-WRAPPERS: dict[str, Callable[[Layout, tuple[int, int], bool], wiring.Component]] = {
-    "stream": lambda layout, rate, runs: ChipTop(layout, runs=runs),
-    "uart": lambda layout, rate, runs: SerialChip(layout, BitRate(*rate), runs=runs),
-    "spi": lambda layout, rate, runs: SpiChip(layout, runs=runs),
-    "axi": lambda layout, rate, runs: AxiChip(layout, runs=runs),
-    "aer": lambda layout, rate, runs: AerChip(layout, runs=runs)}
-"""What stands around a chip: a layout, clock in Hz and baud of a serial line, and whether images may come as runs, to
-its top."""
+WRAPPERS: dict[str, Callable[..., wiring.Component]] = {
+    "stream": lambda layout, rate, **options: ChipTop(layout, **options),
+    "uart": lambda layout, rate, **options: SerialChip(layout, BitRate(*rate), **options),
+    "spi": lambda layout, rate, **options: SpiChip(layout, **options),
+    "axi": lambda layout, rate, **options: AxiChip(layout, **options),
+    "aer": lambda layout, rate, **options: AerChip(layout, **options)}
+"""What stands around a chip: a layout, clock in Hz and baud of a serial line, and options of :class:`ChipTop`, to its
+top."""
 
 
 def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, wrapper: str = "stream",
-              rate: tuple[int, int] = (50_000_000, 1_000_000), runs: bool = False,
-              split: bool = False) -> dict[str, str]:
+              rate: tuple[int, int] = (50_000_000, 1_000_000), runs: bool = False, split: bool = False,
+              store: int = 0) -> dict[str, str]:
     """SystemVerilog and Verilog-2001 of the same chip, ``chip.sv`` and ``chip.v``, and the files that they read.
 
     Those hold the initial contents of memories. All belong into one folder; the top is ``chip``.
@@ -61,6 +61,8 @@ def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, wrap
         The chip takes images as runs (docs/link.md, Runs).
     split : bool
         One memory for each lane of a word that is written by lanes (docs/rtl.md).
+    store : int
+        Rows of 256 bytes of its store (docs/link.md, Store).
 
     Raises
     ------
@@ -68,7 +70,7 @@ def write_rtl(chip: Chip, *, lanes: int | None = None, small: bool = False, wrap
         ``lanes`` is not 1 to the number of neurons, or a bit of the line would be shorter than 4 clocks.
     """
     def top():
-        return WRAPPERS[wrapper](layout_of(chip, lanes=lanes, small=small), rate, runs)
+        return WRAPPERS[wrapper](layout_of(chip, lanes=lanes, small=small), rate, runs=runs, store=store)
 
     systemverilog, files = memory_files(emit(top(), "chip", split=split))
     verilog, files = memory_files(emit_verilog(top(), "chip", split=split), files)

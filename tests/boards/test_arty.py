@@ -21,7 +21,7 @@ def ports_joined(top):
 
 
 def test_the_top_takes_the_exported_chip_and_leaves_no_port_open(tmp_path):
-    chip = emit_verilog(WRAPPERS["uart"](layout_of(FAULTS_CHIP), (50_000_000, 3_000_000), False), "chip")
+    chip = emit_verilog(WRAPPERS["uart"](layout_of(FAULTS_CHIP), (50_000_000, 3_000_000)), "chip")
     header, body = re.search(r"^(module chip\(.*?\);)$(.*?)^endmodule", chip, re.MULTILINE | re.DOTALL).groups()
     declared = re.findall(r"^  (?:input|output) .*;$", body, re.MULTILINE)
     ports = {port.split()[-1].rstrip(";") for port in declared}

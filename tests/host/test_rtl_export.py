@@ -99,6 +99,28 @@ def test_the_bench_of_a_chip_that_takes_runs_has_them_and_passes(fast, tmp_path)
 
 @needs_icarus
 @pytest.mark.slow
+def test_the_bench_of_a_chip_with_a_store_replays_it_whatever_it_holds_at_power_up(fast, tmp_path):
+    export(FAULTS_CHIP, tmp_path / "chip", samples=2, store=4)
+    result = simulated(undefined(tmp_path / "chip", tmp_path / "undefined"))
+    assert result.returncode == 0 and result.stdout.startswith("PASS"), result.stdout
+    replays = "(?<!0)013\n(...\n){6}001\n"  # first and length of three bytes each, once
+    assert len(re.findall(replays, (tmp_path / "chip" / "sim" / "vectors.hex").read_text())) >= 2
+    numbers, without = (json.loads((folder / "registers.json").read_text()) for folder in (tmp_path / "chip", fast))
+    assert {name: numbers["opcodes"][name] for name in ("RUNS", "REPLAY")} == {"RUNS": 9, "REPLAY": 0x13}
+    [store] = [entry for entry in numbers["memories"] if entry["name"] == "store"]
+    assert (store["code"], store["rows"], store["columns"], store["writable"]) == (21, 4, 256, True)
+    assert "REPLAY" not in without["opcodes"] and "4 rows of 256 bytes, 1 KiB" in (
+        tmp_path / "chip" / "README.md").read_text()
+    path = tmp_path / "undefined" / "rtl" / "chip.v"  # a store that is not written is noticed
+    wrong = path.read_text().replace("memory[port__address[9:0]] <= port__written__payload;",
+                                     "memory[port__address[9:0]] <= 8'h00;")
+    assert wrong != path.read_text()
+    path.write_text(wrong)
+    assert "FAIL" in simulated(tmp_path / "undefined").stdout
+
+
+@needs_icarus
+@pytest.mark.slow
 def test_the_bench_of_a_serial_line_passes(tmp_path):
     export(FAULTS_CHIP, tmp_path / "chip", samples=1, port="uart", baud=12_500_000)
     result = simulated(tmp_path / "chip")
