@@ -156,11 +156,14 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
             if order_pass != learning_pass:
                 order, order_pass = presentation_order(chip, learning_pass, count), learning_pass
             chosen = order[position:position + RELOAD_IMAGES]
-            target.keeps_images = len(plan) > 1 and encoding.repeats and not (phase.shift or phase.noise)
             if phase.on_host and host is None:
                 host = HostReadOut(chip, target.read("read_out"))
-            right = _present(target, phase, number + position / count, encoding, images[chosen],
-                             None if labels is None else labels[chosen], done, host, watch)
+            try:
+                target.keeps_images = len(plan) > 1 and encoding.repeats and not (phase.shift or phase.noise)
+                right = _present(target, phase, number + position / count, encoding, images[chosen],
+                                 None if labels is None else labels[chosen], done, host, watch)
+            finally:
+                target.keeps_images = False
             done += len(chosen)
             if host is not None and number == phase.passes - 1 and done % count == 0:
                 target.program_read_out(host.levels)
@@ -182,7 +185,6 @@ def learn(target: Target, images: Samples, labels: np.ndarray | None = None, *, 
                 saved = time.perf_counter()
             if interruption.asked:
                 raise KeyboardInterrupt
-    target.keeps_images = False
     warn_of_damaged_images(target)
     warn_of_full_thresholds(target, counted)
     return Learned(done - begun, time.perf_counter() - started, resumed, prequential, marks)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ohmspike import Encoding, learn
 from ohmspike.chip import Chip, Phase
 from ohmspike.chip.events import EventBatch, EventCode, label_code
+from ohmspike.chip.instructions import Opcode
 from ohmspike.hdl.flow.emit import emit
 from ohmspike.hdl.link.uart import BitRate
 from ohmspike.hdl.top.sdram import Sdram
@@ -229,6 +230,22 @@ def learns_at_its_pins(target, images, labels):
     assert target.counters()["labels_right"] == model.counters()["labels_right"] > 0
 
 
+def learns_three_passes_by_one_program(target, images, labels):
+    """Whole samples are in the store, with their labels and ENDs: the host says which bytes, and three times."""
+    model, batch = ModelTarget(CHIP, threads=1), Encoding()(CHIP, images, learn=True, labels=labels)
+    for each in (target, model):
+        each.load(ChipState.initial(CHIP))
+        each.present(batch[:0], learn=True, report=False)
+    data = instructions_of(CHIP, batch)
+    target.session.write_cells("store", 0, np.frombuffer(data, np.uint8))
+    program = bytes([Opcode.REPLAY, 0, 0, 0]) + len(data).to_bytes(3, "little") + b"\x03"
+    assert list(target.session.run([program])) == [b""]
+    for _ in range(3):
+        model.present(batch, learn=True, report=False)
+    assert target.state().differences(model.state()) == ""
+    assert target.counters()["samples"] == model.counters()["samples"] == 3 * len(images)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rows, small", [(8, False), (1, True)])
 def test_at_the_pins_a_chip_learns_passes_out_of_its_store_as_the_model(rows, small):
@@ -239,6 +256,7 @@ def test_at_the_pins_a_chip_learns_passes_out_of_its_store_as_the_model(rows, sm
         assert (target.stored.images > 27) == (rows == 8) and target.stored.images > 5
         content = target.read("store").ravel()[:target.stored.used]
         assert target.check("store", [(0, len(content))]) == [zlib.crc32(content.tobytes())]
+        learns_three_passes_by_one_program(target, *pictures(30 if rows == 8 else 4))
 
 
 class WithSdram(wiring.Component):
