@@ -1,11 +1,12 @@
-"""What of a sample the host follows, to know which events output spikes (contract 3.8)."""
+"""What of a sample the host follows: which events output spikes (contract 3.8), and where its image is."""
 
 import numba
+import numpy as np
 
 from ohmspike.chip.events import EventCode
 from ohmspike.chip.limits import STEP_MAX
 
-__all__ = ["followed", "outputs_spikes"]
+__all__ = ["followed", "images_in", "outputs_spikes"]
 
 _STEP, _DECIDE = int(EventCode.STEP), int(EventCode.DECIDE)
 _DARK, _END = int(EventCode.DARK), int(EventCode.END)
@@ -27,3 +28,15 @@ def followed(code, step, dark, shared):
     if code == _STEP and not dark and step < STEP_MAX:
         return step + 1, dark
     return step, dark or code == (_DECIDE if shared else _DARK)
+
+
+@numba.njit(cache=True)
+def images_in(codes, offsets):
+    """From which code to before which the spikes of every sample are, and STEPs between them: int64 (samples, 2)."""
+    ends = np.empty((len(offsets) - 1, 2), np.int64)
+    for s in range(len(offsets) - 1):
+        ends[s, 0], end = offsets[s], offsets[s + 1]
+        while end > offsets[s] and codes[end - 1] < 0:
+            end -= 1
+        ends[s, 1] = end
+    return ends

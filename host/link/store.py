@@ -3,7 +3,6 @@
 import zlib
 from hashlib import blake2b
 
-import numba
 import numpy as np
 
 from ohmspike.chip import Chip
@@ -11,6 +10,7 @@ from ohmspike.chip.events import EventBatch
 from ohmspike.chip.instructions import REPLAY_BYTES, STORE_COLUMNS
 
 from .programs import NO_REPLAYS, instructions_of
+from .sample import images_in
 from .session import LinkSession
 
 __all__ = ["ImageStore"]
@@ -58,7 +58,7 @@ class ImageStore:
         found: list[tuple[int, ...]] = []
         added: dict[bytes, tuple[int, int]] = {}
         content = bytearray()
-        for start, end in _images(codes, np.asarray(batch.offsets, np.int64)).tolist():
+        for start, end in images_in(codes, np.asarray(batch.offsets, np.int64)).tolist():
             image = codes[start:end]
             key = blake2b(image.tobytes(), digest_size=16).digest()
             place = self._places.get(key) or added.get(key)
@@ -75,15 +75,3 @@ class ImageStore:
             self.used, self._crc = self.used + len(content), zlib.crc32(content, self._crc)
             self._places |= added
         return np.array(found, np.int64).reshape(-1, NO_REPLAYS.shape[1])
-
-
-@numba.njit(cache=True)
-def _images(codes, offsets):
-    """From which code to before which the spikes of every sample are, and STEPs between them."""
-    ends = np.empty((len(offsets) - 1, 2), np.int64)
-    for s in range(len(offsets) - 1):
-        ends[s, 0], end = offsets[s], offsets[s + 1]
-        while end > offsets[s] and codes[end - 1] < 0:
-            end -= 1
-        ends[s, 1] = end
-    return ends

@@ -90,7 +90,7 @@ def test_replays_do_what_the_events_do_however_samples_begin_and_end(parts, max_
              for spikes, tail in parts]
     batch = batch_of(*(np.array([*spikes, *tail], np.int32) for spikes, tail in parts * 2))
     told, meant, content, pieces = ReferenceExecutor(chip, store=64), ReferenceExecutor(chip, runs=True), b"", []
-    for start, end in store._images(batch.codes, batch.offsets.astype(np.int64)).tolist():
+    for start, end in store.images_in(batch.codes, batch.offsets.astype(np.int64)).tolist():
         data = instructions_of(chip, EventBatch(batch.codes[start:end], np.array([0, end - start])))
         if len(data) > 8:
             pieces.append((start, end, len(content), len(data)))
