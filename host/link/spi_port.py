@@ -81,7 +81,7 @@ def open_spidev(name: str, hz: int) -> tuple[Callable[[bytes], bytes], Callable[
     UserError
         This is no such name, or the package spidev is missing.
     LinkError
-        The device cannot be opened, or refuses the clock.
+        The device cannot be opened, or refuses the clock; of a transfer: it failed.
     """
     place = re.fullmatch(r"(?:/dev/spidev)?(\d+)\.(\d+)", name)
     if place is None:
@@ -96,8 +96,20 @@ def open_spidev(name: str, hz: int) -> tuple[Callable[[bytes], bytes], Callable[
     try:
         device.open(int(place[1]), int(place[2]))
         device.mode, device.max_speed_hz = 0, hz
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         device.close()
-        raise LinkError(f"{name}: cannot be opened: {error.strerror or error}",
+        raise LinkError(f"{name}: cannot be opened at {hz} Hz: {_reason(error)}",
                         hint="is the SPI enabled? `ls -l /dev/spidev*` lists those there are") from None
-    return lambda data: bytes(device.xfer3(data)), device.close
+
+    def transfer(data: bytes) -> bytes:
+        try:
+            return bytes(device.xfer3(data))
+        except OSError as error:
+            raise LinkError(f"{name}: a transfer failed: {_reason(error)}",
+                            hint="the state of the chip is unknown: load a saved one before going on") from None
+
+    return transfer, device.close
+
+
+def _reason(error):
+    return getattr(error, "strerror", None) or str(error)

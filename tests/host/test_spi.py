@@ -143,6 +143,27 @@ def test_names_that_are_no_device_are_refused(name, said):
         open_target(name, CHIP)
 
 
+@pytest.mark.parametrize("fails", ["open", "xfer3"])
+def test_a_number_too_large_and_a_transfer_that_fails_are_no_traceback(monkeypatch, fails):
+    class SpiDev:
+        def open(self, bus, device):
+            if fails == "open":
+                raise OverflowError("signed integer is greater than maximum")
+
+        def xfer3(self, data):
+            raise OSError(5, "Input/output error")
+
+        def close(self):
+            closed.append(self)
+
+    closed = []
+    monkeypatch.setitem(sys.modules, "spidev", SimpleNamespace(SpiDev=SpiDev))
+    said = {"open": "cannot be opened at 5000000 Hz: signed integer", "xfer3": "a transfer failed: Input/output error"}
+    with pytest.raises(LinkError, match=said[fails]):
+        open_target("spi:/dev/spidev0.0", CHIP)
+    assert len(closed) == 1
+
+
 def test_a_missing_package_and_a_missing_device_are_named(monkeypatch):
     class SpiDev:
         def open(self, bus, device):
@@ -152,7 +173,7 @@ def test_a_missing_package_and_a_missing_device_are_named(monkeypatch):
             pass
 
     monkeypatch.setitem(sys.modules, "spidev", SimpleNamespace(SpiDev=SpiDev))
-    with pytest.raises(LinkError, match=r"/dev/spidev7.0: cannot be opened: No such file"):
+    with pytest.raises(LinkError, match=r"/dev/spidev7.0: cannot be opened at 5000000 Hz: No such file"):
         open_target("spi:/dev/spidev7.0", CHIP)
     monkeypatch.setitem(sys.modules, "spidev", None)
     with pytest.raises(UserError, match="package spidev, which is missing"):

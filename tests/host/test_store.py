@@ -72,6 +72,15 @@ def device_target(chip, rows, *, seed=0, rate=0.0, **buffers):
     return target, port
 
 
+def learned_by_both(target, images, labels):
+    """The model after both have learned."""
+    model = ModelTarget(CHIP, threads=1)
+    for each in (target, model):
+        each.load(ChipState.initial(CHIP))
+        learn(each, images, labels)
+    return model
+
+
 # programs
 
 
@@ -128,10 +137,7 @@ def test_an_image_is_8_bytes_once_it_is_kept_whatever_is_asked_after_it():
 def test_what_finds_no_room_is_sent_as_before():
     images, labels = pictures(60)
     target, _ = device_target(CHIP, 2)
-    model = ModelTarget(CHIP, threads=1)
-    for each in (target, model):
-        each.load(ChipState.initial(CHIP))
-        learn(each, images, labels)
+    model = learned_by_both(target, images, labels)
     assert 20 < target.stored.images < 60 and target.stored.used <= 512
     assert target.state().differences(model.state()) == ""
 
@@ -192,10 +198,7 @@ def test_a_key_that_does_not_tell_images_apart_is_noticed(monkeypatch):
     monkeypatch.setattr(store, "blake2b", lambda data, digest_size: store_digest(data[:4]))
     images, labels = pictures(20)
     target, _ = device_target(CHIP, 16)
-    model = ModelTarget(CHIP, threads=1)
-    for each in (target, model):
-        each.load(ChipState.initial(CHIP))
-        learn(each, images, labels)
+    model = learned_by_both(target, images, labels)
     assert target.state().differences(model.state()) != ""
 
 
