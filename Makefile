@@ -35,9 +35,11 @@ test-boards: setup
 	OHMSPIKE_LONG_TESTS=1 $(BIN)/python -m pytest tests/boards tests/sim/test_gates.py tests/hdl/test_digests.py \
 		tests/hdl/test_families.py tests/formal/test_bad_frames_formal.py tests/host/test_live.py
 
-# Nightly: 200 chips at the ends of their fields and 20 that accumulate, model against both forms of the RTL; an hour.
+# Nightly: 200 chips at the ends of their fields and 60 others, model against both forms of the RTL, the state of the
+# benches after every program, and long sessions of the link; three quarters of an hour.
 test-random: setup
-	OHMSPIKE_LONG_TESTS=1 $(BIN)/python -m pytest -n $(JOBS) tests/sim/test_random_chips.py
+	OHMSPIKE_LONG_TESTS=1 $(BIN)/python -m pytest -n $(JOBS) tests/sim/test_random_chips.py \
+		tests/hdl/test_core.py tests/hdl/test_link.py
 
 # Exported graphs in Norse, on noisy bars and on MNIST; Norse brings PyTorch, 200 MB to 5 GB.
 test-nir: setup

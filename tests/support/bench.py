@@ -1,5 +1,6 @@
 """Roles of a bench for the Amaranth simulator: source, sink, stream rule, scoreboard, and the bench itself."""
 
+import os
 import random
 
 from amaranth.hdl import ClockDomain, Module
@@ -251,8 +252,9 @@ class ExecutorBench:
         """Every program on both: the same output after each, the same state and counters after the last.
 
         Reading a state takes most of the clocks of a short session. It lasts, so what goes wrong in it is there at the
-        end too, where no program writes over it; ``each`` reads it after every program.
+        end too, where no program writes over it; ``each``, or the nightly run, reads it after every program.
         """
+        each = each or "OHMSPIKE_LONG_TESTS" in os.environ
         for index, program in enumerate(programs):
             came, expected = await self.execute(ctx, program), reference.run(program)
             where = f"{context}, program {index} ({program.hex()})"
